@@ -1,0 +1,1 @@
+"""The configuration: model, load, interpolate, validate, create."""

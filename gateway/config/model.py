@@ -1,0 +1,218 @@
+"""The configuration as values: one frozen dataclass per TOML table.
+
+Defaults live here and only here; so do the help texts, from which `config create --full` and
+`config.example.toml` are made. A value that reaches the rest of the program has been validated
+(`validate.py`): components may rely on types, ranges and references being right.
+
+Times are seconds, sizes are bytes. Every limit says in its help why it has that default.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from gateway.secret import Secret
+
+
+def setting(default: Any, help: str) -> Any:  # noqa: A002 - the word that argparse made customary
+    """A dataclass field with its default and the comment that explains it to operators."""
+    metadata = {"help": help}
+    if callable(default):
+        return field(default_factory=default, metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, slots=True)
+class TlsConfig:
+    """[server.tls]"""
+
+    cert: str = setting("", "PEM file with the certificate chain; with a key, TCP listeners speak TLS")
+    key: str = setting("", "PEM file with the private key")
+
+
+@dataclass(frozen=True, slots=True)
+class ServerConfig:
+    """[server]"""
+
+    listen: tuple[str, ...] = setting(
+        ("127.0.0.1:8000",),
+        'where clients connect: "host:port", "[::1]:8000", "unix:/path", "fd:NAME" (socket activation)',
+    )
+    default_provider: str = setting("", "where a model that no provider lists goes; empty: nowhere, unless only one provider is set up")
+    max_connections: int = setting(10000, "client connections at once; a connection beyond gets 503 (each idle one costs about 10 KB)")
+    header_timeout: float = setting(10.0, "seconds until a request's head is complete; stops clients that trickle headers")
+    body_timeout: float = setting(30.0, "seconds without progress while a request's body arrives")
+    idle_timeout: float = setting(75.0, "seconds a kept-alive connection may wait for its next request")
+    write_timeout: float = setting(60.0, "seconds without progress while a client reads its answer")
+    drain_timeout: float = setting(60.0, "seconds that requests in flight get to finish at shutdown; below systemd's 90")
+    max_header_bytes: int = setting(32768, "size of a request's head; SDKs send under 2 KB, tracing headers and JWTs need some more")
+    max_body_bytes: int = setting(67108864, "size of a request's body; base64 images and audio files fit into 64 MiB")
+    max_buffered_bytes: int = setting(536870912, "request bodies held at once, all connections together; beyond that 503")
+    allowed_hosts: tuple[str, ...] = setting(
+        (), "Host headers that are answered; empty: any, but on loopback without auth only localhost, 127.0.0.1 and [::1] (DNS rebinding)"
+    )
+    cors_origins: tuple[str, ...] = setting((), 'browser origins that may call, such as "https://chat.example.org"; "*" for any')
+    trusted_proxies: tuple[str, ...] = setting((), "addresses or networks of reverse proxies whose X-Forwarded-For counts")
+    tls: TlsConfig = setting(TlsConfig, "TLS for clients; renewed certificates are picked up on reload")
+
+
+@dataclass(frozen=True, slots=True)
+class StoreConfig:
+    """[store]"""
+
+    url: str = setting("sqlite:llmgateway.db", 'database: "sqlite:FILE", relative to the state folder')
+
+
+@dataclass(frozen=True, slots=True)
+class AuthConfig:
+    """[auth]"""
+
+    required: str = setting(
+        "auto", '"auto" | true | false; auto: off while every listener is loopback or Unix. A public listener without auth refuses to start'
+    )  # after validation one of "auto", "true", "false"
+
+
+@dataclass(frozen=True, slots=True)
+class TokenConfig:
+    """[tokens.NAME]: a static API token, which clients present as their key."""
+
+    token: Secret = setting(lambda: Secret(""), "the API token itself; better ${file:/path} or ${credential:NAME} than in the clear")
+    user: str = setting("", "whose token it is; default: the table's name")
+    scopes: tuple[str, ...] = setting(("use",), '"use" (call models), "read" (metrics, details), "admin"')
+    providers: tuple[str, ...] = setting((), "providers it may use; empty: all")
+    models: tuple[str, ...] = setting((), "models it may use; empty: all")
+    default_provider: str = setting("", "where a model that no provider lists goes, for this token")
+
+
+@dataclass(frozen=True, slots=True)
+class QueueConfig:
+    """[queue]: requests that wait for a key."""
+
+    max: int = setting(1000, "requests that may wait at once; one more is answered at once with 429 or 503")
+    timeout: float = setting(10.0, "seconds a request waits for a cooling key, if it comes back within that time")
+
+
+@dataclass(frozen=True, slots=True)
+class SyncConfig:
+    """[sync]: reading key files."""
+
+    interval: float = setting(2.0, "seconds between looks at the key files (modification time, size, inode)")
+    shrink_guard: bool = setting(True, "a file that loses more than half of its keys at once is believed only when the next look confirms it")
+
+
+@dataclass(frozen=True, slots=True)
+class HealthConfig:
+    """[providers.NAME.health]: how long a key rests after which outcome. See `llmgateway help keys`."""
+
+    rate_limit: float = setting(60.0, "rest after a 429 that names no time")
+    server_error: float = setting(1800.0, "rest after two server errors, overloads or timeouts in a row while other keys succeed")
+    no_quota: float = setting(21600.0, "rest of a key whose quota is used up, unless the provider names the time")
+    no_model: float = setting(3600.0, "rest of a key for a model that it cannot use")
+    invalid: float = setting(864000.0, "rest of a key whose credential was rejected, and of one without access")
+    verification_delay: float = setting(65.0, "a key rejected once gets its second chance after this time")
+    max_cooldown: float = setting(2678400.0, "no rest is longer, whatever the provider says")
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeConfig:
+    """[providers.NAME.probe]"""
+
+    kind: str = setting("none", '"none": live traffic alone teaches what a key is good for')
+
+
+@dataclass(frozen=True, slots=True)
+class TimeoutsConfig:
+    """[providers.NAME.timeouts]"""
+
+    connect: float = setting(10.0, "seconds to a connection, TLS included")
+    write: float = setting(60.0, "seconds without progress while the request is written")
+    first_byte: float = setting(600.0, "seconds until the answer begins: reasoning models are slow to start")
+    idle: float = setting(300.0, "seconds of silence inside an answer")
+    total: float = setting(900.0, "seconds for the whole request, all attempts together")
+
+
+@dataclass(frozen=True, slots=True)
+class RetryCount:
+    """How often, and how long between: full jitter over backoff x factor^n seconds."""
+
+    attempts: int = setting(0, "tries after the first one; 0: none")
+    backoff: float = setting(0.0, "seconds before the first of them, at most")
+    factor: float = setting(1.0, "by which the wait grows each time")
+
+
+@dataclass(frozen=True, slots=True)
+class RetryConfig:
+    """[providers.NAME.retry]"""
+
+    on_key_error: RetryCount = setting(lambda: RetryCount(20, 0.0, 1.0), "another key, after a key was rejected, limited or out of quota")
+    on_server_error: RetryCount = setting(lambda: RetryCount(2, 0.5, 2.0), "once more, after the provider failed")
+    replay_unanswered: str = setting(
+        "always", '"always" | "streams" | "never": whether a request that was written but not answered is sent again'
+    )
+    budget: float = setting(0.2, "retries after server errors, as a share of requests: an outage is not made worse")
+
+
+@dataclass(frozen=True, slots=True)
+class StreamingConfig:
+    """[providers.NAME.streaming]"""
+
+    hold: float = setting(30.0, "seconds a stream is held back until its first meaningful event, so that an early failure can be retried")
+    keepalive: float = setting(15.0, "seconds of silence after which a comment keeps an open stream alive; 0: never")
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderConfig:
+    """[providers.NAME]"""
+
+    name: str = field(default="", metadata={"internal": True})
+    type: str = setting("", '"openai" for everything that speaks OpenAI\'s API, "echo" for the built-in one that answers by itself')
+    keys: tuple[str, ...] = setting((), "key file, folder of key files, or a list of them; one key a line")
+    base_url: str = setting("", "where the provider's API is; default by type")
+    enabled: bool = setting(True, "false takes the provider out without deleting its table")
+    models: tuple[str, ...] = setting((), 'served models; "name=upstream-name" gives an alias; empty: the provider is asked')
+    models_ttl: float = setting(300.0, "seconds that a provider's own list of models is believed")
+    default_model: str = setting("", "model for requests that name none")
+    priority: int = setting(0, "among providers that serve the same model, the highest goes first; equals take turns")
+    selection: str = setting("round_robin", '"round_robin": every usable key in turn')
+    shared_key_status: bool = setting(True, "one status per key for all models (quota is the account's); false: one per key and model")
+    max_connections: int = setting(10000, "connections to the provider at once; further requests wait for one")
+    health: HealthConfig = setting(HealthConfig, "how long a key rests after which outcome, in seconds")
+    probe: ProbeConfig = setting(ProbeConfig, "checking keys without traffic")
+    timeouts: TimeoutsConfig = setting(TimeoutsConfig, "deadlines towards the provider, in seconds")
+    retry: RetryConfig = setting(RetryConfig, "what is tried again, before the client sees anything")
+    streaming: StreamingConfig = setting(StreamingConfig, "streamed answers")
+    headers: dict[str, str] = field(default_factory=dict, metadata={"help": "extra request headers for this provider"})
+
+
+@dataclass(frozen=True, slots=True)
+class MetricsConfig:
+    """[metrics]"""
+
+    public: bool = setting(False, "GET /metrics without a token even when auth is on")
+
+
+@dataclass(frozen=True, slots=True)
+class LoggingConfig:
+    """[logging]: JSON lines on stderr, which systemd keeps in the journal."""
+
+    level: str = setting("info", '"debug" | "info" | "warning" | "error"')
+    requests: bool = setting(True, "a line for each request")
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The whole file. `path` is where it came from, `state_dir` where relative store paths lead."""
+
+    path: Path = field(default=Path("config.toml"), metadata={"internal": True})
+    state_dir: Path = field(default=Path("state"), metadata={"internal": True})
+    server: ServerConfig = setting(ServerConfig, "the listening side")
+    store: StoreConfig = setting(StoreConfig, "what survives a restart")
+    auth: AuthConfig = setting(AuthConfig, "who may call")
+    tokens: dict[str, TokenConfig] = field(default_factory=dict, metadata={"help": "static API tokens"})
+    queue: QueueConfig = setting(QueueConfig, "requests waiting for a key")
+    sync: SyncConfig = setting(SyncConfig, "reading key files")
+    providers: dict[str, ProviderConfig] = field(default_factory=dict, metadata={"help": "where answers come from"})
+    metrics: MetricsConfig = setting(MetricsConfig, "Prometheus")
+    logging: LoggingConfig = setting(LoggingConfig, "log lines")

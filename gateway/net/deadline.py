@@ -1,0 +1,55 @@
+"""A deadline that costs nothing to move.
+
+`asyncio.timeout()` makes a timer for every wait. Here each connection owns one `Deadline`; moving it later
+only stores a number, and the one timer that is already running re-arms itself when it fires too early.
+What happens on expiry is the owner's affair: it fails its stream, which wakes whoever waits on it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+
+class Deadline:
+    """One timer, moved lazily. Times are those of `loop.time()`, in seconds."""
+
+    __slots__ = ("_at", "_handle", "_loop", "_on_expiry")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, on_expiry: Callable[[], None]) -> None:
+        self._loop = loop
+        self._on_expiry = on_expiry
+        self._at = 0.0  # 0: none
+        self._handle: asyncio.TimerHandle | None = None
+
+    def move(self, at: float) -> None:
+        """Expire at `at` instead of whenever it was."""
+        self._at = at
+        handle = self._handle
+        if handle is None:
+            self._handle = self._loop.call_at(at, self._fire)
+        elif at < handle.when():
+            handle.cancel()
+            self._handle = self._loop.call_at(at, self._fire)
+
+    def clear(self) -> None:
+        """No deadline for now; the running timer is left to find that out by itself."""
+        self._at = 0.0
+
+    def close(self) -> None:
+        """No deadline ever again, and no timer that keeps the owner alive."""
+        self._at = 0.0
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
+
+    def _fire(self) -> None:
+        self._handle = None
+        at = self._at
+        if not at:
+            return
+        if at > self._loop.time():
+            self._handle = self._loop.call_at(at, self._fire)
+            return
+        self._at = 0.0
+        self._on_expiry()
