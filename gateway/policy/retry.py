@@ -1,0 +1,119 @@
+"""What happens after a failed attempt: rotate to another key, retry, or give up.
+
+A decision is a value; whoever asked carries it out. Counts are per request, the budget is per provider: it
+keeps retries after *server* errors below a share of the traffic, so that an outage is not made worse. Rotating
+away from bad keys is bounded by its own count only, because it does not add load where the trouble is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+
+from gateway.config.model import RetryConfig, RetryCount
+from gateway.policy.verdict import Verdict
+
+BUDGET_FLOOR = 10.0
+"""Retries that are always in hand, so that a quiet gateway may retry its first failures."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rotate:
+    """Another key, after `delay` seconds."""
+
+    delay: float
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """The same request once more, on any key, after `delay` seconds."""
+
+    delay: float
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """The last answer goes to the client."""
+
+    reason: str
+
+
+Decision = Rotate | Retry | GiveUp
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Failures of one request so far."""
+
+    key_errors: int = 0
+    server_errors: int = 0
+
+    def after(self, verdict: Verdict) -> Tally:
+        if verdict.blames_key:
+            return Tally(self.key_errors + 1, self.server_errors)
+        return Tally(self.key_errors, self.server_errors + 1)
+
+
+class RetryBudget:
+    """A token bucket: each request puts `share` of a token in, each retry takes one out."""
+
+    __slots__ = ("_share", "_tokens")
+
+    def __init__(self, share: float) -> None:
+        self._share = share
+        self._tokens = BUDGET_FLOOR
+
+    def deposit(self) -> None:
+        if self._tokens < BUDGET_FLOOR:
+            self._tokens += self._share
+
+    def withdraw(self) -> bool:
+        if self._tokens < 1.0:
+            return False
+        self._tokens -= 1.0
+        return True
+
+
+def full_jitter(count: RetryCount, nth: int, rng: Random) -> float:
+    """Seconds before the nth (from 1) try: anything up to backoff x factor^(n-1).
+
+    https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
+    """
+    ceiling = count.backoff * count.factor ** (nth - 1)
+    return rng.uniform(0.0, ceiling) if ceiling > 0 else 0.0
+
+
+def decide(
+    verdict: Verdict,
+    tally: Tally,
+    config: RetryConfig,
+    budget: RetryBudget,
+    rng: Random,
+    *,
+    unanswered: bool,
+    streamed: bool,
+) -> Decision:
+    """What follows a failed attempt, before the commit point.
+
+    `tally` counts this failure already. `unanswered`: the request was written and no answer came, so it may have
+    been carried out.
+    """
+    if verdict.blames_key:
+        count = config.on_key_error
+        if tally.key_errors > count.attempts:
+            return GiveUp("key_attempts")
+        return Rotate(full_jitter(count, tally.key_errors, rng))
+    if not verdict.blames_provider:
+        return GiveUp("client_error")
+    if unanswered and not _may_replay(config.replay_unanswered, streamed):
+        return GiveUp("unanswered")
+    count = config.on_server_error
+    if tally.server_errors > count.attempts:
+        return GiveUp("server_attempts")
+    if not budget.withdraw():
+        return GiveUp("retry_budget")
+    return Retry(full_jitter(count, tally.server_errors, rng))
+
+
+def _may_replay(policy: str, streamed: bool) -> bool:
+    return policy == "always" or (policy == "streams" and streamed)

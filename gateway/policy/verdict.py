@@ -1,0 +1,267 @@
+"""From an answer to a verdict: who is to blame, and what follows for the key.
+
+Every attempt ends in one `Verdict` or in success. The meaning of an answer is looked up in a literal table of
+rows, first match wins: structured fields (`error.code`, `error.type`) stand before text, text before the bare
+status code. A vendor's own table (`providers/`) is asked first, then `COMMON_ROWS`.
+
+What this module leaves to others: reading hints for `until` out of headers (`wire/retry_after.py`), and what a
+verdict does to a key (`policy/health.py`).
+
+Invariants: a client's mistake never has scope KEY; a transport error never does; text is only looked at in
+error bodies, and never for a bare word such as "credit", because errors echo what users wrote.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+EVIDENCE_LIMIT = 300
+"""Characters kept of what a provider said: enough to recognise the case, too little to hold a prompt."""
+
+TEXT_LIMIT = 4096
+"""Characters of a body that text patterns look at: error messages are short, challenge pages are not."""
+
+
+class Scope(StrEnum):
+    """What a verdict is about."""
+
+    KEY = "key"
+    KEY_MODEL = "key_model"
+    ACCOUNT = "account"
+    PROXY = "proxy"
+    PROVIDER = "provider"
+    CLIENT = "client"
+    GATEWAY = "gateway"
+
+
+class Status(StrEnum):
+    """The statuses of a key, and the outcomes that are no status of a key (after the blank line)."""
+
+    UNTESTED = "untested"
+    SUSPECT = "suspect"
+    VALID = "valid"
+    RATE_LIMITED = "rate_limited"
+    NO_QUOTA = "no_quota"
+    OVERLOADED = "overloaded"
+    SERVER_ERROR = "server_error"
+    TIMEOUT = "timeout"
+    NO_MODEL = "no_model"
+    NO_ACCESS = "no_access"
+    INVALID_KEY = "invalid_key"
+    DISABLED = "disabled"
+    REMOVED = "removed"
+
+    BAD_REQUEST = "bad_request"
+    NETWORK_ERROR = "network_error"
+    STREAM_DISCONNECT = "stream_disconnect"
+    UNKNOWN = "unknown"
+
+
+class Provenance(StrEnum):
+    """How much a deadline weighs: the provider's word is kept, a guess may be shortened."""
+
+    AUTHORITATIVE = "authoritative"
+    HEURISTIC = "heuristic"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The end of an attempt that did not succeed.
+
+    `until` is in unix seconds where the provider named a time, else None: the key's policy decides.
+    `reason` is a stable word for logs and metrics, `evidence` what the provider said, bounded.
+    """
+
+    scope: Scope
+    status: Status
+    reason: str
+    until: float | None = None
+    provenance: Provenance = Provenance.HEURISTIC
+    evidence: str = ""
+
+    @property
+    def blames_key(self) -> bool:
+        """Whether another key may do better, so that the request rotates instead of waiting."""
+        return self.scope in (Scope.KEY, Scope.KEY_MODEL, Scope.ACCOUNT)
+
+    @property
+    def blames_provider(self) -> bool:
+        return self.scope in (Scope.PROVIDER, Scope.PROXY)
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorFacts:
+    """What an error answer says, whatever envelope it came in."""
+
+    status: int
+    code: str = ""
+    type: str = ""
+    message: str = ""
+    html: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One meaning. A condition that is empty holds for every answer; all conditions must hold."""
+
+    scope: Scope
+    verdict: Status
+    reason: str
+    statuses: frozenset[int] = frozenset()
+    codes: frozenset[str] = frozenset()
+    types: frozenset[str] = frozenset()
+    text: re.Pattern[str] | None = None
+    html: bool | None = None
+
+    def matches(self, facts: ErrorFacts) -> bool:
+        return (
+            (not self.statuses or facts.status in self.statuses)
+            and (not self.codes or facts.code in self.codes)
+            and (not self.types or facts.type in self.types)
+            and (self.html is None or self.html is facts.html)
+            and (self.text is None or self.text.search(facts.message[:TEXT_LIMIT]) is not None)
+        )
+
+
+def statuses(*codes: int) -> frozenset[int]:
+    return frozenset(codes)
+
+
+def words(*names: str) -> frozenset[str]:
+    return frozenset(names)
+
+
+_QUOTA_CODES = words(
+    "insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "quota_exceeded", "Arrearage"
+)
+_REJECTED_CODES = words("invalid_api_key", "invalid_authentication", "account_deactivated", "invalid_organization")
+
+COMMON_ROWS: tuple[Row, ...] = (
+    # Quota and balance: codes first (https://platform.openai.com/docs/guides/error-codes), then the one text
+    # that Anthropic uses and nothing structured says.
+    Row(Scope.ACCOUNT, Status.NO_QUOTA, "insufficient_quota", statuses(400, 402, 403, 429), codes=_QUOTA_CODES),
+    Row(Scope.ACCOUNT, Status.NO_QUOTA, "insufficient_quota", statuses(400, 402, 403, 429), types=_QUOTA_CODES),
+    Row(
+        Scope.ACCOUNT,
+        Status.NO_QUOTA,
+        "credit_balance_too_low",
+        statuses(400, 403, 429),
+        text=re.compile(r"credit balance is too low", re.I),
+    ),
+    Row(Scope.ACCOUNT, Status.NO_QUOTA, "payment_required", statuses(402)),
+    # Where we call from, not with what: no key is at fault.
+    Row(
+        Scope.PROVIDER,
+        Status.NO_ACCESS,
+        "unsupported_region",
+        statuses(400, 403),
+        codes=words("unsupported_country_region_territory", "unsupported_country"),
+    ),
+    # A page instead of an answer is somebody between us and the API (Cloudflare's "Just a moment...").
+    Row(Scope.PROVIDER, Status.UNKNOWN, "challenge_page", statuses(403), html=True),
+    Row(Scope.KEY, Status.SUSPECT, "credential_rejected", statuses(401, 403), codes=_REJECTED_CODES),
+    Row(Scope.KEY, Status.SUSPECT, "credential_rejected", statuses(401)),
+    Row(Scope.KEY_MODEL, Status.NO_ACCESS, "forbidden", statuses(403)),
+    # "Request too large for gpt-4o … on tokens per min": the request alone exceeds the limit, so no key of
+    # this tier can serve it and no waiting helps.
+    Row(
+        Scope.CLIENT,
+        Status.BAD_REQUEST,
+        "request_too_large_for_limit",
+        statuses(429),
+        text=re.compile(r"^Request too large for ", re.I),
+    ),
+    Row(Scope.KEY, Status.RATE_LIMITED, "rate_limited", statuses(429)),
+    # A model nobody knows is the client's affair, unless other keys serve it: the pool knows that (see
+    # `KeyPool.report`), so the row only says what it would be.
+    Row(Scope.CLIENT, Status.NO_MODEL, "model_not_found", statuses(400, 404), codes=words("model_not_found")),
+    Row(Scope.PROVIDER, Status.TIMEOUT, "request_timeout", statuses(408)),
+    Row(Scope.PROVIDER, Status.OVERLOADED, "overloaded", statuses(503, 529)),
+    Row(
+        Scope.PROVIDER,
+        Status.SERVER_ERROR,
+        "server_error",
+        statuses(500, 502, 504, 520, 521, 522, 523, 524),
+    ),
+)
+"""What the field agrees on, in order. Everything that no row names is the client's: forwarded, never retried."""
+
+_OTHERWISE = Row(Scope.CLIENT, Status.BAD_REQUEST, "bad_request")
+
+
+def decide_row(facts: ErrorFacts, vendor_rows: Iterable[Row] = ()) -> Row:
+    """The first row that holds, the vendor's before the common ones."""
+    for rows in (vendor_rows, COMMON_ROWS):
+        for row in rows:
+            if row.matches(facts):
+                return row
+    return _OTHERWISE
+
+
+def read_facts(status: int, body: Any, text: str, content_type: str) -> ErrorFacts:
+    """The facts of an error answer.
+
+    `body` is the decoded JSON or None, `text` the raw body. Understood are OpenAI's `{"error": {…}}`, xAI's
+    `{"code", "error": "…"}`, Mistral's `{"detail"}` / `{"message", "type", "code"}` and Google's array around it.
+    """
+    if isinstance(body, list) and body:
+        body = body[0]
+    if isinstance(body, Mapping):
+        error = body.get("error", body)
+        outer = body
+        if isinstance(error, Mapping):
+            return ErrorFacts(
+                status, _word(error.get("code")), _word(error.get("type")), _message(error) or _message(outer)
+            )
+        return ErrorFacts(status, _word(outer.get("code")), _word(outer.get("type")), str(error))
+    html = "html" in content_type or text[:TEXT_LIMIT].lstrip()[:15].lower().startswith(("<!doctype", "<html"))
+    return ErrorFacts(status, message=text[:TEXT_LIMIT], html=html)
+
+
+def _message(error: Mapping[str, Any]) -> str:
+    for name in ("message", "detail", "msg"):
+        value = error.get(name)
+        if isinstance(value, str):
+            return value
+    return ""
+
+
+def _word(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+STATUS_OF_CODE: Mapping[str, int] = {
+    "invalid_api_key": 401,
+    "authentication_error": 401,
+    "insufficient_quota": 429,
+    "rate_limit_exceeded": 429,
+    "rate_limit_error": 429,
+    "model_not_found": 404,
+    "invalid_request_error": 400,
+    "invalid_prompt": 400,
+    "content_filter": 400,
+    "context_length_exceeded": 400,
+    "overloaded_error": 503,
+    "server_error": 500,
+}
+"""The HTTP status that an error inside a 200 would have had, by its code or type."""
+
+
+def status_inside(body: Any) -> int:
+    """The status an error object carries inside a 200 answer or stream: its numeric code, its word, or 500."""
+    error = body.get("error", body) if isinstance(body, Mapping) else body
+    if isinstance(error, Mapping):
+        for name in ("code", "status", "type"):
+            value = error.get(name)
+            if isinstance(value, int) and 400 <= value <= 599:
+                return value
+            if isinstance(value, str):
+                if value in STATUS_OF_CODE:
+                    return STATUS_OF_CODE[value]
+                if value.isdigit() and 400 <= int(value) <= 599:
+                    return int(value)
+    return 500
