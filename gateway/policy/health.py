@@ -34,7 +34,8 @@ class Standing:
     """What the pool knows of a key (or of a key and one model).
 
     Times are unix seconds. `until`: not used before, None for a usable key. `proven`: it has succeeded since it was
-    added or confirmed bad. `streak`: provider failures in a row. `failing_since`: the first failure after the last success.
+    added or confirmed bad. `streak`: provider failures in a row. `failing_since`: the first failure after the last
+    success.
     """
 
     status: Status = Status.UNTESTED
