@@ -1,0 +1,161 @@
+"""Server-Sent Events: a tap on a stream that passes through, and a reader for its first events.
+
+Neither changes a byte: whoever forwards the stream forwards what it received. `UsageTap` sees every chunk of
+every stream and must cost next to nothing; `EventReader` is exact and used only until a stream is committed.
+
+Source: https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from gateway import jsonlib
+
+MAX_LINE = 1 << 20
+"""Bytes of an unfinished line that the tap keeps. A usage payload has some hundred bytes; a Responses answer
+repeats its whole output beside the usage, and only base64 images make that larger than this."""
+
+MAX_EVENT = 1 << 20
+"""Bytes of one unfinished event that the reader keeps."""
+
+_BOM = b"\xef\xbb\xbf"
+_MARK = b'"usage"'
+_USAGE_OBJECT = re.compile(rb'"usage"\s*:\s*\{')
+
+
+class UsageTap:
+    """Remembers the last payload with a usage object while a stream's bytes pass by.
+
+    Bytes may be cut anywhere; lines end with LF, CRLF or CR. A payload over several `data:` lines is not
+    put together: no provider splits one. A line longer than `MAX_LINE` is skipped.
+    """
+
+    __slots__ = ("_carry", "_line", "_skipping")
+
+    def __init__(self) -> None:
+        self._carry = bytearray()
+        self._line = b""
+        self._skipping = False
+
+    def feed(self, data: bytes) -> None:
+        """Look at the next bytes. On nearly every call these are whole lines without usage."""
+        if not self._carry and data.endswith(b"\n"):
+            if _MARK in data or self._skipping:
+                self._take(data)
+        else:
+            self._feed_part(data)
+
+    @property
+    def usage_payload(self) -> dict[str, Any] | None:
+        """The last JSON object that had a usage object somewhere in it; a line cut off by the stream's end
+        counts if it is whole JSON."""
+        return _payload(bytes(self._carry)) or _payload(self._line)
+
+    def _feed_part(self, data: bytes) -> None:
+        end = max(data.rfind(b"\n"), data.rfind(b"\r")) + 1
+        if end:
+            self._carry += data[:end]
+            lines = bytes(self._carry)
+            self._carry.clear()
+            self._take(lines)
+            data = data[end:]
+        if self._skipping:
+            return
+        if len(self._carry) + len(data) > MAX_LINE:
+            self._carry.clear()
+            self._skipping = True
+        else:
+            self._carry += data
+
+    def _take(self, lines: bytes) -> None:
+        """Whole lines, but for the first one if its beginning was skipped."""
+        if self._skipping:
+            self._skipping = False
+            _, _, lines = lines.replace(b"\r", b"\n").partition(b"\n")
+        if not _USAGE_OBJECT.search(lines):
+            return  # nothing, or the `"usage":null` of every chunk before the last
+        for line in reversed(lines.splitlines()):
+            if _USAGE_OBJECT.search(line) and line.removeprefix(_BOM).startswith(b"data:"):
+                self._line = line
+                return
+
+
+def _payload(line: bytes) -> dict[str, Any] | None:
+    if not _USAGE_OBJECT.search(line):
+        return None
+    try:
+        value = jsonlib.loads(line.removeprefix(_BOM).removeprefix(b"data:"))
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event. `event` is its type, "message" unless the stream says otherwise; `data` has its lines joined by LF."""
+
+    event: str
+    data: str
+
+
+class EventReader:
+    """Parses a stream as the WHATWG specification says: LF, CRLF or CR, a BOM, comments, data over several
+    lines, bytes cut anywhere. An event without data, and one that the stream's end cuts off, is no event.
+    """
+
+    __slots__ = ("_after_cr", "_carry", "_data", "_event", "_max", "_size", "_started")
+
+    def __init__(self, max_event: int = MAX_EVENT) -> None:
+        self._max = max_event
+        self._carry = bytearray()  # the unfinished line
+        self._event = b""
+        self._data: list[bytes] = []
+        self._size = 0
+        self._started = False
+        self._after_cr = False
+
+    def feed(self, data: bytes) -> list[Event]:
+        """The events that these bytes complete. Raises ValueError when one grows beyond the limit."""
+        if self._after_cr and data:
+            self._after_cr = False
+            data = data.removeprefix(b"\n")  # the second half of a CRLF, whose line has been taken
+        self._carry += data
+        end = max(self._carry.rfind(b"\n"), self._carry.rfind(b"\r")) + 1
+        events: list[Event] = []
+        if end:
+            self._after_cr = self._carry[end - 1] == 0x0D
+            lines = bytes(self._carry[:end])
+            del self._carry[:end]
+            for line in lines.splitlines():
+                if (event := self._take(line)) is not None:
+                    events.append(event)
+        if self._size + len(self._carry) > self._max:
+            raise ValueError(f"an event of more than {self._max} bytes")
+        return events
+
+    def _take(self, line: bytes) -> Event | None:
+        if not self._started:
+            self._started = True
+            line = line.removeprefix(_BOM)
+        if not line:
+            return self._dispatch()
+        name, _, value = line.partition(b":")
+        value = value.removeprefix(b" ")
+        if name == b"data":
+            self._data.append(value)
+            self._size += len(value) + 1
+            if self._size > self._max:
+                raise ValueError(f"an event of more than {self._max} bytes")
+        elif name == b"event":
+            self._event = value
+        return None  # comments have an empty name; id and retry matter to browsers alone
+
+    def _dispatch(self) -> Event | None:
+        name, lines = self._event, self._data
+        self._event, self._data, self._size = b"", [], 0
+        if not lines:
+            return None
+        return Event(name.decode("utf-8", "replace") or "message", b"\n".join(lines).decode("utf-8", "replace"))

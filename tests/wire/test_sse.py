@@ -1,0 +1,96 @@
+"""Streams cut at every byte: what the tap remembers, which events the reader finds."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.wire.sse import MAX_LINE, Event, EventReader, UsageTap
+
+CHUNK = b'data: {"choices":[{"delta":{"content":"say \\"usage\\": {"}}],"usage":null}\n\n'
+USAGE = b'data: {"choices":[],"usage":{"total_tokens":3}}\n\n'
+DONE = b"data: [DONE]\n\n"
+
+
+def tapped(*pieces: bytes) -> object:
+    tap = UsageTap()
+    for piece in pieces:
+        tap.feed(piece)
+    payload = tap.usage_payload
+    return None if payload is None else payload["usage"]
+
+
+@pytest.mark.parametrize("newline", [b"\n", b"\r\n", b"\r"])
+def test_the_tap_finds_usage_wherever_the_bytes_are_cut(newline: bytes) -> None:
+    stream = (CHUNK + b": comment\n\n" + USAGE + DONE).replace(b"\n", newline)
+    for cut in range(len(stream) + 1):
+        assert tapped(stream[:cut], stream[cut:]) == {"total_tokens": 3}
+    assert tapped(*(stream[i : i + 1] for i in range(len(stream)))) == {"total_tokens": 3}
+
+
+@pytest.mark.parametrize(
+    ("pieces", "usage"),
+    [
+        ([CHUNK, DONE], None),
+        ([], None),
+        ([b"data: " + b'{"usage" : {"a":1}}'], {"a": 1}),
+        ([b'\xef\xbb\xbfdata:{"usage":{"a":1}}\n'], {"a": 1}),
+        ([b': {"usage":{"a":1}}\n'], None),
+        ([b'data: {"usage":{"a":1}}\ndata: {"usage":{"a":2}}\n\n'], {"a": 2}),
+        ([b'data: {"usage":{"a":1}}\n\n', CHUNK], {"a": 1}),
+        ([b'data: {"usage":{"a":1}}\n\n', b'data: {"usage":{"a":'], {"a": 1}),
+        ([b'data: {"usage":{"a":\n\n'], None),
+        ([b'data: ["usage", {"usage":{}}]\n\n'], None),
+    ],
+)
+def test_the_last_whole_payload_with_a_usage_object_counts(pieces: list[bytes], usage: object) -> None:
+    assert tapped(*pieces) == usage
+
+
+def test_a_line_beyond_the_limit_is_skipped_and_the_next_one_is_read() -> None:
+    huge = b'data: {"usage":{"a":1},"image":"' + b"x" * MAX_LINE
+    assert tapped(huge, b'"}\n\n', USAGE) == {"total_tokens": 3}
+    assert tapped(huge, b'"}\n\n') is None
+    assert tapped(huge, b'","usage":{"a":1}}\r\n' + USAGE) == {"total_tokens": 3}
+    assert tapped(huge, b"x", b'"', b"}\n" + USAGE + b"data: ") == {"total_tokens": 3}
+
+
+def read(*pieces: bytes) -> list[Event]:
+    reader = EventReader()
+    return [event for piece in pieces for event in reader.feed(piece)]
+
+
+TRANSCRIPT = (
+    "\ufeff: hello\nid: 7\n\ndata: one\ndata:two\ndata\n\n"
+    "event: ping\n\nevent: añb\ndata:  ü€😀\nretry: 5\n\ndata: lost"
+)
+EVENTS = [Event("message", "one\ntwo\n"), Event("añb", " ü€😀")]
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
+def test_the_reader_follows_the_specification_wherever_the_bytes_are_cut(newline: str) -> None:
+    stream = TRANSCRIPT.replace("\n", newline).encode()
+    for cut in range(len(stream) + 1):
+        assert read(stream[:cut], stream[cut:]) == EVENTS
+    assert read(*(stream[i : i + 1] for i in range(len(stream)))) == EVENTS
+
+
+def test_bytes_that_are_not_utf_8_are_replaced() -> None:
+    assert read(b"data: \xff\n\n") == [Event("message", "\ufffd")]
+
+
+@pytest.mark.parametrize(
+    "stream", [b"data: " + b"x" * 100, b"data: 1234567890\n" * 10, b"data: 1234567890\n" * 10 + b"\n"]
+)
+def test_an_event_beyond_the_limit_is_refused(stream: bytes) -> None:
+    reader = EventReader(max_event=64)
+    reader.feed(b"data: " + b"x" * 50 + b"\n\n")
+    with pytest.raises(ValueError, match="more than 64 bytes"):
+        reader.feed(stream)
+
+
+@given(st.lists(st.binary(max_size=40), max_size=10))
+def test_no_bytes_make_tap_or_reader_fail_and_cuts_do_not_matter(pieces: list[bytes]) -> None:
+    assert tapped(*pieces) == tapped(b"".join(pieces))
+    assert read(*pieces) == read(b"".join(pieces))
