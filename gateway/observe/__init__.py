@@ -1,0 +1,1 @@
+"""What people see of the gateway: the record of a request, JSON logs, metrics."""

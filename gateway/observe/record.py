@@ -1,0 +1,72 @@
+"""One request as a record: what every stage learned, for one log line and the metrics.
+
+The server makes it, each stage of the request's way fills in its part, and `logs` and `metrics` read it once
+at the end. It holds primitives and `Usage` only, so that no layer has to know another one. Never in it: a
+secret (`key` is a fingerprint), a prompt, an answer, a query string.
+"""
+
+from __future__ import annotations
+
+from gateway.usage import Usage
+
+
+class RequestRecord:
+    """One request from its head to the last byte of its answer. Times are those of `loop.time()`, in seconds."""
+
+    __slots__ = (
+        "attempts",
+        "bytes_in",
+        "bytes_out",
+        "client",
+        "error",
+        "first_byte_at",
+        "key",
+        "method",
+        "model",
+        "outcome",
+        "path",
+        "phase",
+        "provider",
+        "request_id",
+        "started",
+        "status",
+        "streamed",
+        "surface",
+        "token_name",
+        "upstream_model",
+        "upstream_seconds",
+        "usage",
+        "user",
+    )
+
+    def __init__(self, request_id: str, started: float, method: str = "", path: str = "", client: str = "") -> None:
+        self.request_id = request_id
+        self.started = started
+        self.method = method
+        self.path = path
+        self.client = client  # address of the client
+        self.surface = ""  # openai, passthrough, health, metrics, admin
+        self.model = ""  # as the client asked for it
+        self.provider = ""  # name of the provider that answered, or was tried last
+        self.upstream_model = ""  # as the provider was asked for it
+        self.key = ""  # fingerprint of the key that was used last
+        self.attempts = 0  # upstream calls made
+        self.status = 0  # HTTP status that the client saw; 0: none was sent
+        self.user = ""
+        self.token_name = ""  # name of the API token, never the token
+        self.streamed = False
+        self.first_byte_at = 0.0  # when the first byte of the answer's body went out; 0: not yet
+        self.upstream_seconds = 0.0  # spent waiting for the upstream, all attempts together
+        self.usage: Usage | None = None
+        self.outcome = "ok"  # ok, client_gone, error
+        self.phase = ""  # where the request was when its client left: queued, connecting, waiting, streaming
+        self.error = ""  # stable code or reason of the failure
+        self.bytes_in = 0  # of the request's body
+        self.bytes_out = 0  # of the answer's body
+
+    def overhead(self, duration: float) -> float:
+        """Seconds of `duration` that were the gateway's own: all but the waiting for the upstream."""
+        return max(duration - self.upstream_seconds, 0.0)
+
+    def __repr__(self) -> str:
+        return f"RequestRecord({self.request_id} {self.surface} {self.status} {self.outcome})"
