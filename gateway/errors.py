@@ -49,7 +49,8 @@ class Problem:
 
     def __str__(self) -> str:
         hint = f" ({self.hint})" if self.hint else ""
-        return f"{self.where}: {self.key}: {self.message}{hint}"
+        key = f"{self.key}: " if self.key else ""  # a file that is no TOML has none
+        return f"{self.where}: {key}{self.message}{hint}"
 
 
 class ConfigError(GatewayError):

@@ -1,24 +1,54 @@
 """The configuration as values: one frozen dataclass per TOML table.
 
-Defaults live here and only here; so do the help texts, from which `config create --full` and
-`config.example.toml` are made. A value that reaches the rest of the program has been validated
-(`validate.py`): components may rely on types, ranges and references being right.
+Defaults live here and only here; so do the ranges, and the help texts from which `config create --full`
+and `config.example.toml` are made. A value that reaches the rest of the program has been validated
+(`build.py` by the rules beside each field, `validate.py` across fields): components may rely on types,
+ranges and references being right.
 
 Times are seconds, sizes are bytes. Every limit says in its help why it has that default.
 """
+# ruff: noqa: RUF009 - setting() returns a dataclass field, it is no shared default
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from gateway.secret import Secret
 
+YEARS = 10 * 366 * 86400.0
+"""The upper bound of every time: beyond it a typing error is likelier than a wish, and timers overflow."""
 
-def setting(default: Any, help: str) -> Any:  # noqa: A002 - the word that argparse made customary
-    """A dataclass field with its default and the comment that explains it to operators."""
-    metadata = {"help": help}
+
+def setting(
+    default: Any,
+    help: str,  # noqa: A002 - the word that argparse made customary
+    *,
+    minimum: float | None = None,
+    above: float | None = None,
+    maximum: float = YEARS,
+    choices: tuple[str, ...] = (),
+    secret: bool = False,
+    inline: bool = False,
+) -> Any:
+    """A dataclass field with its default, the comment that explains it to operators, and its rules.
+
+    Numbers: `minimum` (inclusive) or `above` (exclusive), and `maximum`. Texts: `choices`, of which "true"
+    and "false" may also be written as TOML booleans. `secret` is never shown; `inline` is a table that is
+    written on one line. A callable default is a factory.
+    """
+    metadata = {
+        "help": help,
+        "minimum": minimum,
+        "above": above,
+        "maximum": maximum,
+        "choices": choices,
+        "secret": secret,
+        "inline": inline,
+    }
     if callable(default):
         return field(default_factory=default, metadata=metadata)
     return field(default=default, metadata=metadata)
@@ -40,21 +70,59 @@ class ServerConfig:
         ("127.0.0.1:8000",),
         'where clients connect: "host:port", "[::1]:8000", "unix:/path", "fd:NAME" (socket activation)',
     )
-    default_provider: str = setting("", "where a model that no provider lists goes; empty: nowhere, unless only one provider is set up")
-    max_connections: int = setting(10000, "client connections at once; a connection beyond gets 503 (each idle one costs about 10 KB)")
-    header_timeout: float = setting(10.0, "seconds until a request's head is complete; stops clients that trickle headers")
-    body_timeout: float = setting(30.0, "seconds without progress while a request's body arrives")
-    idle_timeout: float = setting(75.0, "seconds a kept-alive connection may wait for its next request")
-    write_timeout: float = setting(60.0, "seconds without progress while a client reads its answer")
-    drain_timeout: float = setting(60.0, "seconds that requests in flight get to finish at shutdown; below systemd's 90")
-    max_header_bytes: int = setting(32768, "size of a request's head; SDKs send under 2 KB, tracing headers and JWTs need some more")
-    max_body_bytes: int = setting(67108864, "size of a request's body; base64 images and audio files fit into 64 MiB")
-    max_buffered_bytes: int = setting(536870912, "request bodies held at once, all connections together; beyond that 503")
-    allowed_hosts: tuple[str, ...] = setting(
-        (), "Host headers that are answered; empty: any, but on loopback without auth only localhost, 127.0.0.1 and [::1] (DNS rebinding)"
+    default_provider: str = setting(
+        "", "where a model that no provider lists goes; empty: nowhere, unless only one provider is set up"
     )
-    cors_origins: tuple[str, ...] = setting((), 'browser origins that may call, such as "https://chat.example.org"; "*" for any')
-    trusted_proxies: tuple[str, ...] = setting((), "addresses or networks of reverse proxies whose X-Forwarded-For counts")
+    max_connections: int = setting(
+        10000,
+        "client connections at once; a connection beyond gets 503 (each idle one costs about 10 KB)",
+        minimum=1,
+        maximum=1_000_000,
+    )
+    header_timeout: float = setting(
+        10.0, "seconds until a request's head is complete; stops clients that trickle headers", above=0
+    )
+    body_timeout: float = setting(
+        30.0, "seconds without progress while a request's body arrives; mobile uplinks stall that long", above=0
+    )
+    idle_timeout: float = setting(
+        75.0, "seconds a kept-alive connection may wait for its next request; longer than load balancers' 60", above=0
+    )
+    write_timeout: float = setting(
+        60.0, "seconds without progress while a client reads its answer; beyond it the client is gone", above=0
+    )
+    drain_timeout: float = setting(
+        60.0, "seconds that requests in flight get to finish at shutdown; below systemd's 90", above=0
+    )
+    max_header_bytes: int = setting(
+        32768,
+        "size of a request's head; SDKs send under 2 KB, tracing headers and JWTs need some more",
+        minimum=1024,
+        maximum=1 << 20,
+    )
+    max_body_bytes: int = setting(
+        67108864,
+        "size of a request's body; base64 images and audio files fit into 64 MiB",
+        minimum=1024,
+        maximum=1 << 32,
+    )
+    max_buffered_bytes: int = setting(
+        536870912,
+        "request bodies held at once, all connections together; beyond that 503, before memory runs out",
+        minimum=1024,
+        maximum=1 << 40,
+    )
+    allowed_hosts: tuple[str, ...] = setting(
+        (),
+        "Host headers that are answered; empty: any, but on loopback without auth only localhost, "
+        "127.0.0.1 and [::1] (DNS rebinding)",
+    )
+    cors_origins: tuple[str, ...] = setting(
+        (), 'browser origins that may call, such as "https://chat.example.org"; "*" for any'
+    )
+    trusted_proxies: tuple[str, ...] = setting(
+        (), "addresses or networks of reverse proxies whose X-Forwarded-For counts"
+    )
     tls: TlsConfig = setting(TlsConfig, "TLS for clients; renewed certificates are picked up on reload")
 
 
@@ -70,7 +138,10 @@ class AuthConfig:
     """[auth]"""
 
     required: str = setting(
-        "auto", '"auto" | true | false; auto: off while every listener is loopback or Unix. A public listener without auth refuses to start'
+        "auto",
+        '"auto" | true | false; auto: off while every listener is loopback or Unix. '
+        "A public listener without auth refuses to start",
+        choices=("auto", "true", "false"),
     )  # after validation one of "auto", "true", "false"
 
 
@@ -78,9 +149,15 @@ class AuthConfig:
 class TokenConfig:
     """[tokens.NAME]: a static API token, which clients present as their key."""
 
-    token: Secret = setting(lambda: Secret(""), "the API token itself; better ${file:/path} or ${credential:NAME} than in the clear")
+    token: Secret = setting(
+        lambda: Secret(""),
+        "the API token itself; better ${file:/path} or ${credential:NAME} than in the clear",
+        secret=True,
+    )
     user: str = setting("", "whose token it is; default: the table's name")
-    scopes: tuple[str, ...] = setting(("use",), '"use" (call models), "read" (metrics, details), "admin"')
+    scopes: tuple[str, ...] = setting(
+        ("use",), '"use" (call models), "read" (metrics, details), "admin"', choices=("use", "read", "admin")
+    )
     providers: tuple[str, ...] = setting((), "providers it may use; empty: all")
     models: tuple[str, ...] = setting((), "models it may use; empty: all")
     default_provider: str = setting("", "where a model that no provider lists goes, for this token")
@@ -90,29 +167,48 @@ class TokenConfig:
 class QueueConfig:
     """[queue]: requests that wait for a key."""
 
-    max: int = setting(1000, "requests that may wait at once; one more is answered at once with 429 or 503")
-    timeout: float = setting(10.0, "seconds a request waits for a cooling key, if it comes back within that time")
+    max: int = setting(
+        1000,
+        "requests that may wait at once; one more is answered at once with 429 or 503, since it would only time out",
+        minimum=0,
+        maximum=1_000_000,
+    )
+    timeout: float = setting(
+        10.0, "seconds a request waits for a cooling key, if it comes back within that time", above=0
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class SyncConfig:
     """[sync]: reading key files."""
 
-    interval: float = setting(2.0, "seconds between looks at the key files (modification time, size, inode)")
-    shrink_guard: bool = setting(True, "a file that loses more than half of its keys at once is believed only when the next look confirms it")
+    interval: float = setting(
+        2.0, "seconds between looks at the key files (modification time, size, inode)", minimum=0.1, maximum=3600
+    )
+    shrink_guard: bool = setting(
+        True, "a file that loses more than half of its keys at once is believed only when the next look confirms it"
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class HealthConfig:
     """[providers.NAME.health]: how long a key rests after which outcome. See `llmgateway help keys`."""
 
-    rate_limit: float = setting(60.0, "rest after a 429 that names no time")
-    server_error: float = setting(1800.0, "rest after two server errors, overloads or timeouts in a row while other keys succeed")
-    no_quota: float = setting(21600.0, "rest of a key whose quota is used up, unless the provider names the time")
-    no_model: float = setting(3600.0, "rest of a key for a model that it cannot use")
-    invalid: float = setting(864000.0, "rest of a key whose credential was rejected, and of one without access")
-    verification_delay: float = setting(65.0, "a key rejected once gets its second chance after this time")
-    max_cooldown: float = setting(2678400.0, "no rest is longer, whatever the provider says")
+    rate_limit: float = setting(60.0, "rest after a 429 that names no time", above=0)
+    server_error: float = setting(
+        1800.0,
+        "rest after two server errors, overloads or timeouts in a row while other keys succeed",
+        above=0,
+    )
+    no_quota: float = setting(
+        21600.0, "rest of a key whose quota is used up, unless the provider names the time", above=0
+    )
+    no_model: float = setting(3600.0, "rest of a key for a model that it cannot use", above=0)
+    invalid: float = setting(
+        864000.0, "rest of a key whose credential was rejected, and of one without access", above=0
+    )
+    verification_delay: float = setting(65.0, "a key rejected once gets its second chance after this time", above=0)
+    max_cooldown: float = setting(2678400.0, "no rest is longer, whatever the provider says", above=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,40 +222,60 @@ class ProbeConfig:
 class TimeoutsConfig:
     """[providers.NAME.timeouts]"""
 
-    connect: float = setting(10.0, "seconds to a connection, TLS included")
-    write: float = setting(60.0, "seconds without progress while the request is written")
-    first_byte: float = setting(600.0, "seconds until the answer begins: reasoning models are slow to start")
-    idle: float = setting(300.0, "seconds of silence inside an answer")
-    total: float = setting(900.0, "seconds for the whole request, all attempts together")
+    connect: float = setting(10.0, "seconds to a connection, TLS included", above=0)
+    write: float = setting(60.0, "seconds without progress while the request is written", above=0)
+    first_byte: float = setting(600.0, "seconds until the answer begins: reasoning models are slow to start", above=0)
+    idle: float = setting(300.0, "seconds of silence inside an answer", above=0)
+    total: float = setting(900.0, "seconds for the whole request, all attempts together", above=0)
 
 
 @dataclass(frozen=True, slots=True)
 class RetryCount:
     """How often, and how long between: full jitter over backoff x factor^n seconds."""
 
-    attempts: int = setting(0, "tries after the first one; 0: none")
-    backoff: float = setting(0.0, "seconds before the first of them, at most")
-    factor: float = setting(1.0, "by which the wait grows each time")
+    attempts: int = setting(0, "tries after the first one; 0: none", minimum=0, maximum=1000)
+    backoff: float = setting(0.0, "seconds before the first of them, at most", minimum=0, maximum=3600)
+    factor: float = setting(1.0, "by which the wait grows each time", minimum=1, maximum=100)
 
 
 @dataclass(frozen=True, slots=True)
 class RetryConfig:
     """[providers.NAME.retry]"""
 
-    on_key_error: RetryCount = setting(lambda: RetryCount(20, 0.0, 1.0), "another key, after a key was rejected, limited or out of quota")
-    on_server_error: RetryCount = setting(lambda: RetryCount(2, 0.5, 2.0), "once more, after the provider failed")
-    replay_unanswered: str = setting(
-        "always", '"always" | "streams" | "never": whether a request that was written but not answered is sent again'
+    on_key_error: RetryCount = setting(
+        lambda: RetryCount(20, 0.0, 1.0),
+        "another key, after a key was rejected, limited or out of quota: attempts after the first one, "
+        "seconds before the first of them, and the factor by which that grows",
+        inline=True,
     )
-    budget: float = setting(0.2, "retries after server errors, as a share of requests: an outage is not made worse")
+    on_server_error: RetryCount = setting(
+        lambda: RetryCount(2, 0.5, 2.0), "the same, after the provider failed", inline=True
+    )
+    replay_unanswered: str = setting(
+        "always",
+        '"always" | "streams" | "never": whether a request that was written but not answered is sent again',
+        choices=("always", "streams", "never"),
+    )
+    budget: float = setting(
+        0.2,
+        "retries after server errors, as a share of requests: an outage is not made worse",
+        minimum=0,
+        maximum=10,
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class StreamingConfig:
     """[providers.NAME.streaming]"""
 
-    hold: float = setting(30.0, "seconds a stream is held back until its first meaningful event, so that an early failure can be retried")
-    keepalive: float = setting(15.0, "seconds of silence after which a comment keeps an open stream alive; 0: never")
+    hold: float = setting(
+        30.0,
+        "seconds a stream is held back until its first meaningful event, so that an early failure can be retried",
+        minimum=0,
+    )
+    keepalive: float = setting(
+        15.0, "seconds of silence after which a comment keeps an open stream alive; 0: never", minimum=0
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,23 +283,41 @@ class ProviderConfig:
     """[providers.NAME]"""
 
     name: str = field(default="", metadata={"internal": True})
-    type: str = setting("", '"openai" for everything that speaks OpenAI\'s API, "echo" for the built-in one that answers by itself')
-    keys: tuple[str, ...] = setting((), "key file, folder of key files, or a list of them; one key a line")
+    type: str = setting(
+        "", '"openai" for everything that speaks OpenAI\'s API, "echo" for the built-in one that answers by itself'
+    )
+    keys: tuple[str, ...] = setting(
+        (), "key file, folder of key files, or a list of them; one key a line; default: keys/NAME.txt"
+    )
     base_url: str = setting("", "where the provider's API is; default by type")
     enabled: bool = setting(True, "false takes the provider out without deleting its table")
-    models: tuple[str, ...] = setting((), 'served models; "name=upstream-name" gives an alias; empty: the provider is asked')
-    models_ttl: float = setting(300.0, "seconds that a provider's own list of models is believed")
+    models: tuple[str, ...] = setting(
+        (), 'served models; "name=upstream-name" gives an alias; empty: the provider is asked'
+    )
+    models_ttl: float = setting(300.0, "seconds that a provider's own list of models is believed", above=0)
     default_model: str = setting("", "model for requests that name none")
-    priority: int = setting(0, "among providers that serve the same model, the highest goes first; equals take turns")
-    selection: str = setting("round_robin", '"round_robin": every usable key in turn')
-    shared_key_status: bool = setting(True, "one status per key for all models (quota is the account's); false: one per key and model")
-    max_connections: int = setting(10000, "connections to the provider at once; further requests wait for one")
+    priority: int = setting(
+        0,
+        "among providers that serve the same model, the highest goes first; equals take turns",
+        minimum=-1_000_000,
+        maximum=1_000_000,
+    )
+    selection: str = setting("round_robin", '"round_robin": every usable key in turn', choices=("round_robin",))
+    shared_key_status: bool = setting(
+        True, "one status per key for all models (quota is the account's); false: one per key and model"
+    )
+    max_connections: int = setting(
+        10000,
+        "connections to the provider at once; further requests wait for one (as many as clients may have)",
+        minimum=1,
+        maximum=1_000_000,
+    )
     health: HealthConfig = setting(HealthConfig, "how long a key rests after which outcome, in seconds")
     probe: ProbeConfig = setting(ProbeConfig, "checking keys without traffic")
     timeouts: TimeoutsConfig = setting(TimeoutsConfig, "deadlines towards the provider, in seconds")
     retry: RetryConfig = setting(RetryConfig, "what is tried again, before the client sees anything")
     streaming: StreamingConfig = setting(StreamingConfig, "streamed answers")
-    headers: dict[str, str] = field(default_factory=dict, metadata={"help": "extra request headers for this provider"})
+    headers: dict[str, str] = setting(dict, "extra request headers for this provider", secret=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +331,9 @@ class MetricsConfig:
 class LoggingConfig:
     """[logging]: JSON lines on stderr, which systemd keeps in the journal."""
 
-    level: str = setting("info", '"debug" | "info" | "warning" | "error"')
+    level: str = setting(
+        "info", '"debug" | "info" | "warning" | "error"', choices=("debug", "info", "warning", "error")
+    )
     requests: bool = setting(True, "a line for each request")
 
 
@@ -210,9 +346,29 @@ class Config:
     server: ServerConfig = setting(ServerConfig, "the listening side")
     store: StoreConfig = setting(StoreConfig, "what survives a restart")
     auth: AuthConfig = setting(AuthConfig, "who may call")
-    tokens: dict[str, TokenConfig] = field(default_factory=dict, metadata={"help": "static API tokens"})
+    tokens: dict[str, TokenConfig] = setting(dict, "static API tokens")
     queue: QueueConfig = setting(QueueConfig, "requests waiting for a key")
     sync: SyncConfig = setting(SyncConfig, "reading key files")
-    providers: dict[str, ProviderConfig] = field(default_factory=dict, metadata={"help": "where answers come from"})
+    providers: dict[str, ProviderConfig] = setting(dict, "where answers come from")
     metrics: MetricsConfig = setting(MetricsConfig, "Prometheus")
     logging: LoggingConfig = setting(LoggingConfig, "log lines")
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What a file may say about one field. `type` is the annotation, `rules` what `setting()` was given."""
+
+    name: str
+    type: Any
+    rules: Mapping[str, Any]
+
+
+@cache
+def settings_of(table: type) -> Mapping[str, Setting]:
+    """The settings of a table's dataclass, in the order of its fields. Cached: resolving annotations is slow."""
+    types = get_type_hints(table)
+    return {
+        each.name: Setting(each.name, types[each.name], each.metadata)
+        for each in fields(table)
+        if "internal" not in each.metadata
+    }

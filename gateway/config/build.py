@@ -1,0 +1,194 @@
+"""TOML values to the dataclasses of `model.py`, driven by their fields: types, ranges, choices, references.
+
+A value that is wrong is filed as a problem and replaced by its default, so that the rest is still looked at.
+What concerns more than one setting is `validate.py`'s. No value is quoted in a message unless it was
+compared with a fixed set of words: it might be a secret.
+"""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from collections.abc import Mapping
+from dataclasses import is_dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar, get_args, get_origin
+
+from gateway.config.interpolate import Unresolved, interpolate
+from gateway.config.model import Setting, settings_of
+from gateway.config.problems import Problems, did_you_mean, key_path
+from gateway.secret import Secret
+
+Table = TypeVar("Table")
+
+KINDS: dict[type, str] = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "a string",
+    list: "a list",
+    dict: "a table",
+}
+
+
+def kind_of(value: object) -> str:
+    return KINDS.get(type(value), "a date or time")
+
+
+class Builder:
+    """Builds tables and remembers where each setting came from.
+
+    `texts` has the raw text of what environment variables set, by setting: one that wants a string takes it as
+    it stands, though it may look like a TOML number. Afterwards `origins` maps a setting to "file" or the
+    variable's name (absent: default) and `masked` names those whose value came out of a secret reference.
+    """
+
+    def __init__(self, problems: Problems, environ: Mapping[str, str], folder: Path, texts: Mapping[str, str]) -> None:
+        self._problems = problems
+        self._environ = environ
+        self._folder = folder
+        self._texts = texts
+        self.origins: dict[str, str] = {}
+        self.masked: set[str] = set()
+
+    def table(self, default: Table, raw: object, key: str) -> Table:
+        """`default`, a dataclass instance, with what the TOML table `raw` says instead. `key` is the table's path."""
+        if not isinstance(raw, dict):
+            self._problems.add(key, f"must be a table, not {kind_of(raw)}", f"write [{key}]")
+            return default
+        kind: type = type(default)
+        known = settings_of(kind)
+        prefix = f"{key}." if key else ""
+        values = {}
+        for name, value in raw.items():
+            setting = known.get(name)
+            if setting is None:
+                self._problems.add(prefix + key_path(name), "unknown setting", did_you_mean(name, known))
+            else:
+                values[name] = self._value(setting, getattr(default, name), value, prefix + name)
+        return replace(default, **values) if values else default  # type: ignore[type-var]
+
+    def _value(self, setting: Setting, default: Any, raw: object, key: str) -> Any:
+        """The value of one setting, by its annotation."""
+        if is_dataclass(setting.type):
+            return self.table(default, raw, key)
+        container = get_origin(setting.type)
+        if container is dict:
+            return self._entries(setting, raw, key)
+        self.origins[key] = self._problems.variable_of(key) or "file"
+        if container is tuple:
+            return self._list(setting, default, raw, key)
+        if setting.type is bool:
+            return self._bool(default, raw, key)
+        if setting.type in (int, float):
+            return self._number(setting, default, raw, key)
+        text = self._text(setting, raw, key)
+        if text is None:
+            return default
+        return Secret(text) if setting.type is Secret else text
+
+    def _entries(self, setting: Setting, raw: object, key: str) -> dict[str, Any]:
+        """A table whose keys are names: of further tables ([providers.NAME]), or of texts (headers)."""
+        if not isinstance(raw, dict):
+            self._problems.add(key, f"must be a table, not {kind_of(raw)}", f"write [{key}] or [{key}.NAME]")
+            return {}
+        entry = get_args(setting.type)[1]
+        built: dict[str, Any] = {}
+        for name, value in raw.items():
+            here = f"{key}.{key_path(name)}"
+            if is_dataclass(entry):
+                built[name] = self.table(entry(), value, here)  # type: ignore[operator]
+                continue
+            self.origins[here] = self._problems.variable_of(here) or "file"
+            text = self._text(setting, value, here)
+            if text is not None:
+                built[name] = text
+        return built
+
+    def _list(self, setting: Setting, default: tuple[str, ...], raw: object, key: str) -> tuple[str, ...]:
+        """A list of texts; a single text stands for a list of one."""
+        if not isinstance(raw, list):
+            text = self._text(setting, raw, key)
+            return default if text is None else (text,)
+        texts = [self._text(setting, item, f"{key}[{index}]") for index, item in enumerate(raw)]
+        return tuple(text for text in texts if text is not None)
+
+    def _text(self, setting: Setting, raw: object, key: str) -> str | None:
+        """A string with its references replaced; None: there was a problem."""
+        choices = setting.rules["choices"]
+        if isinstance(raw, bool) and "true" in choices:
+            raw = str(raw).lower()
+        if not isinstance(raw, str):
+            raw = self._texts.get(key, raw)
+        if not isinstance(raw, str):
+            self._problems.add(key, f"must be a string, not {kind_of(raw)}", "put it in quotes")
+            return None
+        text = self._resolve(raw, key)
+        if text is not None and "\0" in text:
+            self._problems.add(key, "must not contain a NUL character")
+            return None
+        if text is not None and choices and text not in choices:
+            allowed = ", ".join(f'"{choice}"' for choice in choices)
+            self._problems.add(key, f"must be one of {allowed}", did_you_mean(text[:40], choices))
+            return None
+        return text
+
+    def _resolve(self, raw: str, key: str) -> str | None:
+        try:
+            resolved = interpolate(raw, self._environ, self._folder)
+        except Unresolved as exc:
+            self._problems.add(key, str(exc), exc.hint)
+            return None
+        if resolved.secret:
+            self.masked.add(key)
+        return resolved.text
+
+    def _bool(self, default: bool, raw: object, key: str) -> bool:
+        value = self._literal(raw, key)
+        if isinstance(value, bool):
+            return value
+        self._problems.add(key, f"must be true or false, not {kind_of(value)}", unquote(value))
+        return default
+
+    def _number(self, setting: Setting, default: float, raw: object, key: str) -> float:
+        value = self._literal(raw, key)
+        if isinstance(value, bool) or not isinstance(value, (int, float) if setting.type is float else int):
+            self._problems.add(key, f"must be {KINDS[setting.type]}, not {kind_of(value)}", unquote(value))
+            return default
+        wrong = out_of_range(value, setting.rules)
+        if wrong:
+            self._problems.add(key, wrong)
+            return default
+        return setting.type(value)  # type: ignore[no-any-return]
+
+    def _literal(self, raw: object, key: str) -> object:
+        """What a string with references, such as "${MAX:-100}", says where a number or a truth value is wanted."""
+        if not isinstance(raw, str) or "${" not in raw:
+            return raw
+        text = self._resolve(raw, key)
+        return None if text is None else toml_value(text)
+
+
+def toml_value(text: str) -> object:
+    """What `text` says as a TOML value; the text itself where it says none."""
+    try:
+        table = tomllib.loads(f"value = {text}")
+    except (ValueError, RecursionError):
+        return text
+    return table["value"] if len(table) == 1 else text
+
+
+def out_of_range(value: float, rules: Mapping[str, Any]) -> str:
+    """What is wrong with a number, by the rules of its setting; empty: nothing."""
+    if not isinstance(value, int) and not math.isfinite(value):
+        return "must be a finite number"
+    minimum, above, maximum = rules["minimum"], rules["above"], rules["maximum"]
+    if above is not None and value <= above:
+        return f"must be more than {above:g}"
+    if minimum is not None and value < minimum:
+        return f"must be at least {minimum:.12g}"
+    return f"must be at most {maximum:.12g}" if value > maximum else ""
+
+
+def unquote(value: object) -> str:
+    return "write it without quotes" if isinstance(value, str) else ""

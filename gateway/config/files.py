@@ -1,0 +1,62 @@
+"""Replacing a file in one step: readers see the old content or the new, never half of either.
+
+Owner and mode stay what they were, and a symbolic link stays a link.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def write_atomically(path: Path, data: str | bytes, mode: int | None = None) -> None:
+    """Write `data` to `path` by way of a temporary file in the same folder, on disk before it returns.
+
+    An existing file keeps owner, group and mode; a new one gets `mode`, or what the umask leaves of 0666.
+    Raises OSError, with the file as it was; PermissionError among others where the owner could not be kept.
+    """
+    target = Path(os.path.realpath(path))
+    temporary = target.with_name(f".{target.name[:200]}.{os.urandom(6).hex()}.tmp")
+    content = data.encode() if isinstance(data, str) else data
+    try:
+        before: os.stat_result | None = target.stat()
+    except FileNotFoundError:
+        before = None
+    # Nobody else may look into a file that will be private before its mode is set.
+    file = os.open(
+        temporary,
+        os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC,
+        0o666 if before is None and mode is None else 0o600,
+    )
+    try:
+        with os.fdopen(file, "wb") as stream:
+            _take_after(file, before, mode)
+            stream.write(content)
+            stream.flush()
+            os.fsync(file)
+        temporary.replace(target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    _sync_folder(target.parent)
+
+
+def _take_after(file: int, before: os.stat_result | None, mode: int | None) -> None:
+    """Give a new file the owner and mode of the one it replaces, or else the wanted mode."""
+    if before is None:
+        if mode is not None:
+            os.fchmod(file, mode)
+        return
+    now = os.fstat(file)
+    if (now.st_uid, now.st_gid) != (before.st_uid, before.st_gid):
+        os.fchown(file, before.st_uid, before.st_gid)
+    os.fchmod(file, before.st_mode & 0o7777)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the rename itself durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,273 @@
+"""What must be true of a configuration beyond the type and range of each setting.
+
+Pure but for one look at the certificate files. `validate` gets a configuration that `load` has completed
+(absolute paths, base URLs by type) and files every problem; the table of provider types comes as a value.
+Settings that already have a problem hold their default and draw no second one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from gateway.config.listen import is_host, is_loopback_listener, parse_listen
+from gateway.config.model import Config, ProviderConfig, ServerConfig, TlsConfig, TokenConfig
+from gateway.config.problems import Problems, did_you_mean, key_path
+
+__all__ = ["ProviderFacts", "auth_is_on", "is_loopback_listener", "validate"]
+
+NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
+BASE_URL = re.compile(
+    r"https?://(?P<host>\[[0-9A-Fa-f:.]+\]|[^/\[\]:@?#\s]+)(:(?P<port>[0-9]{1,5}))?(/[!-~]*)?", re.IGNORECASE
+)
+ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(\[[0-9a-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?")
+HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2: token
+HEADER_VALUE = re.compile(r"([!-~]([ -~\t]*[!-~])?)?")  # RFC 9110, section 5.5, without obs-text
+TOKEN = re.compile(r"[!-~]+")  # what a header can carry as one word
+MODEL = re.compile(r"[^\s=]+(=[^\s]+)?")
+OWN_HEADERS = frozenset({"host", "content-length", "transfer-encoding", "connection", "authorization"})
+MIN_TOKEN = 8
+"""Characters of an API token: shorter ones are guessed, and every wrong guess is cheap."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderFacts:
+    """What configuration must know of a provider type: its base URL ("": none by default; then a type that needs
+    keys requires one in the file), and whether it needs keys."""
+
+    base_url: str
+    needs_keys: bool
+
+
+def auth_is_on(config: Config) -> bool:
+    """Whether clients must present an API token; "auto" means: once any listener is reachable from outside."""
+    if config.auth.required != "auto":
+        return config.auth.required == "true"
+    return not all(map(is_loopback_listener, config.server.listen))
+
+
+def validate(config: Config, provider_types: Mapping[str, ProviderFacts], problems: Problems) -> None:
+    """File everything that is wrong across the settings of `config`."""
+    _check_server(config.server, problems)
+    _check_tls(config.server.tls, problems)
+    _check_store(config.store.url, problems)
+    _check_auth(config, problems)
+    _check_tokens(config, problems)
+    _check_providers(config, provider_types, problems)
+    _check_default_provider(config, config.server.default_provider, "server.default_provider", problems)
+
+
+def _check_server(server: ServerConfig, problems: Problems) -> None:
+    if not server.listen:
+        problems.add("server.listen", "names no address", 'write listen = ["127.0.0.1:8000"]')
+    seen = set()
+    for key, spec in _items("server.listen", server.listen):
+        try:
+            listener = parse_listen(spec)
+        except ValueError as exc:
+            problems.add(key, str(exc), 'write "host:port", "[::1]:8000", "unix:/path" or "fd:NAME"')
+            continue
+        if listener in seen and (listener.kind != "tcp" or listener.port):
+            problems.add(key, "is listed twice")
+        seen.add(listener)
+    for key, host in _items("server.allowed_hosts", server.allowed_hosts):
+        if not is_host(host) and not _is_network(host.removeprefix("[").removesuffix("]")):
+            problems.add(key, "is not a host name", 'write it without scheme and port, such as "llm.example.org"')
+    for key, origin in _items("server.cors_origins", server.cors_origins):
+        if origin != "*" and not ORIGIN.fullmatch(origin):
+            problems.add(key, "is not an origin", 'write "https://chat.example.org", without a path, or "*"')
+    for key, network in _items("server.trusted_proxies", server.trusted_proxies):
+        if not _is_network(network):
+            problems.add(key, "is not an address or network", 'write "10.0.0.7" or "10.0.0.0/8"')
+    if server.max_buffered_bytes < server.max_body_bytes:
+        problems.add(
+            "server.max_buffered_bytes",
+            "is smaller than server.max_body_bytes, so that the largest bodies could never be taken",
+            f"make it at least {server.max_body_bytes}",
+        )
+
+
+def _items(key: str, values: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    return ((f"{key}[{index}]", value) for index, value in enumerate(values))
+
+
+def _is_network(text: str) -> bool:
+    from ipaddress import ip_network
+
+    try:
+        ip_network(text, strict=False)
+    except ValueError:
+        return False
+    return True
+
+
+def _check_tls(tls: TlsConfig, problems: Problems) -> None:
+    for name, path, other in (("cert", tls.cert, tls.key), ("key", tls.key, tls.cert)):
+        if not path and other:
+            problems.add(f"server.tls.{name}", "is missing", "TLS needs both cert and key")
+        elif path:
+            try:
+                Path(path).open("rb").close()
+            except OSError as exc:
+                problems.add(f"server.tls.{name}", f"cannot be read: {exc.strerror or exc}", f"it leads to {path}")
+
+
+def _check_store(url: str, problems: Problems) -> None:
+    scheme, _, rest = url.partition(":")
+    if scheme in ("postgresql", "postgres"):
+        problems.add("store.url", "PostgreSQL is not in this version", 'write "sqlite:FILE"')
+    elif scheme != "sqlite" or not rest or rest.startswith("//"):
+        problems.add(
+            "store.url", "is not a database of a known kind", 'write "sqlite:FILE", without slashes before FILE'
+        )
+
+
+def _check_auth(config: Config, problems: Problems) -> None:
+    public = [spec for spec in config.server.listen if not is_loopback_listener(spec)]
+    if any(problems.has(key) for key, _ in _items("server.listen", config.server.listen)):
+        return  # whether an address that makes no sense is public makes none either
+    if config.auth.required == "false" and public:
+        problems.add(
+            "auth.required",
+            f"is false while {public[0]} can be reached from outside",
+            "listen on 127.0.0.1, or leave it at auto and add a [tokens.NAME]",
+        )
+    if auth_is_on(config) and not config.tokens and not problems.has("tokens"):
+        why = f"because {public[0]} can be reached from outside" if public else "by auth.required = true"
+        problems.add(
+            "tokens",
+            f"auth is on, {why}, but there is no API token",
+            'add [tokens.NAME] with token = "${file:/path/to/token}"',
+        )
+
+
+def _check_tokens(config: Config, problems: Problems) -> None:
+    owners: dict[bytes, str] = {}
+    for name, token in config.tokens.items():
+        key = key_path("tokens", name)
+        _check_name(name, key, problems)
+        _check_token(token, f"{key}.token", owners, problems)
+        if not token.scopes:
+            problems.add(f"{key}.scopes", "allows nothing", 'write scopes = ["use"]')
+        for item, provider in _items(f"{key}.providers", token.providers):
+            if provider not in config.providers:
+                problems.add(item, f'there is no provider "{provider}"', did_you_mean(provider, config.providers))
+        default = token.default_provider
+        _check_default_provider(config, default, f"{key}.default_provider", problems)
+        if default and token.providers and default not in token.providers:
+            problems.add(f"{key}.default_provider", f'is not among the providers of "{name}"')
+
+
+def _check_token(token: TokenConfig, key: str, owners: dict[bytes, str], problems: Problems) -> None:
+    if problems.has(key):
+        return
+    text = token.token.reveal()  # to look at its form; nothing of it goes into a message
+    if not text:
+        problems.add(key, "is missing", 'write token = "${file:/path/to/token}"')
+    elif len(text) < MIN_TOKEN:
+        problems.add(key, f"is shorter than {MIN_TOKEN} characters", "`openssl rand -hex 24` makes a good one")
+    elif not TOKEN.fullmatch(text):
+        problems.add(key, "has characters that no header can carry", "use letters, digits and -._~ only")
+    else:
+        other = owners.setdefault(token.token.digest, key)
+        if other != key:
+            problems.add(key, f"is the same as {other}", "give each its own, so that one can be revoked")
+
+
+def _check_name(name: str, key: str, problems: Problems) -> None:
+    if not NAME.fullmatch(name):
+        problems.add(key, "is no usable name", "use up to 100 letters, digits and . _ -")
+
+
+def _check_default_provider(config: Config, name: str, key: str, problems: Problems) -> None:
+    if not name:
+        return
+    provider = config.providers.get(name)
+    if provider is None:
+        problems.add(key, f'there is no provider "{name}"', did_you_mean(name, config.providers))
+    elif not provider.enabled:
+        problems.add(key, f'the provider "{name}" is not enabled', f"set {key_path('providers', name)}.enabled = true")
+
+
+def _check_providers(config: Config, provider_types: Mapping[str, ProviderFacts], problems: Problems) -> None:
+    if not any(provider.enabled for provider in config.providers.values()):
+        missing = "no provider is enabled" if config.providers else "there is no provider"
+        problems.add("providers", missing, "`llmgateway config create openai:main` adds one")
+    for name, provider in config.providers.items():
+        key = key_path("providers", name)
+        _check_name(name, key, problems)
+        _check_type(provider, key, provider_types, problems)
+        _check_models(provider, key, problems)
+        _check_headers(provider, f"{key}.headers", problems)
+        for item, path in _items(f"{key}.keys", provider.keys):
+            if not path:
+                problems.add(item, "names no file", f'write keys = "keys/{name}.txt"')
+        if provider.probe.kind != "none":
+            problems.add(f"{key}.probe.kind", 'must be "none"', "this version learns from live traffic")
+
+
+def _check_type(
+    provider: ProviderConfig, key: str, provider_types: Mapping[str, ProviderFacts], problems: Problems
+) -> None:
+    facts = provider_types.get(provider.type)
+    if facts is not None:
+        _check_base_url(provider.base_url, f"{key}.base_url", facts, problems)
+        return
+    known = ", ".join(f'"{each}"' for each in provider_types)
+    if not provider.type:
+        problems.add(f"{key}.type", "is missing", f"one of {known}")
+    else:
+        hint = did_you_mean(provider.type[:100], provider_types) or f"one of {known}"
+        problems.add(f"{key}.type", "is no known type of provider", hint)
+    if provider.base_url:
+        _check_base_url(provider.base_url, f"{key}.base_url", None, problems)
+
+
+def _check_base_url(url: str, key: str, facts: ProviderFacts | None, problems: Problems) -> None:
+    """The URL is not quoted: one with a password in it is among the mistakes."""
+    if not url:
+        if facts is not None and facts.needs_keys:
+            problems.add(key, "is missing", "this type of provider has no default")
+        return
+    match = BASE_URL.fullmatch(url)
+    authority = url.partition("://")[2].partition("/")[0]
+    if "@" in authority:
+        problems.add(key, "must not contain a user or password", "keys belong into the key file")
+    elif "?" in url or "#" in url:
+        problems.add(key, "must not have a query or fragment", "end it with the path, such as https://host/v1")
+    elif match is None or int(match["port"] or 0) > 65535 or not _is_url_host(match["host"]):
+        problems.add(
+            key, "is not an http:// or https:// URL", "write https://host/path, such as https://api.openai.com/v1"
+        )
+
+
+def _is_url_host(host: str) -> bool:
+    return _is_network(host[1:-1]) if host.startswith("[") else is_host(host)
+
+
+def _check_models(provider: ProviderConfig, key: str, problems: Problems) -> None:
+    seen = set()
+    for item, model in _items(f"{key}.models", provider.models):
+        if not MODEL.fullmatch(model):
+            problems.add(item, "is not a model", 'write "name" or "name=upstream-name"')
+        name = model.partition("=")[0]
+        if name in seen:
+            problems.add(item, f'lists the model "{name}" a second time')
+        seen.add(name)
+
+
+def _check_headers(provider: ProviderConfig, key: str, problems: Problems) -> None:
+    seen = set()
+    for name, value in provider.headers.items():
+        here = f"{key}.{key_path(name)}"
+        if not HEADER_NAME.fullmatch(name):
+            problems.add(here, "is no header name")
+        elif name.lower() in OWN_HEADERS:
+            problems.add(here, "is a header that the gateway sets itself", "keys belong into the key file")
+        elif name.lower() in seen:
+            problems.add(here, "is given twice: upper and lower case make no difference")
+        elif not HEADER_VALUE.fullmatch(value):
+            problems.add(here, "has a value that no header can carry", "use printable ASCII on one line")
+        seen.add(name.lower())
