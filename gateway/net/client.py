@@ -1,0 +1,383 @@
+"""The HTTP/1.1 client: one exchange over one connection, taken from a pool or freshly dialed.
+
+Follows RFC 9112 as far as a gateway needs it: no redirects, no cookies, no decompression, no proxies of the
+environment; what the upstream says is returned as it is. Which connection is used is decided in `pool.py`,
+how it is opened and fed in `dial.py`. Retries and verdicts are the caller's.
+
+Invariants:
+- A connection is in exactly one hand: the pool's, an `Answer`'s, or that of `exchange` under way. Whatever
+  interrupts the hand (failure, cancellation, `Answer.close`) closes the connection; only a whole answer,
+  read to its end with nothing left over, puts it back.
+- A *reused* connection that was closed without one byte of an answer had been idle for too long; the request
+  goes once more to a fresh one (RFC 9112 9.3.1, which servers rely on when they close idle connections).
+- All parsing is synchronous: what has arrived is handled without a further await, and a cancelled read
+  loses nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import h11
+
+from gateway.errors import ConnectError, Disconnect, ProtocolError, UpstreamTimeout
+from gateway.net.dial import MAX_HEAD, Connection, Origin, dial
+from gateway.net.pool import Place, Pool, PoolStatistics
+
+__all__ = ["Answer", "Client", "Origin", "PoolStatistics", "Timeouts"]
+
+ONE_WRITE = 262144  # bytes of body that are copied behind the head to save a system call
+WITH_BODY = (b"POST", b"PUT", b"PATCH")  # methods whose empty body has its length said (RFC 9110 8.6)
+MAX_DETAIL = 200  # characters of h11's complaint, which quotes what the upstream sent
+
+_Headers = type(h11.Request(method=b"GET", target=b"/", headers=[(b"host", b"x")]).headers)
+END = h11.EndOfMessage()
+
+Key = tuple[Origin, str | None]  # the origin, and the proxy on the way to it
+_Place = Place[Key, Connection]
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds. What each means is said in `config.model.TimeoutsConfig`."""
+
+    connect: float
+    write: float
+    first_byte: float
+    idle: float
+
+
+class Answer:
+    """A response whose head has arrived. Whoever gets one calls `close`, however things went."""
+
+    __slots__ = ("_client", "_connection", "_idle", "_place", "complete", "headers", "status")
+
+    def __init__(self, client: Client, place: _Place, connection: Connection, head: h11.Response, idle: float) -> None:
+        self.status = head.status_code
+        self.headers: list[tuple[bytes, bytes]] = [(name.lower(), value) for name, value in head.headers.raw_items()]
+        self.complete = False  # the end of the message has been seen
+        self._client = client
+        self._place = place
+        self._connection: Connection | None = connection
+        self._idle = idle
+
+    def header(self, name: bytes) -> bytes | None:
+        """The first value of a header, by its lower-case name."""
+        for key, value in self.headers:
+            if key == name:
+                return value
+        return None
+
+    async def read(self) -> bytes:
+        """All of the body that is there, at least a byte of it; b"" at the end of the message.
+
+        Raises UpstreamTimeout ("idle" or "total"), Disconnect or ProtocolError; the connection is then closed.
+        A cancelled read may be followed by another one.
+        """
+        while not self.complete:
+            connection = self._connection
+            if connection is None:
+                raise Disconnect("the answer was closed before its end")
+            try:
+                if not connection.unread:
+                    connection.watch("idle", self._idle)
+                    await connection.wait()
+                data = self._parse(connection)
+            except (Disconnect, UpstreamTimeout, ProtocolError):
+                self._abandon()
+                raise
+            if data:
+                return data
+        return b""
+
+    async def read_all(self, limit: int) -> bytes:
+        """The rest of the body. Raises what `read` does, and ProtocolError beyond `limit` bytes."""
+        pieces = []
+        size = 0
+        while not self.complete:
+            piece = await self.read()
+            size += len(piece)
+            if size > limit:
+                self.close()
+                raise ProtocolError("the upstream's answer is too long", detail=f"more than {limit} bytes")
+            pieces.append(piece)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def close(self) -> None:
+        """Done with the answer, read or not. A connection whose answer is not wholly here is closed."""
+        connection = self._connection
+        if connection is None:
+            return
+        if connection.unread:
+            try:
+                self._parse(connection)
+            except (Disconnect, ProtocolError):
+                pass
+        self._abandon()
+
+    def _parse(self, connection: Connection) -> bytes:
+        """What h11 makes of the bytes it has; at the end of the message the connection is handed back."""
+        next_event = connection.http.next_event
+        pieces: list[bytes] = []
+        try:
+            while type(event := next_event()) is h11.Data:
+                pieces.append(event.data)
+        except h11.RemoteProtocolError as exc:
+            raise _explain(connection, exc) from exc
+        connection.catch_up()
+        if type(event) is h11.EndOfMessage:
+            self.complete = True
+            self._connection = None
+            self._client._hand_back(self._place, connection)
+        return b"".join(pieces)
+
+    def _abandon(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            self._client._discard(self._place, connection)
+
+
+class Client:
+    """Exchanges with any number of origins over a pool of connections. Lives in one event loop.
+
+    `idle_timeout` (seconds) is below the 60 s after which common load balancers close idle connections.
+    `max_idle_per_origin` lets a burst of that many requests find its connections again; more would only
+    hold the memory of a bygone peak. `tls` replaces the verifying context of `tls.py`.
+    """
+
+    def __init__(
+        self,
+        *,
+        idle_timeout: float = 55.0,
+        max_idle_per_origin: int = 1024,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._pool: Pool[Key, Connection] = Pool(idle_timeout=idle_timeout, max_idle=max_idle_per_origin)
+        self._idle_timeout = idle_timeout
+        self._tls = tls
+        self._connections: set[Connection] = set()
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._closed = False
+
+    async def exchange(
+        self,
+        origin: Origin,
+        method: bytes,
+        target: bytes,
+        headers: Sequence[tuple[bytes, bytes]],
+        body: bytes,
+        timeouts: Timeouts,
+        deadline: float,
+        *,
+        max_connections: int = 10000,
+    ) -> Answer:
+        """Send a request; returns when the head of the answer (any status from 200) has arrived.
+
+        `headers` have lower-case names and legal values; Host and Content-Length are added where they are
+        missing. `deadline`, a `loop.time()`, is for everything including the body. Waiting for one of
+        `max_connections` to this origin counts as connecting.
+
+        Raises ConnectError, UpstreamTimeout, Disconnect, ProtocolError; ValueError for a request that is
+        not HTTP, before anything is sent.
+        """
+        request = _build_request(origin, method, target, headers, body)
+        if self._closed:
+            raise ConnectError("the client is closed")
+        place = self._pool.place((origin, None))
+        connection = self._pool.take(place)
+        if connection is None and not self._pool.reserve(place, max_connections):
+            connection = await self._wait_for_place(place, timeouts, deadline)
+        if connection is not None:
+            answer = await self._attempt(place, connection, request, body, timeouts, deadline, reused=True)
+            if answer is not None:
+                return answer
+        connection = await self._dial(place, timeouts, deadline)
+        answer = await self._attempt(place, connection, request, body, timeouts, deadline, reused=False)
+        assert answer is not None
+        return answer
+
+    async def close(self) -> None:
+        """Close every connection, in use or not; later exchanges raise ConnectError."""
+        self._closed = True
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        self._pool.close(ConnectError("the client is closed"))
+        writers = [connection.writer for connection in self._connections]
+        for connection in self._connections:
+            connection.fail(Disconnect("the client is closed"))
+        self._connections.clear()
+        for writer in writers:
+            try:
+                async with asyncio.timeout(1.0):  # after an abort it is a matter of one turn of the loop
+                    await writer.wait_closed()
+            except (OSError, TimeoutError):
+                pass
+
+    def statistics(self) -> PoolStatistics:
+        return self._pool.statistics()
+
+    async def _attempt(
+        self,
+        place: _Place,
+        connection: Connection,
+        request: h11.Request,
+        body: bytes,
+        timeouts: Timeouts,
+        deadline: float,
+        *,
+        reused: bool,
+    ) -> Answer | None:
+        """The answer; or None, with the place kept, when a reused connection turns out to have been closed."""
+        try:
+            if not connection.closed:
+                await _send(connection, request, body, timeouts.write, deadline)
+                return Answer(self, place, connection, await _read_head(connection, timeouts.first_byte), timeouts.idle)
+        except Disconnect:
+            if not reused or connection.heard:
+                self._discard(place, connection)
+                raise
+        except BaseException:
+            self._discard(place, connection)
+            raise
+        self._connections.discard(connection)
+        connection.abort()
+        return None
+
+    async def _wait_for_place(self, place: _Place, timeouts: Timeouts, deadline: float) -> Connection | None:
+        """A leased connection, or None: permission to dial."""
+        loop = asyncio.get_running_loop()
+        phase, seconds = _connect_budget(timeouts, deadline, loop.time())
+        waiter = self._pool.queue(place)
+        try:
+            async with asyncio.timeout(seconds):
+                try:
+                    return await waiter
+                except BaseException:
+                    self._pool.withdraw(place, waiter, loop.time())
+                    raise
+        except TimeoutError:
+            raise _unsent(UpstreamTimeout(phase, seconds)) from None
+
+    async def _dial(self, place: _Place, timeouts: Timeouts, deadline: float) -> Connection:
+        origin, _proxy = place.key
+        phase, seconds = _connect_budget(timeouts, deadline, asyncio.get_running_loop().time())
+        try:
+            connection = await dial(origin, self._context(origin), seconds)
+        except UpstreamTimeout:
+            self._pool.free(place)
+            raise _unsent(UpstreamTimeout(phase, seconds)) from None
+        except BaseException:
+            self._pool.free(place)
+            raise
+        if self._closed:
+            connection.abort()
+            self._pool.free(place)
+            raise ConnectError("the client is closed")
+        self._connections.add(connection)
+        return connection
+
+    def _context(self, origin: Origin) -> ssl.SSLContext | None:
+        if origin.scheme != "https":
+            return None
+        if self._tls is None:
+            from gateway.net.tls import client_context
+
+            self._tls = client_context()
+        return self._tls
+
+    def _hand_back(self, place: _Place, connection: Connection) -> None:
+        if self._closed or not connection.rest():
+            self._discard(place, connection)
+            return
+        now = connection.loop.time()
+        self._pool.release(place, connection, now)
+        if self._sweeper is None:
+            self._sweeper = connection.loop.call_at(now + self._idle_timeout, self._sweep, connection.loop)
+
+    def _discard(self, place: _Place, connection: Connection) -> None:
+        self._connections.discard(connection)
+        connection.abort()
+        self._pool.free(place)
+
+    def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
+        at = self._pool.sweep(loop.time())
+        self._sweeper = None if at is None else loop.call_at(at, self._sweep, loop)
+        self._connections = {connection for connection in self._connections if not connection.closed}
+
+
+async def _send(connection: Connection, request: h11.Request, body: bytes, seconds: float, deadline: float) -> None:
+    http = connection.http
+    connection.begin(deadline)
+    try:
+        head = http.send(request)
+        if body:
+            http.send(h11.Data(data=body))
+        http.send(END)
+    except h11.LocalProtocolError as exc:
+        raise ValueError(f"the request cannot be written: {exc}") from exc
+    if head.count(b"\n") != len(request.headers) + 2:
+        raise ValueError("a line break inside a header")  # it would become a header of its own, or a request
+    if len(body) > ONE_WRITE:
+        await connection.write(head, body, seconds)
+    else:
+        connection.transport.write(head + body)
+
+
+async def _read_head(connection: Connection, seconds: float) -> h11.Response:
+    """The final response's head; the interim ones before it (RFC 9110 15.2) are skipped."""
+    next_event = connection.http.next_event
+    connection.watch("first_byte", seconds)
+    size = 0
+    while True:
+        if not connection.unread:
+            await connection.wait()
+        size += connection.unread
+        try:
+            while type(event := next_event()) is h11.InformationalResponse:
+                if event.status_code == 101:
+                    raise ProtocolError("the upstream switches protocols, which nobody asked for")
+        except h11.RemoteProtocolError as exc:
+            raise _explain(connection, exc) from exc
+        if type(event) is h11.Response:
+            # h11 minds the size of a head that is incomplete; this one may have come in one large piece.
+            if size > MAX_HEAD and sum(len(n) + len(v) + 4 for n, v in event.headers.raw_items()) > MAX_HEAD:
+                raise ProtocolError("the head of the upstream's answer is too long")
+            return event
+        connection.catch_up()
+
+
+def _build_request(
+    origin: Origin, method: bytes, target: bytes, headers: Sequence[tuple[bytes, bytes]], body: bytes
+) -> h11.Request:
+    items = [(name, name, value) for name, value in headers]
+    names = {name for name, _ in headers}
+    if b"host" not in names:
+        items.insert(0, (b"host", b"host", origin.authority))
+    if b"content-length" not in names and (body or method in WITH_BODY):
+        items.append((b"content-length", b"content-length", b"%d" % len(body)))
+    try:
+        return h11.Request(method=method, target=target, headers=_Headers(items))
+    except h11.LocalProtocolError as exc:
+        raise ValueError(f"the request cannot be written: {exc}") from exc
+
+
+def _connect_budget(timeouts: Timeouts, deadline: float, now: float) -> tuple[str, float]:
+    """Which phase ends first, and in how many seconds."""
+    left = max(deadline - now, 0.0)
+    return ("connect", timeouts.connect) if timeouts.connect < left else ("total", left)
+
+
+def _unsent(failure: UpstreamTimeout) -> UpstreamTimeout:
+    failure.sent = False
+    return failure
+
+
+def _explain(connection: Connection, exc: h11.RemoteProtocolError) -> Disconnect | ProtocolError:
+    # h11 is told of the end of file only when it has no more bytes to parse: then the message was cut short.
+    if connection.http.trailing_data[1]:
+        where = "in the middle of its answer" if connection.heard else "without an answer"
+        return Disconnect(f"the upstream closed the connection {where}")
+    return ProtocolError("the upstream's answer is not HTTP", detail=str(exc)[:MAX_DETAIL])
