@@ -1,0 +1,1 @@
+"""OpenAI's Chat Completions and what is shaped like it: completions, embeddings, images, audio, moderations."""

@@ -1,0 +1,1 @@
+"""OpenAI's Responses API: its usage and the grammar of its events."""
