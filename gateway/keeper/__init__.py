@@ -1,1 +1,1 @@
-"""Background work: reading key files, and the owner of the tasks that never end."""
+"""What runs without being asked: key files, write-behind of statuses, and the owner of both tasks."""

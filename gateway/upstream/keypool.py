@@ -111,13 +111,14 @@ class KeyPool:
                 key = self._proven.next(excluded)
             if key is None:
                 key = self._ready.next(excluded)
-        if key is None:
+        return None if key is None else self._lend(key, model)
+
+    def lease_key(self, key: Key, model: str) -> Lease | None:
+        """This very key, if it may be chosen now: an answer's follow-up only works with the key that made it."""
+        view = self._views.get(model)
+        if key not in (view.ring if view is not None else self._ready):
             return None
-        self._seq += 1
-        key.in_flight += 1
-        if not key.standing.usable or key.models is not None:
-            self._begin_trial(key, model)
-        return Lease(key, model, self._seq)
+        return self._lend(key, model)
 
     def succeed(self, lease: Lease) -> None:
         """The key answered."""
@@ -274,6 +275,13 @@ class KeyPool:
         self._proven.start_anywhere(self._rng)
 
     # -- inside ------------------------------------------------------------------------------------------------
+
+    def _lend(self, key: Key, model: str) -> Lease:
+        self._seq += 1
+        key.in_flight += 1
+        if not key.standing.usable or key.models is not None:
+            self._begin_trial(key, model)
+        return Lease(key, model, self._seq)
 
     def _close(self, lease: Lease) -> Key:
         if not lease.open:

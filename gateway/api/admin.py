@@ -1,0 +1,202 @@
+"""`/admin/…`: what the command line asks of a running daemon. JSON both ways.
+
+On the admin socket the file's permissions are the access control; on a TCP listener it takes an admin token.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from fnmatch import fnmatchcase
+from typing import Any
+from urllib.parse import parse_qs
+
+from gateway import __version__, jsonlib
+from gateway.api.errors import JSON
+from gateway.api.inbound import Inbound
+from gateway.api.openai import read_object
+from gateway.errors import ConfigError, RequestError
+from gateway.net.connection import Reply
+from gateway.policy.health import ALL_MODELS, Standing
+from gateway.policy.verdict import Status
+from gateway.upstream.control import KeeperControl
+from gateway.upstream.key import Key
+from gateway.upstream.keypool import KeyPool
+from gateway.upstream.provider import Provider
+
+KEYS_LIMIT = 1000
+"""Keys in one listing unless the caller asks for more; a terminal shows fewer."""
+
+
+class AdminSurface:
+    """`now` gives unix seconds, `started` is when the daemon was."""
+
+    def __init__(
+        self, providers: Mapping[str, Provider], control: KeeperControl, now: Callable[[], float], started: float
+    ) -> None:
+        self._providers = providers
+        self._control = control
+        self._now = now
+        self._started = started
+        self._routes: dict[tuple[str, str], Callable[[Inbound], Any]] = {
+            ("GET", "/admin/status"): self._status,
+            ("GET", "/admin/keys"): self._keys,
+            ("POST", "/admin/keys/disable"): self._disable,
+            ("POST", "/admin/keys/enable"): self._enable,
+            ("POST", "/admin/keys/clear"): self._clear,
+        }
+
+    async def handle(self, inbound: Inbound, reply: Reply) -> None:
+        """Any admin call."""
+        method, path = inbound.request.method, inbound.path
+        if (method, path) == ("POST", "/admin/sync"):
+            answer = await self._control.sync_now()
+        elif (method, path) == ("POST", "/admin/reload"):
+            answer = await self._reload()
+        else:
+            endpoint = self._routes.get((method, path))
+            if endpoint is None:
+                raise RequestError(404, "not_found", f"There is no {method[:20]} {path[:200]}.")
+            answer = endpoint(inbound)
+        await reply.send(200, [JSON, *inbound.own_headers()], jsonlib.dumps(answer))
+
+    async def _reload(self) -> dict[str, Any]:
+        try:
+            return await self._control.reload()
+        except ConfigError as error:
+            raise RequestError(
+                409,
+                "config_error",
+                "The configuration has problems; the old one stays.",
+                extra={"problems": [str(problem) for problem in error.problems]},
+            ) from None
+
+    def _status(self, inbound: Inbound) -> dict[str, Any]:
+        files = self._control.files()
+        return {
+            "version": __version__,
+            "pid": os.getpid(),
+            "uptime_seconds": round(self._now() - self._started, 1),
+            "providers": [
+                self._provider_status(provider, files.get(name, [])) for name, provider in self._providers.items()
+            ],
+        }
+
+    def _provider_status(self, provider: Provider, files: list[dict[str, Any]]) -> dict[str, Any]:
+        pool = provider.pool
+        return {
+            "name": provider.name,
+            "type": provider.type.name,
+            "base_url": provider.config.base_url,
+            "keys": sum(pool.counts.values()),
+            "usable": pool.usable,
+            "waiting": len(pool.waiters),
+            "counts": {status.value: n for status, n in sorted(pool.counts.items()) if n},
+            "next_recovery": pool.next_wake(),
+            "groups": _groups(pool),
+            "files": files,
+        }
+
+    def _keys(self, inbound: Inbound) -> dict[str, Any]:
+        query = parse_qs(inbound.request.query)
+        statuses = set(",".join(query.get("status", [])).split(",")) - {""}
+        unknown = statuses - {status.value for status in Status}
+        if unknown:
+            raise RequestError(
+                400, "invalid_request_error", f"There is no status {sorted(unknown)[0]!r}.", param="status"
+            )
+        limit = _number(query.get("limit", [str(KEYS_LIMIT)])[0])
+        rows = []
+        total = 0
+        for provider, key in self._matching(query.get("provider", [""])[0], query.get("pattern", ["*"])[0]):
+            for row in _key_rows(provider, key):
+                if not statuses or row["status"] in statuses:
+                    total += 1
+                    if len(rows) < limit:
+                        rows.append(row)
+        return {"keys": rows, "total": total}
+
+    def _disable(self, inbound: Inbound) -> dict[str, Any]:
+        return self._change(inbound, KeyPool.disable)
+
+    def _enable(self, inbound: Inbound) -> dict[str, Any]:
+        return self._change(inbound, KeyPool.enable)
+
+    def _clear(self, inbound: Inbound) -> dict[str, Any]:
+        return self._change(inbound, KeyPool.clear)
+
+    def _change(self, inbound: Inbound, act: Callable[[KeyPool, Key], None]) -> dict[str, Any]:
+        """Apply the operator's word to the keys that the body names: {"pattern", "provider"?}."""
+        asked = read_object(inbound.request.body)
+        pattern = asked.get("pattern")
+        if not isinstance(pattern, str) or not pattern:
+            raise RequestError(400, "invalid_request_error", "'pattern' must name keys.", param="pattern")
+        changed = []
+        for provider, key in list(self._matching(str(asked.get("provider") or ""), pattern)):
+            act(provider.pool, key)
+            changed.append({"provider": provider.name, "key": key.fingerprint, "status": key.standing.status.value})
+        return {"changed": changed[:KEYS_LIMIT], "total": len(changed)}
+
+    def _matching(self, provider_name: str, pattern: str) -> Iterator[tuple[Provider, Key]]:
+        """Keys by fingerprint (`…` may be typed as `...`), by the beginning of their digest, or by a `*` pattern."""
+        if provider_name and provider_name not in self._providers:
+            raise RequestError(404, "not_found", f"There is no provider {provider_name!r}.", param="provider")
+        wanted = pattern.replace("...", "…")
+        for provider in self._providers.values():
+            if provider_name and provider.name != provider_name:
+                continue
+            for key in provider.pool.keys.values():
+                if (
+                    wanted == "*"
+                    or fnmatchcase(key.fingerprint, wanted)
+                    or (len(wanted) >= 8 and key.digest.hex().startswith(wanted))
+                ):
+                    yield provider, key
+
+
+def _number(text: str) -> int:
+    if not text.isdigit() or len(text) > 9:
+        raise RequestError(400, "invalid_request_error", "'limit' must be a number.", param="limit")
+    return int(text)
+
+
+def _groups(pool: KeyPool) -> list[dict[str, Any]]:
+    """Benched keys by status and reason, with the last error and the next recovery of each group."""
+    groups: dict[tuple[str, str, str], dict[str, Any]] = {}
+    for key in pool.keys.values():
+        for model, standing in _standings(key):
+            if standing.usable:
+                continue
+            name = (standing.status.value, standing.reason, model)
+            group = groups.setdefault(
+                name,
+                {"status": name[0], "reason": name[1], "model": model, "keys": 0, "until": None, "last_error": ""},
+            )
+            group["keys"] += 1
+            group["last_error"] = standing.evidence or group["last_error"]
+            if standing.until is not None:
+                group["until"] = min(standing.until, group["until"] or standing.until)
+    return [groups[name] for name in sorted(groups)]
+
+
+def _standings(key: Key) -> Iterator[tuple[str, Standing]]:
+    yield ALL_MODELS, key.standing
+    yield from (key.models or {}).items()
+
+
+def _key_rows(provider: Provider, key: Key) -> Iterator[dict[str, Any]]:
+    for model, standing in _standings(key):
+        yield {
+            "provider": provider.name,
+            "key": key.fingerprint,
+            "digest": key.digest.hex()[:16],
+            "model": model,
+            "status": standing.status.value,
+            "reason": standing.reason,
+            "until": standing.until,
+            "provenance": standing.provenance.value,
+            "last_error": standing.evidence,
+            "failing_since": standing.failing_since,
+            "checked_at": key.checked_at or None,
+            "labels": dict(key.labels),
+        }

@@ -1,0 +1,54 @@
+"""`/health`, `/ready` and `/metrics`. None of them calls a provider."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from gateway import __version__, jsonlib
+from gateway.api.errors import JSON
+from gateway.api.inbound import Inbound
+from gateway.errors import StoreError
+from gateway.net.connection import Reply
+from gateway.observe.metrics import Metrics
+from gateway.store.database import Database
+from gateway.upstream.provider import Provider
+
+PROMETHEUS = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
+
+
+class HealthSurface:
+    """`draining` tells whether the daemon is on its way out."""
+
+    def __init__(
+        self,
+        providers: Mapping[str, Provider],
+        database: Database,
+        metrics: Metrics,
+        draining: Callable[[], bool],
+    ) -> None:
+        self._providers = providers
+        self._database = database
+        self._metrics = metrics
+        self._draining = draining
+
+    async def health(self, inbound: Inbound, reply: Reply) -> None:
+        """The process is alive and its loop turns."""
+        await reply.send(200, [JSON], jsonlib.dumps({"status": "ok", "version": __version__}))
+
+    async def ready(self, inbound: Inbound, reply: Reply) -> None:
+        """Whether a request would find a key and the database: 200 or 503, with what is missing."""
+        missing = []
+        if self._draining():
+            missing.append("draining")
+        if not any(provider.pool.usable for provider in self._providers.values()):
+            missing.append("no usable key")
+        try:
+            await self._database.ping()
+        except StoreError as error:
+            missing.append(f"database: {error.message}")
+        body = {"status": "unavailable" if missing else "ready", "missing": missing}
+        await reply.send(503 if missing else 200, [JSON], jsonlib.dumps(body))
+
+    async def metrics(self, inbound: Inbound, reply: Reply) -> None:
+        """Prometheus text. https://prometheus.io/docs/instrumenting/exposition_formats/"""
+        await reply.send(200, [PROMETHEUS], self._metrics.render())

@@ -1,0 +1,39 @@
+"""A request on its way through the router: what was received, who sent it, and the record of it."""
+
+from __future__ import annotations
+
+import os
+import re
+
+from gateway.conductor.auth import Identity
+from gateway.net.connection import Request
+from gateway.observe.record import RequestRecord
+
+_SANE_ID = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}\Z")
+
+NOBODY = Identity("")
+
+
+class Inbound:
+    """`fields` are the headers by lower-case name (the last of equals), `path` is the raw path without its query."""
+
+    __slots__ = ("fields", "identity", "path", "record", "request")
+
+    def __init__(self, request: Request, fields: dict[bytes, bytes], record: RequestRecord) -> None:
+        self.request = request
+        self.fields = fields
+        self.path = request.path
+        self.identity = NOBODY
+        self.record = record
+
+    def own_headers(self) -> tuple[tuple[bytes, bytes], ...]:
+        """What every answer of our own carries."""
+        return ((b"x-request-id", self.record.request_id.encode()),)
+
+
+def request_id(fields: dict[bytes, bytes]) -> str:
+    """The client's, if it sent a sane one, so that its logs and ours can be joined; else a new one."""
+    given = fields.get(b"x-request-id")
+    if given is not None and _SANE_ID.match(given):
+        return given.decode("ascii")
+    return "req_" + os.urandom(12).hex()

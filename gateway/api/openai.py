@@ -1,0 +1,226 @@
+"""The OpenAI surface: chat completions, completions, embeddings, responses, moderations, images, audio, rerank, models.
+
+https://platform.openai.com/docs/api-reference. A body is parsed once, for the fields that decide where it goes; what
+is sent on are the client's own bytes. Unknown fields are nobody's business here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+from urllib.parse import unquote
+
+from gateway import jsonlib
+from gateway.api.errors import JSON
+from gateway.api.inbound import Inbound
+from gateway.api.multipart import read_field
+from gateway.conductor.auth import without_credential
+from gateway.conductor.conductor import Ask, Conductor
+from gateway.dialects.openai_chat import stream as chat_stream
+from gateway.dialects.openai_responses import stream as responses_stream
+from gateway.errors import RequestError, UpstreamError
+from gateway.net.connection import Reply
+from gateway.upstream.catalog import Catalog, list_body, model_entry
+
+FORWARDED = (b"content-type", b"accept", b"user-agent", b"idempotency-key", b"openai-beta")
+"""Request headers that reach the provider; everything else of the client's stays here."""
+
+IDENTITY = (b"accept-encoding", b"identity")
+"""Nothing is gained by compressing events of some bytes, and a tap must read them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One POST endpoint: how its answers are read, and the field that a body must have."""
+
+    shape: str
+    required: str = ""
+    kind: type | tuple[type, ...] = object
+
+
+ENDPOINTS: Mapping[str, Endpoint] = {
+    "/v1/chat/completions": Endpoint("chat", "messages", list),
+    "/v1/chat/completions/stream": Endpoint("chat", "messages", list),
+    "/v1/completions": Endpoint("completions"),
+    "/v1/embeddings": Endpoint("other", "input"),
+    "/v1/responses": Endpoint("responses"),
+    "/v1/responses/compact": Endpoint("other"),
+    "/v1/responses/input_tokens": Endpoint("other"),
+    "/v1/moderations": Endpoint("other", "input"),
+    "/v1/rerank": Endpoint("other"),
+    "/v1/images/generations": Endpoint("other"),
+    "/v1/images/edits": Endpoint("other"),
+    "/v1/images/variations": Endpoint("other"),
+    "/v1/audio/speech": Endpoint("other"),
+    "/v1/audio/transcriptions": Endpoint("other"),
+    "/v1/audio/translations": Endpoint("other"),
+}
+
+FORCED_STREAM = "/v1/chat/completions/stream"
+
+
+class OpenAISurface:
+    """Reads what OpenAI's SDKs send into asks."""
+
+    def __init__(self, conductor: Conductor, catalog: Catalog) -> None:
+        self._conductor = conductor
+        self._catalog = catalog
+
+    async def post(self, inbound: Inbound, reply: Reply) -> None:
+        """Any of ENDPOINTS."""
+        endpoint = ENDPOINTS[inbound.path]
+        content_type = inbound.fields.get(b"content-type", b"")
+        if content_type[:19].lower() == b"multipart/form-data":
+            ask = self._multipart_ask(inbound, endpoint, content_type)
+        else:
+            ask = self._json_ask(inbound, endpoint)
+        await self._conductor.serve(ask, reply, inbound.record)
+
+    async def response(self, inbound: Inbound, reply: Reply) -> None:
+        """`/v1/responses/ID` and below: fetch, delete, cancel, list the input of an answer that was made here."""
+        response_id, _, rest = inbound.path.removeprefix("/v1/responses/").partition("/")
+        method = inbound.request.method
+        allowed = RESPONSE_METHODS.get(rest)
+        if not response_id or allowed is None:
+            raise RequestError(404, "not_found", f"There is nothing at {inbound.path[:200]}.")
+        if method not in allowed:
+            raise RequestError(
+                405, "method_not_allowed", f"{method} is not for this path.", extra={"allow": ", ".join(allowed)}
+            )
+        ask = self._ask(inbound, "responses" if not rest and method == "GET" else "other", inbound.request.body)
+        ask.continues = unquote(response_id)
+        ask.stream = "stream=true" in inbound.request.query
+        ask.error_event = _responses_error_event
+        await self._conductor.serve(ask, reply, inbound.record)
+
+    async def models(self, inbound: Inbound, reply: Reply) -> None:
+        """`GET /v1/models`: the models of all providers, merged."""
+        identity = inbound.identity
+        models = [
+            model
+            for model in await self._catalog.models()
+            if (not identity.providers or model.provider in identity.providers)
+            and (not identity.models or model.id in identity.models)
+        ]
+        await reply.send(200, [JSON, *inbound.own_headers()], list_body(models))
+
+    async def model(self, inbound: Inbound, reply: Reply) -> None:
+        """`GET /v1/models/ID`; an id may have slashes, and a provider's name in front."""
+        wanted = unquote(inbound.path.removeprefix("/v1/models/"))
+        for model in await self._catalog.models():
+            if wanted in (model.id, f"{model.provider}/{model.id}"):
+                await reply.send(200, [JSON, *inbound.own_headers()], jsonlib.dumps(model_entry(model)))
+                return
+        raise RequestError(404, "model_not_found", f"The model {wanted[:200]!r} does not exist.", param="model")
+
+    def _json_ask(self, inbound: Inbound, endpoint: Endpoint) -> Ask:
+        body = inbound.request.body
+        decoded = read_object(body)
+        model = decoded.get("model")
+        if model is None:
+            model = ""
+        elif not isinstance(model, str):
+            raise _wrong("model", "a string")
+        stream = decoded.get("stream")
+        if stream is not None and not isinstance(stream, bool):
+            raise _wrong("stream", "true or false")
+        if endpoint.required:
+            value = decoded.get(endpoint.required)
+            if value is None:
+                raise RequestError(
+                    400,
+                    "invalid_request_error",
+                    f"Missing required parameter: '{endpoint.required}'.",
+                    param=endpoint.required,
+                )
+            if not isinstance(value, endpoint.kind):
+                raise _wrong(endpoint.required, "an array")
+        if inbound.path == FORCED_STREAM and not stream:
+            stream = decoded["stream"] = True
+            body = jsonlib.dumps(decoded)
+        ask = self._ask(inbound, endpoint.shape, body)
+        ask.model, ask.stream, ask.decoded = model, bool(stream), decoded
+        ask.with_model = partial(_json_with_model, decoded)
+        if endpoint.shape == "responses":
+            previous = decoded.get("previous_response_id")
+            if isinstance(previous, str):
+                ask.continues = previous
+            ask.error_event = _responses_error_event
+        else:
+            ask.error_event = _chat_error_event
+        return ask
+
+    def _multipart_ask(self, inbound: Inbound, endpoint: Endpoint, content_type: bytes) -> Ask:
+        body = inbound.request.body
+        ask = self._ask(inbound, endpoint.shape, body)
+        field = read_field(body, content_type, "model")
+        if field is not None:
+            ask.model = field.value
+            ask.with_model = lambda model: body[: field.start] + model.encode() + body[field.end :]
+        streamed = read_field(body, content_type, "stream")
+        ask.stream = streamed is not None and streamed.value == "true"
+        return ask
+
+    def _ask(self, inbound: Inbound, shape: str, body: bytes) -> Ask:
+        fields = inbound.fields
+        headers = [(name, fields[name]) for name in FORWARDED if name in fields]
+        headers.append(IDENTITY)
+        path = inbound.path[3:]  # what follows "/v1" follows the provider's base URL
+        if inbound.path == FORCED_STREAM:
+            path = "/chat/completions"
+        return Ask(
+            inbound.request.method.encode(),
+            path,
+            without_credential(inbound.request.query),
+            tuple(headers),
+            body,
+            "",
+            shape,
+            inbound.identity,
+        )
+
+
+RESPONSE_METHODS: Mapping[str, tuple[str, ...]] = {
+    "": ("GET", "DELETE"),
+    "cancel": ("POST",),
+    "input_items": ("GET",),
+}
+
+
+def read_object(body: bytes) -> dict[str, Any]:
+    """The JSON object in a body. Raises RequestError 400."""
+    try:
+        decoded = jsonlib.loads(body)
+    except ValueError as exc:
+        raise RequestError(400, "invalid_request_error", f"The body is not valid JSON: {str(exc)[:200]}.") from None
+    if not isinstance(decoded, dict):
+        raise RequestError(400, "invalid_request_error", "The body must be a JSON object.")
+    return decoded
+
+
+def _json_with_model(decoded: dict[str, Any], model: str) -> bytes:
+    return jsonlib.dumps({**decoded, "model": model})
+
+
+def _wrong(name: str, wanted: str) -> RequestError:
+    return RequestError(400, "invalid_request_error", f"'{name}' must be {wanted}.", param=name)
+
+
+def _chat_error_event(error: UpstreamError) -> bytes:
+    return chat_stream.error_event(_describe(error))
+
+
+def _responses_error_event(error: UpstreamError) -> bytes:
+    return responses_stream.error_event(_describe(error))
+
+
+def _describe(error: UpstreamError) -> dict[str, Any]:
+    """The error object of an event after the commit point."""
+    return {
+        "message": f"The provider broke off: {error.message}.",
+        "type": "api_error",
+        "param": None,
+        "code": "upstream_error",
+    }

@@ -1,0 +1,56 @@
+"""`/p/PROVIDER/…`: any API of a provider, as it is. Only the host and the credentials change.
+
+The path after the provider's name is the path at the provider's origin, so an SDK's base URL becomes
+`http://127.0.0.1:8000/p/main/v1`. The key still comes from the pool, and verdicts still teach it.
+"""
+
+from __future__ import annotations
+
+from gateway.api.inbound import Inbound
+from gateway.conductor.auth import without_credential
+from gateway.conductor.conductor import KEPT_INSIDE, Ask, Conductor
+from gateway.errors import RequestError
+from gateway.net.connection import Reply
+
+NOT_FORWARDED = KEPT_INSIDE | frozenset(
+    {
+        b"host", b"expect", b"cookie", b"cookie2", b"authorization", b"proxy-authorization", b"x-api-key", b"api-key",
+        b"x-goog-api-key", b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-real-ip",
+        b"origin", b"referer",
+    }
+)  # fmt: skip
+"""Request headers that end here: hop-by-hop, credentials, cookies, and where the client sits."""
+
+
+class PassthroughSurface:
+    def __init__(self, conductor: Conductor) -> None:
+        self._conductor = conductor
+
+    async def any(self, inbound: Inbound, reply: Reply) -> None:
+        """Any method, any path of a provider."""
+        provider, slash, rest = inbound.path.removeprefix("/p/").partition("/")
+        if not provider or not slash:
+            raise RequestError(404, "not_found", "The path is /p/PROVIDER/ and then the provider's own path.")
+        request = inbound.request
+        named = {
+            token.strip().lower() for token in inbound.fields.get(b"connection", b"").split(b",")
+        }  # what the client's Connection header declares hop-by-hop
+        headers = tuple(
+            header for header in request.headers if header[0] not in NOT_FORWARDED and header[0] not in named
+        )
+        await self._conductor.serve(
+            Ask(
+                request.method.encode(),
+                "/" + rest,
+                without_credential(request.query),
+                headers,
+                request.body,
+                "",
+                "raw",
+                inbound.identity,
+                provider=provider,
+                absolute=True,
+            ),
+            reply,
+            inbound.record,
+        )

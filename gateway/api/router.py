@@ -1,0 +1,162 @@
+"""The whole URL space on one screen, and what every request goes through: guard, identity, handler, record.
+
+| path                                   | scope | handler               |
+|----------------------------------------|-------|-----------------------|
+| POST /v1/chat/completions, …           | use   | OpenAISurface.post    |
+| GET, DELETE, POST /v1/responses/ID[/…] | use   | OpenAISurface.response|
+| GET /v1/models, /v1/models/ID          | use   | OpenAISurface.models  |
+| ANY /p/PROVIDER/…                      | use   | PassthroughSurface.any|
+| GET /health, /ready                    | –     | HealthSurface         |
+| GET /metrics                           | read  | HealthSurface.metrics |
+| /admin/…                               | admin | AdminSurface          |
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
+
+from gateway.api.admin import AdminSurface
+from gateway.api.errors import render
+from gateway.api.guard import Guard
+from gateway.api.health import HealthSurface
+from gateway.api.inbound import Inbound, request_id
+from gateway.api.openai import ENDPOINTS, OpenAISurface
+from gateway.api.passthrough import PassthroughSurface
+from gateway.conductor.auth import Authenticator
+from gateway.conductor.streaming import BrokenAnswerError
+from gateway.errors import RequestError
+from gateway.net.connection import Reply, Request
+from gateway.observe.logs import Log
+from gateway.observe.metrics import Metrics
+from gateway.observe.record import RequestRecord
+
+Handler = Callable[[Inbound, Reply], Awaitable[None]]
+
+
+class Route(NamedTuple):
+    surface: str
+    methods: tuple[str, ...]  # empty: any
+    scope: str  # empty: anybody
+    handler: Handler
+
+
+class Router:
+    """Finds the handler, and keeps the record of every request."""
+
+    def __init__(
+        self,
+        openai: OpenAISurface,
+        passthrough: PassthroughSurface,
+        health: HealthSurface,
+        admin: AdminSurface,
+        guard: Guard,
+        authenticator: Authenticator,
+        log: Log,
+        metrics: Metrics,
+        *,
+        log_requests: bool,
+        public_metrics: bool,
+    ) -> None:
+        self._guard = guard
+        self._authenticator = authenticator
+        self._log = log
+        self._metrics = metrics
+        self._log_requests = log_requests
+        self._loop = asyncio.get_running_loop()
+        self._exact: dict[str, Route] = {path: Route("openai", ("POST",), "use", openai.post) for path in ENDPOINTS}
+        self._exact |= {
+            "/v1/models": Route("openai", ("GET", "HEAD"), "use", openai.models),
+            "/health": Route("health", ("GET", "HEAD"), "", health.health),
+            "/ready": Route("health", ("GET", "HEAD"), "", health.ready),
+            "/metrics": Route("health", ("GET", "HEAD"), "" if public_metrics else "read", health.metrics),
+        }
+        self._prefixes: tuple[tuple[str, Route], ...] = (
+            ("/v1/models/", Route("openai", ("GET", "HEAD"), "use", openai.model)),
+            ("/v1/responses/", Route("openai", (), "use", openai.response)),
+            ("/p/", Route("passthrough", (), "use", passthrough.any)),
+            ("/admin/", Route("admin", (), "admin", admin.handle)),
+        )
+
+    async def __call__(self, request: Request, reply: Reply) -> None:
+        """The server's handler. Every request ends in exactly one record, whatever happens."""
+        fields = dict(request.headers)
+        record = RequestRecord(request_id(fields), request.received_at, request.method, request.path, request.peer)
+        record.bytes_in = len(request.body)
+        inbound = Inbound(request, fields, record)
+        self._metrics.in_flight += 1
+        try:
+            route = self._route(request)
+            record.surface = route.surface
+            await self._enter(route, inbound, reply)
+            record.status = reply.status
+        except RequestError as error:
+            await self._answer_error(error, inbound, reply)
+        except BrokenAnswerError as broken:
+            record.status, record.outcome, record.error = reply.status, "error", "stream_disconnect"
+            self._log.warning(
+                "stream_broke", request_id=record.request_id, provider=record.provider, detail=str(broken)
+            )
+        except asyncio.CancelledError:
+            record.status, record.outcome = 499, "client_gone"
+            raise
+        except Exception:
+            record.status, record.outcome, record.error = 500, "error", "internal_error"
+            raise
+        finally:
+            self._metrics.in_flight -= 1
+            self._finish(record)
+
+    async def _enter(self, route: Route, inbound: Inbound, reply: Reply) -> None:
+        """Guard, identity, scope, then the handler."""
+        fields, request = inbound.fields, inbound.request
+        self._guard.check(fields, request.peer)
+        if b"origin" in fields:
+            reply.extra_headers = self._guard.cors_headers(fields[b"origin"])
+            if request.method == "OPTIONS" and b"access-control-request-method" in fields:
+                await reply.send(204, self._guard.preflight_headers(fields), b"")
+                return
+        if route.methods and request.method not in route.methods:
+            raise RequestError(
+                405,
+                "method_not_allowed",
+                f"{request.method[:20]} is not for this path.",
+                extra={"allow": ", ".join(route.methods)},
+            )
+        if route.scope:
+            peer = self._guard.client_address(fields, request.peer)
+            identity = self._authenticator.identify(fields, request.query, peer)
+            if not identity.may(route.scope):
+                raise RequestError(403, "permission_denied", f"This needs a token with the scope {route.scope!r}.")
+            inbound.identity = identity
+            inbound.record.user, inbound.record.token_name = identity.user, identity.token
+        await route.handler(inbound, reply)
+
+    def _route(self, request: Request) -> Route:
+        route = self._exact.get(request.path)
+        if route is not None:
+            return route
+        for prefix, route in self._prefixes:
+            if request.path.startswith(prefix):
+                return route
+        return Route("unknown", (), "", _nothing_here)
+
+    async def _answer_error(self, error: RequestError, inbound: Inbound, reply: Reply) -> None:
+        record = inbound.record
+        record.outcome, record.error, record.status = "error", error.code, error.status
+        status, headers, body = render(error, record.request_id)
+        if reply.started:  # an answer of ours that failed half-way: nothing sensible can follow
+            reply.abort()
+            return
+        await reply.send(status, headers, body)
+
+    def _finish(self, record: RequestRecord) -> None:
+        duration = self._loop.time() - record.started
+        self._metrics.request_done(record, duration)
+        if self._log_requests and record.surface != "health":
+            self._log.request(record, duration)
+
+
+async def _nothing_here(inbound: Inbound, reply: Reply) -> None:
+    raise RequestError(404, "not_found", f"There is nothing at {inbound.path[:200]}.")

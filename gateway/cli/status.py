@@ -1,0 +1,96 @@
+"""`llmgateway status` and `llmgateway reload`."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from typing import Any
+
+from gateway.cli.admin import add_socket_argument, call
+from gateway.cli.table import duration, in_words, print_json, print_table
+
+WATCH_SECONDS = 2.0
+
+
+def add_parser(commands: Any) -> None:
+    status = commands.add_parser(
+        "status", help="what is up, what is benched and why, until when", description="The state of a running gateway."
+    )
+    status.add_argument("--json", action="store_true", help="for scripts")
+    status.add_argument("--watch", action="store_true", help=f"again every {WATCH_SECONDS:g} s, until Ctrl-C")
+    add_socket_argument(status)
+    status.set_defaults(run=run_status)
+    reload = commands.add_parser(
+        "reload",
+        help="reload the daemon and say what changed, or fail with the reason",
+        description="Make the daemon read its configuration and its key files again.",
+    )
+    reload.add_argument("--json", action="store_true", help="for scripts")
+    add_socket_argument(reload)
+    reload.set_defaults(run=run_reload)
+
+
+def run_status(args: argparse.Namespace) -> int:
+    while True:
+        answer = call(args, "GET", "/admin/status")
+        if args.watch:
+            print("\x1b[2J\x1b[H", end="")
+        if args.json:
+            print_json(answer)
+        else:
+            _show(answer)
+        if not args.watch:
+            return 0
+        time.sleep(WATCH_SECONDS)
+
+
+def _show(answer: dict[str, Any]) -> None:
+    print(f"llmgateway {answer['version']}, pid {answer['pid']}, up {duration(answer['uptime_seconds'])}\n")
+    print_table(
+        ("PROVIDER", "TYPE", "KEYS", "USABLE", "WAITING", "STATUSES", "NEXT RECOVERY"),
+        (
+            (
+                provider["name"],
+                provider["type"],
+                provider["keys"],
+                provider["usable"],
+                provider["waiting"],
+                ", ".join(f"{n} {status}" for status, n in provider["counts"].items()) or "no keys",
+                in_words(provider["next_recovery"]),
+            )
+            for provider in answer["providers"]
+        ),
+    )
+    groups = [(provider["name"], group) for provider in answer["providers"] for group in provider["groups"]]
+    if groups:
+        print("\nBenched keys")
+        print_table(
+            ("PROVIDER", "STATUS", "REASON", "MODEL", "KEYS", "NEXT", "LAST ERROR"),
+            (
+                (
+                    name,
+                    group["status"],
+                    group["reason"],
+                    "" if group["model"] == "__ALL_MODELS__" else group["model"],
+                    group["keys"],
+                    in_words(group["until"]),
+                    group["last_error"][:80],
+                )
+                for name, group in groups
+            ),
+        )
+    for provider in answer["providers"]:
+        for file in provider["files"]:
+            for problem in file["problems"]:
+                print(f"\n{provider['name']}: {problem}")
+
+
+def run_reload(args: argparse.Namespace) -> int:
+    answer = call(args, "POST", "/admin/reload")
+    if args.json:
+        print_json(answer)
+    elif answer["changed"]:
+        print("reloaded; changed: " + ", ".join(answer["changed"]))
+    else:
+        print("reloaded; nothing changed")
+    return 0

@@ -1,0 +1,40 @@
+"""Tables and times for people. Scripts take `--json`."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Sequence
+
+from gateway import jsonlib
+
+
+def print_json(value: object) -> None:
+    sys.stdout.write(jsonlib.dumps_pretty(value).decode() + "\n")
+
+
+def print_table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Columns as wide as they need to be; the last one takes the rest."""
+    lines = [tuple(head), *(tuple("" if cell is None else str(cell) for cell in row) for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
+    for line in lines:
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def in_words(until: float | None) -> str:
+    """`in 3 m 20 s`, `in 9 d`, `now`; empty for None. `until` in unix seconds."""
+    if until is None:
+        return ""
+    left = until - time.time()
+    return "now" if left <= 0 else f"in {duration(left)}"
+
+
+def duration(seconds: float) -> str:
+    """The two largest units of a span: `2 d 3 h`, `45 s`."""
+    left = round(seconds)
+    parts = []
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
+        count, left = divmod(left, size)
+        if count:
+            parts.append(f"{count} {unit}")
+    return " ".join(parts[:2]) or "0 s"

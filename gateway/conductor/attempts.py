@@ -1,0 +1,145 @@
+"""Trying until it works: lease a key, call, report, and do what the policy says next.
+
+Everything here happens before the commit point; the client has not seen a byte. A key that a verdict blamed is not
+tried again in the same request; after a provider's fault any untried key goes first, then one that was tried.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from random import Random
+
+from gateway.config.model import QueueConfig
+from gateway.errors import RequestError
+from gateway.observe.record import RequestRecord
+from gateway.policy.retry import GiveUp, Tally, decide
+from gateway.policy.verdict import Verdict
+from gateway.upstream.exchange import Call, Exchange, Outcome
+from gateway.upstream.key import Key, Lease, Shortage
+from gateway.upstream.provider import Provider
+
+NO_RECOVERY_KNOWN = 30.0
+"""Seconds in Retry-After when nothing says when a key comes back: the operator has to add or enable one."""
+
+NoteAttempt = Callable[[Provider, Key, Verdict | None], None]
+"""Told of every attempt's end; None is success. Counts it, and logs what happened to a key."""
+
+
+class Attempts:
+    """The loop over attempts, for every request."""
+
+    def __init__(self, exchange: Exchange, queue: QueueConfig, rng: Random, note: NoteAttempt) -> None:
+        self._exchange = exchange
+        self._queue = queue
+        self._rng = rng
+        self._note = note
+        self._loop = asyncio.get_running_loop()
+
+    async def run(
+        self, provider: Provider, call: Call, record: RequestRecord, pinned: Key | None = None
+    ) -> tuple[Outcome, Key]:
+        """The first success, or the last failure, and the key it came from.
+
+        `pinned`: only this key will do. Raises RequestError when no key can be had at all.
+        """
+        deadline = self._loop.time() + provider.config.timeouts.total
+        provider.budget.deposit()
+        tally = Tally()
+        tried: set[Key] = set()
+        blamed: set[Key] = set()
+        last: tuple[Outcome, Key] | None = None
+        while True:
+            lease = self._lease(provider, call.model, tried, blamed, pinned)
+            if lease is None:
+                record.phase = "queued"
+                if pinned is None and await self._wait(provider, call.model, blamed, deadline):
+                    continue
+                if last is not None:
+                    return last
+                raise shortage_error(provider, provider.pool.shortage(call.model, blamed))
+            outcome = await self._attempt(provider, lease, call, record, deadline)
+            key = lease.key
+            if outcome.verdict is None:
+                return outcome, key
+            last = outcome, key
+            tried.add(key)
+            if outcome.verdict.blames_key:
+                blamed.add(key)
+            tally = tally.after(outcome.verdict)
+            decision = decide(
+                outcome.verdict,
+                tally,
+                provider.config.retry,
+                provider.budget,
+                self._rng,
+                unanswered=outcome.unanswered,
+                streamed=call.stream,
+            )
+            if isinstance(decision, GiveUp) or self._loop.time() + decision.delay >= deadline:
+                return last
+            if decision.delay:
+                await asyncio.sleep(decision.delay)
+
+    def _lease(
+        self, provider: Provider, model: str, tried: set[Key], blamed: set[Key], pinned: Key | None
+    ) -> Lease | None:
+        pool = provider.pool
+        if pinned is not None:
+            return None if pinned in blamed else pool.lease_key(pinned, model)
+        lease = pool.lease(model, tried, retry=bool(tried))
+        if lease is None and len(tried) > len(blamed):
+            lease = pool.lease(model, blamed)
+        return lease
+
+    async def _attempt(
+        self, provider: Provider, lease: Lease, call: Call, record: RequestRecord, deadline: float
+    ) -> Outcome:
+        pool = provider.pool
+        record.attempts += 1
+        record.phase = "waiting"
+        record.key = lease.key.fingerprint
+        started = self._loop.time()
+        outcome = None
+        try:
+            outcome = await self._exchange.call(provider, lease.key, call, deadline)
+        finally:
+            record.upstream_seconds += self._loop.time() - started
+            if outcome is None:
+                pool.release(lease)  # the client left: nobody is to blame
+        if outcome.verdict is None:
+            pool.succeed(lease)
+        else:
+            outcome.verdict = pool.report(lease, outcome.verdict)
+        self._note(provider, lease.key, outcome.verdict)
+        return outcome
+
+    async def _wait(self, provider: Provider, model: str, blamed: set[Key], deadline: float) -> bool:
+        """Wait for a key that is worth waiting for: one that was not blamed and comes back within the queue's time."""
+        wait = provider.pool.shortage(model, blamed).retry_after
+        limit = min(self._queue.timeout, deadline - self._loop.time())
+        if wait is None or wait > limit:
+            return False
+        return await provider.pool.wait_usable(limit)
+
+
+def shortage_error(provider: Provider, shortage: Shortage) -> RequestError:
+    """429 `keys_cooling` or 503 `no_usable_key`, with the earliest known recovery and the keys by status."""
+    keys = ", ".join(f"{n} {status}" for status, n in shortage.counts.items()) or "no keys at all"
+    retry_after = NO_RECOVERY_KNOWN if shortage.retry_after is None else max(shortage.retry_after, 1.0)
+    extra: dict[str, object] = {"keys": dict(shortage.counts)}
+    if shortage.cooling:
+        return RequestError(
+            429,
+            "keys_cooling",
+            f"Every usable key of the provider {provider.name!r} is cooling down ({keys}).",
+            retry_after=retry_after,
+            extra=extra,
+        )
+    return RequestError(
+        503,
+        "no_usable_key",
+        f"The provider {provider.name!r} has no usable key ({keys}).",
+        retry_after=retry_after,
+        extra=extra,
+    )

@@ -1,0 +1,276 @@
+"""One request's story, top to bottom: resolve the model, find the key, try, and bring the answer back.
+
+What comes in is an `Ask`: a client's call that its surface (`api/`) has read and authenticated. What goes out is an
+answer on `reply`, or a RequestError that the surface renders. The request record is filled on the way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gateway import jsonlib
+from gateway.conductor.attempts import Attempts
+from gateway.conductor.auth import Identity
+from gateway.conductor.models import ModelResolver, Target
+from gateway.conductor.streaming import ModelRenamer, relay, relay_events, rename_model
+from gateway.dialects.openai_chat.usage import read_usage as read_chat_usage
+from gateway.dialects.openai_responses.usage import read_usage as read_responses_usage
+from gateway.errors import RequestError, UpstreamError, UpstreamTimeout
+from gateway.net.connection import Reply
+from gateway.observe.record import RequestRecord
+from gateway.policy.verdict import Status
+from gateway.upstream.exchange import Call, Outcome
+from gateway.upstream.key import Key
+from gateway.upstream.owners import Owner, ResponseOwners
+from gateway.upstream.provider import Provider
+from gateway.usage import Usage
+from gateway.wire.sse import EventReader, UsageTap
+
+Header = tuple[bytes, bytes]
+
+FORWARDED_ON_ERRORS = (b"retry-after", b"retry-after-ms")
+"""The client's SDK waits by these. All other rate-limit headers are about our keys and stay inside."""
+
+ANSWER_HEADERS = frozenset({b"content-type", b"content-encoding"})
+
+KEPT_INSIDE = frozenset(
+    {
+        b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-connection", b"te", b"trailer",
+        b"transfer-encoding", b"upgrade", b"content-length", b"set-cookie", b"set-cookie2", b"alt-svc",
+        b"strict-transport-security",
+    }
+)  # fmt: skip
+"""Hop-by-hop fields (RFC 9110, 7.6.1), cookies, and promises about the provider's host that would not hold for ours."""
+
+USAGE_READERS: Mapping[str, Callable[[Any], Usage | None]] = {
+    "chat": read_chat_usage,
+    "completions": read_chat_usage,
+    "responses": read_responses_usage,
+    "other": read_chat_usage,
+    "raw": read_chat_usage,
+}
+
+
+@dataclass(slots=True)
+class Ask:
+    """A client's call. `path` follows the provider's base URL (its origin, if `absolute`), `headers` are to be forwarded.
+
+    `decoded` is the JSON body, None where it is not JSON; `with_model` makes the same body with another model.
+    `provider` is set where the path names one; `continues` is the id of an answer that this call builds on.
+    """
+
+    method: bytes
+    path: str
+    query: str
+    headers: tuple[Header, ...]
+    body: bytes
+    model: str
+    shape: str
+    identity: Identity
+    stream: bool = False
+    absolute: bool = False
+    decoded: dict[str, Any] | None = None
+    with_model: Callable[[str], bytes] | None = None
+    provider: str = ""
+    continues: str = ""
+    error_event: Callable[[UpstreamError], bytes] | None = None
+
+
+class Conductor:
+    """Serves asks. Made anew at each reload; requests in flight finish with the one they began with."""
+
+    def __init__(self, resolver: ModelResolver, attempts: Attempts, owners: ResponseOwners) -> None:
+        self._resolver = resolver
+        self._attempts = attempts
+        self._owners = owners
+        self._loop = asyncio.get_running_loop()
+
+    async def serve(self, ask: Ask, reply: Reply, record: RequestRecord) -> None:
+        """The whole way of one request. Raises RequestError before the commit point, BrokenAnswerError after it."""
+        record.model, record.streamed = ask.model, ask.stream
+        pinned, owner = await self._pinned(ask)
+        target = await self._target(ask, owner)
+        record.provider, record.upstream_model = target.provider.name, target.model
+        call = self._call(ask, target)
+        outcome, key = await self._attempts.run(target.provider, call, record, pinned)
+        try:
+            headers = self._headers(ask, outcome, record)
+            if outcome.verdict is not None:
+                await self._answer_failure(outcome, headers, reply, record, target.provider)
+            elif outcome.streamed:
+                await self._answer_stream(ask, target, outcome, headers, reply, record)
+            elif outcome.answer is not None:
+                await self._answer_bytes(outcome, headers, reply, record)
+            else:
+                await self._answer_whole(ask, target, outcome, headers, reply, record)
+            if ask.shape == "responses" and outcome.verdict is None:
+                self._remember_owner(outcome, target, key)
+        finally:
+            outcome.close()
+
+    async def _pinned(self, ask: Ask) -> tuple[Key | None, Owner | None]:
+        """The key that made the answer this call builds on. An answer that nobody here made is a 404."""
+        if not ask.continues:
+            return None, None
+        owner = await self._owners.owner(ask.continues)
+        if owner is not None:
+            provider = self._resolver.named(owner.provider, ask.identity)
+            key = provider.pool.keys.get(bytes.fromhex(owner.digest))
+            if key is not None:
+                return key, owner
+        raise RequestError(
+            404,
+            "previous_response_not_found" if ask.method == b"POST" else "not_found",
+            f"The response {ask.continues[:100]!r} was not made here, or its key is gone.",
+            param="previous_response_id" if ask.method == b"POST" else None,
+        )
+
+    async def _target(self, ask: Ask, owner: Owner | None) -> Target:
+        if ask.provider:
+            return Target(self._resolver.named(ask.provider, ask.identity), ask.model, False)
+        if owner is None:
+            return await self._resolver.resolve(ask.model, ask.identity)
+        provider = self._resolver.named(owner.provider, ask.identity)
+        name = ask.model.removeprefix(f"{provider.name}/")
+        model = provider.upstream_model(name)
+        return Target(provider, model, model != ask.model)
+
+    def _call(self, ask: Ask, target: Target) -> Call:
+        """The client's bytes as they are, unless the model is called otherwise upstream."""
+        body = ask.body
+        if target.model != ask.model and ask.with_model is not None:
+            body = ask.with_model(target.model)
+        extra = tuple(
+            (name.lower().encode(), value.encode("latin-1")) for name, value in target.provider.config.headers.items()
+        )
+        headers = ask.headers
+        if extra:
+            replaced = {name for name, _ in extra}
+            headers = (*(header for header in headers if header[0] not in replaced), *extra)
+        path = ask.path if ask.absolute else target.provider.base_path + ask.path
+        return Call(ask.method, path, ask.query, headers, body, target.model, ask.shape, ask.stream)
+
+    def _headers(self, ask: Ask, outcome: Outcome, record: RequestRecord) -> list[Header]:
+        """What the client hears: the answer's own type, and who answered. On `/p/…` all but what concerns our side."""
+        headers: list[Header] = []
+        for name, value in outcome.headers:
+            if name == b"x-request-id":
+                headers.append((b"x-llmgateway-upstream-id", value))
+            elif name in ANSWER_HEADERS or (ask.shape == "raw" and name not in KEPT_INSIDE):
+                headers.append((name, value))
+        headers.append((b"x-llmgateway-provider", record.provider.encode()))
+        headers.append((b"x-llmgateway-attempts", b"%d" % record.attempts))
+        if record.upstream_model:
+            headers.append((b"x-llmgateway-model", _field(record.upstream_model)))
+        if "admin" in ask.identity.scopes:
+            headers.append((b"x-llmgateway-key", _field(record.key.replace("…", "..."))))
+        headers.append((b"x-request-id", record.request_id.encode()))
+        return headers
+
+    async def _answer_bytes(self, outcome: Outcome, headers: list[Header], reply: Reply, record: RequestRecord) -> None:
+        """A body that nobody looks into: audio, images, whatever `/p/…` brings."""
+        assert outcome.answer is not None
+        record.first_byte_at, record.phase = self._loop.time(), "streaming"
+        await reply.start(outcome.status, headers, _length(outcome))
+        try:
+            record.bytes_out = await relay(outcome.answer, outcome.body, reply)
+        finally:
+            record.upstream_seconds += self._loop.time() - record.first_byte_at
+
+    async def _answer_whole(
+        self, ask: Ask, target: Target, outcome: Outcome, headers: list[Header], reply: Reply, record: RequestRecord
+    ) -> None:
+        body = outcome.body
+        if outcome.decoded is not None:
+            record.usage = USAGE_READERS[ask.shape](outcome.decoded)
+            if target.renamed:
+                body = rename_model(body, ask.model) or body
+        record.first_byte_at = self._loop.time()
+        record.bytes_out = len(body)
+        await reply.send(outcome.status, headers, body)
+
+    async def _answer_stream(
+        self, ask: Ask, target: Target, outcome: Outcome, headers: list[Header], reply: Reply, record: RequestRecord
+    ) -> None:
+        assert outcome.answer is not None
+        tap = UsageTap()
+        record.first_byte_at, record.phase = self._loop.time(), "streaming"
+        await reply.start(outcome.status, headers)
+        try:
+            record.bytes_out = await relay_events(
+                outcome.answer,
+                outcome.body,
+                reply,
+                tap,
+                rename=ModelRenamer(ask.model) if target.renamed else None,
+                keepalive=target.provider.config.streaming.keepalive,
+                error_event=ask.error_event or _no_event,
+            )
+        finally:
+            record.upstream_seconds += self._loop.time() - record.first_byte_at
+            payload = tap.usage_payload
+            if payload is not None:
+                record.usage = USAGE_READERS[ask.shape](payload)
+
+    async def _answer_failure(
+        self, outcome: Outcome, headers: list[Header], reply: Reply, record: RequestRecord, provider: Provider
+    ) -> None:
+        """The last failure, as it came, but for our own credentials, which are no business of the client's."""
+        verdict = outcome.verdict
+        assert verdict is not None
+        record.outcome, record.error = "error", verdict.reason
+        if outcome.error is not None:
+            raise _no_answer(outcome.error, provider)
+        if outcome.status in (401, 402) or verdict.status is Status.SUSPECT or verdict.status is Status.INVALID_KEY:
+            raise RequestError(
+                502,
+                "upstream_credentials",
+                f"The provider {provider.name!r} rejected the gateway's credentials ({verdict.reason}).",
+                kind="api_error",
+            )
+        headers.extend((name, value) for name, value in outcome.headers if name in FORWARDED_ON_ERRORS)
+        record.bytes_out = len(outcome.body)
+        await reply.send(outcome.status, headers, outcome.body)
+
+    def _remember_owner(self, outcome: Outcome, target: Target, key: Key) -> None:
+        response_id = _response_id(outcome)
+        if response_id:
+            self._owners.remember(response_id, Owner(target.provider.name, key.digest.hex(), target.model))
+
+
+def _field(text: str) -> bytes:
+    """A header value of a text that came from a client: anything but plain ASCII becomes `?`."""
+    return bytes(code if 32 <= code < 127 else 63 for code in text[:200].encode("ascii", "replace"))
+
+
+def _no_answer(error: UpstreamError, provider: Provider) -> RequestError:
+    if isinstance(error, UpstreamTimeout):
+        return RequestError(504, "upstream_timeout", f"The provider {provider.name!r} took too long: {error.message}.")
+    return RequestError(
+        502, "upstream_error", f"The provider {provider.name!r} could not be reached or broke off: {error.message}."
+    )
+
+
+def _no_event(error: UpstreamError) -> bytes:
+    return b""
+
+
+def _length(outcome: Outcome) -> int | None:
+    value = outcome.header(b"content-length") or b""
+    return int(value) if value.isdigit() else None
+
+
+def _response_id(outcome: Outcome) -> str:
+    """The id of a Responses answer, from the whole answer or a stream's first event."""
+    decoded = outcome.decoded
+    if decoded is None:
+        events = EventReader().feed(outcome.body)
+        try:
+            decoded = jsonlib.loads(events[0].data).get("response") if events else None
+        except (ValueError, AttributeError):
+            return ""
+    value = decoded.get("id") if isinstance(decoded, dict) else None
+    return value if isinstance(value, str) and len(value) <= 200 else ""

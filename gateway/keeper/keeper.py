@@ -1,0 +1,84 @@
+"""The Keeper as a whole: one sync per provider, watched, and the write-behind."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from gateway.config.model import Config, ProviderConfig
+from gateway.keeper.keyfiles import KeySource
+from gateway.keeper.statuses import StatusWriter
+from gateway.keeper.sync import KeySync, SyncResult
+from gateway.observe.logs import Log
+from gateway.store.keys import KeyStore
+from gateway.store.responses import ResponseStore
+from gateway.upstream.keypool import KeyPool
+
+RESPONSES_KEPT = 30 * 86400.0
+"""Seconds that the maker of a Responses answer is remembered: OpenAI keeps stored answers for 30 days."""
+
+FORGET_EVERY = 3600.0
+
+
+class Keeper:
+    """Built by the daemon; `arrange` is called at start and at each reload."""
+
+    def __init__(
+        self, store: KeyStore, responses: ResponseStore, statuses: StatusWriter, log: Log, clock: Callable[[], float]
+    ) -> None:
+        self._store = store
+        self._responses = responses
+        self._statuses = statuses
+        self._log = log
+        self._clock = clock
+        self._syncs: dict[str, tuple[tuple[str, ...], KeySync]] = {}
+        self._interval = 2.0
+
+    def arrange(self, config: Config, pools: Mapping[str, KeyPool]) -> None:
+        """Watch the files of these providers; what is known of unchanged ones is kept."""
+        self._interval = config.sync.interval
+        self._syncs = {
+            name: self._arranged(config, provider, pools[name])
+            for name, provider in config.providers.items()
+            if name in pools and provider.keys
+        }
+
+    def _arranged(self, config: Config, provider: ProviderConfig, pool: KeyPool) -> tuple[tuple[str, ...], KeySync]:
+        present = self._syncs.get(provider.name)
+        if present is not None and present[0] == provider.keys:
+            return present
+        source = KeySource(tuple(map(Path, provider.keys)))
+        guard = config.sync.shrink_guard
+        return provider.keys, KeySync(pool, source, self._store, self._log, self._clock, shrink_guard=guard)
+
+    async def sync_all(self, *, force: bool = False) -> dict[str, SyncResult]:
+        """Look at every provider's files now."""
+        results = {}
+        for name, (_, sync) in list(self._syncs.items()):
+            results[name] = await sync.sync(force=force)
+        return results
+
+    async def watch(self) -> None:
+        """The background task that looks at the files."""
+        while True:
+            await asyncio.sleep(self._interval)
+            await self.sync_all()
+
+    async def forget(self) -> None:
+        """The background task that lets old answers' makers be forgotten."""
+        while True:
+            await self._responses.forget_before(self._clock() - RESPONSES_KEPT)
+            await asyncio.sleep(FORGET_EVERY)
+
+    async def write_behind(self) -> None:
+        """The background task that saves what the pools learned."""
+        await self._statuses.run()
+
+    async def flush(self) -> bool:
+        return await self._statuses.flush()
+
+    def files(self) -> dict[str, list[dict[str, Any]]]:
+        """What each provider's files gave at the last look."""
+        return {name: sync.files for name, (_, sync) in self._syncs.items()}

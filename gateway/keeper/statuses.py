@@ -1,0 +1,110 @@
+"""Write-behind: what the pools learned goes to the database twice a second.
+
+Memory is the authority; the database is for the next start. After a crash the last second of statuses may be missing,
+never more. While the database is away the changes wait, one per key at the most, and `store_unavailable` is logged once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+
+from gateway.errors import StoreError
+from gateway.observe.logs import Log
+from gateway.store.keys import KeyStatusRow, KeyStore
+from gateway.store.responses import ResponseStore
+from gateway.upstream.key import Change
+from gateway.upstream.keypool import KeyPool
+from gateway.upstream.owners import ResponseOwners
+
+FLUSH_SECONDS = 0.5
+BATCH = 5000
+"""Rows in one transaction: some tens of milliseconds for the writer thread."""
+
+
+class StatusWriter:
+    """Owns the unsaved rows. `pools` is asked anew each time, because a reload may change it."""
+
+    def __init__(
+        self,
+        pools: Callable[[], Mapping[str, KeyPool]],
+        owners: ResponseOwners,
+        keys: KeyStore,
+        responses: ResponseStore,
+        log: Log,
+        clock: Callable[[], float],
+    ) -> None:
+        self._pools = pools
+        self._owners = owners
+        self._keys = keys
+        self._responses = responses
+        self._log = log
+        self._clock = clock
+        self._unsaved: dict[tuple[str, str, str], KeyStatusRow] = {}
+        self._failing = False
+
+    async def run(self) -> None:
+        """The background task."""
+        while True:
+            await asyncio.sleep(FLUSH_SECONDS)
+            await self.flush()
+
+    async def flush(self) -> bool:
+        """Write what there is. False when the database could not take it: it is kept."""
+        try:
+            await self._flush_statuses()
+            await self._flush_owners()
+        except StoreError as error:
+            if not self._failing:
+                self._log.error("store_unavailable", detail=str(error), unsaved=len(self._unsaved))
+            self._failing = True
+            return False
+        if self._failing:
+            self._log.info("store_back")
+            self._failing = False
+        return True
+
+    async def _flush_statuses(self) -> None:
+        for name, pool in self._pools().items():
+            for change in pool.take_changes(BATCH):
+                row = status_row(name, change)
+                self._unsaved[(name, row.digest, row.model)] = row
+        while self._unsaved:
+            batch = list(self._unsaved.items())[:BATCH]
+            await self._keys.save_statuses([row for _, row in batch])
+            for name_of_row, row in batch:
+                if self._unsaved.get(name_of_row) is row:
+                    del self._unsaved[name_of_row]
+
+    async def _flush_owners(self) -> None:
+        pending = self._owners.take_pending()
+        if not pending:
+            return
+        now = self._clock()
+        try:
+            await self._responses.remember(
+                [(response_id, owner.provider, owner.digest, owner.model, now) for response_id, owner in pending]
+            )
+        except StoreError:
+            self._owners.give_back(pending)
+            raise
+
+
+def status_row(provider: str, change: Change) -> KeyStatusRow:
+    """A change as the database keeps it."""
+    standing = change.standing
+    return KeyStatusRow(
+        provider=provider,
+        digest=change.digest.hex(),
+        model=change.model,
+        status=standing.status.value,
+        until=standing.until,
+        provenance=standing.provenance.value,
+        reason=standing.reason,
+        last_error=standing.evidence,
+        failing_since=standing.failing_since,
+        next_check_at=standing.until,
+        checked_at=change.checked_at or None,
+        streak=standing.streak,
+        proven=int(standing.proven),
+    )

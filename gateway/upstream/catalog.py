@@ -1,0 +1,153 @@
+"""Which models there are, and who serves them.
+
+A provider with configured models serves exactly those. Any other is asked for its list (`GET /models`), which is
+believed for `models_ttl` seconds; while it cannot be had, the last one stands. One question at a time per provider,
+each bounded, and never because of a request that can be routed without it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from gateway import jsonlib
+from gateway.upstream.exchange import Call, Exchange
+from gateway.upstream.provider import Provider
+
+ASK_SECONDS = 10.0
+"""How long a provider may take over its list; a client that wants the merged list waits at most this long."""
+
+ASK_AGAIN = 60.0
+"""Seconds before a provider that did not answer is asked again."""
+
+MODELS_LIMIT = 20_000
+"""Models kept per provider."""
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One entry of a list. `created` in unix seconds, 0 if unknown."""
+
+    id: str
+    provider: str
+    created: int = 0
+
+
+class Catalog:
+    """The models of the enabled providers, by provider and by name."""
+
+    def __init__(self, providers: Mapping[str, Provider], exchange: Exchange, clock: Callable[[], float]) -> None:
+        self._providers = providers
+        self._exchange = exchange
+        self._clock = clock
+        self._lists: dict[str, tuple[Model, ...]] = {}
+        self._ask_at: dict[str, float] = {}
+        self._asking: dict[str, asyncio.Task[None]] = {}
+        self._serving: dict[str, list[Provider]] = {}
+        for provider in providers.values():
+            if provider.models:
+                self._lists[provider.name] = tuple(Model(name, provider.name) for name in provider.models)
+        self._index()
+
+    def serving(self, model: str) -> list[Provider]:
+        """Providers that list the model, those of the highest priority first."""
+        return self._serving.get(model, [])
+
+    def knows(self, provider: str) -> bool:
+        """Whether the provider's list is known, by configuration or because it was asked."""
+        return provider in self._lists
+
+    def names(self) -> Iterable[str]:
+        return self._serving
+
+    async def learn(self) -> bool:
+        """Ask every provider whose list is missing or old. True if anybody was asked."""
+        now = self._clock()
+        due = [
+            provider
+            for provider in self._providers.values()
+            if not provider.models and self._ask_at.get(provider.name, 0.0) <= now
+        ]
+        if due:
+            await asyncio.gather(*(asyncio.shield(self._ask_once(provider)) for provider in due))
+        return bool(due)
+
+    async def models(self) -> list[Model]:
+        """Every model once per provider that lists it, merged: the first provider by priority owns a name."""
+        await self.learn()
+        owned = {model: providers[0].name for model, providers in self._serving.items()}
+        return [model for models in self._lists.values() for model in models if owned.get(model.id) == model.provider]
+
+    async def close(self) -> None:
+        asking = list(self._asking.values())
+        for task in asking:
+            task.cancel()
+        await asyncio.gather(*asking, return_exceptions=True)
+
+    def _ask_once(self, provider: Provider) -> asyncio.Task[None]:
+        task = self._asking.get(provider.name)
+        if task is None:
+            task = asyncio.create_task(self._ask(provider), name=f"models of {provider.name}")
+            self._asking[provider.name] = task
+            task.add_done_callback(lambda _: self._asking.pop(provider.name, None))
+        return task
+
+    async def _ask(self, provider: Provider) -> None:
+        models = await self._fetch(provider)
+        if models is None:
+            self._ask_at[provider.name] = self._clock() + ASK_AGAIN
+            return
+        self._ask_at[provider.name] = self._clock() + provider.config.models_ttl
+        self._lists[provider.name] = models
+        self._index()
+
+    async def _fetch(self, provider: Provider) -> tuple[Model, ...] | None:
+        lease = provider.pool.lease("")
+        if lease is None:
+            return None
+        call = Call(b"GET", f"{provider.base_path}/models", "", ((b"accept", b"application/json"),), b"", "", "other")
+        outcome = None
+        try:
+            deadline = asyncio.get_running_loop().time() + ASK_SECONDS
+            outcome = await self._exchange.call(provider, lease.key, call, deadline)
+        finally:
+            if outcome is None:
+                provider.pool.release(lease)
+        if outcome.verdict is not None:
+            provider.pool.report(lease, outcome.verdict)
+            return None
+        provider.pool.release(lease)  # listing models says nothing about quota
+        outcome.close()
+        return read_list(provider.name, outcome.decoded)
+
+    def _index(self) -> None:
+        serving: dict[str, list[Provider]] = {}
+        for name, models in self._lists.items():
+            for model in models:
+                serving.setdefault(model.id, []).append(self._providers[name])
+        for providers in serving.values():
+            providers.sort(key=lambda provider: -provider.config.priority)
+        self._serving = serving
+
+
+def read_list(provider: str, answer: object) -> tuple[Model, ...] | None:
+    """The models of an OpenAI list (`{"data": [{"id", "created"}]}`) or of a bare array (Together), else None."""
+    entries = answer.get("data") if isinstance(answer, dict) else answer
+    if not isinstance(entries, list):
+        return None
+    models = {}
+    for entry in entries[:MODELS_LIMIT]:
+        if isinstance(entry, dict) and isinstance(entry.get("id"), str):
+            created = entry.get("created")
+            models[entry["id"]] = Model(entry["id"], provider, created if isinstance(created, int) else 0)
+    return tuple(models.values())
+
+
+def list_body(models: Iterable[Model]) -> bytes:
+    """OpenAI's list of models. https://platform.openai.com/docs/api-reference/models/list"""
+    return jsonlib.dumps({"object": "list", "data": [model_entry(model) for model in models]})
+
+
+def model_entry(model: Model) -> dict[str, object]:
+    return {"id": model.id, "object": "model", "created": model.created, "owned_by": model.provider}

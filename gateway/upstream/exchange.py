@@ -1,0 +1,273 @@
+"""One call with one key, classified.
+
+Traffic and probes alike come through here: build the request, send it, and say what the answer means. An answer
+is handed on only when it is known to be one: a plain JSON answer is read whole and looked into, a stream is held
+until its first meaningful event. So an error inside a 200 is an error, while the caller can still try elsewhere.
+
+What is left to others: which key (pool), what next (policy), and moving the bytes to the client (conductor).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from gateway import jsonlib
+from gateway.dialects.openai_chat import stream as chat_stream
+from gateway.dialects.openai_chat.errors import carries_error, empty_answer
+from gateway.dialects.openai_responses import stream as responses_stream
+from gateway.errors import ProtocolError, UpstreamError
+from gateway.net.client import Client
+from gateway.policy.verdict import Verdict
+from gateway.providers import echo
+from gateway.providers.classify import (
+    EMPTY_ANSWER,
+    EMPTY_STREAM,
+    classify_answer,
+    classify_failure,
+    classify_inside,
+)
+from gateway.upstream.key import Key
+from gateway.upstream.local import InProcessAnswer
+from gateway.upstream.provider import Provider
+from gateway.wire.sse import Event, EventReader
+
+PLAIN_LIMIT = 4 * 1024 * 1024
+"""Bytes of a plain JSON answer that are read before anything is sent on. Longer ones (images in base64) are
+passed on as they come: they are answers for certain."""
+
+ERROR_LIMIT = 256 * 1024
+"""Bytes of an error answer that are kept. Providers' errors are under 10 KB, challenge pages under 100."""
+
+ERROR_REST = 1.0
+"""Seconds that the end of a stream may take after its error event; providers close at once."""
+
+HOLD_LIMIT = 64 * 1024
+"""Bytes of a stream that are held while waiting for its first meaningful event."""
+
+Header = tuple[bytes, bytes]
+
+
+class UpstreamAnswer(Protocol):
+    """What the network client and the built-in provider have in common."""
+
+    status: int
+    headers: Sequence[Header]
+
+    async def read(self) -> bytes: ...
+    async def read_all(self, limit: int) -> bytes: ...
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What to ask of a provider. `path` follows the origin; `shape` says how its answers are read:
+    "chat", "completions", "responses", "other", or "raw" for bytes that nobody looks into."""
+
+    method: bytes
+    path: str
+    query: str
+    headers: tuple[Header, ...]
+    body: bytes
+    model: str
+    shape: str
+    stream: bool = False
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What came of a call. Without a verdict it is a success and `answer`, if any, still has the rest of the body.
+
+    `body` is what was read already; `decoded` the JSON in it where it was looked into. `error` is set when there was
+    no answer at all, `unanswered` when the provider may nevertheless have done the work.
+    """
+
+    verdict: Verdict | None = None
+    status: int = 0
+    headers: Sequence[Header] = ()
+    body: bytes = b""
+    decoded: Any = None
+    answer: UpstreamAnswer | None = None
+    error: UpstreamError | None = None
+    streamed: bool = False
+
+    @property
+    def unanswered(self) -> bool:
+        return self.error is not None and self.error.sent
+
+    def header(self, name: bytes) -> bytes | None:
+        return next((value for known, value in self.headers if known == name), None)
+
+    def close(self) -> None:
+        if self.answer is not None:
+            self.answer.close()
+            self.answer = None
+
+
+@dataclass(slots=True)
+class Exchange:
+    """The only way to a provider. `clock` gives unix seconds."""
+
+    client: Client
+    clock: Callable[[], float]
+    _loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
+
+    async def call(self, provider: Provider, key: Key, call: Call, deadline: float) -> Outcome:
+        """Send and classify. `deadline` in loop time is the request's own. Never raises UpstreamError."""
+        answer: UpstreamAnswer | None = None
+        try:
+            answer = await self._send(provider, key, call, deadline)
+            outcome = await self._judge(provider, key, call, answer)
+        except UpstreamError as error:
+            if answer is not None:
+                answer.close()
+            error.__traceback__ = None  # it would keep the request's body alive
+            return Outcome(verdict=classify_failure(error), error=error)
+        except BaseException:
+            if answer is not None:
+                answer.close()
+            raise
+        if outcome.verdict is not None:
+            outcome.close()
+        return outcome
+
+    async def _send(self, provider: Provider, key: Key, call: Call, deadline: float) -> UpstreamAnswer:
+        kind = provider.type
+        if kind.local:
+            asked = jsonlib.loads(call.body) if call.body[:1] == b"{" else {}
+            path = call.path.removeprefix("/v1")
+            return InProcessAnswer(echo.answer(path, asked, key.secret.reveal(), self.clock()))
+        target = f"{call.path}?{call.query}" if call.query else call.path
+        credential = (kind.auth_header, kind.auth_prefix + key.secret.reveal().encode())
+        return await self.client.exchange(
+            provider.origin,
+            call.method,
+            target.encode("latin-1"),
+            [*call.headers, credential],
+            call.body,
+            provider.timeouts,
+            deadline,
+            max_connections=provider.config.max_connections,
+        )
+
+    async def _judge(self, provider: Provider, key: Key, call: Call, answer: UpstreamAnswer) -> Outcome:
+        outcome = Outcome(status=answer.status, headers=answer.headers, answer=answer)
+        if answer.status >= 400:
+            outcome.body = await _read_some(answer, ERROR_LIMIT)
+            verdict = classify_answer((), answer.status, answer.headers, outcome.body, self.clock())
+            outcome.verdict = _without_secret(verdict, key)
+            return outcome
+        if call.shape == "raw" or answer.status >= 300:
+            return outcome
+        content_type = (outcome.header(b"content-type") or b"").lower()
+        if content_type.startswith(b"text/event-stream"):
+            outcome.streamed = True
+            return await self._hold(provider, call, outcome, answer)
+        if b"json" in content_type and outcome.header(b"content-encoding") is None:
+            await self._look_inside(call, outcome, answer)
+        return outcome
+
+    async def _look_inside(self, call: Call, outcome: Outcome, answer: UpstreamAnswer) -> None:
+        """Read a plain answer whole and see whether it is one."""
+        first = await answer.read()
+        size = len(first)
+        parts = [first]
+        while parts[-1]:
+            if size > PLAIN_LIMIT:
+                outcome.body = b"".join(parts)
+                return
+            parts.append(await answer.read())
+            size += len(parts[-1])
+        outcome.body = first if len(parts) == 2 else b"".join(parts)
+        outcome.answer = None
+        answer.close()
+        try:
+            decoded = jsonlib.loads(outcome.body)
+        except ValueError:
+            return
+        outcome.decoded = decoded
+        if not isinstance(decoded, dict):
+            return
+        if carries_error(decoded):
+            outcome.verdict = classify_inside((), outcome.headers, decoded, self.clock())
+        elif call.shape in CHOICES and empty_answer(decoded):
+            outcome.verdict = EMPTY_ANSWER
+
+    async def _hold(self, provider: Provider, call: Call, outcome: Outcome, answer: UpstreamAnswer) -> Outcome:
+        """Keep a stream back until its first meaningful event, for `streaming.hold` seconds and HOLD_LIMIT bytes."""
+        classify = STREAMS.get(call.shape)
+        if classify is None:
+            return outcome
+        reader = EventReader()
+        parts: list[bytes] = []
+        size = 0
+        try:
+            async with asyncio.timeout(provider.config.streaming.hold):
+                while size < HOLD_LIMIT:
+                    piece = await answer.read()
+                    if not piece:
+                        outcome.verdict = EMPTY_STREAM
+                        break
+                    parts.append(piece)
+                    size += len(piece)
+                    kinds = [(classify(event), event) for event in reader.feed(piece)]
+                    decisive = next((pair for pair in kinds if pair[0] != "preamble"), None)
+                    if decisive is not None:
+                        outcome.verdict = self._verdict_of_event(*decisive, call, outcome)
+                        break
+        except TimeoutError:
+            pass  # held long enough: the client gets what there is
+        except ValueError:
+            pass  # not a stream of events that we can read: pass it on as it is
+        if outcome.verdict is not None:
+            parts.append(await _rest_of_error(answer))
+        outcome.body = b"".join(parts)
+        return outcome
+
+    def _verdict_of_event(self, kind: str, event: Event, call: Call, outcome: Outcome) -> Verdict | None:
+        if kind == "done":
+            return EMPTY_STREAM
+        if kind == "error":
+            error = STREAM_ERRORS[call.shape](event)
+            return classify_inside((), outcome.headers, error, self.clock())
+        return None
+
+
+CHOICES = frozenset({"chat", "completions"})
+STREAMS = {
+    "chat": chat_stream.classify_event,
+    "completions": chat_stream.classify_event,
+    "responses": responses_stream.classify_event,
+}
+STREAM_ERRORS = {
+    "chat": chat_stream.carried_error,
+    "completions": chat_stream.carried_error,
+    "responses": responses_stream.carried_error,
+}
+
+
+async def _read_some(answer: UpstreamAnswer, limit: int) -> bytes:
+    try:
+        return await answer.read_all(limit)
+    except ProtocolError as error:
+        return f"the provider's error could not be read: {error}".encode()
+
+
+async def _rest_of_error(answer: UpstreamAnswer) -> bytes:
+    """What follows an error event, so that the whole answer can be forwarded if it is the last. Seldom anything."""
+    try:
+        async with asyncio.timeout(ERROR_REST):
+            return await answer.read_all(ERROR_LIMIT)
+    except (TimeoutError, UpstreamError):
+        return b""
+
+
+def _without_secret(verdict: Verdict, key: Key) -> Verdict:
+    """Some providers repeat the rejected key in their message: it goes no further."""
+    secret = key.secret.reveal()
+    if secret not in verdict.evidence:
+        return verdict
+    evidence = verdict.evidence.replace(secret, key.fingerprint)
+    return Verdict(verdict.scope, verdict.status, verdict.reason, verdict.until, verdict.provenance, evidence)

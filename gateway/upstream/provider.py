@@ -1,0 +1,40 @@
+"""One provider as it runs: its configuration, its type, its keys, its retry budget."""
+
+from __future__ import annotations
+
+from gateway.config.model import ProviderConfig
+from gateway.net.client import Origin, Timeouts
+from gateway.policy.retry import RetryBudget
+from gateway.providers import PROVIDER_TYPES
+from gateway.upstream.keypool import KeyPool
+
+
+class Provider:
+    """What a call to the provider needs, worked out once. The pool outlives a reload, the rest is made anew."""
+
+    __slots__ = ("aliases", "base_path", "budget", "config", "models", "name", "origin", "pool", "timeouts", "type")
+
+    def __init__(self, config: ProviderConfig, pool: KeyPool) -> None:
+        self.config = config
+        self.name = config.name
+        self.type = PROVIDER_TYPES[config.type]
+        self.pool = pool
+        self.budget = RetryBudget(config.retry.budget)
+        limits = config.timeouts
+        self.timeouts = Timeouts(limits.connect, limits.write, limits.first_byte, limits.idle)
+        self.aliases: dict[str, str] = {}
+        names = []
+        for entry in config.models:
+            alias, _, real = entry.partition("=")
+            names.append(alias)
+            if real:
+                self.aliases[alias] = real
+        self.models: tuple[str, ...] = tuple(names)
+        if self.type.local:
+            self.origin, self.base_path = Origin("http", "localhost", 0), ""
+        else:
+            self.origin, self.base_path = Origin.parse(config.base_url)
+
+    def upstream_model(self, name: str) -> str:
+        """What the provider calls a model that we list as `name`."""
+        return self.aliases.get(name, name)
