@@ -16,7 +16,8 @@ from typing import Any, TypeVar, get_args, get_origin
 
 from gateway.config.interpolate import Unresolved, interpolate
 from gateway.config.model import Setting, settings_of
-from gateway.config.problems import Problems, did_you_mean, key_path
+from gateway.config.problems import Problems, did_you_mean
+from gateway.config.tomltext import key_path
 from gateway.secret import Secret
 
 Table = TypeVar("Table")
@@ -56,8 +57,7 @@ class Builder:
         if not isinstance(raw, dict):
             self._problems.add(key, f"must be a table, not {kind_of(raw)}", f"write [{key}]")
             return default
-        kind: type = type(default)
-        known = settings_of(kind)
+        known = settings_of(default)
         prefix = f"{key}." if key else ""
         values = {}
         for name, value in raw.items():

@@ -14,7 +14,8 @@ from typing import Any
 
 from gateway.config.build import Builder, toml_value
 from gateway.config.model import Config, ProviderConfig
-from gateway.config.problems import Problems, key_path
+from gateway.config.problems import Problems
+from gateway.config.tomltext import key_path
 from gateway.config.validate import ProviderFacts, validate
 from gateway.errors import ConfigError, Problem
 

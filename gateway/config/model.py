@@ -363,9 +363,13 @@ class Setting:
     rules: Mapping[str, Any]
 
 
-@cache
-def settings_of(table: type) -> Mapping[str, Setting]:
-    """The settings of a table's dataclass, in the order of its fields. Cached: resolving annotations is slow."""
+def settings_of(table: object) -> Mapping[str, Setting]:
+    """The settings of a table, given as its dataclass or an instance, in the order of its fields."""
+    return _settings_of(table if isinstance(table, type) else type(table))
+
+
+@cache  # resolving annotations is slow, and a file may have thousands of tables
+def _settings_of(table: type) -> Mapping[str, Setting]:
     types = get_type_hints(table)
     return {
         each.name: Setting(each.name, types[each.name], each.metadata)

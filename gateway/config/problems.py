@@ -6,14 +6,10 @@ set it. A setting has at most one problem: what follows from a value that was re
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from itertools import islice
 
 from gateway.errors import ConfigError, Problem
-
-BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
-ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
 class Problems:
@@ -42,21 +38,6 @@ class Problems:
     def raise_if_any(self) -> None:
         if self._found:
             raise ConfigError(tuple(self._found.values()))
-
-
-def quoted(text: str) -> str:
-    """A TOML basic string, safe to print: control characters are escaped."""
-    return '"' + "".join(ESCAPES.get(c) or (c if c.isprintable() else _escape(c)) for c in text) + '"'
-
-
-def _escape(character: str) -> str:
-    code = ord(character)
-    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
-
-
-def key_path(*parts: str) -> str:
-    """`providers.main.base_url`, the way TOML writes it: what is no bare key is quoted."""
-    return ".".join(part if BARE_KEY.fullmatch(part) else quoted(part) for part in parts)
 
 
 def did_you_mean(word: str, candidates: Iterable[str]) -> str:

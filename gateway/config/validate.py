@@ -14,7 +14,8 @@ from pathlib import Path
 
 from gateway.config.listen import is_host, is_loopback_listener, parse_listen
 from gateway.config.model import Config, ProviderConfig, ServerConfig, TlsConfig, TokenConfig
-from gateway.config.problems import Problems, did_you_mean, key_path
+from gateway.config.problems import Problems, did_you_mean
+from gateway.config.tomltext import key_path
 
 __all__ = ["ProviderFacts", "auth_is_on", "is_loopback_listener", "validate"]
 

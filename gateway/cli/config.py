@@ -1,0 +1,214 @@
+"""`llmgateway config`: write, look at and check the configuration file.
+
+Edits happen in this process, keep the file's owner and mode, and keep every line that they are not about.
+A daemon that runs takes a change up when it is reloaded.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gateway.errors import ConfigError, GatewayError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from gateway.config.load import Loaded
+    from gateway.config.model import Config, ProviderConfig
+
+KEY_FILE = "# one key a line; what follows a # is a comment\n"
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Register `config` and its commands."""
+    parser = subparsers.add_parser("config", help="write, look at and check the configuration file")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    create = commands.add_parser("create", help="add providers to the file, or write a new one")
+    create.add_argument("providers", nargs="+", metavar="TYPE:NAME", help="such as openai:main")
+    create.add_argument("--full", action="store_true", help="write every setting with its default and a comment")
+    create.set_defaults(run=run_create)
+
+    remove = commands.add_parser("remove", help="take a provider's tables out of the file")
+    remove.add_argument("name", metavar="NAME")
+    remove.set_defaults(run=run_remove)
+
+    listing = commands.add_parser("list", help="the providers in the file")
+    listing.add_argument("--json", action="store_true", help="for programs")
+    listing.set_defaults(run=run_list)
+
+    check = commands.add_parser("check", help="everything that is wrong with the file, at once")
+    check.set_defaults(run=run_check)
+
+    show = commands.add_parser("show", help="the effective configuration, without secrets")
+    show.add_argument("--origins", action="store_true", help="say where each setting comes from")
+    show.set_defaults(run=run_show)
+
+    for command in (create, remove, listing, check, show):
+        command.add_argument("--config", metavar="FILE", help="default: $LLMGATEWAY_CONFIG, ./config.toml, /etc/…")
+
+
+def run_create(args: argparse.Namespace) -> int:
+    """Append the providers, make their key files, and say what to do next."""
+    from gateway.config.create import create_config, parse_specs
+    from gateway.config.load import read_config
+    from gateway.providers import PROVIDER_FACTS
+
+    try:
+        specs = parse_specs(args.providers, PROVIDER_FACTS)
+    except ConfigError as error:
+        _print_problems(error)
+        return 2
+    path = _file_to_create(args.config)
+    text = read_config(path) if path.exists() else None
+    _write(path, create_config(text, args.providers, args.full, PROVIDER_FACTS, path))
+    key_files = [path.parent / "keys" / f"{name}.txt" for kind, name in specs if PROVIDER_FACTS[kind].needs_keys]
+    for kind, name in specs:
+        print(f"{path}: added the provider {name} ({kind})")
+    for key_file in key_files:
+        if _create_key_file(key_file):
+            print(f"{key_file}: created")
+        print(f"next: put your keys into {key_file}, one a line")
+    for kind, name in specs:
+        if PROVIDER_FACTS[kind].needs_keys and not PROVIDER_FACTS[kind].base_url:
+            print(f"next: fill in the base_url of {name} in {path}")
+    print(f"next: llmgateway config check --config {path}; then start the daemon with `llmgateway serve`, or reload it")
+    return 0
+
+
+def run_remove(args: argparse.Namespace) -> int:
+    """Cut the provider out. Key files stay."""
+    from gateway.config.create import remove_provider
+    from gateway.config.load import find_config, read_config
+
+    path = find_config(args.config, os.environ)
+    _write(path, remove_provider(read_config(path), args.name, path))
+    print(f"{path}: removed the provider {args.name}; its key files were left alone")
+    try:
+        _load(args)
+    except ConfigError as error:
+        print("the file now has problems, to be solved before the next reload:", file=sys.stderr)
+        _print_problems(error)
+    return 0
+
+
+def run_list(args: argparse.Namespace) -> int:
+    """The providers, as a table or as JSON."""
+    config = _load(args).config
+    if args.json:
+        from gateway import jsonlib
+
+        rows = [_as_json(provider) for provider in config.providers.values()]
+        print(jsonlib.dumps_pretty(rows).decode())
+        return 0
+    _print_table(
+        ("NAME", "TYPE", "ENABLED", "BASE URL", "KEYS"),
+        [
+            (each.name, each.type, "yes" if each.enabled else "no", each.base_url or "-", ", ".join(each.keys) or "-")
+            for each in config.providers.values()
+        ],
+    )
+    return 0
+
+
+def run_check(args: argparse.Namespace) -> int:
+    """Exit code 0 and a summary, or 3 and every problem on a line of its own."""
+    try:
+        config = _load(args).config
+    except ConfigError as error:
+        _print_problems(error)
+        return error.exit_code
+    print(f"{config.path}: ok, {_summary(config)}")
+    for provider in config.providers.values():
+        for keys in provider.keys:
+            if provider.enabled and not Path(keys).exists():
+                print(f"note: providers.{provider.name}: there is no key file {keys} yet", file=sys.stderr)
+    return 0
+
+
+def run_show(args: argparse.Namespace) -> int:
+    from gateway.config.show import show_config
+
+    sys.stdout.write(show_config(_load(args), args.origins))
+    return 0
+
+
+def _load(args: argparse.Namespace) -> Loaded:
+    from gateway.config.load import find_config, load
+    from gateway.providers import PROVIDER_FACTS
+
+    return load(find_config(args.config, os.environ), os.environ, provider_types=PROVIDER_FACTS)
+
+
+def _file_to_create(explicit: str | None) -> Path:
+    """The file that would be used, or where it would be looked for first."""
+    from gateway.config.load import PLACES, find_config, named_config
+
+    named = named_config(explicit, os.environ)
+    if named is not None:
+        return named
+    try:
+        return find_config(None, os.environ)
+    except ConfigError:
+        return PLACES[0]
+
+
+def _write(path: Path, text: str) -> None:
+    from gateway.config.files import write_atomically
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, text)
+    except OSError as exc:
+        hint = "run as the user whom the file belongs to" if isinstance(exc, PermissionError) else ""
+        raise GatewayError(f"{path} cannot be written", detail=exc.strerror or str(exc), hint=hint) from exc
+
+
+def _create_key_file(path: Path) -> bool:
+    """Make an empty key file that only its owner can read; False: there is one already."""
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except FileExistsError:
+        return False
+    except OSError as exc:
+        raise GatewayError(f"{path} cannot be created", detail=exc.strerror or str(exc)) from exc
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(KEY_FILE)
+    return True
+
+
+def _summary(config: Config) -> str:
+    from gateway.config.validate import auth_is_on
+
+    providers = list(config.providers.values())
+    off = sum(not provider.enabled for provider in providers)
+    return (
+        f"{_count(len(providers), 'provider')}{f' ({off} not enabled)' if off else ''}, "
+        f"{_count(len(config.tokens), 'API token')}, auth {'on' if auth_is_on(config) else 'off'}, "
+        f"listening on {', '.join(config.server.listen)}"
+    )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _as_json(provider: ProviderConfig) -> Mapping[str, object]:
+    names = ("name", "type", "enabled", "base_url", "keys", "models", "default_model", "priority")
+    return {name: getattr(provider, name) for name in names}
+
+
+def _print_problems(error: ConfigError) -> None:
+    for problem in error.problems:
+        print(problem, file=sys.stderr)
+
+
+def _print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    widths = [max(len(row[column]) for row in (header, *rows)) for column in range(len(header))]
+    for row in (header, *rows):
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
