@@ -3,9 +3,9 @@
 Start: log, database, keys (read, with what the database remembers of them), providers, listeners, background tasks, and
 only then READY. Stop: no new requests, those in flight finish, statuses are written, everything is closed.
 
-Reload (SIGHUP or `llmgateway reload`): the configuration is loaded and validated, new listeners are opened, an `Assembly`
-is built beside the running one, swapped in, and the old one is left to the requests that still use it. Whatever fails
-on the way leaves the old one in place. Key pools outlive reloads, and with them every cooldown.
+Reload (SIGHUP or `llmgateway reload`): the configuration is loaded and validated, new listeners are opened, an
+`Assembly` is built beside the running one, swapped in, and the old one is left to the requests that still use it.
+Whatever fails on the way leaves the old one in place. Key pools outlive reloads, and with them every cooldown.
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ USAGE_READERS: Mapping[str, Callable[[Any], Usage | None]] = {
 
 @dataclass(slots=True)
 class Ask:
-    """A client's call. `path` follows the provider's base URL (its origin, if `absolute`), `headers` are to be forwarded.
+    """A client's call. `path` follows the provider's base URL (its origin, if `absolute`), `headers` go with it.
 
     `decoded` is the JSON body, None where it is not JSON; `with_model` makes the same body with another model.
     `provider` is set where the path names one; `continues` is the id of an answer that this call builds on.

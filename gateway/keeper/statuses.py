@@ -1,7 +1,7 @@
 """Write-behind: what the pools learned goes to the database twice a second.
 
-Memory is the authority; the database is for the next start. After a crash the last second of statuses may be missing,
-never more. While the database is away the changes wait, one per key at the most, and `store_unavailable` is logged once.
+Memory is the authority; the database is for the next start. After a crash the last second of statuses may be
+missing, never more. While the database is away the changes wait, one per key at the most, and that is logged once.
 """
 
 from __future__ import annotations
