@@ -66,7 +66,8 @@ class RequestRecord:
 
     def overhead(self, duration: float) -> float:
         """Seconds of `duration` that were the gateway's own: all but the waiting for the upstream."""
-        return max(duration - self.upstream_seconds, 0.0)
+        own = duration - self.upstream_seconds
+        return own if own > 0.0 else 0.0
 
     def __repr__(self) -> str:
         return f"RequestRecord({self.request_id} {self.surface} {self.status} {self.outcome})"
