@@ -1,0 +1,144 @@
+"""Real recordings of providers through the gateway: status, body and stream bytes arrive as they were recorded.
+
+The recordings are not part of the project. Where their folder is absent (`../shared/traffic`, or what
+`LLMGATEWAY_TRAFFIC` names), these tests are skipped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import os
+import re
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import run
+from tests.e2e.load import Caller
+from tests.e2e.process import ROOT, gateway
+
+TRAFFIC = Path(os.environ.get("LLMGATEWAY_TRAFFIC", ROOT.parent / "shared" / "traffic"))
+
+ENDPOINTS = {
+    "chat", "responses", "completions", "embeddings", "images", "audio", "models", "moderations", "rerank", "other",
+    "assistants",
+}  # fmt: skip
+"""Endpoints that speak OpenAI's dialect."""
+
+SURFACE = re.compile(
+    r"/(chat/completions|completions|responses|embeddings|moderations|rerank|images/\w+|audio/\w+)(?:\?|$)"
+)
+
+CREDENTIAL_ERRORS = {401, 402}
+
+pytestmark = pytest.mark.skipif(not TRAFFIC.is_dir(), reason="no recordings here")
+
+
+def recordings() -> Iterator[dict[str, Any]]:
+    for path in sorted(TRAFFIC.glob("*.jsonl")):
+        for line in path.read_text("utf-8").splitlines():
+            record = json.loads(line)
+            if record["endpoint"] in ENDPOINTS:
+                yield record
+
+
+def request_of(record: dict[str, Any]) -> tuple[str, bytes, dict[str, str]]:
+    """Path at the gateway, body, further headers. What no surface knows goes through `/p/`."""
+    body = record["request_body"]
+    if body is not None:
+        data = json.dumps(body, ensure_ascii=False).encode("utf-8", "surrogatepass")
+    else:
+        data = record.get("request_body_raw", "").encode("utf-8", "surrogatepass")
+    headers = {"content_type": str(record["request_headers"].get("content-type") or "application/json")}
+    path = str(record["path"])
+    found = SURFACE.search(path)
+    continues = isinstance(body, dict) and body.get("previous_response_id")
+    readable = isinstance(body, dict) and record["method"] == "POST" and not continues
+    if found and readable:
+        return f"/v1/{found[1]}", data, headers
+    return f"/p/{record['id']}{path}", data, headers
+
+
+def answer_of(record: dict[str, Any]) -> bytes:
+    if record.get("response_body") is None:
+        return base64.b64decode(record["response_body_b64"])
+    return str(record["response_body"]).encode("utf-8", "surrogatepass")
+
+
+@asynccontextmanager
+async def replay(chop: int) -> AsyncIterator[str]:
+    """The server that plays the providers; gives its base URL."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, str(TRAFFIC / "replay_upstream.py"), "--traffic", str(TRAFFIC), "--chop", str(chop),
+        stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdout is not None
+    try:
+        first = (await process.stdout.readline()).decode()
+        yield first.split()[-1]
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+def configuration(folder: Path, base_url: str, records: list[dict[str, Any]]) -> str:
+    """A provider, a key and a token for each recording, so that the token chooses what is played."""
+    (folder / "keys").mkdir(parents=True)
+    parts = ['[server]\nlisten = ["127.0.0.1:0"]\n[auth]\nrequired = true\n[logging]\nrequests = false\n']
+    for record in records:
+        name = record["id"]
+        key = folder / "keys" / f"{name}.txt"
+        key.write_text(f"case-{name}\n")
+        key.chmod(0o600)
+        parts.append(
+            f'[tokens.{name}]\ntoken = "token-of-{name}"\ndefault_provider = "{name}"\n'
+            f'[providers.{name}]\ntype = "openai"\nbase_url = "{base_url}/v1"\nmodels = ["none-is-listed"]\n'
+            f"[providers.{name}.retry]\non_server_error = {{attempts = 0}}\n"
+        )
+    return "\n".join(parts)
+
+
+@pytest.mark.parametrize("chop", [1, 7, 4096])
+def test_recordings_pass_through_byte_for_byte(tmp_path: Path, chop: int) -> None:
+    records = list(recordings())
+    assert len(records) > 500
+
+    async def check(address: str, record: dict[str, Any]) -> str:
+        path, body, headers = request_of(record)
+        caller = Caller(address, token=f"token-of-{record['id']}")
+        answer = await caller.request(record["method"], path, body, **headers)
+        caller.close()
+        if record["status"] in CREDENTIAL_ERRORS:
+            told = answer.status == 502 and answer.json["error"]["code"] == "upstream_credentials"
+            return "" if told else f"{record['id']}: {answer.status} for a credential error"
+        if answer.status != record["status"]:
+            return f"{record['id']}: {answer.status} instead of {record['status']}: {answer.body[:200]!r}"
+        return "" if answer.body == answer_of(record) else f"{record['id']}: other bytes"
+
+    async def scenario() -> None:
+        async with (
+            replay(chop) as base_url,
+            gateway(tmp_path / "gw", prepare(base_url)) as running,
+        ):
+            todo = iter(records)
+            failures: list[str] = []
+
+            async def work() -> None:
+                for record in todo:
+                    failures.append(await check(running.address, record))
+
+            await asyncio.gather(*(work() for _ in range(8)))
+            assert not [failure for failure in failures if failure]
+            assert len(failures) == len(records)
+
+    def prepare(base_url: str) -> str:
+        (tmp_path / "gw").mkdir()
+        return configuration(tmp_path / "gw", base_url, records)
+
+    run(scenario(), 240)
