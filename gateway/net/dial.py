@@ -109,7 +109,7 @@ class Connection(asyncio.StreamReader):
             return
         at = self.loop.time() + seconds
         if at > self._total:
-            phase, at, seconds = "total", self._total, self._total - self._started
+            phase, at, seconds = "total", self._total, round(self._total - self._started, 2)
         self._phase = phase
         self._seconds = seconds
         self._deadline.move(at)
