@@ -1,0 +1,305 @@
+"""Metrics in Prometheus' text format, 0.0.4: https://prometheus.io/docs/instrumenting/exposition_formats/
+
+Counters and histograms are fed as things happen; gauges are asked for when somebody scrapes, so that nothing has to
+be kept up to date. All names are public (`llmgateway help metrics`); no key, API token or user is ever a label.
+
+Invariants: the number of series is bounded, whatever clients send. Models and reasons are the only labels that come
+from outside: they are limited in number and length, and what goes beyond is counted under "other".
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from gateway import __version__
+from gateway.observe.record import RequestRecord
+
+MODELS_LIMIT = 200
+"""Model names that get series of their own. Each has some ten, so that a scrape stays below a megabyte."""
+
+REASONS_LIMIT = 100
+"""Reasons of failures: our own codes and what providers call theirs."""
+
+LABEL_LENGTH = 100
+"""Characters of a label that comes from outside; no model has a longer name."""
+
+OTHER = "other"
+
+NAMES_NOTHING = frozenset({400, 404})
+"""Statuses that say nobody knows this model: such names must not use up the limit."""
+
+OWN_SURFACES = frozenset({"health", "metrics", "admin", "unknown"})
+"""Answered by the gateway itself. They are counted, but their times would make the histograms look good."""
+
+DURATION_BOUNDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0)
+FIRST_TOKEN_BOUNDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0)
+OVERHEAD_BOUNDS = (0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 10.0)
+"""Upper bounds of histogram buckets, in seconds: models take seconds to minutes, the gateway less than milliseconds
+(and up to `queue.timeout` when a request waits for a key)."""
+
+TOKEN_KINDS = (
+    "input_uncached",
+    "cache_read",
+    "cache_write_5m",
+    "cache_write_1h",
+    "input_audio",
+    "output_text",
+    "reasoning",
+    "output_audio",
+)
+"""The buckets of `Usage`, which do not overlap: their sum is the total."""
+
+
+class Family(NamedTuple):
+    """A metric: its type, what it says, its labels."""
+
+    kind: str
+    text: str
+    labels: tuple[str, ...] = ()
+
+
+FAMILIES = {
+    "llm_requests_total": Family(
+        "counter",
+        "Requests answered, by HTTP status (499: the client left first)",
+        ("surface", "provider", "model", "status"),
+    ),
+    "llm_requests_errors_total": Family(
+        "counter", "Requests that ended in an error, by its code", ("provider", "reason")
+    ),
+    "llm_attempts_total": Family(
+        "counter", "Upstream calls, by outcome; more than requests where one was retried", ("provider", "outcome")
+    ),
+    "llm_tokens_total": Family(
+        "counter", "Tokens that providers reported, in kinds that do not overlap", ("provider", "model", "kind")
+    ),
+    "llm_client_disconnects_total": Family(
+        "counter", "Requests whose client left, by the phase they were in", ("phase",)
+    ),
+    "llm_requests_duration_seconds": Family("histogram", "Time from a request's head to the end of its answer"),
+    "llm_request_overhead_seconds": Family("histogram", "The part of that time not spent waiting for the provider"),
+    "llm_time_to_first_token_seconds": Family(
+        "histogram", "Time from a request's head to the first event of its stream"
+    ),
+    "llm_requests_in_flight": Family("gauge", "Requests being served now"),
+    "llm_gateway_keys": Family("gauge", "Keys by status", ("provider", "status")),
+    "llm_gateway_store_seconds": Family("summary", "Time spent in database transactions"),
+    "llm_gateway_events_dropped_total": Family(
+        "counter", "Log lines and other events lost because nobody took them", ("sink",)
+    ),
+    "llmgateway_build_info": Family("gauge", "Always 1; the labels say what is running", ("version", "python")),
+    "process_cpu_seconds_total": Family("counter", "User and system CPU time spent"),
+    "process_resident_memory_bytes": Family("gauge", "Resident memory size"),
+    "process_open_fds": Family("gauge", "Open file descriptors"),
+    "process_max_fds": Family("gauge", "Limit of open file descriptors"),
+    "process_start_time_seconds": Family("gauge", "When the process started, in unix seconds"),
+}
+"""Every metric, in the order of the output."""
+
+Values = Mapping[Any, float]
+"""Numbers by their labels: a tuple, or the label itself where there is only one."""
+
+
+class StoreStatistics(Protocol):
+    """What is read of the database's statistics."""
+
+    @property
+    def commits(self) -> int: ...
+
+    @property
+    def seconds(self) -> float: ...
+
+
+class Histogram:
+    """Counts of seconds per bucket; `bounds` are inclusive upper bounds."""
+
+    __slots__ = ("bounds", "counts", "sum")
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.sum = 0.0
+
+    def observe(self, seconds: float) -> None:
+        self.counts[bisect_left(self.bounds, seconds)] += 1
+        self.sum += seconds
+
+    def lines(self, name: str) -> Iterator[str]:
+        total = 0
+        for bound, count in zip((*map(_number, self.bounds), "+Inf"), self.counts, strict=True):
+            total += count
+            yield f'{name}_bucket{{le="{bound}"}} {total}'
+        yield f"{name}_sum {_number(self.sum)}"
+        yield f"{name}_count {total}"
+
+
+class Metrics:
+    """All metrics of one process. `in_flight` is kept by whoever serves requests; `clock` gives unix seconds."""
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self.in_flight = 0
+        self._started = clock()
+        self._requests: dict[tuple[str, str, str, int], int] = {}
+        self._errors: dict[tuple[str, str], int] = {}
+        self._attempts: dict[tuple[str, str], int] = {}
+        self._tokens: dict[tuple[str, str, str], int] = {}
+        self._disconnects: dict[str, int] = {}
+        self._models: set[str] = set()
+        self._reasons: set[str] = set()
+        self._duration = Histogram(DURATION_BOUNDS)
+        self._overhead = Histogram(OVERHEAD_BOUNDS)
+        self._first_token = Histogram(FIRST_TOKEN_BOUNDS)
+        self._count_keys: Callable[[], Mapping[tuple[str, str], int]] = dict
+        self._keys_seen: set[tuple[str, str]] = set()
+        self._read_store: Callable[[], StoreStatistics] | None = None
+        self._count_dropped: Callable[[], Mapping[str, int]] = dict
+
+    # -- fed as things happen ----------------------------------------------------------------------------------
+
+    def request_done(self, record: RequestRecord, duration: float) -> None:
+        """A request has ended, `duration` seconds after its head was read."""
+        provider, outcome, status = record.provider, record.outcome, record.status
+        if outcome == "client_gone":
+            status = 499
+            phase = record.phase or "receiving"
+            self._disconnects[phase] = self._disconnects.get(phase, 0) + 1
+        model = record.model if provider else ""
+        if model not in self._models:
+            model = self._admit_model(model, status)
+        series = (record.surface, provider, model, status)
+        self._requests[series] = self._requests.get(series, 0) + 1
+        if outcome == "error" or (status >= 400 and status != 499):
+            self._count_error(provider, record.error or f"http_{status}")
+        if record.surface in OWN_SURFACES:
+            return
+        self._duration.observe(duration)
+        self._overhead.observe(record.overhead(duration))
+        if record.streamed and record.first_byte_at:
+            self._first_token.observe(record.first_byte_at - record.started)
+        if record.usage is not None:
+            for kind in TOKEN_KINDS:
+                count = getattr(record.usage, kind)
+                if count:
+                    self._tokens[provider, model, kind] = self._tokens.get((provider, model, kind), 0) + count
+
+    def attempt(self, provider: str, outcome: str) -> None:
+        """An upstream call has ended: "success", or the status of its verdict."""
+        series = (provider, outcome)
+        self._attempts[series] = self._attempts.get(series, 0) + 1
+
+    def _admit_model(self, model: str, status: int) -> str:
+        if not model:
+            return ""
+        if len(self._models) >= MODELS_LIMIT or status in NAMES_NOTHING or len(model) > LABEL_LENGTH:
+            return OTHER
+        self._models.add(model)
+        return model
+
+    def _count_error(self, provider: str, reason: str) -> None:
+        if reason not in self._reasons:
+            if len(self._reasons) < REASONS_LIMIT and len(reason) <= LABEL_LENGTH:
+                self._reasons.add(reason)
+            else:
+                reason = OTHER
+        series = (provider, reason)
+        self._errors[series] = self._errors.get(series, 0) + 1
+
+    # -- asked at scrape time ----------------------------------------------------------------------------------
+
+    def collect_keys(self, count: Callable[[], Mapping[tuple[str, str], int]]) -> None:
+        """Where the number of keys by (provider, status) comes from. A pair that is gone is reported as zero."""
+        self._count_keys = count
+
+    def collect_store(self, read: Callable[[], StoreStatistics]) -> None:
+        """Where the database's statistics come from."""
+        self._read_store = read
+
+    def collect_dropped(self, count: Callable[[], Mapping[str, int]]) -> None:
+        """Where the number of lost events by sink comes from."""
+        self._count_dropped = count
+
+    def render(self) -> bytes:
+        """The whole page."""
+        histograms, values = self._histograms(), self._values()
+        lines: list[str] = []
+        for name, family in FAMILIES.items():
+            lines.append(f"# HELP {name} {family.text}")
+            lines.append(f"# TYPE {name} {family.kind}")
+            if family.kind == "histogram":
+                lines += histograms[name].lines(name)
+            elif family.kind == "summary":
+                lines += self._store_lines(name)
+            else:
+                lines += [
+                    f"{name}{_labels(family.labels, series)} {_number(value)}" for series, value in values[name].items()
+                ]
+        lines.append("")
+        return "\n".join(lines).encode("utf-8", "replace")
+
+    def _histograms(self) -> Mapping[str, Histogram]:
+        return {
+            "llm_requests_duration_seconds": self._duration,
+            "llm_request_overhead_seconds": self._overhead,
+            "llm_time_to_first_token_seconds": self._first_token,
+        }
+
+    def _values(self) -> Mapping[str, Values]:
+        return {
+            "llm_requests_total": self._requests,
+            "llm_requests_errors_total": self._errors,
+            "llm_attempts_total": self._attempts,
+            "llm_tokens_total": self._tokens,
+            "llm_client_disconnects_total": self._disconnects,
+            "llm_requests_in_flight": {(): self.in_flight},
+            "llm_gateway_keys": self._keys(),
+            "llm_gateway_events_dropped_total": self._count_dropped(),
+            "llmgateway_build_info": {(__version__, "{}.{}.{}".format(*sys.version_info)): 1},
+            "process_start_time_seconds": {(): self._started},
+            **_read_process(),
+        }
+
+    def _keys(self) -> Values:
+        now = self._count_keys()
+        self._keys_seen.update(now)
+        return {series: now.get(series, 0) for series in sorted(self._keys_seen)}
+
+    def _store_lines(self, name: str) -> Iterator[str]:
+        if self._read_store is not None:
+            statistics = self._read_store()
+            yield f"{name}_sum {_number(statistics.seconds)}"
+            yield f"{name}_count {statistics.commits}"
+
+
+def _read_process() -> Mapping[str, Values]:
+    """The process metrics that every Prometheus client has, from proc(5)."""
+    import resource
+
+    pages = int(Path("/proc/self/statm").read_bytes().split()[1])
+    return {
+        "process_cpu_seconds_total": {(): time.process_time()},
+        "process_resident_memory_bytes": {(): pages * resource.getpagesize()},
+        "process_open_fds": {(): len(list(Path("/proc/self/fd").iterdir())) - 1},  # less the one that lists them
+        "process_max_fds": {(): resource.getrlimit(resource.RLIMIT_NOFILE)[0]},
+    }
+
+
+def _labels(names: tuple[str, ...], series: object) -> str:
+    if not names:
+        return ""
+    values = series if isinstance(series, tuple) else (series,)
+    pairs = zip(names, values, strict=True)
+    return "{" + ",".join(f'{name}="{_escape(str(value))}"' for name, value in pairs) + "}"
+
+
+def _escape(value: str) -> str:
+    """Label values: backslash, double quote and line feed are escaped, everything else stands for itself."""
+    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if value == int(value) else repr(value)
