@@ -1,14 +1,14 @@
 """`llmgateway config`: write, look at and check the configuration file.
 
 Edits happen in this process, keep the file's owner and mode, and keep every line that they are not about.
-A daemon that runs takes a change up when it is reloaded.
+A daemon that runs is then asked to reload.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,6 +48,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     show.add_argument("--origins", action="store_true", help="say where each setting comes from")
     show.set_defaults(run=run_show)
 
+    for command in (create, remove):
+        command.add_argument("--socket", metavar="PATH", help="the admin socket of the daemon to reload")
     for command in (create, remove, listing, check, show):
         command.add_argument("--config", metavar="FILE", help="default: $LLMGATEWAY_CONFIG, ./config.toml, /etc/…")
 
@@ -76,7 +78,8 @@ def run_create(args: argparse.Namespace) -> int:
     for kind, name in specs:
         if PROVIDER_FACTS[kind].needs_keys and not PROVIDER_FACTS[kind].base_url:
             print(f"next: fill in the base_url of {name} in {path}")
-    print(f"next: llmgateway config check --config {path}; then start the daemon with `llmgateway serve`, or reload it")
+    print(f"next: llmgateway config check --config {path}; then llmgateway serve")
+    _ask_for_reload(args)
     return 0
 
 
@@ -91,21 +94,22 @@ def run_remove(args: argparse.Namespace) -> int:
     try:
         _load(args)
     except ConfigError as error:
-        print("the file now has problems, to be solved before the next reload:", file=sys.stderr)
+        print("the file now has problems, to be solved before the next start:", file=sys.stderr)
         _print_problems(error)
+        return 0
+    _ask_for_reload(args)
     return 0
 
 
 def run_list(args: argparse.Namespace) -> int:
     """The providers, as a table or as JSON."""
+    from gateway.cli.table import print_json, print_table
+
     config = _load(args).config
     if args.json:
-        from gateway import jsonlib
-
-        rows = [_as_json(provider) for provider in config.providers.values()]
-        print(jsonlib.dumps_pretty(rows).decode())
+        print_json([_as_json(provider) for provider in config.providers.values()])
         return 0
-    _print_table(
+    print_table(
         ("NAME", "TYPE", "ENABLED", "BASE URL", "KEYS"),
         [
             (each.name, each.type, "yes" if each.enabled else "no", each.base_url or "-", ", ".join(each.keys) or "-")
@@ -182,6 +186,18 @@ def _create_key_file(path: Path) -> bool:
     return True
 
 
+def _ask_for_reload(args: argparse.Namespace) -> None:
+    """The file is what counts; a daemon that runs takes it over at once, or says why it cannot."""
+    from gateway.cli.admin import DaemonError, call
+
+    try:
+        answer = call(args, "POST", "/admin/reload")
+    except DaemonError as error:
+        print(f"note: {error}; the change counts from the daemon's next start or reload", file=sys.stderr)
+        return
+    print("the daemon has reloaded; changed: " + (", ".join(answer["changed"]) or "nothing"))
+
+
 def _summary(config: Config) -> str:
     from gateway.config.validate import auth_is_on
 
@@ -206,9 +222,3 @@ def _as_json(provider: ProviderConfig) -> Mapping[str, object]:
 def _print_problems(error: ConfigError) -> None:
     for problem in error.problems:
         print(problem, file=sys.stderr)
-
-
-def _print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    widths = [max(len(row[column]) for row in (header, *rows)) for column in range(len(header))]
-    for row in (header, *rows):
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

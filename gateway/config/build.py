@@ -111,7 +111,7 @@ class Builder:
             text = self._text(setting, raw, key)
             return default if text is None else (text,)
         texts = [self._text(setting, item, f"{key}[{index}]") for index, item in enumerate(raw)]
-        return tuple(text for text in texts if text is not None)
+        return tuple(text or "" for text in texts)  # a wrong one keeps its place, so that others keep their index
 
     def _text(self, setting: Setting, raw: object, key: str) -> str | None:
         """A string with its references replaced; None: there was a problem."""

@@ -72,7 +72,7 @@ def create_config(
     wanted = parse_specs(specs, provider_types)
     providers = parse_toml(text or "", path).get("providers", {})
     for _, name in wanted:
-        if name in providers:
+        if isinstance(providers, dict) and name in providers:
             raise GatewayError(
                 f"{path}: there is a provider {name} already",
                 hint=f"choose another name, or `llmgateway config remove {name}` first",
@@ -86,8 +86,8 @@ def create_config(
         before += "\n" if before.endswith("\n") else "\n\n"
     result = before + "\n".join(tables)
     try:
-        parse_toml(result, path)
-    except ConfigError as exc:
+        parse_toml(result, path)["providers"].keys()
+    except (ConfigError, AttributeError) as exc:
         raise ConfigError(
             [Problem(str(path), "providers", "nothing can be appended to it", "write each as a table [providers.NAME]")]
         ) from exc

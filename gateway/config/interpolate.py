@@ -24,7 +24,7 @@ MAX_FILE_BYTES = 1 << 20
 FORMS = "write ${VAR}, ${VAR:-default}, ${file:/path}, ${credential:NAME}, or $${ for a literal ${"
 
 
-class Unresolved(Exception):  # noqa: N818 - it says what the reference is
+class Unresolved(Exception):
     """A reference that leads nowhere; `hint` says what to do."""
 
     def __init__(self, message: str, hint: str = "") -> None:
@@ -64,7 +64,8 @@ def interpolate(text: str, environ: Mapping[str, str], folder: Path) -> Resolved
 def _variable(inner: str, environ: Mapping[str, str]) -> str:
     match = VARIABLE.fullmatch(inner)
     if match is None or (match[2] and "${" in match[2]):
-        raise Unresolved(f"${{{inner}}} is no reference", FORMS)
+        name, separator, _ = inner.partition(":-")  # what follows may be meant as a secret
+        raise Unresolved(f"${{{name}{separator and ':-…'}}} is no reference", FORMS)
     name, default = match.groups()
     value = environ.get(name)
     if default is not None and not value:

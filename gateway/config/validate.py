@@ -15,7 +15,7 @@ from pathlib import Path
 from gateway.config.listen import is_host, is_loopback_listener, parse_listen
 from gateway.config.model import Config, ProviderConfig, ServerConfig, TlsConfig, TokenConfig
 from gateway.config.problems import Problems, did_you_mean
-from gateway.config.tomltext import key_path
+from gateway.config.tomltext import key_path, quoted
 
 __all__ = ["ProviderFacts", "auth_is_on", "is_loopback_listener", "validate"]
 
@@ -110,7 +110,10 @@ def _check_tls(tls: TlsConfig, problems: Problems) -> None:
             problems.add(f"server.tls.{name}", "is missing", "TLS needs both cert and key")
         elif path:
             try:
-                Path(path).open("rb").close()
+                if Path(path).is_file():  # opening a FIFO would wait for its writer
+                    Path(path).open("rb").close()
+                else:
+                    problems.add(f"server.tls.{name}", "is no file", f"it leads to {path}")
             except OSError as exc:
                 problems.add(f"server.tls.{name}", f"cannot be read: {exc.strerror or exc}", f"it leads to {path}")
 
@@ -148,13 +151,15 @@ def _check_tokens(config: Config, problems: Problems) -> None:
     owners: dict[bytes, str] = {}
     for name, token in config.tokens.items():
         key = key_path("tokens", name)
+        if problems.has(key):
+            continue
         _check_name(name, key, problems)
         _check_token(token, f"{key}.token", owners, problems)
         if not token.scopes:
             problems.add(f"{key}.scopes", "allows nothing", 'write scopes = ["use"]')
         for item, provider in _items(f"{key}.providers", token.providers):
             if provider not in config.providers:
-                problems.add(item, f'there is no provider "{provider}"', did_you_mean(provider, config.providers))
+                problems.add(item, f"there is no provider {quoted(provider)}", did_you_mean(provider, config.providers))
         default = token.default_provider
         _check_default_provider(config, default, f"{key}.default_provider", problems)
         if default and token.providers and default not in token.providers:
@@ -187,7 +192,7 @@ def _check_default_provider(config: Config, name: str, key: str, problems: Probl
         return
     provider = config.providers.get(name)
     if provider is None:
-        problems.add(key, f'there is no provider "{name}"', did_you_mean(name, config.providers))
+        problems.add(key, f"there is no provider {quoted(name)}", did_you_mean(name, config.providers))
     elif not provider.enabled:
         problems.add(key, f'the provider "{name}" is not enabled', f"set {key_path('providers', name)}.enabled = true")
 
@@ -198,6 +203,8 @@ def _check_providers(config: Config, provider_types: Mapping[str, ProviderFacts]
         problems.add("providers", missing, "`llmgateway config create openai:main` adds one")
     for name, provider in config.providers.items():
         key = key_path("providers", name)
+        if problems.has(key):
+            continue
         _check_name(name, key, problems)
         _check_type(provider, key, provider_types, problems)
         _check_models(provider, key, problems)
@@ -255,7 +262,7 @@ def _check_models(provider: ProviderConfig, key: str, problems: Problems) -> Non
             problems.add(item, "is not a model", 'write "name" or "name=upstream-name"')
         name = model.partition("=")[0]
         if name in seen:
-            problems.add(item, f'lists the model "{name}" a second time')
+            problems.add(item, f"lists the model {quoted(name)} a second time")
         seen.add(name)
 
 

@@ -1,0 +1,141 @@
+"""`llmgateway config`, in a folder of its own."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from gateway.cli import config as command
+from gateway.errors import ConfigError, GatewayError
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working directory, and no configuration, override or daemon from outside."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("gateway.config.load.PLACES", (Path("config.toml"),))
+    monkeypatch.setenv("LLMGATEWAY_SOCKET", str(tmp_path / "no.sock"))
+    for name in ("LLMGATEWAY_CONFIG", "STATE_DIRECTORY", "CREDENTIALS_DIRECTORY"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+def run(*words: str) -> int:
+    parser = argparse.ArgumentParser()
+    command.add_parser(parser.add_subparsers())
+    args = parser.parse_args(["config", *words])
+    code: int = args.run(args)
+    return code
+
+
+def test_create_writes_a_file_that_passes_its_own_check(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("create", "openai:main") == 0
+    out = capsys.readouterr().out
+    assert "next: put your keys into keys/main.txt" in out
+    assert "llmgateway serve" in out
+    keys = folder / "keys/main.txt"
+    assert keys.read_text().startswith("#")
+    assert keys.stat().st_mode & 0o777 == 0o600
+    assert run("check") == 0
+    out = capsys.readouterr().out
+    assert out == f"{folder}/config.toml: ok, 1 provider, 0 API tokens, auth off, listening on 127.0.0.1:8000\n"
+
+
+def test_create_adds_to_the_file_and_leaves_its_mode_and_key_files(folder: Path) -> None:
+    path = folder / "config.toml"
+    path.write_text("# mine\n")
+    path.chmod(0o640)
+    (folder / "keys").mkdir()
+    (folder / "keys/b.txt").write_text("sk-1\n")
+    assert run("create", "echo:a", "openai:b", "--full") == 0
+    assert path.read_text().startswith("# mine\n")
+    assert path.stat().st_mode & 0o777 == 0o640
+    assert (folder / "keys/b.txt").read_text() == "sk-1\n"
+    assert not (folder / "keys/a.txt").exists()
+    assert run("create", "echo:c", "--config", "new/config.toml") == 0
+    assert run("check", "--config", "new/config.toml") == 0
+
+
+def test_create_refuses_what_it_cannot_write(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("create", "opnai:main") == 2
+    assert 'did you mean "openai"?' in capsys.readouterr().err
+    assert not (folder / "config.toml").exists()
+    assert run("create", "openai:main") == 0
+    before = (folder / "config.toml").read_text()
+    with pytest.raises(GatewayError, match="already"):
+        run("create", "echo:main")
+    assert (folder / "config.toml").read_text() == before
+    with pytest.raises(GatewayError, match="cannot be written"):
+        run("create", "echo:main", "--config", "config.toml/x/config.toml")
+
+
+def test_remove_takes_the_provider_out_and_leaves_its_keys(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run("create", "echo:a", "openai:b")
+    assert run("remove", "b") == 0
+    assert (folder / "keys/b.txt").exists()
+    assert tomllib.loads((folder / "config.toml").read_text()) == {"providers": {"a": {"type": "echo"}}}
+    capsys.readouterr()
+    assert run("remove", "a") == 0
+    assert "providers: there is no provider" in capsys.readouterr().err
+    with pytest.raises(GatewayError, match="there is no provider c"):
+        run("remove", "c")
+
+
+def test_list_is_a_table_for_people_and_json_for_programs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run("create", "echo:a", "openai:b")
+    capsys.readouterr()
+    assert run("list") == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert lines[1:] == [
+        ["a", "echo", "yes", "-", "-"],
+        ["b", "openai", "yes", "https://api.openai.com/v1", f"{folder}/keys/b.txt"],
+    ]
+    assert run("list", "--json") == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["name"] for row in rows] == ["a", "b"]
+    assert rows[1]["keys"] == [f"{folder}/keys/b.txt"]
+
+
+def test_check_prints_every_problem_on_a_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "config.toml").write_text("[queue]\nmax = -1\n[sever]\n")
+    assert run("check") == 3
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.splitlines() == [
+        "config.toml: queue.max: must be at least 0",
+        'config.toml: sever: unknown setting (did you mean "server"?)',
+        "config.toml: providers: there is no provider (`llmgateway config create openai:main` adds one)",
+    ]
+
+
+def test_check_mentions_key_files_that_are_not_there_yet(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run("create", "openai:main")
+    (folder / "keys/main.txt").unlink()
+    capsys.readouterr()
+    assert run("check") == 0
+    assert f"there is no key file {folder}/keys/main.txt" in capsys.readouterr().err
+
+
+def test_check_without_a_file_says_how_to_begin(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("check") == 3
+    assert "llmgateway config create openai:main" in capsys.readouterr().err
+
+
+def test_show_hides_secrets_and_tells_origins(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("create", "echo:a")
+    monkeypatch.setenv("LLMGATEWAY__TOKENS__CI__TOKEN", "s3cret-token")
+    capsys.readouterr()
+    assert run("show", "--origins") == 0
+    out = capsys.readouterr().out
+    assert 'token = "****"  # LLMGATEWAY__TOKENS__CI__TOKEN' in out
+    assert "s3cret" not in out
+    assert tomllib.loads(out)["providers"]["a"]["type"] == "echo"
+    (folder / "config.toml").write_text("[")
+    with pytest.raises(ConfigError, match="not valid TOML"):
+        run("show")

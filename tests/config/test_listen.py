@@ -1,0 +1,45 @@
+"""Listen addresses."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.config.listen import Listener, is_loopback_listener, parse_listen
+
+
+@pytest.mark.parametrize(
+    ("spec", "listener", "loopback"),
+    [
+        ("127.0.0.1:8000", Listener("tcp", "127.0.0.1", 8000), True),
+        ("127.9.9.9:0", Listener("tcp", "127.9.9.9", 0), True),
+        ("LocalHost:80", Listener("tcp", "localhost", 80), True),
+        ("[::1]:8000", Listener("tcp", "::1", 8000), True),
+        ("[0:0:0:0:0:0:0:1]:8000", Listener("tcp", "0:0:0:0:0:0:0:1", 8000), True),
+        ("unix:/run/gateway.sock", Listener("unix", path="/run/gateway.sock"), True),
+        ("fd:http", Listener("fd", path="http"), True),
+        ("0.0.0.0:65535", Listener("tcp", "0.0.0.0", 65535), False),
+        ("[::]:8000", Listener("tcp", "::", 8000), False),
+        ("[::ffff:127.0.0.1]:8000", Listener("tcp", "::ffff:127.0.0.1", 8000), False),
+        ("[fe80::1%eth0]:8000", Listener("tcp", "fe80::1%eth0", 8000), False),
+        ("128.0.0.1:1", Listener("tcp", "128.0.0.1", 1), False),
+        ("127.0.0.1.example.org:1", Listener("tcp", "127.0.0.1.example.org", 1), False),
+        ("localhost.example.org:1", Listener("tcp", "localhost.example.org", 1), False),
+    ],
+)
+def test_an_address_is_understood(spec: str, listener: Listener, loopback: bool) -> None:
+    assert parse_listen(spec) == listener
+    assert is_loopback_listener(spec) is loopback
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "", "8000", ":8000", "localhost", "localhost:", "localhost:65536", "localhost:-1", "localhost:８０", "::1:8000",
+        "[::1]", "[::1:8000", "[:::]:1", "256.1.1.1:1", "127.1:1", "1.2.3:1", "a b:1", "-a:1", "unix:", "fd:", "fd:a b",
+        "http://localhost:80", "unix:/" + "x" * 107, "127.0.0.²:1",
+    ],
+)  # fmt: skip
+def test_a_malformed_address_is_refused_and_never_taken_for_loopback(spec: str) -> None:
+    with pytest.raises(ValueError, match=r"^(is|has|names) "):
+        parse_listen(spec)
+    assert not is_loopback_listener(spec)

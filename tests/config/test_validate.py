@@ -1,0 +1,193 @@
+"""What a configuration must not say, and that everything is reported at once."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.config.validate import auth_is_on
+from tests.config.facts import ECHO, PATH, parse, problems_of
+
+TOKEN = '[tokens.a]\ntoken = "long-enough"\n'
+
+BAD = [
+    # tables and types
+    ("sever = 1", "sever", "unknown setting", 'did you mean "server"?'),
+    ("[server]\nlisten_on = []", "server.listen_on", "unknown setting", 'did you mean "listen"?'),
+    ("server = 3", "server", "must be a table, not a whole number", "write [server]"),
+    ("[[queue]]\nmax = 1", "queue", "must be a table, not a list", "write [queue]"),
+    ("[server]\nlisten = [1]", "server.listen[0]", "must be a string, not a whole number", "put it in quotes"),
+    ("[server]\nlisten = {}", "server.listen", "must be a string, not a table", ""),
+    ('[queue]\nmax = "5"', "queue.max", "must be a whole number, not a string", "without quotes"),
+    ("[queue]\nmax = 5.0", "queue.max", "must be a whole number, not a number", ""),
+    ("[queue]\nmax = true", "queue.max", "must be a whole number, not true or false", ""),
+    ("[queue]\nmax = 2024-01-01", "queue.max", "must be a whole number, not a date or time", ""),
+    ("[queue]\ntimeout = nan", "queue.timeout", "must be a finite number", ""),
+    ("[queue]\ntimeout = inf", "queue.timeout", "must be a finite number", ""),
+    ("[queue]\ntimeout = 0", "queue.timeout", "must be more than 0", ""),
+    (f"[queue]\ntimeout = {10**400}", "queue.timeout", "must be at most", ""),
+    ("[queue]\nmax = -1", "queue.max", "must be at least 0", ""),
+    ("[metrics]\npublic = 1", "metrics.public", "must be true or false, not a whole number", ""),
+    ('[metrics]\npublic = "true"', "metrics.public", "must be true or false", "without quotes"),
+    ('[store]\nurl = "sqlite:a\\u0000b"', "store.url", "NUL", ""),
+    ('[store]\nurl = "${NOT_SET}"', "store.url", "the variable NOT_SET is not set", "${NOT_SET:-…}"),
+    # server
+    ("[server]\nlisten = []", "server.listen", "names no address", "127.0.0.1:8000"),
+    ('[server]\nlisten = ["localhost"]', "server.listen[0]", "is not host:port", "unix:/path"),
+    ('[server]\nlisten = ["a:1", "127.0.0.1:70000"]', "server.listen[1]", "port above 65535", ""),
+    ('[server]\nlisten = ["localhost:1", "LOCALHOST:1"]', "server.listen[1]", "is listed twice", ""),
+    ('[server]\nallowed_hosts = ["https://a"]', "server.allowed_hosts[0]", "is not a host name", "without scheme"),
+    ('[server]\nallowed_hosts = ["a.example:80"]', "server.allowed_hosts[0]", "is not a host name", "port"),
+    ('[server]\ncors_origins = ["https://a/b"]', "server.cors_origins[0]", "is not an origin", "without a path"),
+    ('[server]\ntrusted_proxies = ["10.0.0.0/33"]', "server.trusted_proxies[0]", "is not an address", "10.0.0.0/8"),
+    ("[server]\nmax_buffered_bytes = 2048", "server.max_buffered_bytes", "smaller than", "67108864"),
+    ('[server.tls]\ncert = "/etc/passwd"', "server.tls.key", "is missing", "both"),
+    ('[server.tls]\nkey = "/etc/passwd"', "server.tls.cert", "is missing", "both"),
+    ('[server.tls]\ncert = "no.pem"\nkey = "/etc/passwd"', "server.tls.cert", "is no file", "/etc/gateway/no.pem"),
+    ('[server.tls]\ncert = "/"\nkey = "/etc/passwd"', "server.tls.cert", "is no file", "leads to /"),
+    ('[server]\ndefault_provider = "mian"', "server.default_provider", "there is no provider", 'mean "main"?'),
+    ('[providers.off]\ntype = "echo"\nenabled = false\n[server]\ndefault_provider = "off"', "server.default_provider",
+     "is not enabled", "providers.off.enabled = true"),
+    # store, auth, logging
+    ('[store]\nurl = "postgresql://u:p@h/d"', "store.url", "not in this version", "sqlite:FILE"),
+    ('[store]\nurl = "sqlite:"', "store.url", "not a database", "sqlite:FILE"),
+    ('[store]\nurl = "sqlite:///a"', "store.url", "not a database", "without slashes"),
+    ('[store]\nurl = "mysql:a"', "store.url", "not a database", ""),
+    ('[auth]\nrequired = "yes"', "auth.required", 'one of "auto", "true", "false"', ""),
+    ("[auth]\nrequired = true", "tokens", "auth is on, by auth.required = true", "[tokens.NAME]"),
+    ('[server]\nlisten = ["0.0.0.0:1"]', "tokens", "because 0.0.0.0:1 can be reached", "[tokens.NAME]"),
+    ('[server]\nlisten = ["0.0.0.0:1"]\n[auth]\nrequired = false', "auth.required",
+     "is false while 0.0.0.0:1", "127.0.0.1"),
+    ('[logging]\nlevel = "wraning"', "logging.level", "must be one of", 'did you mean "warning"?'),
+    # tokens
+    ("[tokens.a]", "tokens.a.token", "is missing", "${file:"),
+    ('[tokens.a]\ntoken = "1234567"', "tokens.a.token", "shorter than 8", "openssl"),
+    ("[tokens.a]\ntoken = 12345678", "tokens.a.token", "must be a string", "quotes"),
+    ('[tokens.a]\ntoken = "two words"', "tokens.a.token", "no header can carry", ""),
+    ('[tokens.a]\ntoken = "ümläuteü"', "tokens.a.token", "no header can carry", ""),
+    (f'{TOKEN}[tokens.b]\ntoken = "long-enough"', "tokens.b.token", "is the same as tokens.a.token", ""),
+    (f'{TOKEN}scopes = ["use", "amdin"]', "tokens.a.scopes[1]", "must be one of", 'did you mean "admin"?'),
+    (f"{TOKEN}scopes = []", "tokens.a.scopes", "allows nothing", "use"),
+    (f'{TOKEN}providers = ["mainn"]', "tokens.a.providers[0]", "there is no provider", 'mean "main"?'),
+    (f'{TOKEN}default_provider = "x"', "tokens.a.default_provider", "there is no provider", ""),
+    (f'{TOKEN}providers = ["b"]\ndefault_provider = "main"\n[providers.b]\ntype = "echo"', "tokens.a.default_provider",
+     "is not among the providers", ""),
+    ('[tokens."a b"]\ntoken = "long-enough"', 'tokens."a b"', "no usable name", "letters"),
+    # providers
+    ("[providers.b]", "providers.b.type", "is missing", '"openai"'),
+    ('[providers.b]\ntype = "opnai"', "providers.b.type", "no known type", 'did you mean "openai"?'),
+    ('[providers."b/c"]\ntype = "echo"', 'providers."b/c"', "no usable name", ""),
+    ('[providers.""]\ntype = "echo"', 'providers.""', "no usable name", ""),
+    ("[providers]\nb = 1", "providers.b", "must be a table", "write [providers.b]"),
+    ('[providers.b]\ntype = "echo"\nname = "c"', "providers.b.name", "unknown setting", ""),
+    ('[providers.b]\ntype = "azure"', "providers.b.base_url", "is missing", "no default"),
+    ('[providers.b]\ntype = "openai"\nkeys = [""]', "providers.b.keys[0]", "names no file", "keys/b.txt"),
+    ('[providers.b]\ntype = "echo"\nmodels = ["a=", "b"]', "providers.b.models[0]", "is not a model", "upstream"),
+    ('[providers.b]\ntype = "echo"\nmodels = ["a", "a=b"]', "providers.b.models[1]", "a second time", ""),
+    ('[providers.b]\ntype = "echo"\nselection = "random"', "providers.b.selection", 'one of "round_robin"', ""),
+    ('[providers.b]\ntype = "echo"\n[providers.b.probe]\nkind = "models"', "providers.b.probe.kind", 'must be "none"',
+     "this version learns from live traffic"),
+    ('[providers.b]\ntype = "echo"\n[providers.b.timeouts]\nconnect = 0', "providers.b.timeouts.connect",
+     "more than 0", ""),
+    ('[providers.b]\ntype = "echo"\n[providers.b.retry]\non_key_error = {attempts = 1001}',
+     "providers.b.retry.on_key_error.attempts", "at most 1000", ""),
+    ('[providers.b]\ntype = "echo"\n[providers.b.retry]\non_key_error = {factor = 0.5}',
+     "providers.b.retry.on_key_error.factor", "at least 1", ""),
+    ('[providers.b]\ntype = "echo"\n[providers.b.retry]\nbudget = 11', "providers.b.retry.budget", "at most 10", ""),
+    ('[providers.b]\ntype = "echo"\n[providers.b.retry]\nreplay_unanswered = "often"',
+     "providers.b.retry.replay_unanswered", "must be one of", ""),
+    ('[providers.b]\ntype = "echo"\n[providers.b.headers]\nHost = "a"', "providers.b.headers.Host", "sets itself", ""),
+    ('[providers.b]\ntype = "echo"\n[providers.b.headers]\nauthorization = "a"', "providers.b.headers.authorization",
+     "sets itself", "key file"),
+    ('[providers.b]\ntype = "echo"\n[providers.b.headers]\n"a b" = "a"', 'providers.b.headers."a b"',
+     "no header name", ""),
+    ('[providers.b]\ntype = "echo"\n[providers.b.headers]\nx = "a\\r\\nb: c"', "providers.b.headers.x",
+     "no header can carry", ""),
+    ('[providers.b]\ntype = "echo"\n[providers.b.headers]\nx = "a"\nX = "b"', "providers.b.headers.X",
+     "given twice", ""),
+    ('[providers.b]\ntype = "echo"\n[providers.b.headers]\nx = 1', "providers.b.headers.x", "must be a string", ""),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "key", "message", "hint"), BAD, ids=[f"{i}-{each[1]}" for i, each in enumerate(BAD)])
+def test_a_mistake_is_named_with_what_to_do(text: str, key: str, message: str, hint: str) -> None:
+    found = problems_of(f"{text}\n{ECHO}")
+    assert set(found) == {key}
+    assert found[key].where == str(PATH)
+    assert message in found[key].message
+    assert hint in found[key].hint
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("api.example.org", "is not an http:// or https:// URL"),
+        ("ftp://a/v1", "is not an http:// or https:// URL"),
+        ("http://", "is not an http:// or https:// URL"),
+        ("http:///v1", "is not an http:// or https:// URL"),
+        ("https://a:99999/v1", "is not an http:// or https:// URL"),
+        ("https://a:b/v1", "is not an http:// or https:// URL"),
+        ("https://[zz]/v1", "is not an http:// or https:// URL"),
+        ("https://a b/v1", "is not an http:// or https:// URL"),
+        ("https://a/v 1", "is not an http:// or https:// URL"),
+        ("https://a/v1?key=s3cret", "must not have a query or fragment"),
+        ("https://a/v1#x", "must not have a query or fragment"),
+        ("https://user:s3cret@a/v1", "must not contain a user or password"),
+    ],
+)
+def test_a_base_url_is_scheme_host_and_path_and_never_quoted(url: str, message: str) -> None:
+    problem = problems_of(f'[providers.b]\ntype = "openai"\nbase_url = "{url}"')["providers.b.base_url"]
+    assert problem.message == message
+    assert "s3cret" not in str(problem)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:8080", "https://a.example/v1/x-y_z", "HTTPS://A", "http://[::1]:1/a"]
+)
+def test_a_good_base_url_passes(url: str) -> None:
+    assert parse(f'[providers.b]\ntype = "openai"\nbase_url = "{url}"').providers["b"].base_url == url
+
+
+def test_every_problem_is_reported_at_once() -> None:
+    found = problems_of(
+        "".join(f"{text}\n" for text in ["x = 1", "[queue]", "max = -1", "[logging]", 'level = "x"', "[tokens.a]"])
+    )
+    assert set(found) == {"x", "queue.max", "logging.level", "tokens.a.token", "providers"}
+
+
+@pytest.mark.parametrize("text", ["", '[providers.a]\ntype = "echo"\nenabled = false'])
+def test_a_gateway_without_an_enabled_provider_is_useless(text: str) -> None:
+    assert "config create openai:main" in problems_of(text)["providers"].hint
+
+
+def test_a_secret_is_never_part_of_a_message() -> None:
+    for token in ("s3cret", "s3cret s3cret", "s3cret${", "${s3cret", "${A:-s3cret${}"):
+        text = str(problems_of(f'{ECHO}[tokens.a]\ntoken = "{token}"')["tokens.a.token"])
+        assert "s3cret" not in text
+
+
+@pytest.mark.parametrize(
+    ("listen", "required", "on"),
+    [
+        ('["127.0.0.1:1", "unix:a", "fd:b", "[::1]:1"]', '"auto"', False),
+        ('["127.0.0.1:1", "0.0.0.0:2"]', '"auto"', True),
+        ('["127.0.0.1:1"]', "true", True),
+        ('["127.0.0.1:1"]', "false", False),
+        ('["10.0.0.1:1"]', "true", True),
+    ],
+)
+def test_auth_is_on_where_it_is_required_or_a_listener_is_public(listen: str, required: str, on: bool) -> None:
+    config = parse(f"{TOKEN}{ECHO}[server]\nlisten = {listen}\n[auth]\nrequired = {required}")
+    assert auth_is_on(config) is on
+
+
+def test_a_listener_on_any_free_port_may_be_repeated() -> None:
+    assert len(parse(f'{ECHO}[server]\nlisten = ["127.0.0.1:0", "127.0.0.1:0"]').server.listen) == 2
+
+
+def test_hosts_origins_and_proxies_of_every_kind_pass() -> None:
+    text = (
+        'allowed_hosts = ["llm.example.org", "localhost", "10.0.0.1", "[::1]", "::1"]\n'
+        'cors_origins = ["*", "https://a.example:8443", "http://[::1]:3000", "chrome-extension://abc"]\n'
+        'trusted_proxies = ["10.0.0.1", "10.0.0.1/8", "fd00::/8"]\n'
+    )
+    assert parse(f"[server]\n{text}{ECHO}").server.trusted_proxies[0] == "10.0.0.1"
