@@ -1,0 +1,50 @@
+"""Which key made which answer of the Responses API: a later call that refers to the answer needs that key."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from gateway.store.database import Database, Statement
+
+REMEMBER = """
+    INSERT INTO responses (id, provider, digest, model, made_at) VALUES ($1, $2, $3, $4, $5)
+    ON CONFLICT (id) DO UPDATE
+    SET provider = excluded.provider, digest = excluded.digest, model = excluded.model, made_at = excluded.made_at"""
+
+OWNER = "SELECT provider, digest, model FROM responses WHERE id = $1"
+
+FORGET = "DELETE FROM responses WHERE made_at < $1"
+
+
+class ResponseRow(NamedTuple):
+    """An answer: the key's digest is hex, `made_at` unix seconds."""
+
+    id: str
+    provider: str
+    digest: str
+    model: str
+    made_at: float
+
+
+class ResponseStore:
+    """The table `responses`. Raises what `Database` raises; every method may be repeated."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def remember(self, rows: Sequence[ResponseRow]) -> None:
+        """All or nothing."""
+        await self._database.transaction([Statement(REMEMBER, rows=rows)])
+
+    async def owner(self, response_id: str) -> tuple[str, str, str] | None:
+        """Provider, digest and model of the answer, or None when it is not known (any more)."""
+        row = await self._database.fetchrow(OWNER, response_id)
+        if row is None:
+            return None
+        provider, digest, model = row
+        return str(provider), str(digest), str(model)
+
+    async def forget_before(self, made_at: float) -> int:
+        """The number of answers forgotten."""
+        return await self._database.execute(FORGET, made_at)

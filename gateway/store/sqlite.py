@@ -1,0 +1,343 @@
+"""SQLite as a `Database`: one thread writes and commits in groups, another reads. The only importer of sqlite3.
+
+The writer takes what has gathered in its queue, runs each unit under a savepoint of its own in one transaction, and
+commits once: a hundred callers cost one commit. While another process holds the database locked, it waits as long as
+somebody waits for it. WAL mode lets the reader read meanwhile, `synchronous = NORMAL` keeps every commit through the
+death of this process (a power cut may take the last moments, never consistency).
+
+Before anything is written, a file that may be damaged is checked through a read-only connection, which does not even
+copy the write-ahead log into the file on closing. SQLite deletes the log when the last connection closes cleanly, so a
+log that is there means a crash, or a process that still runs.
+
+The dialect differences, all of them here: the PRAGMAs, BEGIN IMMEDIATE, and the binding of `$1` as a named parameter.
+
+https://www.sqlite.org/wal.html, https://www.sqlite.org/rescode.html
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from gateway.errors import StoreCorrupt, StoreError, StoreUnavailable
+from gateway.store.database import Row, Statement, Statistics, Value
+from gateway.store.lane import Job, Lane
+
+OPEN_SECONDS = 300.0
+"""For opening: `quick_check` reads the whole file, and a slow disk takes half a minute for each gigabyte."""
+
+ALWAYS_CHECK_BYTES = 64 << 20
+"""Smaller files are checked at every start; it takes about a tenth of a second for the largest of them."""
+
+QUEUE_LIMIT = 1024
+"""Units that may wait for the writer, or reads for the reader: seconds of work. More would only time out later."""
+
+GROUP_LIMIT = 128
+"""Units in one commit: the commit's cost has vanished among them, and the first does not wait long for the last."""
+
+SLICE = 500
+"""Rows between two pauses: 1 to 3 ms of work."""
+
+PAUSE = 0.001
+"""Seconds. Between single rows sqlite3 lets the interpreter lock go, but takes it again before the loop wakes."""
+
+BUSY_MS = 500
+"""SQLite's own patience with a lock; between two such waits the thread looks whether anybody still cares."""
+
+PRAGMAS = (
+    f"PRAGMA busy_timeout = {BUSY_MS}",
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = NORMAL",
+    "PRAGMA foreign_keys = ON",
+    "PRAGMA journal_size_limit = 16777216",  # after a bulk sync the log shrinks again
+)
+
+NAMES = tuple(str(number) for number in range(1, 65))
+"""Of the parameters: sqlite3 leaves the `$` of `$1` off."""
+
+CORRUPT = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+
+UNAVAILABLE: Mapping[int, str] = {
+    sqlite3.SQLITE_BUSY: "another program holds the database locked",
+    sqlite3.SQLITE_LOCKED: "another program holds the database locked",
+    sqlite3.SQLITE_FULL: "free some space on the disk",
+    sqlite3.SQLITE_IOERR: "look into the system log for errors of the disk",
+    sqlite3.SQLITE_CANTOPEN: "check that the folder exists and that this user may write in it",
+    sqlite3.SQLITE_READONLY: "check that this user may write the file, its -wal and -shm, and the folder",
+    sqlite3.SQLITE_PERM: "check that this user may write the file",
+    sqlite3.SQLITE_NOMEM: "",
+    sqlite3.SQLITE_PROTOCOL: "",
+    sqlite3.SQLITE_INTERRUPT: "",
+}
+"""Failures that pass, by primary result code, with what to do about them."""
+
+
+async def open_sqlite(path: Path, *, deadline: float) -> SqliteDatabase:
+    """Open or create the file. Raises StoreCorrupt or StoreUnavailable; the schema is the caller's affair."""
+    database = SqliteDatabase(path, deadline)
+    await database.open()
+    return database
+
+
+class SqliteDatabase:
+    """See `gateway.store.database.Database`."""
+
+    def __init__(self, path: Path, deadline: float) -> None:
+        self._writing = Writer(path, patience=deadline)
+        self._reading = Reader(path, patience=deadline)
+        self._writer = Lane(
+            "store-writer", self._writing, deadline=deadline, queue_limit=QUEUE_LIMIT, group_limit=GROUP_LIMIT
+        )
+        self._reader = Lane("store-reader", self._reading, deadline=deadline, queue_limit=QUEUE_LIMIT, group_limit=1)
+
+    async def open(self) -> None:
+        await self._writer.open(OPEN_SECONDS)
+        try:
+            await self._reader.open(OPEN_SECONDS)
+        except BaseException:
+            await self._writer.close()
+            raise
+
+    async def execute(self, sql: str, *args: Value) -> int:
+        return (await self._writer.ask((Statement(sql, args=args),)))[0]
+
+    async def transaction(self, statements: Sequence[Statement]) -> list[int]:
+        return await self._writer.ask(statements)
+
+    async def fetch(self, sql: str, *args: Value) -> list[Row]:
+        return await self._reader.ask((sql, args, None))
+
+    async def fetchrow(self, sql: str, *args: Value) -> Row | None:
+        rows = await self._reader.ask((sql, args, 1))
+        return rows[0] if rows else None
+
+    async def fetchval(self, sql: str, *args: Value) -> Value:
+        row = await self.fetchrow(sql, *args)
+        return row[0] if row is not None else None
+
+    async def ping(self) -> None:
+        await self.fetchval("SELECT COUNT(*) FROM sqlite_master")  # SELECT 1 would not touch the file
+        await self._writer.ask(())
+
+    async def close(self) -> None:
+        try:
+            await self._reader.close()  # first: the writer's last checkpoint wants to be alone
+        finally:
+            await self._writer.close()
+
+    def statistics(self) -> Statistics:
+        writing = self._writing
+        return Statistics(self._writer.queued, writing.commits, writing.statements, writing.seconds)
+
+
+class Writer:
+    """The connection that writes. Lives on the writer's thread; the counters may be read from elsewhere."""
+
+    def __init__(self, path: Path, *, patience: float) -> None:
+        self._path = path
+        self._patience = patience  # seconds for locks while opening
+        self._db: sqlite3.Connection | None = None
+        self.commits = 0
+        self.statements = 0
+        self.seconds = 0.0
+
+    def open(self) -> None:
+        try:
+            _create(self._path)
+            _check(self._path)
+            self._db = _connect(self._path, self._patience)
+        except (sqlite3.Error, OSError) as exc:
+            raise _failure(exc, self._path) from exc
+
+    def serve(self, jobs: Sequence[Job[Sequence[Statement], list[int]]]) -> None:
+        """One transaction: begin, each job under its savepoint, commit. What fails as a whole fails for all."""
+        db = self._db
+        assert db is not None
+        started = time.monotonic()
+        try:
+            _patiently(db, "BEGIN IMMEDIATE", lambda: any(job.wanted for job in jobs))
+            for job in jobs:
+                if job.wanted:
+                    self._serve_unit(db, job)
+            db.execute("COMMIT")
+        except Exception as exc:  # the thread must live on, and each caller learns of it
+            _roll_back(db)
+            for job in jobs:
+                if job.error is None:
+                    job.error = _failure(exc, self._path)  # one each: a raised exception grows a traceback
+        else:
+            self.commits += 1
+        self.seconds += time.monotonic() - started
+
+    def _serve_unit(self, db: sqlite3.Connection, job: Job[Sequence[Statement], list[int]]) -> None:
+        db.execute("SAVEPOINT unit")
+        try:
+            job.result = [_run(db, statement) for statement in job.work]
+            self.statements += len(job.work)
+        except Exception as exc:
+            if not db.in_transaction:  # a full disk and the like end the transaction, earlier units and all
+                raise
+            db.execute("ROLLBACK TO unit")
+            job.error = _failure(exc, self._path)
+        db.execute("RELEASE unit")
+
+    def close(self) -> None:
+        if self._db is not None:
+            try:
+                self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            except sqlite3.Error:
+                pass  # everything is in the log, and the next start finds it there
+            self._db.close()
+
+
+class Reader:
+    """The connection that reads, on the reader's thread. Work is SQL, its arguments, and how many rows at most."""
+
+    def __init__(self, path: Path, *, patience: float) -> None:
+        self._path = path
+        self._patience = patience
+        self._db: sqlite3.Connection | None = None
+
+    def open(self) -> None:
+        try:
+            self._db = _connect(self._path, self._patience)
+            self._db.execute("PRAGMA query_only = ON")
+        except sqlite3.Error as exc:
+            raise _failure(exc, self._path) from exc
+
+    def serve(self, jobs: Sequence[Job[tuple[str, Sequence[Value], int | None], list[Row]]]) -> None:
+        for job in jobs:
+            try:
+                job.result = self._read(job)
+            except Exception as exc:  # as in Writer.serve
+                job.error = _failure(exc, self._path)
+
+    def _read(self, job: Job[tuple[str, Sequence[Value], int | None], list[Row]]) -> list[Row]:
+        assert self._db is not None
+        sql, args, limit = job.work
+        rows: list[Row] = []
+        if not job.wanted:
+            return rows
+        cursor = _patiently(self._db, sql, lambda: job.wanted, _bind(args))
+        try:
+            while batch := cursor.fetchmany(SLICE if limit is None else limit):
+                rows += batch
+                if limit is not None or not job.wanted:
+                    break
+                if len(batch) == SLICE:
+                    time.sleep(PAUSE)
+        finally:
+            cursor.close()
+        return rows
+
+    def close(self) -> None:
+        if self._db is not None:
+            self._db.close()
+
+
+def _create(path: Path) -> None:
+    """The folder and the file, if they are missing, for this user alone. SQLite gives its logs the file's mode."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+
+
+def _check(path: Path) -> None:
+    """Raise StoreCorrupt for a damaged file; it is only read."""
+    size = path.stat().st_size
+    crashed = Path(f"{path.resolve()}-wal").exists()
+    if not size or not (crashed or size < ALWAYS_CHECK_BYTES):
+        return
+    db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
+    try:
+        (found,) = db.execute("PRAGMA quick_check(1)").fetchone()
+    except sqlite3.Error as exc:
+        if _code(exc) in CORRUPT:
+            raise
+        return  # what a read-only connection cannot open (a rollback journal is left), the writer will try
+    finally:
+        db.close()
+    if found != "ok":
+        raise _corrupt(path, found)
+
+
+def _connect(path: Path, patience: float) -> sqlite3.Connection:
+    db = sqlite3.connect(path, isolation_level=None, cached_statements=64)
+    give_up = time.monotonic() + patience
+    try:
+        for pragma in PRAGMAS:
+            _patiently(db, pragma, lambda: time.monotonic() < give_up)
+        db.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _patiently(
+    db: sqlite3.Connection, sql: str, wanted: Callable[[], bool], args: Mapping[str, Value] | None = None
+) -> sqlite3.Cursor:
+    """Execute; while another process holds the lock, again and again as long as `wanted`."""
+    while True:
+        try:
+            return db.execute(sql, args or {})
+        except sqlite3.OperationalError as exc:
+            if _code(exc) != sqlite3.SQLITE_BUSY or not wanted():
+                raise
+        time.sleep(0.01)  # changing to WAL mode does not wait for the lock by itself
+
+
+def _run(db: sqlite3.Connection, statement: Statement) -> int:
+    """The number of rows affected."""
+    sql, rows, args = statement
+    if rows is None:
+        return max(0, db.execute(sql, _bind(args)).rowcount)  # -1 after DDL
+    affected = 0
+    for start in range(0, len(rows), SLICE):
+        if start:
+            time.sleep(PAUSE)
+        affected += max(0, db.executemany(sql, map(_bind, rows[start : start + SLICE])).rowcount)
+    return affected
+
+
+def _bind(args: Sequence[Value]) -> dict[str, Value]:
+    return dict(zip(NAMES, args, strict=False))
+
+
+def _roll_back(db: sqlite3.Connection) -> None:
+    try:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+    except sqlite3.Error:
+        pass  # SQLite has ended the transaction by itself
+
+
+def _code(exc: BaseException) -> int:
+    """The primary result code; 0 for what sqlite3 raises of its own accord."""
+    code = getattr(exc, "sqlite_errorcode", 0)
+    return code & 0xFF if isinstance(code, int) else 0
+
+
+def _failure(exc: Exception, path: Path) -> StoreError:
+    """What `exc` means to the rest of the program."""
+    if isinstance(exc, StoreError):
+        return exc
+    code = _code(exc)
+    if code in CORRUPT:
+        return _corrupt(path, str(exc))
+    if isinstance(exc, OSError):
+        code = sqlite3.SQLITE_CANTOPEN
+    if code in UNAVAILABLE:
+        detail = str(exc) if isinstance(exc, OSError) else f"{path}: {exc}"
+        return StoreUnavailable("the database cannot be used for now", detail=detail, hint=UNAVAILABLE[code])
+    return StoreError("the database refused a statement", detail=f"{type(exc).__name__}: {exc}")
+
+
+def _corrupt(path: Path, found: str) -> StoreCorrupt:
+    return StoreCorrupt(
+        "the database is damaged, or no database",
+        detail=f"{path}: {found}",
+        hint="nothing was overwritten: restore a backup, or move the file (with its -wal and -shm) aside to begin anew",
+    )
