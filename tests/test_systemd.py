@@ -2,18 +2,23 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from gateway.errors import StartError
+from gateway.config.model import ServerConfig
+from gateway.errors import ConfigError, StartError
 from gateway.systemd import inherited_sockets, notify, reloading_state, status_state, watchdog_interval
 
 PID = str(os.getpid())
+ROOT = Path(__file__).parent.parent
+UNIT = ROOT / "systemd" / "llmgateway.service"
 
 
 def manager(address: str) -> socket.socket:
@@ -158,9 +163,6 @@ def test_a_socket_that_does_not_listen_is_refused(handover: Handover, kind: int)
         inherited_sockets(handover.environ("web"), handover.first)
 
 
-UNIT = Path(__file__).parent.parent / "systemd" / "llmgateway.service"
-
-
 def test_a_real_handover_to_another_process() -> None:
     """The descriptor number is systemd's own, 3, and the process id is the child's."""
     child = (
@@ -173,6 +175,36 @@ def test_a_real_handover_to_another_process() -> None:
         output = subprocess.run(
             [sys.executable, "-c", child, str(listener.fileno())],
             pass_fds=[listener.fileno()], capture_output=True, text=True, timeout=20, check=True,
-            cwd=UNIT.parent.parent,
+            cwd=ROOT,
         ).stdout  # fmt: skip
         assert int(output) == listener.getsockname()[1]
+
+
+def settings() -> dict[str, str]:
+    lines = UNIT.read_text().splitlines()
+    return dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
+
+
+def test_the_unit_stops_later_than_requests_are_drained() -> None:
+    assert float(settings()["TimeoutStopSec"]) > ServerConfig().drain_timeout
+
+
+def test_the_unit_restarts_but_where_only_a_person_can_help() -> None:
+    assert settings()["Restart"] == "on-failure"
+    assert settings()["RestartPreventExitStatus"] == str(ConfigError([]).exit_code)
+
+
+def test_every_hardening_line_of_the_unit_says_why() -> None:
+    lines = UNIT.read_text().partition("# Hardening.")[2].partition("[Install]")[0].splitlines()[2:]
+    uncommented = [line for before, line in pairwise(lines) if "=" in line[:30] and not before.startswith("# ")]
+    assert [line for line in uncommented if not line.startswith("#")] == []
+
+
+def test_systemd_finds_no_fault_with_the_unit(tmp_path: Path) -> None:
+    analyze = shutil.which("systemd-analyze")
+    if analyze is None:
+        pytest.skip("systemd is not installed here")
+    unit = tmp_path / UNIT.name
+    unit.write_text(re.sub(r"(?m)^ExecStart=.*", f"ExecStart={sys.executable}", UNIT.read_text()))
+    checked = subprocess.run([analyze, "verify", unit], capture_output=True, text=True, timeout=20)
+    assert (checked.returncode, checked.stderr) == (0, "")
