@@ -106,7 +106,7 @@ class AdminSurface:
                 400, "invalid_request_error", f"There is no status {sorted(unknown)[0]!r}.", param="status"
             )
         limit = _number(query.get("limit", [str(KEYS_LIMIT)])[0])
-        rows = []
+        rows: list[dict[str, Any]] = []
         total = 0
         for provider, key in self._matching(query.get("provider", [""])[0], query.get("pattern", ["*"])[0]):
             for row in _key_rows(provider, key):

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from gateway.errors import StoreError
 from gateway.observe.logs import Log
 from gateway.store.keys import KeyStatusRow, KeyStore
-from gateway.store.responses import ResponseStore
+from gateway.store.responses import ResponseRow, ResponseStore
 from gateway.upstream.key import Change
 from gateway.upstream.keypool import KeyPool
 from gateway.upstream.owners import ResponseOwners
@@ -83,7 +83,7 @@ class StatusWriter:
         now = self._clock()
         try:
             await self._responses.remember(
-                [(response_id, owner.provider, owner.digest, owner.model, now) for response_id, owner in pending]
+                [ResponseRow(name, owner.provider, owner.digest, owner.model, now) for name, owner in pending]
             )
         except StoreError:
             self._owners.give_back(pending)
@@ -106,5 +106,5 @@ def status_row(provider: str, change: Change) -> KeyStatusRow:
         next_check_at=standing.until,
         checked_at=change.checked_at or None,
         streak=standing.streak,
-        proven=int(standing.proven),
+        proven=standing.proven,
     )

@@ -67,7 +67,7 @@ class KeySync:
         self._guard = ShrinkGuard() if shrink_guard else None
         self._stamp: object = None
         self._held = False
-        self._stored = True
+        self._stored = False  # the database has what memory has
         self._lock = asyncio.Lock()
         self._told: tuple[str, ...] = ()
         self.files: list[dict[str, Any]] = []
@@ -97,20 +97,21 @@ class KeySync:
                 hint="the next look at the files decides",
             )  # fmt: skip
             return SyncResult(before, held=True, problems=reading.problems)
+        for digests in _slices(plan.removed):
+            self._pool.remove(digests)
+            await asyncio.sleep(0)
+        if plan.added or plan.removed or not self._stored:
+            await self._save(plan)
         if plan.added:
             await self._restore(plan)
         for keys in _slices(plan.added):
             self._pool.add(keys)
             await asyncio.sleep(0)
-        for digests in _slices(plan.removed):
-            self._pool.remove(digests)
-            await asyncio.sleep(0)
-        if plan.added or plan.removed or not self._stored:
+        if plan.added or plan.removed:
             self._log.info(
                 "keys_synced", provider=self._pool.provider, keys=len(plan.keys),
                 added=len(plan.added), removed=len(plan.removed),
             )  # fmt: skip
-            await self._save(plan)
         if len(plan.added) >= FREEZE_FROM:
             gc.freeze()
         return SyncResult(len(self._pool.keys), len(plan.added), len(plan.removed), problems=reading.problems)
@@ -131,9 +132,15 @@ class KeySync:
                 await asyncio.sleep(0)
 
     async def _save(self, plan: Plan) -> None:
-        rows = [(digest, fingerprint, labels) for digest, fingerprint, labels in plan.rows]
+        """The whole set at first and after a failure, later the difference."""
+        provider, now = self._pool.provider, self._clock()
+        new = {key.digest.hex() for key in plan.added}
         try:
-            await self._store.sync_keys(self._pool.provider, rows, self._clock())
+            if self._stored:
+                added = [row for row in plan.rows if row[0] in new]
+                await self._store.add_and_remove(provider, added, [digest.hex() for digest in plan.removed], now)
+            else:
+                await self._store.sync_keys(provider, plan.rows, now)
             self._stored = True
         except StoreError as error:
             self._stored = False  # memory is ahead; the next look writes again
@@ -206,7 +213,7 @@ def restore_standing(key: Key, row: KeyStatusRow) -> None:
             evidence=row.last_error,
             failing_since=row.failing_since,
             streak=row.streak,
-            proven=bool(row.proven),
+            proven=row.proven,
         )
     if row.model == ALL_MODELS:
         key.standing = standing
