@@ -1,0 +1,234 @@
+"""The key files of a provider: noticing that they changed, and reading them.
+
+The files are the truth, and they are never written here. What a file holds is `keylines`' business, what follows
+for the pool is `sync`'s.
+
+Invariants:
+
+- A file that cannot be read or is no text keeps the keys of its last good reading; so does one that changes while
+  it is read. A file that is gone has no keys; whether that is believed is the `ShrinkGuard`'s decision.
+- Reading may take long and belongs into a thread. It gives the interpreter lock away often.
+- No message holds anything of a file's content.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import stat
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from gateway.keeper.keylines import KeyEntry, ParsedKeys, parse_key_lines
+from gateway.secret import Secret
+
+__all__ = ["FileReport", "KeyEntry", "KeySource", "ShrinkGuard", "SourceReading"]
+
+SUFFIXES = (".txt", ".ndjson")
+"""What counts as a key file in a folder. Editors' backups and lock files end or begin otherwise."""
+
+MAX_FILE_BYTES = 64 * 1024 * 1024
+"""Size of one file: 100,000 of the usual keys take 6 MB, with labels twice that."""
+
+MAX_FILES = 1000
+"""Files of one folder, since each is looked at every few seconds."""
+
+MAX_PROBLEMS = 100
+"""Problems of one reading; each becomes a log line."""
+
+READ_TRIES = 3
+RETRY_SECONDS = 0.02
+"""A file that changes while it is read is read again, after this time; most writers are done by then."""
+
+
+class FileStamp(NamedTuple):
+    """Tells one state of a file from another. `ctime_ns` changes when permissions do, too."""
+
+    mtime_ns: int
+    ctime_ns: int
+    size: int
+    inode: int
+
+
+@dataclass(frozen=True, slots=True)
+class FileReport:
+    """What one file gave. `keys` counts what it contributes, which is its last good set if it is `broken`."""
+
+    path: Path
+    keys: int
+    problems: tuple[str, ...] = ()
+    broken: bool = False
+    world_readable: bool = False
+    duplicates: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SourceReading:
+    """All files together: their keys in order, each once. `problems` name the file and what to do.
+
+    `unstable`: a file changed while it was read, so it has to be read again even if it looks the same then.
+    """
+
+    entries: tuple[KeyEntry, ...]
+    files: tuple[FileReport, ...]
+    problems: tuple[str, ...] = ()
+    unstable: bool = False
+
+
+class KeySource:
+    """The files of one provider. A folder stands for every .txt and .ndjson file in it, in the order of their names."""
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self._paths = tuple(paths)
+        self._good: dict[Path, tuple[KeyEntry, ...]] = {}
+
+    def stamp(self) -> tuple[tuple[Path, FileStamp | None], ...]:
+        """The state of the files, to be compared; None for one that is missing. Costs a system call a file."""
+        return tuple((path, _stamp(path)) for path, _ in self._listed())
+
+    def read(self) -> SourceReading:
+        """Read everything. Raises nothing: what is wrong with a file is in its report."""
+        reports, problems, unstable = [], [], False
+        sets: dict[Path, tuple[KeyEntry, ...]] = {}
+        for path, listing_problem in self._listed():
+            if listing_problem:
+                sets |= self._kept_below(path)
+                problems.append(f"{path}: {listing_problem}")
+                continue
+            entries, report, settled = self._read_file(path)
+            unstable = unstable or not settled
+            sets[path] = entries
+            reports.append(report)
+            problems += [f"{path}: {problem}" for problem in report.problems]
+            if report.world_readable:
+                advice = f"chmod o= {shlex.quote(str(path))}"
+                problems.append(f"{path}: can be read by every user of this machine; run: {advice}")
+        self._good = sets
+        return SourceReading(_merge(tuple(sets.values())), tuple(reports), tuple(problems[:MAX_PROBLEMS]), unstable)
+
+    def _listed(self) -> Iterator[tuple[Path, str]]:
+        """Every file once. A folder that gives none, comes itself, with the reason."""
+        seen = set()
+        for path in self._paths:
+            for found, problem in _list_folder(path) if path.is_dir() else [(path, "")]:
+                if found not in seen:
+                    seen.add(found)
+                    yield found, problem
+
+    def _kept_below(self, folder: Path) -> dict[Path, tuple[KeyEntry, ...]]:
+        """The last good sets of a folder that cannot be listed now, though it is there."""
+        if os.access(folder, os.R_OK | os.X_OK):
+            return {}
+        return {path: entries for path, entries in self._good.items() if path.parent == folder}
+
+    def _read_file(self, path: Path) -> tuple[tuple[KeyEntry, ...], FileReport, bool]:
+        """The keys of a file, the report, and whether it held still."""
+        good = self._good.get(path, ())
+        try:
+            data, mode, settled = _read_settled(path)
+        except FileNotFoundError:
+            return (), FileReport(path, 0, ("does not exist",)), True
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+            return good, FileReport(path, len(good), (_kept(reason, good),), broken=True), True
+        world_readable = bool(mode & stat.S_IROTH)
+        if not settled:
+            return good, FileReport(path, len(good), world_readable=world_readable), False
+        parsed = parse_key_lines(data, path.suffix == ".ndjson")
+        if parsed.broken:
+            problem = _kept(parsed.broken, good)
+            return good, FileReport(path, len(good), (problem,), True, world_readable), True
+        entries = _reuse(good, parsed)
+        report = FileReport(
+            path, len(entries), parsed.problems, world_readable=world_readable, duplicates=parsed.duplicates
+        )
+        return entries, report, True
+
+
+class ShrinkGuard:
+    """Disbelieves a sudden loss until it is confirmed: half-written and emptied files are more common than
+    operators who remove most keys at once."""
+
+    def __init__(self) -> None:
+        self._held: int | None = None
+
+    def judge(self, previous: int, current: int) -> Literal["accept", "hold"]:
+        """Whether to believe that `previous` keys became `current`. The same reading twice is believed."""
+        if current * 2 >= previous or current == self._held:
+            self._held = None
+            return "accept"
+        self._held = current
+        return "hold"
+
+
+def _list_folder(folder: Path) -> list[tuple[Path, str]]:
+    try:
+        with os.scandir(folder) as items:
+            names = sorted(
+                item.name
+                for item in items
+                if item.name.endswith(SUFFIXES) and not item.name.startswith(".") and not item.is_dir()
+            )
+    except OSError as error:
+        return [(folder, f"cannot be listed: {error.strerror}; the keys it had are kept")]
+    if not names:
+        return [(folder, "has no .txt or .ndjson file")]
+    listed = [(folder / name, "") for name in names[:MAX_FILES]]
+    if len(names) > MAX_FILES:
+        listed.append((folder, f"has more than {MAX_FILES} files; the others are not read"))
+    return listed
+
+
+def _stamp(path: Path) -> FileStamp | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return FileStamp(found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino)
+
+
+def _read_settled(path: Path) -> tuple[bytes, int, bool]:
+    """Bytes, mode, and whether the file held still meanwhile. Raises OSError, and ValueError for what is no file."""
+    for attempt in range(READ_TRIES):
+        if attempt:
+            time.sleep(RETRY_SECONDS)
+        # Not blocking: opening a named pipe would wait for somebody to write.
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
+            before = os.fstat(file.fileno())
+            if not stat.S_ISREG(before.st_mode):
+                raise ValueError("is not a regular file")
+            data = file.read(MAX_FILE_BYTES + 1)
+            after = os.fstat(file.fileno())
+        if len(data) > MAX_FILE_BYTES:
+            raise ValueError(f"is larger than {MAX_FILE_BYTES // 1024 // 1024} MiB")
+        if (before.st_mtime_ns, before.st_size) == (after.st_mtime_ns, after.st_size):
+            return data, after.st_mode, True
+    return data, after.st_mode, False
+
+
+def _reuse(good: tuple[KeyEntry, ...], parsed: ParsedKeys) -> tuple[KeyEntry, ...]:
+    """The parsed entries, but with the objects that are known already, so that no key is held in memory twice."""
+    known = {entry.secret: entry for entry in good}
+    entries = []
+    for entry in parsed.entries:
+        before = known.get(entry.secret)
+        entries.append(before if before is not None and before.labels == entry.labels else entry)
+    return tuple(entries)
+
+
+def _merge(sets: Sequence[tuple[KeyEntry, ...]]) -> tuple[KeyEntry, ...]:
+    """The keys of all files in order; of a key in several files the first entry counts."""
+    if len(sets) == 1:
+        return sets[0]
+    merged: dict[Secret, KeyEntry] = {}
+    for entries in sets:
+        for entry in entries:
+            merged.setdefault(entry.secret, entry)
+    return tuple(merged.values())
+
+
+def _kept(reason: str, good: tuple[KeyEntry, ...]) -> str:
+    return f"{reason}; the {len(good)} keys it had are kept" if good else reason

@@ -1,0 +1,275 @@
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from gateway.keeper import keyfiles
+from gateway.keeper.keyfiles import KeySource, ShrinkGuard, SourceReading
+
+
+def keys(reading: SourceReading) -> list[str]:
+    return [entry.secret.reveal() for entry in reading.entries]
+
+
+def write(path: Path, text: str | bytes, mode: int = 0o600) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    path.chmod(mode)
+    return path
+
+
+def replace(path: Path, text: str | bytes) -> None:
+    """As a careful writer does it."""
+    write(path.with_suffix(".new"), text).replace(path)
+
+
+def test_files_are_read_in_order_and_keys_count_once(tmp_path: Path) -> None:
+    first, second = write(tmp_path / "b.txt", "sk-2\nsk-1\n"), write(tmp_path / "a.txt", "sk-1\nsk-3\n")
+    reading = KeySource((first, second)).read()
+    assert keys(reading) == ["sk-2", "sk-1", "sk-3"]
+    assert [(report.path, report.keys) for report in reading.files] == [(first, 2), (second, 2)]
+    assert reading.problems == ()
+    assert not reading.unstable
+
+
+def test_a_folder_stands_for_its_key_files_in_the_order_of_their_names(tmp_path: Path) -> None:
+    for name in ("b.txt", "a.ndjson", ".hidden.txt", "c.txt~", "#d.txt#", "e.txt.bak", ".#f.txt", "notes.md"):
+        write(tmp_path / "keys" / name, '{"value": "a"}' if name.endswith(".ndjson") else name)
+    (tmp_path / "keys" / "folder.txt").mkdir()
+    (tmp_path / "keys" / "link.txt").symlink_to(write(tmp_path / "elsewhere", "linked"))
+    reading = KeySource((tmp_path / "keys",)).read()
+    assert keys(reading) == ["a", "b.txt", "linked"]
+
+
+def test_a_file_named_twice_is_read_once(tmp_path: Path) -> None:
+    path = write(tmp_path / "keys" / "a.txt", "sk-1")
+    reading = KeySource((path, tmp_path / "keys", path)).read()
+    assert len(reading.files) == 1
+
+
+def test_an_empty_folder_is_a_problem(tmp_path: Path) -> None:
+    reading = KeySource((tmp_path,)).read()
+    assert reading.problems == (f"{tmp_path}: has no .txt or .ndjson file",)
+
+
+def test_too_many_files_in_a_folder_are_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keyfiles, "MAX_FILES", 2)
+    for n in range(3):
+        write(tmp_path / f"{n}.txt", f"sk-{n}")
+    reading = KeySource((tmp_path,)).read()
+    assert keys(reading) == ["sk-0", "sk-1"]
+    assert reading.problems == (f"{tmp_path}: has more than 2 files; the others are not read",)
+
+
+def test_a_missing_path_has_no_keys_and_is_a_problem(tmp_path: Path) -> None:
+    path = tmp_path / "main.txt"
+    source = KeySource((path,))
+    assert source.stamp() == ((path, None),)
+    reading = source.read()
+    assert (reading.entries, reading.problems) == ((), (f"{path}: does not exist",))
+    assert not reading.files[0].broken
+
+
+def test_a_file_that_vanishes_loses_its_keys(tmp_path: Path) -> None:
+    source = KeySource((write(tmp_path / "main.txt", "sk-1"),))
+    source.read()
+    (tmp_path / "main.txt").unlink()
+    assert source.read().entries == ()
+
+
+CHANGES: dict[str, Callable[[Path], object]] = {
+    "rewritten": lambda path: path.write_text("sk-2"),
+    "appended to": lambda path: write(path, path.read_bytes() + b"sk-9\n"),
+    "replaced": lambda path: replace(path, "sk-2"),
+    "removed": lambda path: path.unlink(),
+    "given away": lambda path: path.chmod(0o644),
+    "touched": lambda path: os.utime(path, ns=(1, 1)),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_the_stamp_changes_when_a_file_is(change: str, tmp_path: Path) -> None:
+    path = write(tmp_path / "main.txt", "sk-1")
+    os.utime(path, ns=(10**18, 10**18))  # an old file, so that no test depends on the clock's resolution
+    source = KeySource((path,))
+    before = source.stamp()
+    assert source.stamp() == before
+    source.read()
+    assert source.stamp() == before
+    CHANGES[change](path)
+    assert source.stamp() != before
+
+
+def test_the_stamp_changes_when_a_folder_gets_a_file(tmp_path: Path) -> None:
+    source = KeySource((tmp_path,))
+    before = source.stamp()
+    write(tmp_path / "a.txt", "sk-1")
+    assert source.stamp() != before
+
+
+BROKEN: dict[str, bytes] = {
+    "binary": b"\x7fELF\x00",
+    "latin-1": b"sk-\xe4",
+    "UTF-16": "sk-1".encode("utf-16"),
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_a_broken_file_keeps_its_own_last_good_keys(kind: str, tmp_path: Path) -> None:
+    good, other = write(tmp_path / "a.txt", "sk-1\nsk-2"), write(tmp_path / "b.txt", "sk-3")
+    source = KeySource((good, other))
+    source.read()
+    write(good, BROKEN[kind])
+    write(other, "sk-4")
+    for _ in range(2):  # again and again
+        reading = source.read()
+        assert keys(reading) == ["sk-1", "sk-2", "sk-4"]
+        assert [(report.keys, report.broken) for report in reading.files] == [(2, True), (1, False)]
+        (problem,) = reading.problems
+        assert problem.startswith(f"{good}: ") and problem.endswith("; the 2 keys it had are kept")
+    write(good, "sk-5")
+    assert keys(source.read()) == ["sk-5", "sk-4"]
+
+
+def test_a_file_that_was_never_good_has_nothing_to_keep(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.txt", b"\x00")
+    reading = KeySource((path,)).read()
+    assert reading.entries == ()
+    assert reading.files[0].broken
+    assert "kept" not in reading.problems[0]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_that_may_not_be_read_keeps_its_last_good_keys(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.txt", "sk-1")
+    source = KeySource((path,))
+    source.read()
+    path.chmod(0)
+    reading = source.read()
+    assert keys(reading) == ["sk-1"]
+    assert reading.problems == (f"{path}: Permission denied; the 1 keys it had are kept",)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_folder_that_may_not_be_listed_keeps_its_last_good_keys(tmp_path: Path) -> None:
+    folder = tmp_path / "keys"
+    write(folder / "a.txt", "sk-1")
+    source = KeySource((folder,))
+    source.read()
+    folder.chmod(0)
+    reading = source.read()
+    folder.chmod(0o700)
+    assert keys(reading) == ["sk-1"]
+    assert "cannot be listed" in reading.problems[0]
+
+
+def make_pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def make_socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+
+
+@pytest.mark.parametrize("make", [make_pipe, make_socket])
+def test_what_is_no_regular_file_is_broken_and_never_waited_for(make: Callable[[Path], None], tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    make(path)
+    reading = KeySource((path,)).read()
+    assert reading.files[0].broken
+
+
+def test_a_file_that_is_too_large_is_broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keyfiles, "MAX_FILE_BYTES", 10)
+    path = write(tmp_path / "a.txt", "sk-1234567890")
+    assert KeySource((path,)).read().files[0].broken
+
+
+def test_a_file_readable_by_others_draws_the_command_to_run(tmp_path: Path) -> None:
+    path = write(tmp_path / "the keys.txt", "sk-1", 0o644)
+    source = KeySource((path,))
+    reading = source.read()
+    assert reading.files[0].world_readable
+    assert reading.problems == (f"{path}: can be read by every user of this machine; run: chmod o= '{path}'",)
+    path.chmod(0o640)
+    assert source.read().problems == ()
+
+
+def test_problems_of_lines_name_the_file(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.txt", "sk-1\nsk 2\n")
+    (problem,) = KeySource((path,)).read().problems
+    assert problem.startswith(f"{path}: line 2: ")
+
+
+class Restless:
+    """A writer that writes whenever somebody has just read."""
+
+    def __init__(self, path: Path, times: int) -> None:
+        self.path = path
+        self.left = times
+        self._fstat = os.fstat
+        self._calls = 0
+
+    def __call__(self, descriptor: int) -> os.stat_result:
+        self._calls += 1
+        if self._calls % 2 == 0 and self.left:  # the look after the reading
+            self.left -= 1
+            with self.path.open("a") as file:
+                file.write(f"sk-late-{self.left}\n")
+        return self._fstat(descriptor)
+
+
+def test_a_file_that_changes_while_it_is_read_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path / "a.txt", "sk-1\n")
+    monkeypatch.setattr(os, "fstat", Restless(path, 1))
+    reading = KeySource((path,)).read()
+    assert keys(reading) == ["sk-1", "sk-late-0"]
+    assert not reading.unstable
+
+
+def test_a_file_that_never_holds_still_keeps_its_last_good_keys(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path / "a.txt", "sk-1\n")
+    source = KeySource((path,))
+    source.read()
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fstat", Restless(path, 10))
+        reading = source.read()
+    assert keys(reading) == ["sk-1"]
+    assert reading.unstable
+    assert len(source.read().entries) == 1 + keyfiles.READ_TRIES
+
+
+def test_a_key_that_stays_stays_the_same_object(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.txt", "sk-1\nsk-2\n")
+    source = KeySource((path,))
+    before = source.read().entries
+    write(path, "sk-3\nsk-2\nsk-1 account=a\n")
+    new, same, relabelled = source.read().entries
+    assert same is before[1]
+    assert relabelled == keyfiles.KeyEntry(before[0].secret, {"account": "a"})
+    assert new not in before
+
+
+@pytest.mark.parametrize(
+    ("readings", "verdicts"),
+    [
+        ([(0, 0), (0, 10)], ["accept", "accept"]),
+        ([(10, 9), (9, 5), (5, 100)], ["accept", "accept", "accept"]),
+        ([(10, 4), (10, 4)], ["hold", "accept"]),
+        ([(10, 0), (10, 0)], ["hold", "accept"]),
+        ([(10, 0), (10, 10), (10, 0)], ["hold", "accept", "hold"]),  # the first loss was only a moment
+        ([(10, 4), (10, 3), (10, 3)], ["hold", "hold", "accept"]),  # still shrinking
+        ([(10, 4), (10, 4), (4, 1)], ["hold", "accept", "hold"]),
+        ([(1, 0)], ["hold"]),
+    ],
+)
+def test_a_sudden_loss_is_believed_at_the_second_look(readings: list[tuple[int, int]], verdicts: list[str]) -> None:
+    guard = ShrinkGuard()
+    assert [guard.judge(previous, current) for previous, current in readings] == verdicts

@@ -1,0 +1,212 @@
+from __future__ import annotations
+
+import codecs
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.keeper.keylines import MAX_PROBLEMS, NO_LABELS, SLICE, KeyEntry, ParsedKeys, parse_key_lines
+from gateway.secret import Secret
+
+
+def parsed(text: str | bytes, *, ndjson: bool = False) -> ParsedKeys:
+    return parse_key_lines(text.encode() if isinstance(text, str) else text, ndjson)
+
+
+def keys(result: ParsedKeys) -> list[str]:
+    return [entry.secret.reveal() for entry in result.entries]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("", []),
+        ("\n\n  \t\n", []),
+        ("# nothing but a comment", []),
+        ("sk-1\nsk-2\n", ["sk-1", "sk-2"]),
+        ("sk-1\nsk-2", ["sk-1", "sk-2"]),
+        ("sk-1\r\nsk-2\r\n", ["sk-1", "sk-2"]),
+        ("\ufeffsk-1\n", ["sk-1"]),
+        ("\ufeff# made by an editor\nsk-1\n", ["sk-1"]),
+        ("  sk-1\t\n", ["sk-1"]),
+        ("#sk-0\nsk-1 # the good one\nsk-2\t#\n", ["sk-1", "sk-2"]),
+        ("sk#1\n", ["sk#1"]),  # only after a blank does # begin a comment
+        ("a=b==\n", ["a=b=="]),
+        ("b\na\nb\n", ["b", "a"]),
+        ("x" * 4096, ["x" * 4096]),
+    ],
+)
+def test_one_key_a_line(text: str, found: list[str]) -> None:
+    result = parsed(text)
+    assert keys(result) == found
+    assert (result.problems, result.broken) == ((), "")
+
+
+@pytest.mark.parametrize(
+    ("line", "labels"),
+    [
+        ("sk-1", {}),
+        ("sk-1  account=team-a", {"account": "team-a"}),
+        ("sk-1 account=a weight=2.5 note=x # and a comment", {"account": "a", "weight": "2.5", "note": "x"}),
+        ('sk-1\tnote="bought in May, # 3"\taccount=a', {"note": "bought in May, # 3", "account": "a"}),
+        ("sk-1 note=größer", {"note": "größer"}),
+        ("sk-1 note=a=b#c", {"note": "a=b#c"}),
+        ("sk-1 account=a account=b", {"account": "b"}),
+    ],
+)
+def test_labels_may_follow_the_key(line: str, labels: dict[str, str]) -> None:
+    result = parsed(line)
+    assert result.entries == (KeyEntry(Secret("sk-1"), labels),)
+    assert result.problems == ()
+
+
+BAD_LINES = [
+    ("sk-1 abc", "line 2: has something after the key that is neither label=value nor a # comment"),
+    ('sk-1 note="open', "line 2: has something after the key that is neither label=value nor a # comment"),
+    ('sk-1 note="a"b', "line 2: has something after the key that is neither label=value nor a # comment"),
+    ("sk-1 note=two words", "line 2: has something after the key that is neither label=value nor a # comment"),
+    ("sk-1 =x", "line 2: has something after the key that is neither label=value nor a # comment"),
+    ("sk-ä", "line 2: has a character that is not ASCII in its key"),
+    ("sk-1\ufeff", "line 2: has a character that is not ASCII in its key"),
+    ("sk-1\u200b", "line 2: has a character that is not ASCII in its key"),
+    ("sk-\x01", "line 2: has a blank or a control character in its key"),
+    ("sk-\x7f", "line 2: has a blank or a control character in its key"),
+    ("sk-1\rsk-2", "line 2: has something after the key that is neither label=value nor a # comment"),
+    ("x" * 4097, "line 2: has a key longer than 4096 characters"),
+    ('{"value":"sk-1"}', "line 2: is a JSON object, which belongs into a file named .ndjson"),
+]
+
+
+@pytest.mark.parametrize(("line", "problem"), BAD_LINES)
+def test_a_bad_line_is_reported_and_the_others_load(line: str, problem: str) -> None:
+    result = parsed(f"good-1\n{line}\ngood-2\n")
+    assert keys(result) == ["good-1", "good-2"]
+    assert result.problems == (problem,)
+
+
+@pytest.mark.parametrize(
+    ("label", "problem"),
+    [
+        ("acount=a", "line 1: has an unknown label; there are account, weight, note"),
+        ("account=", "line 1: has an empty, overlong or unprintable account, which is ignored"),
+        ("note=" + "x" * 201, "line 1: has an empty, overlong or unprintable note, which is ignored"),
+        ("note=\x1b[2J", "line 1: has an empty, overlong or unprintable note, which is ignored"),
+        ("weight=heavy", "line 1: has a weight that is no positive number, which is ignored"),
+        ("weight=0", "line 1: has a weight that is no positive number, which is ignored"),
+        ("weight=-1", "line 1: has a weight that is no positive number, which is ignored"),
+        ("weight=inf", "line 1: has a weight that is no positive number, which is ignored"),
+        ("weight=nan", "line 1: has a weight that is no positive number, which is ignored"),
+    ],
+)
+def test_a_bad_label_never_costs_the_key(label: str, problem: str) -> None:
+    result = parsed(f"sk-1 {label}")
+    assert result.entries == (KeyEntry(Secret("sk-1")),)
+    assert result.problems == (problem,)
+
+
+@pytest.mark.parametrize(
+    ("line", "entry"),
+    [
+        ('{"value": "sk-1"}', KeyEntry(Secret("sk-1"))),
+        ('{"value": "sk-1", "account": "a", "weight": 2, "note": "two words"}',
+         KeyEntry(Secret("sk-1"), {"account": "a", "weight": "2", "note": "two words"})),
+        ('  {"value": "sk-1"}\r', KeyEntry(Secret("sk-1"))),
+    ],
+)  # fmt: skip
+def test_ndjson_has_an_object_a_line(line: str, entry: KeyEntry) -> None:
+    result = parsed(f"# comment\n\n{line}\n", ndjson=True)
+    assert result.entries == (entry,)
+    assert result.problems == ()
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("sk-1", "line 1: is not JSON"),
+        ('{"value": "sk-1"', "line 1: is not JSON"),
+        ("NaN", "line 1: is not JSON"),
+        ("[" * 100000, "line 1: is not JSON"),
+        ('["sk-1"]', 'line 1: is no JSON object with a text as "value"'),
+        ('{"key": "sk-1"}', 'line 1: is no JSON object with a text as "value"'),
+        ('{"value": 1}', 'line 1: is no JSON object with a text as "value"'),
+        ('{"value": ""}', "line 1: has an empty key"),
+        ('{"value": "sk 1"}', "line 1: has a blank or a control character in its key"),
+        ('{"value": "sk-1\\n"}', "line 1: has a blank or a control character in its key"),
+        ('{"value": "sk-\\u00e4"}', "line 1: has a character that is not ASCII in its key"),
+    ],
+)
+def test_a_bad_object_is_reported_and_the_others_load(line: str, problem: str) -> None:
+    result = parsed(line + '\n{"value": "good"}', ndjson=True)
+    assert keys(result) == ["good"]
+    assert result.problems == (problem,)
+
+
+def test_a_label_of_the_wrong_type_never_costs_the_key() -> None:
+    result = parsed('{"value": "sk-1", "note": ["x"], "weight": true, "account": null}', ndjson=True)
+    assert result.entries == (KeyEntry(Secret("sk-1")),)
+    assert len(result.problems) == 3
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (codecs.BOM_UTF16_LE + "sk-1\n".encode("utf-16-le"), "UTF-16"),
+        (codecs.BOM_UTF16_BE + "sk-1\n".encode("utf-16-be"), "UTF-16"),
+        ("sk-1\n".encode("utf-16-le"), "NUL"),
+        (b"sk-1\n\x7fELF\x00\x00", "NUL"),
+        (b"sk-1\nsk-\xff\n", "line 2 is not UTF-8"),
+    ],
+)
+def test_a_file_that_is_no_utf8_text_is_broken_as_a_whole(data: bytes, reason: str) -> None:
+    result = parsed(data)
+    assert reason in result.broken
+    assert (result.entries, result.problems) == ((), ())
+
+
+def test_duplicates_count_once_and_the_first_labels_stay() -> None:
+    result = parsed("sk-1 account=a\nsk-2\nsk-1 account=b\nsk-1\n")
+    assert result.duplicates == 2
+    assert result.entries[0].labels == {"account": "a"}
+
+
+def test_only_the_first_problems_are_listed() -> None:
+    result = parsed("a b\n" * 100)
+    assert len(result.problems) == MAX_PROBLEMS
+    assert result.problems[0].startswith("line 1: ")
+    assert result.problems[-1] == "and 81 more problems"
+
+
+def test_equal_labels_are_kept_in_memory_once() -> None:
+    first, second, bare = parsed("sk-1 account=a\nsk-2 account=a\nsk-3\n").entries
+    assert first.labels is second.labels
+    assert bare.labels is NO_LABELS
+
+
+def test_a_long_file_is_read_to_its_end() -> None:
+    wanted = [f"sk-{n}" for n in range(3 * SLICE + 1)]
+    assert keys(parsed("\n".join(wanted))) == wanted
+
+
+@pytest.mark.parametrize("line", [line for line, _ in BAD_LINES])
+def test_no_problem_quotes_the_line(line: str) -> None:
+    result = parsed(line.replace("sk-1", "sk-VERYSECRET"))
+    assert "VERYSECRET" not in repr(result)
+
+
+@given(st.binary(max_size=400), st.booleans())
+def test_whatever_a_file_holds_nothing_raises(data: bytes, ndjson: bool) -> None:
+    result = parse_key_lines(data, ndjson)
+    assert not (result.broken and result.entries)
+    for entry in result.entries:
+        entry.secret.reveal().encode("ascii")
+
+
+PIECES = ["sk-1", "sk-2", " ", "\t", "\n", "\r", "#", "=", '"', "account=", "note=x", "{", '{"value":"k"}', "ä", "\x00"]
+
+
+@given(st.lists(st.sampled_from(PIECES)).map("".join), st.booleans())
+def test_whatever_is_typed_every_entry_is_a_sendable_key(text: str, ndjson: bool) -> None:
+    for entry in parse_key_lines(text.encode(), ndjson).entries:
+        key = entry.secret.reveal()
+        assert key and all("!" <= character <= "~" for character in key)
