@@ -14,6 +14,7 @@ import asyncio
 import gc
 import os
 import signal
+import socket
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ from gateway.conductor.attempts import Attempts
 from gateway.conductor.auth import Authenticator
 from gateway.conductor.conductor import Conductor
 from gateway.conductor.models import ModelResolver
+from gateway.config.listen import is_loopback_host
 from gateway.config.load import load_config
 from gateway.config.model import Config, ServerConfig
 from gateway.config.validate import auth_is_on
@@ -47,6 +49,7 @@ from gateway.observe.logs import Log
 from gateway.observe.metrics import Metrics
 from gateway.policy.verdict import Verdict
 from gateway.providers import PROVIDER_FACTS
+from gateway.secret import Secret
 from gateway.store import open_store
 from gateway.store.database import Database
 from gateway.store.keys import KeyStore
@@ -59,6 +62,9 @@ from gateway.upstream.owners import Owner, ResponseOwners
 from gateway.upstream.provider import Provider
 
 ADMIN_SOCKET_MODE = 0o600
+
+BUILT_IN_KEY = Secret("built-in-key")
+"""What a provider that needs no keys is called with, so that every request leases one all the same."""
 
 GC_THRESHOLDS = (20_000, 20, 50)
 """Far above Python's (700, 10, 10): a request makes some hundred objects and nearly no cycles, so most collections
@@ -147,6 +153,8 @@ class Daemon:
             if pool is None:
                 pool = KeyPool(name, provider.health, clock=self._clock, rng=self._rng)
                 self._pools[name] = pool
+                if not provider.keys:  # a local provider: what it is given as a key is all the same to it
+                    pool.add([Key(BUILT_IN_KEY, BUILT_IN_KEY.digest)])
             pool.health = provider.health
             pool.shared_status = provider.shared_key_status
             pool.waiters.limit = config.queue.max
@@ -193,6 +201,8 @@ class Daemon:
     async def _listen(self, config: Config) -> None:
         """The admin socket first: a second daemon on the same state folder is found out before it takes a port."""
         inherited = systemd.inherited_sockets(self._environ)
+        if not auth_is_on(config):
+            refuse_public(inherited)
         self._admin_server = Server(self._handle_admin, refuse, ServerConfig(), on_error=self._on_error)
         self._server = Server(self._handle, refuse, config.server, on_error=self._on_error, inherited=inherited)
         self._admin_socket.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -359,6 +369,16 @@ class Daemon:
             pool.close()
         saved = await self._keeper.flush()
         self._log.info("stopped", cut=cut, saved=saved)
+
+
+def refuse_public(inherited: Mapping[str, socket.socket]) -> None:
+    """A socket unit may listen anywhere; without auth only loopback will do. The configuration cannot tell."""
+    for name, sock in inherited.items():
+        if sock.family != socket.AF_UNIX and not is_loopback_host(sock.getsockname()[0]):
+            raise StartError(
+                f"the inherited socket {name!r} is public while auth is off",
+                hint="set auth.required = true and add a [tokens.NAME] table, or bind the socket unit to 127.0.0.1",
+            )
 
 
 def refuse_what_cannot_change(old: Config, new: Config) -> None:

@@ -22,13 +22,8 @@ from gateway.dialects.openai_chat import stream as chat_stream
 from gateway.dialects.openai_responses import stream as responses_stream
 from gateway.errors import RequestError, UpstreamError
 from gateway.net.connection import Reply
+from gateway.providers.openai import ADDED_TO_REQUEST, FORWARDED_TO_PROVIDER
 from gateway.upstream.catalog import Catalog, list_body, model_entry
-
-FORWARDED = (b"content-type", b"accept", b"user-agent", b"idempotency-key", b"openai-beta")
-"""Request headers that reach the provider; everything else of the client's stays here."""
-
-IDENTITY = (b"accept-encoding", b"identity")
-"""Nothing is gained by compressing events of some bytes, and a tap must read them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,8 +160,8 @@ class OpenAISurface:
 
     def _ask(self, inbound: Inbound, shape: str, body: bytes) -> Ask:
         fields = inbound.fields
-        headers = [(name, fields[name]) for name in FORWARDED if name in fields]
-        headers.append(IDENTITY)
+        headers = [(name, fields[name]) for name in FORWARDED_TO_PROVIDER if name in fields]
+        headers.extend(ADDED_TO_REQUEST)
         path = inbound.path[3:]  # what follows "/v1" follows the provider's base URL
         if inbound.path == FORCED_STREAM:
             path = "/chat/completions"

@@ -33,6 +33,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if error.hint:
             print(f"hint: {error.hint}", file=sys.stderr)
         return error.exit_code
+    except PermissionError as error:
+        print(f"error: {error.strerror}: {error.filename}", file=sys.stderr)
+        return 1
     except BrokenPipeError:
         # The reader (head, less) has what it wanted; Python must not complain about it at exit either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

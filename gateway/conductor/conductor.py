@@ -22,6 +22,7 @@ from gateway.errors import RequestError, UpstreamError, UpstreamTimeout
 from gateway.net.connection import Reply
 from gateway.observe.record import RequestRecord
 from gateway.policy.verdict import Status
+from gateway.providers.openai import FORWARDED_TO_CLIENT, FORWARDED_WITH_ERRORS, REQUEST_ID_HEADER
 from gateway.upstream.exchange import Call, Outcome
 from gateway.upstream.key import Key
 from gateway.upstream.owners import Owner, ResponseOwners
@@ -30,11 +31,6 @@ from gateway.usage import Usage
 from gateway.wire.sse import EventReader, UsageTap
 
 Header = tuple[bytes, bytes]
-
-FORWARDED_ON_ERRORS = (b"retry-after", b"retry-after-ms")
-"""The client's SDK waits by these. All other rate-limit headers are about our keys and stay inside."""
-
-ANSWER_HEADERS = frozenset({b"content-type", b"content-encoding"})
 
 KEPT_INSIDE = frozenset(
     {
@@ -157,9 +153,9 @@ class Conductor:
         """What the client hears: the answer's own type, and who answered. On `/p/…` all but what concerns our side."""
         headers: list[Header] = []
         for name, value in outcome.headers:
-            if name == b"x-request-id":
+            if name == REQUEST_ID_HEADER:
                 headers.append((b"x-llmgateway-upstream-id", value))
-            elif name in ANSWER_HEADERS or (ask.shape == "raw" and name not in KEPT_INSIDE):
+            elif name in FORWARDED_TO_CLIENT or (ask.shape == "raw" and name not in KEPT_INSIDE):
                 headers.append((name, value))
         headers.append((b"x-llmgateway-provider", record.provider.encode()))
         headers.append((b"x-llmgateway-attempts", b"%d" % record.attempts))
@@ -231,7 +227,7 @@ class Conductor:
                 f"The provider {provider.name!r} rejected the gateway's credentials ({verdict.reason}).",
                 kind="api_error",
             )
-        headers.extend((name, value) for name, value in outcome.headers if name in FORWARDED_ON_ERRORS)
+        headers.extend((name, value) for name, value in outcome.headers if name in FORWARDED_WITH_ERRORS)
         record.bytes_out = len(outcome.body)
         await reply.send(outcome.status, headers, outcome.body)
 

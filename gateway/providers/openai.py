@@ -11,7 +11,7 @@ BASE_URL = "https://api.openai.com/v1"
 AUTH_HEADER = b"authorization"
 AUTH_PREFIX = b"Bearer "
 
-FORWARDED_TO_PROVIDER = frozenset({b"content-type", b"accept", b"user-agent", b"idempotency-key", b"openai-beta"})
+FORWARDED_TO_PROVIDER = (b"content-type", b"accept", b"user-agent", b"idempotency-key", b"openai-beta")
 """Of a client's headers these alone go on: none that names the client's credential, organisation or address."""
 
 ADDED_TO_REQUEST = ((b"accept-encoding", b"identity"),)
@@ -19,7 +19,7 @@ ADDED_TO_REQUEST = ((b"accept-encoding", b"identity"),)
 
 FORWARDED_TO_CLIENT = frozenset({b"content-type", b"content-encoding"})
 
-FORWARDED_WITH_ERRORS = frozenset({b"retry-after", b"retry-after-ms", b"x-should-retry"})
+FORWARDED_WITH_ERRORS = frozenset({b"retry-after", b"retry-after-ms"})
 """What SDKs obey before they try again. Rate-limit headers stay inside: they speak of one key among many."""
 
 REQUEST_ID_HEADER = b"x-request-id"
