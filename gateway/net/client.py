@@ -25,6 +25,7 @@ import h11
 
 from gateway.errors import ConnectError, Disconnect, ProtocolError, UpstreamTimeout
 from gateway.net.dial import MAX_HEAD, Connection, Origin, dial
+from gateway.net.headers import trusted_headers
 from gateway.net.pool import Place, Pool, PoolStatistics
 
 __all__ = ["Answer", "Client", "Origin", "PoolStatistics", "Timeouts"]
@@ -33,7 +34,6 @@ ONE_WRITE = 262144  # bytes of body that are copied behind the head to save a sy
 WITH_BODY = (b"POST", b"PUT", b"PATCH")  # methods whose empty body has its length said (RFC 9110 8.6)
 MAX_DETAIL = 200  # characters of h11's complaint, which quotes what the upstream sent
 
-_Headers = type(h11.Request(method=b"GET", target=b"/", headers=[(b"host", b"x")]).headers)
 END = h11.EndOfMessage()
 
 Key = tuple[Origin, str | None]  # the origin, and the proxy on the way to it
@@ -352,14 +352,14 @@ async def _read_head(connection: Connection, seconds: float) -> h11.Response:
 def _build_request(
     origin: Origin, method: bytes, target: bytes, headers: Sequence[tuple[bytes, bytes]], body: bytes
 ) -> h11.Request:
-    items = [(name, name, value) for name, value in headers]
-    names = {name for name, _ in headers}
+    items = list(headers)
+    names = {name for name, _ in items}
     if b"host" not in names:
-        items.insert(0, (b"host", b"host", origin.authority))
+        items.insert(0, (b"host", origin.authority))
     if b"content-length" not in names and (body or method in WITH_BODY):
-        items.append((b"content-length", b"content-length", b"%d" % len(body)))
+        items.append((b"content-length", b"%d" % len(body)))
     try:
-        return h11.Request(method=method, target=target, headers=_Headers(items))
+        return h11.Request(method=method, target=target, headers=trusted_headers(items))
     except h11.LocalProtocolError as exc:
         raise ValueError(f"the request cannot be written: {exc}") from exc
 

@@ -830,6 +830,17 @@ async def test_exchanges_over_tls_keep_their_connection() -> None:
 
 
 @both_loops
+async def test_certificates_are_verified_unless_told_otherwise() -> None:
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("localhost").configure_cert(server)
+    async with scripted(answering(OK), tls=server) as upstream:
+        client = Client()
+        with pytest.raises(ConnectError, match="not trusted"):
+            await send(client, upstream.origin)
+        assert client.statistics() == EMPTY
+
+
+@both_loops
 async def test_many_exchanges_at_once_leave_nothing_behind() -> None:
     async with talking(answering(*[OK] * 1000)) as (client, upstream):
         bodies = await asyncio.gather(*[fetch(client, upstream.origin) for _ in range(200)])
