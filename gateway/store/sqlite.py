@@ -58,6 +58,8 @@ PRAGMAS = (
 NAMES = tuple(str(number) for number in range(1, 65))
 """Of the parameters: sqlite3 leaves the `$` of `$1` off."""
 
+MAGIC = b"SQLite format 3\0"
+
 CORRUPT = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 UNAVAILABLE: Mapping[int, str] = {
@@ -248,6 +250,10 @@ def _check(path: Path) -> None:
     """Raise StoreCorrupt for a damaged file; it is only read."""
     size = path.stat().st_size
     crashed = Path(f"{path.resolve()}-wal").exists()
+    with path.open("rb") as file:
+        head = file.read(len(MAGIC))
+    if size and head != MAGIC:
+        raise _corrupt(path, "it does not begin as a database does")  # SQLite would take one byte for an empty file
     if not size or not (crashed or size < ALWAYS_CHECK_BYTES):
         return
     db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)

@@ -1,0 +1,68 @@
+"""The schema's history: applied once, in order, each migration wholly or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gateway.errors import StoreError, StoreTooNew
+from gateway.store import migrations
+from gateway.store.migrations import LATEST, MIGRATIONS, migrate
+from tests.conftest import run
+from tests.store.conftest import opened
+
+
+def test_migrations_are_numbered_from_one_without_a_gap() -> None:
+    assert [number for number, _ in MIGRATIONS] == list(range(1, LATEST + 1))
+
+
+def test_a_new_database_has_the_latest_schema(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with opened(tmp_path) as database:
+            assert await database.fetch("SELECT version FROM schema_version ORDER BY version") == [
+                (number,) for number, _ in MIGRATIONS
+            ]
+            tables = await database.fetch("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")
+            assert [name for (name,) in tables] == ["key_status", "keys", "responses", "schema_version"]
+
+    run(scenario())
+
+
+def test_migrating_again_changes_nothing(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with opened(tmp_path) as database:
+            await database.execute("INSERT INTO responses VALUES ('r', 'p', 'd', 'm', 1.0)")
+            await migrate(database)
+        async with opened(tmp_path) as database:
+            assert await database.fetchval("SELECT COUNT(*) FROM responses") == 1
+            assert await database.fetchval("SELECT COUNT(*) FROM schema_version") == len(MIGRATIONS)
+
+    run(scenario())
+
+
+def test_a_migration_that_fails_half_way_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        async with opened(tmp_path) as database:
+            broken = (LATEST + 1, ("CREATE TABLE half (x TEXT)", "CREATE TABLE keys (x TEXT)"))
+            monkeypatch.setattr(migrations, "MIGRATIONS", (*MIGRATIONS, broken))
+            monkeypatch.setattr(migrations, "LATEST", LATEST + 1)
+            with pytest.raises(StoreError, match="already exists"):
+                await migrate(database)
+            assert await database.fetchval("SELECT MAX(version) FROM schema_version") == LATEST
+            assert await database.fetchval("SELECT COUNT(*) FROM sqlite_master WHERE name = 'half'") == 0
+
+            mended = (LATEST + 1, ("CREATE TABLE half (x TEXT)",))
+            monkeypatch.setattr(migrations, "MIGRATIONS", (*MIGRATIONS, mended))
+            await migrate(database)
+            assert await database.fetchval("SELECT MAX(version) FROM schema_version") == LATEST + 1
+
+    run(scenario())
+    with pytest.raises(StoreTooNew):
+        monkeypatch.undo()
+        run(reopen(tmp_path))
+
+
+async def reopen(folder: Path) -> None:
+    async with opened(folder):
+        pass
