@@ -1,32 +1,34 @@
-"""Headers that are known to be legal, in the form that h11 writes without looking at them again.
+"""Header fields for h11 without a second validation.
 
-h11 validates each name and value with regular expressions, which costs more than writing them. Values here are the
-gateway's own constants, or came out of h11's parser on the other side and are legal for that reason; anything else
-goes through `is_field_value` first.
+h11 validates every name and value it is given, about 5 µs a field. What this gateway sends it has written itself or
+received through h11, which checked it then; so the fields are put straight into h11's own container. Who cannot be
+sure of a value asks `is_field_value` first.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import cast
+from typing import TYPE_CHECKING, Final
 
 import h11
 
+if TYPE_CHECKING:
+    from h11._headers import Headers
+
 Header = tuple[bytes, bytes]
 
-_Headers = type(h11.Request(method=b"GET", target=b"/", headers=[(b"host", b"x")]).headers)
-_FIELD_VALUE = re.compile(rb"[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?")
+_Headers: Final = type(h11.Request(method=b"GET", target=b"/", headers=[(b"host", b"x")]).headers)
+"""The class that h11 keeps fields in. It is public as a type of value, but not exported by name."""
+
+_FIELD_VALUE: Final = re.compile(rb"(?:[!-~\x80-\xff](?:[\t -~\x80-\xff]*[!-~\x80-\xff])?)?")
 
 
-def trusted_headers(items: Iterable[Header]) -> list[Header]:
-    """The headers for an h11 event. Names in lower case, values legal; the caller vouches for both.
-
-    What comes back is h11's own class, which its events take as it is; the declared type is what their signature says.
-    """
-    return cast(list[Header], _Headers([(name, name, value) for name, value in items]))
+def trusted_headers(items: Iterable[Header]) -> Headers:
+    """The fields for an h11 event. Names are lower-case tokens, values legal; neither is checked."""
+    return _Headers([(name, name, value) for name, value in items])
 
 
 def is_field_value(value: bytes) -> bool:
-    """Whether bytes may stand as a header's value (RFC 9110, 5.5): no control characters, no space at its ends."""
-    return not value or _FIELD_VALUE.fullmatch(value) is not None
+    """Whether a value is legal in a header: no control characters, no blanks around it (RFC 9110, 5.5)."""
+    return _FIELD_VALUE.fullmatch(value) is not None
