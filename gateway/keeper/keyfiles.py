@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from gateway.keeper.keylines import KeyEntry, ParsedKeys, parse_key_lines
+from gateway.keeper.keylines import KeyEntry, parse_key_lines
 from gateway.secret import Secret
 
 __all__ = ["FileReport", "KeyEntry", "KeySource", "ShrinkGuard", "SourceReading"]
@@ -137,15 +137,14 @@ class KeySource:
         world_readable = bool(mode & stat.S_IROTH)
         if not settled:
             return good, FileReport(path, len(good), world_readable=world_readable), False
-        parsed = parse_key_lines(data, path.suffix == ".ndjson")
+        parsed = parse_key_lines(data, path.suffix == ".ndjson", {entry.secret: entry for entry in good})
         if parsed.broken:
             problem = _kept(parsed.broken, good)
             return good, FileReport(path, len(good), (problem,), True, world_readable), True
-        entries = _reuse(good, parsed)
         report = FileReport(
-            path, len(entries), parsed.problems, world_readable=world_readable, duplicates=parsed.duplicates
+            path, len(parsed.entries), parsed.problems, world_readable=world_readable, duplicates=parsed.duplicates
         )
-        return entries, report, True
+        return parsed.entries, report, True
 
 
 class ShrinkGuard:
@@ -207,16 +206,6 @@ def _read_settled(path: Path) -> tuple[bytes, int, bool]:
         if (before.st_mtime_ns, before.st_size) == (after.st_mtime_ns, after.st_size):
             return data, after.st_mode, True
     return data, after.st_mode, False
-
-
-def _reuse(good: tuple[KeyEntry, ...], parsed: ParsedKeys) -> tuple[KeyEntry, ...]:
-    """The parsed entries, but with the objects that are known already, so that no key is held in memory twice."""
-    known = {entry.secret: entry for entry in good}
-    entries = []
-    for entry in parsed.entries:
-        before = known.get(entry.secret)
-        entries.append(before if before is not None and before.labels == entry.labels else entry)
-    return tuple(entries)
 
 
 def _merge(sets: Sequence[tuple[KeyEntry, ...]]) -> tuple[KeyEntry, ...]:

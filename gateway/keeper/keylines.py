@@ -55,6 +55,9 @@ class KeyEntry:
     labels: Mapping[str, str] = field(default_factory=lambda: NO_LABELS)
 
 
+NOTHING_KNOWN: Mapping[Secret, KeyEntry] = MappingProxyType({})
+
+
 @dataclass(frozen=True, slots=True)
 class ParsedKeys:
     """What a file holds: keys in order, each once; at most `MAX_PROBLEMS` problems ("line 3: …").
@@ -72,8 +75,11 @@ class BadLineError(ValueError):
     """A line without a usable key; the text says why without quoting it."""
 
 
-def parse_key_lines(data: bytes, ndjson: bool) -> ParsedKeys:
-    """The keys in the bytes of a file. May run in a thread: it gives the interpreter lock away often."""
+def parse_key_lines(data: bytes, ndjson: bool, known: Mapping[Secret, KeyEntry] = NOTHING_KNOWN) -> ParsedKeys:
+    """The keys in the bytes of a file. May run in a thread: it gives the interpreter lock away often.
+
+    An entry that is among the `known` ones is that very object, so that no key is in memory twice.
+    """
     broken = _why_no_text(data)
     if broken:
         return ParsedKeys(broken=broken)
@@ -100,8 +106,11 @@ def parse_key_lines(data: bytes, ndjson: bool) -> ParsedKeys:
         if secret in entries:
             duplicates += 1
             continue
-        # Thousands of keys of one account share one mapping.
-        entries[secret] = KeyEntry(secret, shared.setdefault(repr(labels), labels) if labels else NO_LABELS)
+        entry = known.get(secret)
+        if entry is None or entry.labels != labels:
+            # Thousands of keys of one account share one mapping.
+            entry = KeyEntry(secret, shared.setdefault(repr(labels), labels) if labels else NO_LABELS)
+        entries[entry.secret] = entry
     return ParsedKeys(tuple(entries.values()), problems.listed(), duplicates)
 
 
