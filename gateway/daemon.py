@@ -133,12 +133,10 @@ class Daemon:
 
         self._owners = ResponseOwners(look_up)
         statuses = StatusWriter(lambda: self._pools, self._owners, keys, responses, self._log, self._clock)
-        self._keeper = Keeper(keys, responses, statuses, self._log, self._clock)
+        self._keeper = Keeper(keys, responses, statuses, self._log, self._clock, self._rng)
         self._arrange_pools(config)
         self._keeper.arrange(config, self._pools)
         await self._keeper.sync_all()
-        for pool in self._pools.values():
-            pool.start_anywhere()
         self._assembly = self._assemble(config)
         self._metrics.collect_keys(self._count_keys)
         self._metrics.collect_store(self._database.statistics)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from gateway.config.model import Config, ProviderConfig
@@ -26,13 +27,20 @@ class Keeper:
     """Built by the daemon; `arrange` is called at start and at each reload."""
 
     def __init__(
-        self, store: KeyStore, responses: ResponseStore, statuses: StatusWriter, log: Log, clock: Callable[[], float]
+        self,
+        store: KeyStore,
+        responses: ResponseStore,
+        statuses: StatusWriter,
+        log: Log,
+        clock: Callable[[], float],
+        rng: Random,
     ) -> None:
         self._store = store
         self._responses = responses
         self._statuses = statuses
         self._log = log
         self._clock = clock
+        self._rng = rng
         self._syncs: dict[str, tuple[tuple[str, ...], KeySync]] = {}
         self._interval = 2.0
 
@@ -51,7 +59,9 @@ class Keeper:
             return present
         source = KeySource(tuple(map(Path, provider.keys)))
         guard = config.sync.shrink_guard
-        return provider.keys, KeySync(pool, source, self._store, self._log, self._clock, shrink_guard=guard)
+        return provider.keys, KeySync(
+            pool, source, self._store, self._log, self._clock, rng=self._rng, shrink_guard=guard
+        )
 
     async def sync_all(self, *, force: bool = False) -> dict[str, SyncResult]:
         """Look at every provider's files now."""

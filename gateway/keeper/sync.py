@@ -12,6 +12,7 @@ import gc
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from random import Random
 from typing import Any
 
 from gateway import jsonlib
@@ -57,6 +58,7 @@ class KeySync:
         log: Log,
         clock: Callable[[], float],
         *,
+        rng: Random,
         shrink_guard: bool,
     ) -> None:
         self._pool = pool
@@ -64,6 +66,7 @@ class KeySync:
         self._store = store
         self._log = log
         self._clock = clock
+        self._rng = rng
         self._guard = ShrinkGuard() if shrink_guard else None
         self._stamp: object = None
         self._held = False
@@ -85,7 +88,9 @@ class KeySync:
 
     def _read(self) -> tuple[SourceReading, Plan]:
         reading = self._source.read()
-        return reading, make_plan(reading.entries, self._pool)
+        plan = make_plan(reading.entries, self._pool)
+        self._rng.shuffle(plan.added)  # slices are shuffled by the pool, but a file may have thousands bad in a row
+        return reading, plan
 
     async def _apply(self, reading: SourceReading, plan: Plan) -> SyncResult:
         self._report_files(reading)

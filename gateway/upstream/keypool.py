@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from random import Random
 
 from gateway.config.model import HealthConfig
@@ -209,9 +209,13 @@ class KeyPool:
 
     # -- the Keeper's and the operator's side ------------------------------------------------------------------
 
-    def add(self, keys: Iterable[Key]) -> None:
-        """New keys, each with the standing it was restored with or `untested`."""
-        for key in keys:
+    def add(self, keys: Sequence[Key]) -> None:
+        """New keys, each with the standing it was restored with or `untested`.
+
+        They enter the rotation in random order: a file's bad keys often stand in a row, and restarts should not
+        always burden the same ones.
+        """
+        for key in self._rng.sample(keys, len(keys)):
             if key.digest in self.keys:
                 continue
             self.keys[key.digest] = key
@@ -222,7 +226,7 @@ class KeyPool:
                 self._view(model).counts[standing.status] += 1
                 if standing.until is not None:
                     self._rest(key, model, standing.until)
-            self._place(key, shuffle=True)
+            self._place(key)
 
     def remove(self, digests: Iterable[bytes]) -> None:
         """Keys that are gone from the files leave at once; attempts under way finish and report to nobody."""
@@ -268,11 +272,6 @@ class KeyPool:
     def next_wake(self) -> float | None:
         """Unix time at which the next rest ends."""
         return self._rests.earliest()
-
-    def start_anywhere(self) -> None:
-        """Begin the rotation at a random key, so that restarts do not always burden the same ones."""
-        self._ready.start_anywhere(self._rng)
-        self._proven.start_anywhere(self._rng)
 
     # -- inside ------------------------------------------------------------------------------------------------
 
@@ -360,7 +359,7 @@ class KeyPool:
     def _may_enter(self, standing: Standing) -> bool:
         return standing.usable or (standing.until is not None and standing.until <= self._clock())
 
-    def _place(self, key: Key, shuffle: bool = False) -> None:
+    def _place(self, key: Key) -> None:
         """Into the rings where its standing allows it (a rest that is over allows a trial), out of all others."""
         standing = key.standing
         if key.removed or key.on_trial or standing.status is Status.DISABLED or not self._may_enter(standing):
@@ -371,10 +370,7 @@ class KeyPool:
             return
         rings = (self._ready, self._proven) if standing.status is Status.VALID else (self._ready,)
         for ring in rings:
-            if shuffle:
-                ring.add_anywhere(key, self._rng)
-            else:
-                ring.add(key)
+            ring.add(key)
         for model, view in self._views.items():
             own = key.models.get(model) if key.models else None
             if own is None or self._may_enter(own):
