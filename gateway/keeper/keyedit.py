@@ -1,0 +1,94 @@
+"""Editing the text of a key file: adding keys at its end, taking keys out.
+
+Everything else stays as the operator wrote it: comments, order, blank lines, line ends. Pure; reading and writing
+the file is the caller's affair, and only ever on the operator's word. No message quotes a key.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+
+from gateway import jsonlib
+from gateway.errors import GatewayError
+from gateway.keeper.keylines import BadLineError, parse_line
+from gateway.secret import fingerprint
+
+
+def add_keys(text: str, keys: Sequence[str], *, ndjson: bool | None = None) -> str:
+    """`text` with those of `keys` that it lacks at its end, in order.
+
+    Each of `keys` is a key, or a whole line with labels. `ndjson` says what the file is; None: as its lines look.
+    Raises GatewayError for what is no key, and then nothing is added.
+    """
+    as_json = _looks_like_json(text) if ndjson is None else ndjson
+    present = {key for _, key in _keyed_lines(text) if key is not None}
+    added = []
+    for number, given in enumerate(keys, 1):
+        try:
+            found = parse_line(given, given.lstrip().startswith("{"))
+        except BadLineError as error:
+            raise GatewayError(f"key {number} of {len(keys)} given {error}") from None
+        if found is None or found[0] in present:
+            continue
+        key, labels, remarks = found
+        if remarks:
+            raise GatewayError(f"key {number} of {len(keys)} given {remarks[0]}")
+        present.add(key)
+        if as_json:
+            added.append(jsonlib.dumps({"value": key, **labels}).decode())
+        else:
+            added.append(key + "".join(f" {name}={_quoted(value)}" for name, value in labels.items()))
+    if not added:
+        return text
+    end = "\r\n" if "\r\n" in text else "\n"
+    if text and not text.endswith("\n"):
+        text += end
+    return text + "".join(line + end for line in added)
+
+
+def remove_keys(text: str, wanted: Sequence[str]) -> tuple[str, int]:
+    """`text` without the lines of these keys, and how many keys that were.
+
+    Each of `wanted` is a key or a fingerprint as listings show it (`sk-…a1b2`, or with three dots). Raises
+    GatewayError for a fingerprint that several keys have, and then nothing is removed.
+    """
+    lines = list(_keyed_lines(text))
+    keys = {key for _, key in lines if key is not None}
+    by_fingerprint: dict[str, set[str]] = {}
+    for key in keys:
+        by_fingerprint.setdefault(fingerprint(key), set()).add(key)
+    gone: set[str] = set()
+    for given in wanted:
+        shown = given.strip().replace("...", "…")
+        alike = by_fingerprint.get(shown, set())
+        if len(alike) > 1:
+            raise GatewayError(f"{len(alike)} keys look like {shown}", hint="give the key itself")
+        gone |= keys & {_key_of(given)} or alike
+    if not gone:
+        return text, 0
+    return "".join(line for line, key in lines if key not in gone), len(gone)
+
+
+def _keyed_lines(text: str) -> Iterator[tuple[str, str | None]]:
+    """Every line with its end, and the key on it."""
+    # Not splitlines(), which also splits where a key file has no line end.
+    for line in io.StringIO(text, newline="\n"):
+        yield line, _key_of(line.removeprefix("\ufeff"))
+
+
+def _key_of(line: str) -> str | None:
+    try:
+        found = parse_line(line, line.lstrip().startswith("{"))
+    except BadLineError:
+        return None
+    return None if found is None else found[0]
+
+
+def _looks_like_json(text: str) -> bool:
+    lines = (line.lstrip("\ufeff \t\r") for line in text.split("\n"))
+    return next((line.startswith("{") for line in lines if line and not line.startswith("#")), False)
+
+
+def _quoted(value: str) -> str:
+    return value if value and not set(value) & set(' "') else f'"{value}"'
