@@ -146,6 +146,14 @@ def test_the_page_on_operations_lists_every_metric_and_no_other() -> None:
     assert listed - {"llm_gateway"} == set(FAMILIES)
 
 
+def test_the_page_on_operations_lists_every_event_of_the_log() -> None:
+    page = (ROOT / "gateway" / "docs" / "operations.md").read_text("utf-8")
+    sources = "".join(source.read_text("utf-8") for source in (ROOT / "gateway").rglob("*.py"))
+    events = set(re.findall(r"log\.(?:info|warning|error)\(\s*\"([a-z_]+)\"", sources))
+    assert events > {"ready", "stopped"}
+    assert {event for event in events if f"`{event}`" not in page} == set()
+
+
 @pytest.mark.parametrize("document", [ROOT / "README.md", ROOT / "gateway" / "docs" / "config.md"], ids=name)
 def test_configuration_that_a_document_shows_is_valid(document: Path, tmp_path: Path) -> None:
     text = document.read_text("utf-8")
