@@ -53,6 +53,14 @@ class FileStamp(NamedTuple):
     inode: int
 
 
+class Found(NamedTuple):
+    """A file to read; or, with a problem, a folder. `unlisted`: its files are there, but nobody knows which."""
+
+    path: Path
+    problem: str = ""
+    unlisted: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class FileReport:
     """What one file gave. `keys` counts what it contributes, which is its last good set if it is `broken`."""
@@ -87,42 +95,37 @@ class KeySource:
 
     def stamp(self) -> tuple[tuple[Path, FileStamp | None], ...]:
         """The state of the files, to be compared; None for one that is missing. Costs a system call a file."""
-        return tuple((path, _stamp(path)) for path, _ in self._listed())
+        return tuple((found.path, _stamp(found.path)) for found in self._listed())
 
     def read(self) -> SourceReading:
         """Read everything. Raises nothing: what is wrong with a file is in its report."""
         reports, problems, unstable = [], [], False
         sets: dict[Path, tuple[KeyEntry, ...]] = {}
-        for path, listing_problem in self._listed():
-            if listing_problem:
-                sets |= self._kept_below(path)
-                problems.append(f"{path}: {listing_problem}")
+        for path, problem, unlisted in self._listed():
+            if unlisted:
+                sets |= {below: entries for below, entries in self._good.items() if below.parent == path}
+            if problem:
+                problems.append(f"{path}: {problem}")
                 continue
             entries, report, settled = self._read_file(path)
             unstable = unstable or not settled
             sets[path] = entries
             reports.append(report)
-            problems += [f"{path}: {problem}" for problem in report.problems]
+            problems += [f"{path}: {text}" for text in report.problems]
             if report.world_readable:
                 advice = f"chmod o= {shlex.quote(str(path))}"
                 problems.append(f"{path}: can be read by every user of this machine; run: {advice}")
         self._good = sets
         return SourceReading(_merge(tuple(sets.values())), tuple(reports), tuple(problems[:MAX_PROBLEMS]), unstable)
 
-    def _listed(self) -> Iterator[tuple[Path, str]]:
-        """Every file once. A folder that gives none, comes itself, with the reason."""
+    def _listed(self) -> Iterator[Found]:
+        """Every file once, and folders that have a problem."""
         seen = set()
         for path in self._paths:
-            for found, problem in _list_folder(path) if path.is_dir() else [(path, "")]:
-                if found not in seen:
-                    seen.add(found)
-                    yield found, problem
-
-    def _kept_below(self, folder: Path) -> dict[Path, tuple[KeyEntry, ...]]:
-        """The last good sets of a folder that cannot be listed now, though it is there."""
-        if os.access(folder, os.R_OK | os.X_OK):
-            return {}
-        return {path: entries for path, entries in self._good.items() if path.parent == folder}
+            for found in _list_folder(path) if path.is_dir() else [Found(path)]:
+                if found.path not in seen:
+                    seen.add(found.path)
+                    yield found
 
     def _read_file(self, path: Path) -> tuple[tuple[KeyEntry, ...], FileReport, bool]:
         """The keys of a file, the report, and whether it held still."""
@@ -163,7 +166,7 @@ class ShrinkGuard:
         return "hold"
 
 
-def _list_folder(folder: Path) -> list[tuple[Path, str]]:
+def _list_folder(folder: Path) -> list[Found]:
     try:
         with os.scandir(folder) as items:
             names = sorted(
@@ -172,12 +175,12 @@ def _list_folder(folder: Path) -> list[tuple[Path, str]]:
                 if item.name.endswith(SUFFIXES) and not item.name.startswith(".") and not item.is_dir()
             )
     except OSError as error:
-        return [(folder, f"cannot be listed: {error.strerror}; the keys it had are kept")]
+        return [Found(folder, f"cannot be listed: {error.strerror}; the keys it had are kept", unlisted=True)]
     if not names:
-        return [(folder, "has no .txt or .ndjson file")]
-    listed = [(folder / name, "") for name in names[:MAX_FILES]]
+        return [Found(folder, "has no .txt or .ndjson file")]
+    listed = [Found(folder / name) for name in names[:MAX_FILES]]
     if len(names) > MAX_FILES:
-        listed.append((folder, f"has more than {MAX_FILES} files; the others are not read"))
+        listed.append(Found(folder, f"has more than {MAX_FILES} files; the others are not read"))
     return listed
 
 
