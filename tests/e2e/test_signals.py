@@ -39,6 +39,8 @@ def test_sigterm_lets_requests_finish_refuses_new_ones_and_exits_0(tmp_path: Pat
                 assert await running.wait() == 0
                 tally = await loading
                 assert (await slow).status == 200
+                idle.close()
+                busy.close()
         assert not tally.cut
         assert tally.statuses() <= {200, 503}
         for answer in tally.answers:
