@@ -289,7 +289,7 @@ class Client:
         return self._tls
 
     def _hand_back(self, place: _Place, connection: Connection) -> None:
-        if self._closed or not connection.rest():
+        if not connection.rest():
             self._discard(place, connection)
             return
         now = connection.loop.time()

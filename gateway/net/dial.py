@@ -226,11 +226,9 @@ class Connection(asyncio.StreamReader):
                 self._unwritten = unwritten
                 self.watch("write", self._seconds)
                 return
-            if self.unread:  # an early answer from an upstream that does not care for the rest
-                self.abort()
-                return
         elif (self._waiting is None or self._waiting.done()) and self.loop.time() < self._total:
             # Silence that nobody listens to is not the upstream's: our client reads slowly.
+            self._phase, self._seconds = "total", round(self._total - self._started, 2)
             self._deadline.move(self._total)
             return
         self.fail(UpstreamTimeout(self._phase, self._seconds))

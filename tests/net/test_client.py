@@ -276,6 +276,20 @@ async def test_a_connection_is_used_again_for_the_same_origin_only() -> None:
 
 
 @both_loops
+async def test_deadlines_end_with_the_answer() -> None:
+    async with talking(answering(OK, OK)) as (client, upstream):
+        loop = asyncio.get_running_loop()
+        over = loop.time() + 0.25
+        answer = await send(client, upstream.origin, total=0.25)
+        await answer.read_all(10)
+        while loop.time() < over + 0.01:
+            await turns()
+        assert client.statistics() == ONE_IDLE
+        await fetch(client, upstream.origin)
+        assert upstream.accepted == 1
+
+
+@both_loops
 async def test_an_unread_answer_that_is_wholly_here_keeps_its_connection() -> None:
     async with talking(answering(OK, OK)) as (client, upstream):
         answer = await send(client, upstream.origin)

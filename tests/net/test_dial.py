@@ -281,6 +281,42 @@ async def test_silence_that_nobody_waits_for_is_not_timed() -> None:
 
 
 @both_loops
+async def test_what_arrives_in_the_last_moment_counts() -> None:
+    async with scripted(hold) as upstream:
+        connection = await begun(upstream.origin)
+        connection.watch("idle", 5.0)
+        waiting = asyncio.create_task(connection.wait())
+        await turns()
+        connection.feed_data(b"HTTP/1.1")
+        connection._expire()  # before the one who waits has had its turn
+        await waiting
+        assert not connection.closed
+        connection.abort()
+
+
+@both_loops
+async def test_a_closed_connection_has_no_timer() -> None:
+    async with scripted(hold) as upstream:
+        connection = await begun(upstream.origin)
+        connection.watch("idle", 5.0)
+        connection.abort()
+        connection.watch("idle", 5.0)
+        assert connection._deadline._handle is None
+        await upstream.wait_gone()
+
+
+@both_loops
+async def test_the_total_deadline_needs_nobody_who_waits() -> None:
+    async with scripted(hold) as upstream:
+        connection = await dial(upstream.origin, None, 10.0)
+        connection.begin(connection.loop.time() + 0.05)
+        connection.watch("idle", 0.0)
+        await upstream.wait_gone()
+        with pytest.raises(UpstreamTimeout, match="total"):
+            await connection.wait()
+
+
+@both_loops
 async def test_a_write_is_given_up_only_without_progress() -> None:
     read_some = asyncio.Event()
 
