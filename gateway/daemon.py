@@ -361,6 +361,7 @@ class Daemon:
         cut = await self._server.drain(config.server.drain_timeout)
         await self._server.close()
         await self._admin_server.close()
+        self._admin_socket.unlink(missing_ok=True)
         await self._supervisor.close()
         await self._assembly.catalog.close()
         for pool in self._pools.values():

@@ -7,11 +7,10 @@ dialects convert at the edge and everything inside adds these numbers without kn
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(NamedTuple):
     """Tokens by bucket; every bucket is disjoint from every other."""
 
     input_uncached: int | None = None

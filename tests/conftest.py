@@ -6,7 +6,13 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+from hypothesis import HealthCheck, settings
+
 T = TypeVar("T")
+
+# A slow machine is no failure of the property; the suite's own limits are the deadlines of `run`.
+settings.register_profile("project", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("project")
 
 
 def run(scenario: Coroutine[Any, Any, T], seconds: float = 20.0) -> T:

@@ -15,7 +15,7 @@ from gateway import __version__, jsonlib
 from gateway.api.errors import JSON
 from gateway.api.inbound import Inbound
 from gateway.api.openai import read_object
-from gateway.errors import ConfigError, RequestError
+from gateway.errors import ConfigError, GatewayError, RequestError
 from gateway.net.connection import Reply
 from gateway.policy.health import ALL_MODELS, Standing
 from gateway.policy.verdict import Status
@@ -70,6 +70,8 @@ class AdminSurface:
                 "The configuration has problems; the old one stays.",
                 extra={"problems": [str(problem) for problem in error.problems]},
             ) from None
+        except GatewayError as error:
+            raise RequestError(409, "reload_failed", f"{error}; the old configuration stays.") from None
 
     def _status(self, inbound: Inbound) -> dict[str, Any]:
         files = self._control.files()

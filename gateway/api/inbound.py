@@ -31,9 +31,19 @@ class Inbound:
         return ((b"x-request-id", self.record.request_id.encode()),)
 
 
-def request_id(fields: dict[bytes, bytes]) -> str:
-    """The client's, if it sent a sane one, so that its logs and ours can be joined; else a new one."""
-    given = fields.get(b"x-request-id")
-    if given is not None and _SANE_ID.match(given):
-        return given.decode("ascii")
-    return "req_" + os.urandom(12).hex()
+class RequestIds:
+    """Ids that no other process and no earlier run has given: a random beginning, then a count."""
+
+    __slots__ = ("_beginning", "_count")
+
+    def __init__(self) -> None:
+        self._beginning = f"req_{os.urandom(8).hex()}"
+        self._count = 0
+
+    def of(self, fields: dict[bytes, bytes]) -> str:
+        """The client's, if it sent a sane one, so that its logs and ours can be joined; else a new one."""
+        given = fields.get(b"x-request-id")
+        if given is not None and _SANE_ID.match(given):
+            return given.decode("ascii")
+        self._count += 1
+        return f"{self._beginning}{self._count:08x}"

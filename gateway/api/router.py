@@ -21,7 +21,7 @@ from gateway.api.admin import AdminSurface
 from gateway.api.errors import render
 from gateway.api.guard import Guard
 from gateway.api.health import HealthSurface
-from gateway.api.inbound import Inbound, request_id
+from gateway.api.inbound import Inbound, RequestIds
 from gateway.api.openai import ENDPOINTS, OpenAISurface
 from gateway.api.passthrough import PassthroughSurface
 from gateway.conductor.auth import Authenticator
@@ -64,6 +64,7 @@ class Router:
         self._log = log
         self._metrics = metrics
         self._log_requests = log_requests
+        self._ids = RequestIds()
         self._loop = asyncio.get_running_loop()
         self._exact: dict[str, Route] = {path: Route("openai", ("POST",), "use", openai.post) for path in ENDPOINTS}
         self._exact |= {
@@ -82,7 +83,7 @@ class Router:
     async def __call__(self, request: Request, reply: Reply) -> None:
         """The server's handler. Every request ends in exactly one record, whatever happens."""
         fields = dict(request.headers)
-        record = RequestRecord(request_id(fields), request.received_at, request.method, request.path, request.peer)
+        record = RequestRecord(self._ids.of(fields), request.received_at, request.method, request.path, request.peer)
         record.bytes_in = len(request.body)
         inbound = Inbound(request, fields, record)
         self._metrics.in_flight += 1

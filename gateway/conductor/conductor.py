@@ -18,7 +18,7 @@ from gateway.conductor.models import ModelResolver, Target
 from gateway.conductor.streaming import ModelRenamer, relay, relay_events, rename_model
 from gateway.dialects.openai_chat.usage import read_usage as read_chat_usage
 from gateway.dialects.openai_responses.usage import read_usage as read_responses_usage
-from gateway.errors import RequestError, UpstreamError, UpstreamTimeout
+from gateway.errors import RequestError, StoreError, UpstreamError, UpstreamTimeout
 from gateway.net.connection import Reply
 from gateway.observe.record import RequestRecord
 from gateway.policy.verdict import Status
@@ -111,7 +111,15 @@ class Conductor:
         """The key that made the answer this call builds on. An answer that nobody here made is a 404."""
         if not ask.continues:
             return None, None
-        owner = await self._owners.owner(ask.continues)
+        try:
+            owner = await self._owners.owner(ask.continues)
+        except StoreError as error:
+            raise RequestError(
+                503,
+                "store_unavailable",
+                f"The maker of the response cannot be looked up: {error.message}.",
+                retry_after=5.0,
+            ) from None
         if owner is not None:
             provider = self._resolver.named(owner.provider, ask.identity)
             key = provider.pool.keys.get(bytes.fromhex(owner.digest))

@@ -41,8 +41,8 @@ class ModelResolver:
         """The target for a model name, "" for a request that names none. Raises RequestError 400, 403, 404."""
         if identity.models and name not in identity.models:
             raise RequestError(403, "permission_denied", f"This API token may not use the model {name!r}.")
-        target = self._find(name, identity)
-        if target is None and await self._catalog.learn():
+        target = self._find(name, identity) if name else None
+        if name and target is None and await self._catalog.learn():
             target = self._find(name, identity)
         if target is None:
             target = self._fall_back(name, identity)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from gateway import jsonlib
 from gateway.dialects.openai_chat import stream as chat_stream
@@ -62,8 +62,7 @@ class UpstreamAnswer(Protocol):
     def close(self) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """What to ask of a provider. `path` follows the origin; `shape` says how its answers are read:
     "chat", "completions", "responses", "other", or "raw" for bytes that nobody looks into."""
 
@@ -99,7 +98,10 @@ class Outcome:
         return self.error is not None and self.error.sent
 
     def header(self, name: bytes) -> bytes | None:
-        return next((value for known, value in self.headers if known == name), None)
+        for known, value in self.headers:
+            if known == name:
+                return value
+        return None
 
     def close(self) -> None:
         if self.answer is not None:

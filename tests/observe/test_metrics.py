@@ -133,7 +133,7 @@ def test_tokens_are_counted_in_kinds_that_do_not_overlap() -> None:
 
 
 def test_every_bucket_of_usage_is_a_kind_of_tokens() -> None:
-    assert tuple(Usage.__dataclass_fields__) == TOKEN_KINDS
+    assert tuple(Usage._fields) == TOKEN_KINDS
 
 
 def test_models_beyond_the_limit_are_counted_as_other() -> None:
