@@ -100,6 +100,7 @@ def run_daemon(config: Config, environ: dict[str, str]) -> int:
     from gateway.daemon import Daemon, admin_socket_path
     from gateway.observe.logs import Log
 
+    allow_many_connections()
     log = Log(config.logging.level)
 
     async def live() -> None:
@@ -112,6 +113,14 @@ def run_daemon(config: Config, environ: dict[str, str]) -> int:
     finally:
         log.close()
     return 0
+
+
+def allow_many_connections() -> None:
+    """As many open files as the system lets us have: each request in flight takes two, and the usual 1024 are few."""
+    import resource
+
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def loop_factory() -> Any:
