@@ -6,9 +6,16 @@ The two agree on what the gateway needs: compact output, UTF-8 bytes, keys in th
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 __all__ = ["dumps", "dumps_pretty", "loads"]
+
+loads: Callable[[bytes | bytearray | str], Any]
+"""The value of a JSON document. Raises ValueError."""
+
+dumps: Callable[[Any], bytes]
+"""Compact UTF-8 JSON. Raises TypeError for what JSON cannot say."""
 
 try:
     import orjson
@@ -18,29 +25,22 @@ except ImportError:
     def _no_constant(name: str) -> NoReturn:
         raise ValueError(f"{name} is not JSON")
 
-    def loads(data: bytes | bytearray | str) -> Any:
-        """The value of a JSON document. Raises ValueError."""
+    def _loads(data: bytes | bytearray | str) -> Any:
         try:
             return json.loads(data, parse_constant=_no_constant)
         except RecursionError as exc:
             raise ValueError("JSON nested too deeply") from exc
 
-    def dumps(value: Any) -> bytes:
-        """Compact UTF-8 JSON. Raises TypeError for what JSON cannot say."""
+    def _dumps(value: Any) -> bytes:
         return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
     def dumps_pretty(value: Any) -> bytes:
         """The same, for people: indented by two."""
         return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False).encode()
+
+    loads, dumps = _loads, _dumps
 else:
-
-    def loads(data: bytes | bytearray | str) -> Any:
-        """The value of a JSON document. Raises ValueError."""
-        return orjson.loads(data)
-
-    def dumps(value: Any) -> bytes:
-        """Compact UTF-8 JSON. Raises TypeError for what JSON cannot say."""
-        return orjson.dumps(value)
+    loads, dumps = orjson.loads, orjson.dumps  # not wrapped: they are called for every request
 
     def dumps_pretty(value: Any) -> bytes:
         """The same, for people: indented by two."""

@@ -62,7 +62,7 @@ def fingerprint(value: str) -> str:
     At most seven characters are shown, and never more than a third of the secret.
     """
     if len(value) < 12:
-        return "…" + value[-(len(value) // 4):] if len(value) >= 4 else "…"
+        return "…" + value[-(len(value) // 4) :] if len(value) >= 4 else "…"
     tail = min(4, len(value) // 4)
     head = min(3, len(value) // 3 - tail)
-    return f"{value[:max(head, 0)]}…{value[-tail:]}"
+    return f"{value[: max(head, 0)]}…{value[-tail:]}"

@@ -39,6 +39,8 @@ def disjoint_usage(usage: object) -> Usage | None:
     whole_in = _first(usage, "prompt_tokens", "input_tokens")
     whole_out = _first(usage, "completion_tokens", "output_tokens")
     total = _tokens(usage.get("total_tokens"))
+    if len(usage) == 3 and whole_in is not None and whole_out is not None and total == whole_in + whole_out:
+        return Usage(whole_in, output_text=whole_out)  # three plain counts, which is what most servers send
     if whole_in is None and whole_out is None:
         return None if total is None else Usage(input_uncached=total)  # embeddings that only count a total
 
