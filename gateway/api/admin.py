@@ -6,7 +6,7 @@ On the admin socket the file's permissions are the access control; on a TCP list
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 from urllib.parse import parse_qs
@@ -24,6 +24,8 @@ from gateway.upstream.key import Key
 from gateway.upstream.keypool import KeyPool
 from gateway.upstream.provider import Provider
 
+Endpoint = Callable[[Inbound], Awaitable[dict[str, Any]]]
+
 KEYS_LIMIT = 1000
 """Keys in one listing unless the caller asks for more; a terminal shows fewer."""
 
@@ -38,29 +40,31 @@ class AdminSurface:
         self._control = control
         self._now = now
         self._started = started
-        self._routes: dict[tuple[str, str], Callable[[Inbound], Any]] = {
-            ("GET", "/admin/status"): self._status,
-            ("GET", "/admin/keys"): self._keys,
-            ("POST", "/admin/keys/disable"): self._disable,
-            ("POST", "/admin/keys/enable"): self._enable,
-            ("POST", "/admin/keys/clear"): self._clear,
+        self._routes: Mapping[str, tuple[str, Endpoint]] = {
+            "/admin/status": ("GET", self._status),
+            "/admin/keys": ("GET", self._keys),
+            "/admin/keys/disable": ("POST", self._disable),
+            "/admin/keys/enable": ("POST", self._enable),
+            "/admin/keys/clear": ("POST", self._clear),
+            "/admin/sync": ("POST", self._sync),
+            "/admin/reload": ("POST", self._reload),
         }
 
     async def handle(self, inbound: Inbound, reply: Reply) -> None:
         """Any admin call."""
         method, path = inbound.request.method, inbound.path
-        if (method, path) == ("POST", "/admin/sync"):
-            answer = await self._control.sync_now()
-        elif (method, path) == ("POST", "/admin/reload"):
-            answer = await self._reload()
-        else:
-            endpoint = self._routes.get((method, path))
-            if endpoint is None:
-                raise RequestError(404, "not_found", f"There is no {method[:20]} {path[:200]}.")
-            answer = endpoint(inbound)
-        await reply.send(200, [JSON, *inbound.own_headers()], jsonlib.dumps(answer))
+        wanted, endpoint = self._routes.get(path, ("", None))
+        if endpoint is None:
+            raise RequestError(404, "not_found", f"There is nothing at {path[:200]}.")
+        if method != wanted:
+            message = f"{method[:20]} is not for this path."
+            raise RequestError(405, "method_not_allowed", message, extra={"allow": wanted})
+        await reply.send(200, [JSON, *inbound.own_headers()], jsonlib.dumps(await endpoint(inbound)))
 
-    async def _reload(self) -> dict[str, Any]:
+    async def _sync(self, inbound: Inbound) -> dict[str, Any]:
+        return await self._control.sync_now()
+
+    async def _reload(self, inbound: Inbound) -> dict[str, Any]:
         try:
             return await self._control.reload()
         except ConfigError as error:
@@ -73,7 +77,7 @@ class AdminSurface:
         except GatewayError as error:
             raise RequestError(409, "reload_failed", f"{error}; the old configuration stays.") from None
 
-    def _status(self, inbound: Inbound) -> dict[str, Any]:
+    async def _status(self, inbound: Inbound) -> dict[str, Any]:
         files = self._control.files()
         return {
             "version": __version__,
@@ -99,7 +103,7 @@ class AdminSurface:
             "files": files,
         }
 
-    def _keys(self, inbound: Inbound) -> dict[str, Any]:
+    async def _keys(self, inbound: Inbound) -> dict[str, Any]:
         query = parse_qs(inbound.request.query)
         statuses = set(",".join(query.get("status", [])).split(",")) - {""}
         unknown = statuses - {status.value for status in Status}
@@ -118,13 +122,13 @@ class AdminSurface:
                         rows.append(row)
         return {"keys": rows, "total": total}
 
-    def _disable(self, inbound: Inbound) -> dict[str, Any]:
+    async def _disable(self, inbound: Inbound) -> dict[str, Any]:
         return self._change(inbound, KeyPool.disable)
 
-    def _enable(self, inbound: Inbound) -> dict[str, Any]:
+    async def _enable(self, inbound: Inbound) -> dict[str, Any]:
         return self._change(inbound, KeyPool.enable)
 
-    def _clear(self, inbound: Inbound) -> dict[str, Any]:
+    async def _clear(self, inbound: Inbound) -> dict[str, Any]:
         return self._change(inbound, KeyPool.clear)
 
     def _change(self, inbound: Inbound, act: Callable[[KeyPool, Key], None]) -> dict[str, Any]:

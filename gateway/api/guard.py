@@ -81,7 +81,7 @@ class Guard:
         wanted = fields.get(b"access-control-request-headers", b"authorization, content-type")
         return (
             *headers,
-            (b"access-control-allow-methods", b"GET, POST, DELETE, OPTIONS"),
+            (b"access-control-allow-methods", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
             (b"access-control-allow-headers", wanted),
             (b"access-control-max-age", PREFLIGHT_SECONDS),
         )

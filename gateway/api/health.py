@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 
 from gateway import __version__, jsonlib
@@ -12,6 +13,9 @@ from gateway.net.connection import Reply
 from gateway.observe.metrics import Metrics
 from gateway.store.database import Database
 from gateway.upstream.provider import Provider
+
+PING_SECONDS = 2.0
+"""What a load balancer's check will wait for; the database's own deadline is far longer."""
 
 PROMETHEUS = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
 
@@ -43,7 +47,10 @@ class HealthSurface:
         if not any(provider.pool.usable for provider in self._providers.values()):
             missing.append("no usable key")
         try:
-            await self._database.ping()
+            async with asyncio.timeout(PING_SECONDS):
+                await self._database.ping()
+        except TimeoutError:
+            missing.append(f"database: no answer within {PING_SECONDS:g} s")
         except StoreError as error:
             missing.append(f"database: {error.message}")
         body = {"status": "unavailable" if missing else "ready", "missing": missing}

@@ -15,7 +15,7 @@ NOBODY = Identity("")
 
 
 class Inbound:
-    """`fields` are the headers by lower-case name (the last of equals), `path` is the raw path without its query."""
+    """`fields` are the headers by lower-case name, `path` is the raw path without its query."""
 
     __slots__ = ("fields", "identity", "path", "record", "request")
 
@@ -29,6 +29,15 @@ class Inbound:
     def own_headers(self) -> tuple[tuple[bytes, bytes], ...]:
         """What every answer of our own carries."""
         return ((b"x-request-id", self.record.request_id.encode()),)
+
+
+def read_fields(headers: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """Headers by lower-case name. Those that came more than once are one list (RFC 9110, 5.3)."""
+    fields = dict(headers)
+    if len(fields) != len(headers):
+        for name in fields:
+            fields[name] = b", ".join([value for known, value in headers if known == name])
+    return fields
 
 
 class RequestIds:

@@ -15,6 +15,8 @@ FIELD_LIMIT = 1000
 PARTS_LIMIT = 200
 """Parts looked at."""
 
+_FILE = re.compile(rb"[;\s]filename\*?=", re.I)
+
 _BOUNDARY = re.compile(rb'boundary=(?:"([^"]{1,70})"|([^\s;,"]{1,70}))', re.I)
 
 
@@ -44,7 +46,7 @@ def read_field(body: bytes, content_type: bytes, name: str) -> Field | None:
             return None
         head = body[head_start:head_end]
         start = head_end + 4
-        if b"filename=" not in head.lower() and wanted.search(head) and following - start <= FIELD_LIMIT:
+        if not _FILE.search(head) and wanted.search(head) and following - start <= FIELD_LIMIT:
             return Field(body[start:following].decode("utf-8", "replace"), start, following)
         at = following + 2
     return None

@@ -7,7 +7,7 @@ is sent on are the client's own bytes. Unknown fields are nobody's business here
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 from urllib.parse import unquote
@@ -16,14 +16,15 @@ from gateway import jsonlib
 from gateway.api.errors import JSON
 from gateway.api.inbound import Inbound
 from gateway.api.multipart import read_field
-from gateway.conductor.auth import without_credential
+from gateway.conductor.auth import Identity, without_credential
 from gateway.conductor.conductor import Ask, Conductor
+from gateway.conductor.rename import insert_field, replace_model
 from gateway.dialects.openai_chat import stream as chat_stream
 from gateway.dialects.openai_responses import stream as responses_stream
-from gateway.errors import RequestError, UpstreamError
+from gateway.errors import RequestError, UpstreamError, UpstreamTimeout
 from gateway.net.connection import Reply
 from gateway.providers.openai import ADDED_TO_REQUEST, FORWARDED_TO_PROVIDER
-from gateway.upstream.catalog import Catalog, list_body, model_entry
+from gateway.upstream.catalog import Catalog, Model, list_body, model_entry
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,23 +93,31 @@ class OpenAISurface:
 
     async def models(self, inbound: Inbound, reply: Reply) -> None:
         """`GET /v1/models`: the models of all providers, merged."""
-        identity = inbound.identity
-        models = [
-            model
-            for model in await self._catalog.models()
-            if (not identity.providers or model.provider in identity.providers)
-            and (not identity.models or model.id in identity.models)
-        ]
-        await reply.send(200, [JSON, *inbound.own_headers()], list_body(models))
+        await reply.send(200, [JSON, *inbound.own_headers()], list_body(await self._listed(inbound.identity)))
 
     async def model(self, inbound: Inbound, reply: Reply) -> None:
         """`GET /v1/models/ID`; an id may have slashes, and a provider's name in front."""
         wanted = unquote(inbound.path.removeprefix("/v1/models/"))
-        for model in await self._catalog.models():
+        for model in await self._listed(inbound.identity):
             if wanted in (model.id, f"{model.provider}/{model.id}"):
                 await reply.send(200, [JSON, *inbound.own_headers()], jsonlib.dumps(model_entry(model)))
                 return
         raise RequestError(404, "model_not_found", f"The model {wanted[:200]!r} does not exist.", param="model")
+
+    async def _listed(self, identity: Identity) -> list[Model]:
+        """What an identity may use, each with the provider that it would get."""
+        models = await self._catalog.models()
+        if identity.models:
+            models = [model for model in models if model.id in identity.models]
+        if not identity.providers:
+            return models
+        allowed = []
+        for model in models:
+            serving = [provider.name for provider in self._catalog.serving(model.id)]
+            mine = next((name for name in serving if name in identity.providers), None)
+            if mine is not None:
+                allowed.append(replace(model, provider=mine))
+        return allowed
 
     def _json_ask(self, inbound: Inbound, endpoint: Endpoint) -> Ask:
         body = inbound.request.body
@@ -133,11 +142,12 @@ class OpenAISurface:
             if not isinstance(value, endpoint.kind):
                 raise _wrong(endpoint.required, "an array")
         if inbound.path == FORCED_STREAM and not stream:
+            known = "stream" in decoded
+            body = jsonlib.dumps({**decoded, "stream": True}) if known else insert_field(body, decoded, "stream", True)
             stream = decoded["stream"] = True
-            body = jsonlib.dumps(decoded)
         ask = self._ask(inbound, endpoint.shape, body)
-        ask.model, ask.stream, ask.decoded = model, bool(stream), decoded
-        ask.with_model = partial(_json_with_model, decoded)
+        ask.model, ask.stream = model, bool(stream)
+        ask.with_model = partial(replace_model, body, decoded)
         if endpoint.shape == "responses":
             previous = decoded.get("previous_response_id")
             if isinstance(previous, str):
@@ -195,10 +205,6 @@ def read_object(body: bytes) -> dict[str, Any]:
     return decoded
 
 
-def _json_with_model(decoded: dict[str, Any], model: str) -> bytes:
-    return jsonlib.dumps({**decoded, "model": model})
-
-
 def _wrong(name: str, wanted: str) -> RequestError:
     return RequestError(400, "invalid_request_error", f"'{name}' must be {wanted}.", param=name)
 
@@ -213,9 +219,6 @@ def _responses_error_event(error: UpstreamError) -> bytes:
 
 def _describe(error: UpstreamError) -> dict[str, Any]:
     """The error object of an event after the commit point."""
-    return {
-        "message": f"The provider broke off: {error.message}.",
-        "type": "api_error",
-        "param": None,
-        "code": "upstream_error",
-    }
+    code = "upstream_timeout" if isinstance(error, UpstreamTimeout) else "upstream_error"
+    message = f"The provider broke off: {error.message}."
+    return {"message": message, "type": "api_error", "param": None, "code": code}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from gateway.api.inbound import Inbound
 from gateway.conductor.auth import without_credential
-from gateway.conductor.conductor import KEPT_INSIDE, Ask, Conductor
+from gateway.conductor.conductor import KEPT_INSIDE, Ask, Conductor, named_hop_by_hop
 from gateway.errors import RequestError
 from gateway.net.connection import Reply
 
@@ -32,12 +32,10 @@ class PassthroughSurface:
         if not provider or not slash:
             raise RequestError(404, "not_found", "The path is /p/PROVIDER/ and then the provider's own path.")
         request = inbound.request
-        named = {
-            token.strip().lower() for token in inbound.fields.get(b"connection", b"").split(b",")
-        }  # what the client's Connection header declares hop-by-hop
-        headers = tuple(
-            header for header in request.headers if header[0] not in NOT_FORWARDED and header[0] not in named
-        )
+        if inbound.identity.models:  # nobody looks into the body, so nobody would see another model in it
+            raise RequestError(403, "permission_denied", "This API token is for certain models, and not for /p/.")
+        dropped = NOT_FORWARDED | named_hop_by_hop(inbound.fields.get(b"connection"))
+        headers = tuple(header for header in request.headers if header[0] not in dropped)
         await self._conductor.serve(
             Ask(
                 request.method.encode(),

@@ -21,12 +21,12 @@ from gateway.api.admin import AdminSurface
 from gateway.api.errors import render
 from gateway.api.guard import Guard
 from gateway.api.health import HealthSurface
-from gateway.api.inbound import Inbound, RequestIds
+from gateway.api.inbound import Inbound, RequestIds, read_fields
 from gateway.api.openai import ENDPOINTS, OpenAISurface
 from gateway.api.passthrough import PassthroughSurface
 from gateway.conductor.auth import Authenticator
 from gateway.conductor.streaming import BrokenAnswerError
-from gateway.errors import RequestError
+from gateway.errors import RequestError, StoreError
 from gateway.net.connection import Reply, Request
 from gateway.observe.logs import Log
 from gateway.observe.metrics import Metrics
@@ -82,9 +82,11 @@ class Router:
 
     async def __call__(self, request: Request, reply: Reply) -> None:
         """The server's handler. Every request ends in exactly one record, whatever happens."""
-        fields = dict(request.headers)
+        fields = read_fields(request.headers)
         record = RequestRecord(self._ids.of(fields), request.received_at, request.method, request.path, request.peer)
-        record.bytes_in = len(request.body)
+        if request.body:
+            record.bytes_in = len(request.body)
+            record.upstream_seconds = self._loop.time() - request.received_at  # the client took that long to send it
         inbound = Inbound(request, fields, record)
         self._metrics.in_flight += 1
         try:
@@ -99,7 +101,10 @@ class Router:
             self._log.warning(
                 "stream_broke", request_id=record.request_id, provider=record.provider, detail=str(broken)
             )
-        except asyncio.CancelledError:
+        except StoreError as error:
+            unavailable = RequestError(503, "store_unavailable", f"{error.message}.", retry_after=5.0)
+            await self._answer_error(unavailable, inbound, reply)
+        except (asyncio.CancelledError, ConnectionError):
             record.status, record.outcome = 499, "client_gone"
             raise
         except Exception:
@@ -114,10 +119,10 @@ class Router:
         fields, request = inbound.fields, inbound.request
         self._guard.check(fields, request.peer)
         if b"origin" in fields:
-            reply.extra_headers = self._guard.cors_headers(fields[b"origin"])
             if request.method == "OPTIONS" and b"access-control-request-method" in fields:
                 await reply.send(204, self._guard.preflight_headers(fields), b"")
                 return
+            reply.extra_headers = self._guard.cors_headers(fields[b"origin"])
         if route.methods and request.method not in route.methods:
             raise RequestError(
                 405,
@@ -131,6 +136,7 @@ class Router:
             if not identity.may(route.scope):
                 raise RequestError(403, "permission_denied", f"This needs a token with the scope {route.scope!r}.")
             inbound.identity = identity
+            inbound.record.client = peer
             inbound.record.user, inbound.record.token_name = identity.user, identity.token
         await route.handler(inbound, reply)
 
@@ -146,10 +152,13 @@ class Router:
     async def _answer_error(self, error: RequestError, inbound: Inbound, reply: Reply) -> None:
         record = inbound.record
         record.outcome, record.error, record.status = "error", error.code, error.status
-        status, headers, body = render(error, record.request_id)
         if reply.started:  # an answer of ours that failed half-way: nothing sensible can follow
             reply.abort()
             return
+        status, headers, body = render(error, record.request_id)
+        if record.provider:
+            headers.append((b"x-llmgateway-provider", record.provider.encode()))
+            headers.append((b"x-llmgateway-attempts", b"%d" % record.attempts))
         await reply.send(status, headers, body)
 
     def _finish(self, record: RequestRecord) -> None:

@@ -14,13 +14,17 @@ from gateway.config.model import QueueConfig
 from gateway.errors import RequestError
 from gateway.observe.record import RequestRecord
 from gateway.policy.retry import GiveUp, Tally, decide
-from gateway.policy.verdict import Verdict
+from gateway.policy.verdict import Status, Verdict
 from gateway.upstream.exchange import Call, Exchange, Outcome
 from gateway.upstream.key import Key, Lease, Shortage
+from gateway.upstream.keypool import KeyPool
 from gateway.upstream.provider import Provider
 
 NO_RECOVERY_KNOWN = 30.0
 """Seconds in Retry-After when nothing says when a key comes back: the operator has to add or enable one."""
+
+TIMER_SLACK = 0.01
+"""Seconds that a timer may be early by the clock on the wall."""
 
 NoteAttempt = Callable[[Provider, Key, Verdict | None], None]
 """Told of every attempt's end; None is success. Counts it, and logs what happened to a key."""
@@ -52,12 +56,14 @@ class Attempts:
         while True:
             lease = self._lease(provider, call.model, tried, blamed, pinned)
             if lease is None:
-                record.phase = "queued"
-                if pinned is None and await self._wait(provider, call.model, blamed, deadline):
+                shortage = self._shortage(provider.pool, call.model, blamed, pinned)
+                if await self._wait(provider.pool, shortage, record, deadline, pinned):
                     continue
                 if last is not None:
                     return last
-                raise shortage_error(provider, provider.pool.shortage(call.model, blamed))
+                raise shortage_error(provider, shortage)
+            if record.phase == "queued" and provider.pool.usable:
+                provider.pool.waiters.wake_one()  # the key that came back serves more than one
             outcome = await self._attempt(provider, lease, call, record, deadline)
             key = lease.key
             if outcome.verdict is None:
@@ -79,7 +85,7 @@ class Attempts:
             if isinstance(decision, GiveUp) or self._loop.time() + decision.delay >= deadline:
                 return last
             if decision.delay:
-                await asyncio.sleep(decision.delay)
+                await self._sleep(decision.delay, record)
 
     def _lease(
         self, provider: Provider, model: str, tried: set[Key], blamed: set[Key], pinned: Key | None
@@ -114,13 +120,45 @@ class Attempts:
         self._note(provider, lease.key, outcome.verdict)
         return outcome
 
-    async def _wait(self, provider: Provider, model: str, blamed: set[Key], deadline: float) -> bool:
+    def _shortage(self, pool: KeyPool, model: str, blamed: set[Key], pinned: Key | None) -> Shortage:
+        """Why there is no key: of all of them, or of the one that alone will do."""
+        if pinned is None:
+            return pool.shortage(model, blamed)
+        standing = pinned.standing
+        if standing.usable and pinned.models:
+            standing = pinned.models.get(model, standing)
+        wait = None
+        if standing.until is not None and pinned not in blamed:
+            wait = max(standing.until - self._exchange.clock(), 0.0)
+        return Shortage(wait, {str(standing.status): 1}, standing.status is Status.RATE_LIMITED)
+
+    async def _wait(
+        self, pool: KeyPool, shortage: Shortage, record: RequestRecord, deadline: float, pinned: Key | None
+    ) -> bool:
         """Wait for a key that is worth waiting for: one that was not blamed and comes back within the queue's time."""
-        wait = provider.pool.shortage(model, blamed).retry_after
-        limit = min(self._queue.timeout, deadline - self._loop.time())
-        if wait is None or wait > limit:
+        again = record.phase == "queued"
+        record.phase = "queued"
+        wait = shortage.retry_after
+        started = self._loop.time()
+        limit = min(self._queue.timeout, deadline - started)
+        if wait is None or wait > limit or (again and pinned is not None):
             return False
-        return await provider.pool.wait_usable(limit)
+        try:
+            if pinned is None:
+                return await pool.wait_usable(limit)
+            await asyncio.sleep(wait + TIMER_SLACK)
+            pool.wake_due()
+            return True
+        finally:
+            record.upstream_seconds += self._loop.time() - started
+
+    async def _sleep(self, seconds: float, record: RequestRecord) -> None:
+        """Before the next try."""
+        started = self._loop.time()
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            record.upstream_seconds += self._loop.time() - started
 
 
 def shortage_error(provider: Provider, shortage: Shortage) -> RequestError:

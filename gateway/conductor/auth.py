@@ -84,7 +84,7 @@ def find_credential(fields: Mapping[bytes, bytes], query: str) -> bytes:
     authorization = fields.get(b"authorization", b"")
     if authorization:
         scheme, _, value = authorization.partition(b" ")
-        if scheme.lower() == b"bearer":
+        if scheme.lower() == b"bearer" and value.strip():
             return value.strip()
     for name in CREDENTIAL_FIELDS:
         value = fields.get(name, b"")

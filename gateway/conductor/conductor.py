@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from gateway import jsonlib
 from gateway.conductor.attempts import Attempts
 from gateway.conductor.auth import Identity
 from gateway.conductor.models import ModelResolver, Target
-from gateway.conductor.streaming import ModelRenamer, relay, relay_events, rename_model
+from gateway.conductor.rename import rename_model
+from gateway.conductor.streaming import ResponseIdReader, read_response_id, relay, relay_events
 from gateway.dialects.openai_chat.usage import read_usage as read_chat_usage
 from gateway.dialects.openai_responses.usage import read_usage as read_responses_usage
 from gateway.errors import RequestError, StoreError, UpstreamError, UpstreamTimeout
@@ -28,7 +29,7 @@ from gateway.upstream.key import Key
 from gateway.upstream.owners import Owner, ResponseOwners
 from gateway.upstream.provider import Provider
 from gateway.usage import Usage
-from gateway.wire.sse import EventReader, UsageTap
+from gateway.wire.sse import UsageTap
 
 Header = tuple[bytes, bytes]
 
@@ -54,8 +55,8 @@ USAGE_READERS: Mapping[str, Callable[[Any], Usage | None]] = {
 class Ask:
     """A client's call. `path` follows the provider's base URL (its origin, if `absolute`), `headers` go with it.
 
-    `decoded` is the JSON body, None where it is not JSON; `with_model` makes the same body with another model.
-    `provider` is set where the path names one; `continues` is the id of an answer that this call builds on.
+    `with_model` makes the same body with another model. `provider` is set where the path names one, `continues` is the
+    id of an answer that this call builds on.
     """
 
     method: bytes
@@ -68,7 +69,6 @@ class Ask:
     identity: Identity
     stream: bool = False
     absolute: bool = False
-    decoded: dict[str, Any] | None = None
     with_model: Callable[[str], bytes] | None = None
     provider: str = ""
     continues: str = ""
@@ -95,15 +95,15 @@ class Conductor:
         try:
             headers = self._headers(ask, outcome, record)
             if outcome.verdict is not None:
-                await self._answer_failure(outcome, headers, reply, record, target.provider)
+                await self._answer_failure(ask, outcome, headers, reply, record, target.provider)
+            elif outcome.status >= 300 and ask.shape != "raw":
+                raise _redirected(outcome.status, target.provider)
             elif outcome.streamed:
-                await self._answer_stream(ask, target, outcome, headers, reply, record)
+                await self._answer_stream(ask, target, outcome, headers, reply, record, key)
             elif outcome.answer is not None:
                 await self._answer_bytes(outcome, headers, reply, record)
             else:
-                await self._answer_whole(ask, target, outcome, headers, reply, record)
-            if ask.shape == "responses" and outcome.verdict is None:
-                self._remember_owner(outcome, target, key)
+                await self._answer_whole(ask, target, outcome, headers, reply, record, key)
         finally:
             outcome.close()
 
@@ -138,6 +138,7 @@ class Conductor:
         if owner is None:
             return await self._resolver.resolve(ask.model, ask.identity)
         provider = self._resolver.named(owner.provider, ask.identity)
+        self._resolver.check_model(ask.model, ask.identity)
         name = ask.model.removeprefix(f"{provider.name}/")
         model = provider.upstream_model(name)
         return Target(provider, model, model != ask.model)
@@ -160,10 +161,13 @@ class Conductor:
     def _headers(self, ask: Ask, outcome: Outcome, record: RequestRecord) -> list[Header]:
         """What the client hears: the answer's own type, and who answered. On `/p/…` all but what concerns our side."""
         headers: list[Header] = []
+        dropped = KEPT_INSIDE
+        if ask.shape == "raw":
+            dropped |= named_hop_by_hop(outcome.header(b"connection"))
         for name, value in outcome.headers:
             if name == REQUEST_ID_HEADER:
                 headers.append((b"x-llmgateway-upstream-id", value))
-            elif name in FORWARDED_TO_CLIENT or (ask.shape == "raw" and name not in KEPT_INSIDE):
+            elif name in FORWARDED_TO_CLIENT or (ask.shape == "raw" and name not in dropped):
                 headers.append((name, value))
         headers.append((b"x-llmgateway-provider", record.provider.encode()))
         headers.append((b"x-llmgateway-attempts", b"%d" % record.attempts))
@@ -180,16 +184,25 @@ class Conductor:
         record.first_byte_at, record.phase = self._loop.time(), "streaming"
         await reply.start(outcome.status, headers, _length(outcome))
         try:
-            record.bytes_out = await relay(outcome.answer, outcome.body, reply)
+            await relay(outcome.answer, outcome.body, reply, record)
         finally:
             record.upstream_seconds += self._loop.time() - record.first_byte_at
 
     async def _answer_whole(
-        self, ask: Ask, target: Target, outcome: Outcome, headers: list[Header], reply: Reply, record: RequestRecord
+        self,
+        ask: Ask,
+        target: Target,
+        outcome: Outcome,
+        headers: list[Header],
+        reply: Reply,
+        record: RequestRecord,
+        key: Key,
     ) -> None:
         body = outcome.body
         if outcome.decoded is not None:
             record.usage = USAGE_READERS[ask.shape](outcome.decoded)
+            if _makes_response(ask):
+                self._remember_owner(target, key, read_response_id(outcome.decoded))
             if target.renamed:
                 body = rename_model(body, ask.model) or body
         record.first_byte_at = self._loop.time()
@@ -197,21 +210,31 @@ class Conductor:
         await reply.send(outcome.status, headers, body)
 
     async def _answer_stream(
-        self, ask: Ask, target: Target, outcome: Outcome, headers: list[Header], reply: Reply, record: RequestRecord
+        self,
+        ask: Ask,
+        target: Target,
+        outcome: Outcome,
+        headers: list[Header],
+        reply: Reply,
+        record: RequestRecord,
+        key: Key,
     ) -> None:
         assert outcome.answer is not None
         tap = UsageTap()
+        watch = ResponseIdReader(partial(self._remember_owner, target, key)).feed if _makes_response(ask) else None
         record.first_byte_at, record.phase = self._loop.time(), "streaming"
         await reply.start(outcome.status, headers)
         try:
-            record.bytes_out = await relay_events(
+            await relay_events(
                 outcome.answer,
                 outcome.body,
                 reply,
-                tap,
-                rename=ModelRenamer(ask.model) if target.renamed else None,
+                record,
+                tap=tap,
+                model=ask.model if target.renamed else "",
                 keepalive=target.provider.config.streaming.keepalive,
                 error_event=ask.error_event or _no_event,
+                watch=watch,
             )
         finally:
             record.upstream_seconds += self._loop.time() - record.first_byte_at
@@ -220,7 +243,13 @@ class Conductor:
                 record.usage = USAGE_READERS[ask.shape](payload)
 
     async def _answer_failure(
-        self, outcome: Outcome, headers: list[Header], reply: Reply, record: RequestRecord, provider: Provider
+        self,
+        ask: Ask,
+        outcome: Outcome,
+        headers: list[Header],
+        reply: Reply,
+        record: RequestRecord,
+        provider: Provider,
     ) -> None:
         """The last failure, as it came, but for our own credentials, which are no business of the client's."""
         verdict = outcome.verdict
@@ -235,14 +264,28 @@ class Conductor:
                 f"The provider {provider.name!r} rejected the gateway's credentials ({verdict.reason}).",
                 kind="api_error",
             )
-        headers.extend((name, value) for name, value in outcome.headers if name in FORWARDED_WITH_ERRORS)
+        if outcome.streamed and not outcome.body:
+            raise RequestError(
+                502, "upstream_error", f"The provider {provider.name!r} sent a stream without any event."
+            )
+        if ask.shape != "raw":
+            headers.extend((name, value) for name, value in outcome.headers if name in FORWARDED_WITH_ERRORS)
         record.bytes_out = len(outcome.body)
         await reply.send(outcome.status, headers, outcome.body)
 
-    def _remember_owner(self, outcome: Outcome, target: Target, key: Key) -> None:
-        response_id = _response_id(outcome)
+    def _remember_owner(self, target: Target, key: Key, response_id: str) -> None:
         if response_id:
             self._owners.remember(response_id, Owner(target.provider.name, key.digest.hex(), target.model))
+
+
+def named_hop_by_hop(connection: bytes | None) -> frozenset[bytes]:
+    """The fields that a Connection header declares to be for the next hop only (RFC 9110, 7.6.1)."""
+    return frozenset(token.strip().lower() for token in connection.split(b",")) if connection else frozenset()
+
+
+def _makes_response(ask: Ask) -> bool:
+    """Whether the answer is a new Responses answer, whose follow-ups must find its key."""
+    return ask.shape == "responses" and ask.method == b"POST"
 
 
 def _field(text: str) -> bytes:
@@ -258,6 +301,15 @@ def _no_answer(error: UpstreamError, provider: Provider) -> RequestError:
     )
 
 
+def _redirected(status: int, provider: Provider) -> RequestError:
+    """Redirects are not followed: they would take the key to another host."""
+    return RequestError(
+        502,
+        "upstream_error",
+        f"The provider {provider.name!r} redirects ({status}), which is not followed: its base_url may be wrong.",
+    )
+
+
 def _no_event(error: UpstreamError) -> bytes:
     return b""
 
@@ -265,16 +317,3 @@ def _no_event(error: UpstreamError) -> bytes:
 def _length(outcome: Outcome) -> int | None:
     value = outcome.header(b"content-length") or b""
     return int(value) if value.isdigit() else None
-
-
-def _response_id(outcome: Outcome) -> str:
-    """The id of a Responses answer, from the whole answer or a stream's first event."""
-    decoded = outcome.decoded
-    if decoded is None:
-        events = EventReader().feed(outcome.body)
-        try:
-            decoded = jsonlib.loads(events[0].data).get("response") if events else None
-        except (ValueError, AttributeError):
-            return ""
-    value = decoded.get("id") if isinstance(decoded, dict) else None
-    return value if isinstance(value, str) and len(value) <= 200 else ""

@@ -39,8 +39,7 @@ class ModelResolver:
 
     async def resolve(self, name: str, identity: Identity) -> Target:
         """The target for a model name, "" for a request that names none. Raises RequestError 400, 403, 404."""
-        if identity.models and name not in identity.models:
-            raise RequestError(403, "permission_denied", f"This API token may not use the model {name!r}.")
+        self.check_model(name, identity)
         target = self._find(name, identity) if name else None
         if name and target is None and await self._catalog.learn():
             target = self._find(name, identity)
@@ -49,6 +48,11 @@ class ModelResolver:
         if target is None:
             raise self._unknown(name)
         return target
+
+    def check_model(self, name: str, identity: Identity) -> None:
+        """Raises RequestError 403 for a model that the identity may not use."""
+        if identity.models and name not in identity.models:
+            raise RequestError(403, "permission_denied", f"This API token may not use the model {name[:200]!r}.")
 
     def named(self, provider: str, identity: Identity) -> Provider:
         """The provider of that name. Raises RequestError 403, 404."""

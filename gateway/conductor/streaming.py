@@ -1,8 +1,11 @@
 """Upstream bytes to client bytes, after the commit point.
 
-The bytes pass through unchanged while a tap reads the usage, unless the gateway gave the model another name; then
-the events that name it are rewritten. From here on nothing is retried: when the upstream breaks, the client gets
-the surface's own error event and the connection ends without a proper end of message.
+The bytes pass through unchanged, unless the gateway gave the model another name; a tap reads the usage. From here on
+nothing is retried: when the upstream breaks, the client gets the surface's own error event and the connection ends
+without a proper end of message.
+
+Invariant: a client has only ever been given whole events while its stream goes on, so that a keepalive or an error
+event can follow at any time.
 """
 
 from __future__ import annotations
@@ -11,17 +14,25 @@ import asyncio
 from collections.abc import Callable
 
 from gateway import jsonlib
+from gateway.conductor.rename import rename_in_events
 from gateway.errors import UpstreamError
 from gateway.net.connection import Reply
 from gateway.net.deadline import Deadline
+from gateway.observe.record import RequestRecord
 from gateway.upstream.exchange import UpstreamAnswer
-from gateway.wire.sse import UsageTap
+from gateway.wire.sse import Event, EventReader, UsageTap
 
 KEEPALIVE = b": keepalive\n\n"
 """A comment, which every SSE reader ignores. https://html.spec.whatwg.org/multipage/server-sent-events.html"""
 
-LINE_LIMIT = 16 * 1024 * 1024
-"""Bytes of one event that wait for their end while the model's name is rewritten; base64 images fit."""
+EVENT_ENDS = (b"\n\n", b"\n\r\n", b"\r\r")
+"""The line ends that may close an event; the second also ends one with CRLF throughout."""
+
+EVENT_LIMIT = 16 * 1024 * 1024
+"""Bytes of one event that wait for its end; base64 images fit. A longer one passes in pieces."""
+
+ID_LENGTH = 200
+"""Characters of a response's id; OpenAI's have 60."""
 
 
 class BrokenAnswerError(Exception):
@@ -32,75 +43,109 @@ class BrokenAnswerError(Exception):
         self.error = error
 
 
-async def relay(answer: UpstreamAnswer, first: bytes, reply: Reply) -> int:
-    """Pass a body on as it comes. Returns the number of bytes. Raises BrokenAnswerError."""
-    size = len(first)
+async def relay(answer: UpstreamAnswer, first: bytes, reply: Reply, record: RequestRecord) -> None:
+    """Pass a body on as it comes; `first` was read already. Raises BrokenAnswerError."""
     try:
-        if first:
-            await reply.write(first)
-        while data := await answer.read():
-            size += len(data)
+        data = first or await answer.read()
+        while data:
+            record.bytes_out += len(data)
             await reply.write(data)
+            data = await answer.read()
     except UpstreamError as error:
         reply.abort()
         raise BrokenAnswerError(error) from error
     await reply.end()
-    return size
 
 
 async def relay_events(
     answer: UpstreamAnswer,
     held: bytes,
     reply: Reply,
-    tap: UsageTap,
+    record: RequestRecord,
     *,
-    rename: ModelRenamer | None,
+    tap: UsageTap,
+    model: str,
     keepalive: float,
     error_event: Callable[[UpstreamError], bytes],
-) -> int:
-    """Pass a stream of events on. Returns the number of bytes. Raises BrokenAnswerError."""
-    quiet = QuietFiller(reply, keepalive)
-    size = 0
+    watch: Callable[[bytes], None] | None = None,
+) -> None:
+    """Pass a stream of events on; `held` was read already. Raises BrokenAnswerError.
+
+    `model` replaces the one that the events name, unless it is empty. `watch` sees the bytes as they came.
+    """
+    gate = EventGate()
+    quiet = QuietFiller(reply, gate, keepalive)
     try:
         data = held or await answer.read()
         while data:
-            size += len(data)
             tap.feed(data)
-            await reply.write(data if rename is None else rename.feed(data))
-            quiet.passed(data)
+            if watch is not None:
+                watch(data)
+            await _pass(gate.feed(data), reply, record, model)
+            quiet.begin_again()
             data = await answer.read()
-        if rename is not None:
-            await reply.write(rename.rest())
+        await _pass(gate.rest(), reply, record, model)
     except UpstreamError as error:
-        quiet.close()
-        await reply.write((b"" if quiet.between_events else b"\n\n") + error_event(error))
+        await reply.write((b"" if gate.between_events else b"\n\n") + error_event(error))
         reply.abort()
         raise BrokenAnswerError(error) from error
     finally:
         quiet.close()
     await reply.end()
-    return size
+
+
+async def _pass(events: bytes, reply: Reply, record: RequestRecord, model: str) -> None:
+    if events:
+        if model:
+            events = rename_in_events(events, model)
+        record.bytes_out += len(events)
+        await reply.write(events)
+
+
+class EventGate:
+    """Holds back an event that has not ended. On nearly every call the bytes are whole events."""
+
+    __slots__ = ("_rest", "between_events")
+
+    def __init__(self) -> None:
+        self._rest = bytearray()
+        self.between_events = True  # what was let through so far ended an event
+
+    def feed(self, data: bytes) -> bytes:
+        """What may go out now."""
+        rest = self._rest
+        if not rest and data.endswith(EVENT_ENDS):
+            self.between_events = True
+            return data
+        searched = max(0, len(rest) - 2)
+        rest += data
+        end = max(at + len(mark) if (at := rest.rfind(mark, searched)) >= 0 else 0 for mark in EVENT_ENDS)
+        if not end and len(rest) <= EVENT_LIMIT:
+            return b""
+        self.between_events = bool(end)
+        passed = bytes(rest[: end or None])
+        del rest[: end or None]
+        return passed
+
+    def rest(self) -> bytes:
+        """What nobody ended."""
+        return bytes(self._rest)
 
 
 class QuietFiller:
-    """Keeps an open stream alive: a comment after `seconds` of silence, only between two events. 0: never."""
+    """Keeps an open stream alive: a comment after `seconds` of silence. 0: never."""
 
-    __slots__ = ("_deadline", "_loop", "_reply", "_seconds", "_tail")
+    __slots__ = ("_deadline", "_gate", "_loop", "_reply", "_seconds")
 
-    def __init__(self, reply: Reply, seconds: float) -> None:
+    def __init__(self, reply: Reply, gate: EventGate, seconds: float) -> None:
         self._reply = reply
+        self._gate = gate
         self._seconds = seconds
         self._loop = asyncio.get_running_loop()
         self._deadline = Deadline(self._loop, self._fill) if seconds > 0 else None
-        self._tail = b""
+        self.begin_again()
 
-    @property
-    def between_events(self) -> bool:
-        return not self._tail or self._tail.endswith((b"\n\n", b"\r\n\r\n", b"\r\r"))
-
-    def passed(self, data: bytes) -> None:
-        """Note what went by last."""
-        self._tail = data[-4:] if len(data) >= 4 else (self._tail + data)[-4:]
+    def begin_again(self) -> None:
         if self._deadline is not None:
             self._deadline.move(self._loop.time() + self._seconds)
 
@@ -109,55 +154,48 @@ class QuietFiller:
             self._deadline.close()
 
     def _fill(self) -> None:
-        if self.between_events:
-            self._reply.write_nowait(KEEPALIVE)
-        assert self._deadline is not None
-        self._deadline.move(self._loop.time() + self._seconds)
+        if self._gate.between_events:
+            try:
+                self._reply.write_nowait(KEEPALIVE)
+            except ConnectionError:
+                return  # the relay hears of it as well
+        self.begin_again()
 
 
-class ModelRenamer:
-    """Puts the client's name for the model into the events of a stream. Any cut of the bytes will do."""
+class ResponseIdReader:
+    """Finds the id of a Responses answer in its stream, normally in the first event, and tells `found` once."""
 
-    __slots__ = ("_model", "_rest")
+    __slots__ = ("_events", "_found")
 
-    def __init__(self, model: str) -> None:
-        self._model = model
-        self._rest = b""
+    def __init__(self, found: Callable[[str], None]) -> None:
+        self._events = EventReader()
+        self._found: Callable[[str], None] | None = found
 
-    def feed(self, data: bytes) -> bytes:
-        """What may go out now: everything up to the last whole line."""
-        data = self._rest + data
-        end = data.rfind(b"\n") + 1
-        if not end and len(data) > LINE_LIMIT:
-            end = len(data)
-        self._rest = data[end:]
-        lines = data[:end]
-        if b'"model"' not in lines:
-            return lines
-        return b"".join(map(self._rename_line, lines.splitlines(keepends=True)))
-
-    def rest(self) -> bytes:
-        """A last line that nobody ended."""
-        return self._rename_line(self._rest) if self._rest else b""
-
-    def _rename_line(self, line: bytes) -> bytes:
-        if not line.startswith(b"data:") or b'"model"' not in line:
-            return line
-        text = line[5:].strip()
-        renamed = rename_model(text, self._model)
-        return line if renamed is None else line.replace(text, renamed, 1)
+    def feed(self, data: bytes) -> None:
+        if self._found is None:
+            return
+        try:
+            events = self._events.feed(data)
+        except ValueError:  # an event that is too long to be the first
+            self._found = None
+            return
+        for event in events:
+            name = _id_in_event(event)
+            if name:
+                self._found(name)
+                self._found = None
+                return
 
 
-def rename_model(body: bytes, model: str) -> bytes | None:
-    """The JSON with `model` (or `response.model`) replaced; None if there is nothing to replace."""
+def _id_in_event(event: Event) -> str:
     try:
-        decoded = jsonlib.loads(body)
+        payload = jsonlib.loads(event.data)
     except ValueError:
-        return None
-    if not isinstance(decoded, dict):
-        return None
-    holder = decoded if "model" in decoded else decoded.get("response")
-    if not isinstance(holder, dict) or "model" not in holder:
-        return None
-    holder["model"] = model
-    return jsonlib.dumps(decoded)
+        return ""
+    return read_response_id(payload.get("response") if isinstance(payload, dict) else None)
+
+
+def read_response_id(response: object) -> str:
+    """The id of a Responses answer, "" if it has none worth remembering."""
+    name = response.get("id") if isinstance(response, dict) else None
+    return name if isinstance(name, str) and len(name) <= ID_LENGTH else ""

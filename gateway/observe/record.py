@@ -56,7 +56,7 @@ class RequestRecord:
         self.token_name = ""  # name of the API token, never the token
         self.streamed = False
         self.first_byte_at = 0.0  # when the first byte of the answer's body went out; 0: not yet
-        self.upstream_seconds = 0.0  # spent waiting for the upstream, all attempts together
+        self.upstream_seconds = 0.0  # spent waiting for others: the client's body, a key, the provider, before a retry
         self.usage: Usage | None = None
         self.outcome = "ok"  # ok, client_gone, error
         self.phase = ""  # where the request was when its client left: queued, connecting, waiting, streaming
@@ -65,7 +65,7 @@ class RequestRecord:
         self.bytes_out = 0  # of the answer's body
 
     def overhead(self, duration: float) -> float:
-        """Seconds of `duration` that were the gateway's own: all but the waiting for the upstream."""
+        """Seconds of `duration` that were the gateway's own: all but the waiting for others."""
         own = duration - self.upstream_seconds
         return own if own > 0.0 else 0.0
 
