@@ -59,7 +59,7 @@ class RequestRecord:
         self.upstream_seconds = 0.0  # spent waiting for others: the client's body, a key, the provider, before a retry
         self.usage: Usage | None = None
         self.outcome = "ok"  # ok, client_gone, error
-        self.phase = ""  # where the request was when its client left: queued, connecting, waiting, streaming
+        self.phase = ""  # where the request was when its client left: queued, waiting (from the connect on), streaming
         self.error = ""  # stable code or reason of the failure
         self.bytes_in = 0  # of the request's body
         self.bytes_out = 0  # of the answer's body

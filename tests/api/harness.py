@@ -268,6 +268,7 @@ class Gateway:
                 max_waiting=config.queue.max,
             )
             for name, provider in config.providers.items()
+            if provider.enabled
         }
         for name, pool in self.pools.items():
             for secret in keys.get(name, ()):
@@ -276,7 +277,7 @@ class Gateway:
             lambda: self.pools, self.owners, KeyStore(database), responses, self._log, self.clock
         )
         self._client = Client()
-        providers = {name: Provider(provider, self.pools[name]) for name, provider in config.providers.items()}
+        providers = {name: Provider(config.providers[name], pool) for name, pool in self.pools.items()}
         exchange = Exchange(self._client, self.clock)
         self._catalog = Catalog(providers, exchange, self.clock)
         resolver = ModelResolver(providers, self._catalog, config.server.default_provider)
