@@ -124,7 +124,7 @@ class KeyPool:
         """The key answered."""
         key = self._close(lease)
         self._successes += 1
-        if key.removed or lease.seq < key.failed_seq:
+        if key.removed or lease.seq < key.failed_seq or key.standing.status is Status.DISABLED:
             self._end_trial(key)
             return
         if lease.seq > key.good_seq:
