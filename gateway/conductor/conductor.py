@@ -148,10 +148,8 @@ class Conductor:
         body = ask.body
         if target.model != ask.model and ask.with_model is not None:
             body = ask.with_model(target.model)
-        extra = tuple(
-            (name.lower().encode(), value.encode("latin-1")) for name, value in target.provider.config.headers.items()
-        )
         headers = ask.headers
+        extra = target.provider.extra_headers
         if extra:
             replaced = {name for name, _ in extra}
             headers = (*(header for header in headers if header[0] not in replaced), *extra)
@@ -290,6 +288,8 @@ def _makes_response(ask: Ask) -> bool:
 
 def _field(text: str) -> bytes:
     """A header value of a text that came from a client: anything but plain ASCII becomes `?`."""
+    if text.isascii() and text.isprintable():
+        return text[:200].encode()
     return bytes(code if 32 <= code < 127 else 63 for code in text[:200].encode("ascii", "replace"))
 
 

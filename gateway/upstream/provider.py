@@ -12,7 +12,19 @@ from gateway.upstream.keypool import KeyPool
 class Provider:
     """What a call to the provider needs, worked out once. The pool outlives a reload, the rest is made anew."""
 
-    __slots__ = ("aliases", "base_path", "budget", "config", "models", "name", "origin", "pool", "timeouts", "type")
+    __slots__ = (
+        "aliases",
+        "base_path",
+        "budget",
+        "config",
+        "extra_headers",
+        "models",
+        "name",
+        "origin",
+        "pool",
+        "timeouts",
+        "type",
+    )
 
     def __init__(self, config: ProviderConfig, pool: KeyPool) -> None:
         self.config = config
@@ -22,6 +34,9 @@ class Provider:
         self.budget = RetryBudget(config.retry.budget)
         limits = config.timeouts
         self.timeouts = Timeouts(limits.connect, limits.write, limits.first_byte, limits.idle)
+        self.extra_headers = tuple(
+            (name.lower().encode(), value.encode("latin-1")) for name, value in config.headers.items()
+        )
         self.aliases: dict[str, str] = {}
         names = []
         for entry in config.models:
