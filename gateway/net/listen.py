@@ -1,4 +1,4 @@
-"""From a listen address to bound sockets."""
+"""Listening sockets out of what `config/listen.py` parsed. Accepting on them is `server.py`'s affair."""
 
 from __future__ import annotations
 
@@ -7,99 +7,141 @@ import os
 import socket
 import stat
 from collections.abc import Mapping
-from pathlib import Path
 
-from gateway.config.listen import Listener, parse_listen
+from gateway.config.listen import Listener
 from gateway.errors import StartError
 
-CLIENTS_MODE = 0o666
-"""Of a Unix socket for clients. The folder's mode narrows it down where that is wanted."""
+ANSWER_SECONDS = 1.0
+"""How long a Unix socket that is there already may take to accept. It is local and takes microseconds."""
 
 
-def bind(spec: str, inherited: Mapping[str, socket.socket], mode: int = CLIENTS_MODE) -> list[socket.socket]:
-    """The sockets of one address, bound, not yet listening. A name may mean several (localhost: IPv4 and IPv6).
+async def open_sockets(listener: Listener, mode: int, inherited: Mapping[str, socket.socket]) -> list[socket.socket]:
+    """The bound sockets of an address: one for Unix and inherited ones, one for each address of a host name.
 
-    Raises StartError when the address is taken, not ours, or not allowed.
+    `mode` is the access to a Unix socket's file. Raises StartError.
     """
-    try:
-        listener = parse_listen(spec)
-    except ValueError as error:
-        raise StartError(f"the listen address {spec!r} {error}") from None
-    try:
-        if listener.kind == "unix":
-            return [_bind_unix(Path(listener.path), mode)]
-        if listener.kind == "fd":
-            return [_take_inherited(listener, inherited)]
-        return _bind_tcp(listener)
-    except OSError as error:
-        raise StartError(f"cannot listen on {spec}", detail=str(error), hint=_hint(error)) from error
+    if listener.kind == "fd":
+        return [_take_inherited(listener.path, inherited)]
+    if listener.kind == "unix":
+        return [_bind_unix(listener.path, mode)]
+    return await _bind_tcp(listener.host, listener.port)
 
 
-def _bind_tcp(listener: Listener) -> list[socket.socket]:
-    found = socket.getaddrinfo(listener.host or None, listener.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+def address_of(bound: socket.socket) -> str:
+    """Where a socket really listens, written as in `server.listen`."""
+    name = bound.getsockname()
+    if bound.family == socket.AF_UNIX:
+        return f"unix:{os.fsdecode(name)}"
+    return f"[{name[0]}]:{name[1]}" if bound.family == socket.AF_INET6 else f"{name[0]}:{name[1]}"
+
+
+def remove_socket_file(path: str, inode: int) -> None:
+    """Remove a Unix socket's file, unless somebody else has put another in its place."""
+    try:
+        if os.lstat(path).st_ino == inode:
+            os.unlink(path)  # noqa: PTH108
+    except FileNotFoundError:
+        pass
+
+
+def _take_inherited(name: str, inherited: Mapping[str, socket.socket]) -> socket.socket:
+    if name not in inherited:
+        raise StartError(
+            f"no socket named {name!r} was inherited",
+            detail=f"inherited: {', '.join(inherited) or 'none'}",
+            hint="set FileDescriptorName= in the socket unit",
+        )
+    return inherited[name].dup()  # the original stays for when it is listened on again
+
+
+async def _bind_tcp(host: str, port: int) -> list[socket.socket]:
+    """All addresses of the host. One that this machine does not have is left out as long as another is there."""
+    import asyncio
+
+    try:
+        infos = await asyncio.get_running_loop().getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+    except OSError as exc:
+        raise StartError(f"cannot listen on {host}", detail=exc.strerror or str(exc)) from exc
     sockets: list[socket.socket] = []
-    port = listener.port
-    try:
-        for family, kind, protocol, _, address in dict.fromkeys(found):
-            try:
-                sock = socket.socket(family, kind, protocol)
-            except OSError:
-                continue  # a machine without IPv6
-            sockets.append(sock)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if family == socket.AF_INET6:
-                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            try:
-                sock.bind((address[0], port, *address[2:]))
-            except OSError as error:
-                if error.errno != errno.EADDRNOTAVAIL or len(found) == 1:
-                    raise
-                sockets.pop().close()  # localhost is ::1 too, but this machine has no ::1
-                continue
-            port = sock.getsockname()[1]  # with port 0 all families share the one that was given
-    except BaseException:
-        for sock in sockets:
-            sock.close()
-        raise
-    if not sockets:
-        raise OSError(errno.EADDRNOTAVAIL, f"no address of {listener.host!r} is this machine's")
+    missing: StartError | None = None
+    for family, _, _, _, address in dict.fromkeys(infos):
+        try:
+            sockets.append(_bind(family, (address[0], port or _port_of(sockets), *address[2:])))
+        except OSError as exc:
+            failure = StartError(f"cannot listen on {host}:{port}", detail=exc.strerror or str(exc), hint=_hint(exc))
+            failure.__cause__ = exc
+            if exc.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+                _close(sockets)
+                raise failure from exc
+            missing = failure
+    if missing is not None and not sockets:
+        raise missing
     return sockets
 
 
-def _bind_unix(path: Path, mode: int) -> socket.socket:
-    """A socket file that a dead process left is taken away; one that answers is somebody else's."""
-    if path.exists() and stat.S_ISSOCK(path.stat().st_mode):
-        with socket.socket(socket.AF_UNIX) as probe:
-            probe.settimeout(1.0)
-            try:
-                probe.connect(str(path))
-            except ConnectionRefusedError:
-                path.unlink()
-            else:
-                raise OSError(errno.EADDRINUSE, "another process answers on this socket")
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    umask = os.umask(0o777 & ~mode)
+def _bind(family: int, address: tuple[object, ...]) -> socket.socket:
+    bound = socket.socket(family, socket.SOCK_STREAM)
     try:
-        sock.bind(str(path))
+        bound.setblocking(False)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        bound.bind(address)
     except BaseException:
-        sock.close()
+        bound.close()
         raise
-    finally:
-        os.umask(umask)
-    return sock
+    return bound
 
 
-def _take_inherited(listener: Listener, inherited: Mapping[str, socket.socket]) -> socket.socket:
-    sock = inherited.get(listener.path)
-    if sock is None:
-        names = ", ".join(sorted(inherited)) or "none"
-        raise OSError(errno.ENOENT, f"no socket called {listener.path!r} was inherited (there are: {names})")
-    return sock
+def _bind_unix(path: str, mode: int) -> socket.socket:
+    _remove_stale(path)
+    bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        bound.setblocking(False)
+        bound.bind(path)
+        os.chmod(path, mode)  # noqa: PTH101 - before listen(), so nobody gets in on the default mode
+    except OSError as exc:
+        bound.close()
+        raise StartError(f"cannot listen on {path}", detail=exc.strerror or str(exc), hint=_hint(exc)) from exc
+    return bound
 
 
-def _hint(error: OSError) -> str:
-    return {
-        errno.EADDRINUSE: "another process has it: perhaps a gateway that is running already",
-        errno.EACCES: "ports below 1024 need CAP_NET_BIND_SERVICE; a socket file needs a folder one may write to",
-        errno.EADDRNOTAVAIL: "this machine does not have that address",
-    }.get(error.errno or 0, "")
+def _remove_stale(path: str) -> None:
+    """Remove what a killed process left; a socket on which somebody answers, or another file, is not ours to take."""
+    try:
+        if not stat.S_ISSOCK(os.lstat(path).st_mode):
+            raise StartError(f"cannot listen on {path}", detail="it exists and is no socket")
+    except FileNotFoundError:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(ANSWER_SECONDS)
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            os.unlink(path)  # noqa: PTH108
+            return
+        except FileNotFoundError:
+            return
+        except OSError as exc:
+            raise StartError(f"cannot listen on {path}", detail=exc.strerror or str(exc)) from exc
+    raise StartError(f"cannot listen on {path}", detail="another process answers there", hint=_hint(None))
+
+
+def _port_of(sockets: list[socket.socket]) -> int:
+    """With port 0, all addresses of a name get the port that the first one was given."""
+    return int(sockets[0].getsockname()[1]) if sockets else 0
+
+
+def _close(sockets: list[socket.socket]) -> None:
+    for bound in sockets:
+        bound.close()
+
+
+def _hint(exc: OSError | None) -> str:
+    if exc is None or exc.errno == errno.EADDRINUSE:
+        return "another process listens there; stop it, or change server.listen"
+    if exc.errno == errno.EACCES:
+        return "ports below 1024 need CAP_NET_BIND_SERVICE; a Unix socket needs a folder that may be written to"
+    return ""

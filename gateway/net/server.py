@@ -1,34 +1,67 @@
-"""Listening: sockets in, connections out, and the orderly end of all of them.
+"""The HTTP/1.1 server: listens, keeps its connections, and drains them.
 
-The server owns every connection's task. It does not rely on `asyncio.Server.wait_closed()`, which waits for open
-connections since Python 3.12, nor on `serve_forever()`, which uvloop ends differently.
+What happens on a connection is in `connection.py`, how sockets are bound in `listen.py`.
+
+Invariants:
+- Every connection has one task, named after its client and held here until it ends.
+- Listeners and connections are independent: closing the one leaves the others alone.
+- The loop's own server objects are never waited for: since Python 3.12 `wait_closed` waits for connections, too.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
+from gateway.config.listen import parse_listen
 from gateway.config.model import ServerConfig
-from gateway.errors import RequestError
-from gateway.net.connection import ClientReader, Connection, Handler, Refusal, Reply
-from gateway.net.listen import CLIENTS_MODE, bind
-from gateway.net.tls import load_certificate, server_context
+from gateway.errors import ConfigError, Problem, RequestError, StartError
+from gateway.net.connection import Connection, Handler, Refusal, Service, overloaded
+from gateway.net.listen import address_of, open_sockets, remove_socket_file
 
 if TYPE_CHECKING:
     import ssl
 
-BACKLOG = 4096  # connections the kernel keeps for us; a restart of many clients comes as a burst
-HANDSHAKE_SECONDS = 10.0
-CLOSE_SECONDS = 5.0  # for tasks that were cancelled to clean up after themselves
+BACKLOG: Final = 4096
+"""Connections that the kernel keeps while the loop is busy; beyond it SYNs are dropped, and sent again after 1 s."""
 
-__all__ = ["Handler", "Refusal", "Reply", "Server"]
+HANDSHAKE_SECONDS: Final = 10.0
+"""TLS handshakes take two round trips."""
+
+SHUTDOWN_SECONDS: Final = 2.0
+"""For a client's close_notify, which many never send."""
+
+CUT_SECONDS: Final = 2.0
+"""For handlers that were cancelled to clean up."""
+
+NOTHING_INHERITED: Final[Mapping[str, socket.socket]] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class _Open:
+    """A socket that is listened on."""
+
+    server: asyncio.Server
+    address: str
+    path: str = ""  # a Unix socket's file, and which one it is
+    inode: int = 0
+
+    def close(self) -> None:
+        self.server.close()
+        if self.path:
+            remove_socket_file(self.path, self.inode)
 
 
 class Server:
-    """`handler` answers requests, `refuse` renders what is refused before it, `on_error` hears of our own bugs."""
+    """Listeners, and the connections that came in by them.
+
+    `handler` answers requests, `refuse` renders errors, `on_error` hears of exceptions that should not have happened.
+    `inherited` are the sockets that "fd:NAME" means. Raises ConfigError for a certificate that cannot be used.
+    """
 
     def __init__(
         self,
@@ -37,135 +70,158 @@ class Server:
         config: ServerConfig,
         *,
         on_error: Callable[[BaseException], None],
-        inherited: Mapping[str, socket.socket] | None = None,
+        inherited: Mapping[str, socket.socket] = NOTHING_INHERITED,
     ) -> None:
-        self.handler = handler
-        self.refuse = refuse
-        self.config = config
-        self.on_error = on_error
-        self.loop = asyncio.get_running_loop()
-        self.draining = False
-        self.buffered = 0  # bytes of large request bodies, all connections together
-        self._inherited = inherited or {}
-        self._listeners: dict[str, list[asyncio.Server]] = {}
-        self._connections: dict[Connection, asyncio.Task[None]] = {}
+        self._service = Service(handler, refuse, config, on_error)
+        self._inherited = inherited
+        self._loop = asyncio.get_running_loop()
+        self._open: dict[str, list[_Open]] = {}
+        self._connections: dict[asyncio.Task[None], Connection] = {}
         self._tls: ssl.SSLContext | None = None
-        self._quiet = asyncio.Event()
+        if config.tls.cert:
+            from gateway.net.tls import server_context
+
+            self._tls = server_context(config.tls)
 
     @property
     def connections(self) -> int:
+        """Open connections, idle ones too."""
         return len(self._connections)
 
     @property
     def in_flight(self) -> int:
-        """Requests whose answer is not complete."""
-        return sum(connection.in_request for connection in self._connections)
+        """Requests whose handler runs."""
+        return self._service.in_flight
 
-    async def listen(self, spec: str, *, mode: int = CLIENTS_MODE) -> None:
-        """Accept on an address of `[server] listen`. `mode` is that of a Unix socket. Raises StartError."""
-        sockets = bind(spec, self._inherited, mode)
-        servers: list[asyncio.Server] = []
-        try:
-            for sock in sockets:
-                if sock.family == socket.AF_UNIX:
-                    servers.append(await self.loop.create_unix_server(self._protocol, sock=sock, backlog=BACKLOG))
-                    continue
-                if self._tls is None:
-                    self._tls = server_context(self.config.tls)
-                handshake = HANDSHAKE_SECONDS if self._tls is not None else None
-                servers.append(
-                    await self.loop.create_server(
-                        self._protocol, sock=sock, backlog=BACKLOG, ssl=self._tls, ssl_handshake_timeout=handshake
-                    )
-                )
-        except BaseException:
-            for server in servers:
-                server.close()
-            for sock in sockets:
-                sock.close()
-            raise
-        self._listeners[spec] = servers
+    @property
+    def buffered(self) -> int:
+        """Bytes of large request bodies held, those that are still arriving too."""
+        return self._service.buffered
 
-    async def unlisten(self, spec: str) -> None:
-        """Accept no more on an address; its open connections go on."""
-        for server in self._listeners.pop(spec, []):
-            server.close()
+    @property
+    def draining(self) -> bool:
+        """New requests get 503, and connections end after the one under way."""
+        return self._service.draining
+
+    @draining.setter
+    def draining(self, draining: bool) -> None:
+        self._service.draining = draining
 
     def addresses(self) -> list[str]:
-        """Where the server listens, with the ports it was given."""
-        found = []
-        for servers in self._listeners.values():
-            for server in servers:
-                found += [_address(sock) for sock in server.sockets]
-        return found
+        """Where clients can connect, with real ports, in the order of `listen`."""
+        return [each.address for opened in self._open.values() for each in opened]
+
+    async def listen(self, spec: str, mode: int = 0o666) -> None:
+        """Accept connections at "host:port", "[::1]:port", "unix:/path" (with that `mode`) or "fd:NAME".
+
+        Raises StartError: the address is taken, not ours, or no address.
+        """
+        try:
+            listener = parse_listen(spec)
+        except ValueError as exc:
+            raise StartError(f"cannot listen on {spec!r}", detail=f"it {exc}") from exc
+        if spec in self._open:
+            raise StartError(f"cannot listen on {spec!r}", detail="this process does already")
+        sockets = await open_sockets(listener, mode, self._inherited)
+        opened: list[_Open] = []
+        try:
+            for bound in sockets:
+                opened.append(await self._accept_on(bound, listener.path if listener.kind == "unix" else ""))
+        except OSError as exc:
+            for each in opened:
+                each.close()
+            for bound in sockets:
+                bound.close()
+            raise StartError(f"cannot listen on {spec}", detail=exc.strerror or str(exc)) from exc
+        self._open[spec] = opened
+
+    async def unlisten(self, spec: str) -> None:
+        """Accept no more connections there. Those that are open stay."""
+        for each in self._open.pop(spec, ()):
+            each.close()
+        await asyncio.sleep(0)  # uvloop closes the socket in its next round
 
     def reconfigure(self, config: ServerConfig) -> None:
-        """New limits for what comes next, and the certificate as it is now. Raises StartError; nothing changed then."""
-        if self._tls is not None and config.tls.cert:
+        """Other limits from the next request on, and the certificate as it is now.
+
+        Raises ConfigError, having changed nothing. Addresses are the business of `listen` and `unlisten`.
+        """
+        if bool(config.tls.cert) != (self._tls is not None):
+            problem = Problem(config.tls.cert, "server.tls", "cannot be switched while running", "restart instead")
+            raise ConfigError([problem])
+        if self._tls is not None:
+            from gateway.net.tls import load_certificate, server_context
+
+            server_context(config.tls)  # a certificate without its key must not get into the living context
             load_certificate(self._tls, config.tls)
-        self.config = config
+        self._service.limits = config
 
     async def drain(self, seconds: float) -> int:
-        """Refuse new requests with 503 and wait for those in flight. Returns how many are left after `seconds`."""
+        """Stop, but let requests in flight finish; new ones get 503. After `seconds` the rest is cut: how many were."""
         self.draining = True
-        try:
-            async with asyncio.timeout(seconds):
-                while self.in_flight:
-                    self._quiet.clear()
-                    await self._quiet.wait()
-        except TimeoutError:
-            pass
-        return self.in_flight
+        self._close_listeners()
+        for connection in self._connections.values():
+            connection.drain()
+        await self._wait_ended(seconds)
+        return await self._cut()
 
     async def close(self) -> None:
-        """Stop listening and end every connection."""
+        """Stop at once."""
         self.draining = True
-        for spec in list(self._listeners):
-            await self.unlisten(spec)
-        tasks = list(self._connections.values())
-        for connection in list(self._connections):
-            connection.interrupt("closing")
-        if tasks:
-            _, stuck = await asyncio.wait(tasks, timeout=CLOSE_SECONDS)
-            for task in stuck:
-                task.cancel()
+        self._close_listeners()
+        await self._cut()
 
-    def request_done(self) -> None:
-        """A connection finished a request: a drain may be waiting for that."""
-        if self.draining:
-            self._quiet.set()
+    async def _accept_on(self, bound: socket.socket, path: str) -> _Open:
+        if bound.family == socket.AF_UNIX:
+            server = await self._loop.create_unix_server(self._make_protocol, sock=bound, backlog=BACKLOG)
+            return _Open(server, address_of(bound), path, os.lstat(path).st_ino if path else 0)
+        tls = self._tls
+        server = await self._loop.create_server(
+            self._make_protocol,
+            sock=bound,
+            backlog=BACKLOG,
+            ssl=tls,
+            ssl_handshake_timeout=HANDSHAKE_SECONDS if tls else None,
+            ssl_shutdown_timeout=SHUTDOWN_SECONDS if tls else None,
+        )
+        return _Open(server, address_of(bound))
 
-    # -- accepting ---------------------------------------------------------------------------------------------
+    def _make_protocol(self) -> asyncio.StreamReaderProtocol:
+        return asyncio.StreamReaderProtocol(Connection(self._service, self._loop), self._welcome, self._loop)
 
-    def _protocol(self) -> asyncio.StreamReaderProtocol:
-        return asyncio.StreamReaderProtocol(ClientReader(self.loop), self._accept, loop=self.loop)
-
-    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        assert isinstance(reader, ClientReader)
-        name = writer.get_extra_info("peername")
-        peer = name[0] if isinstance(name, tuple) else "unix"
-        connection = Connection(self, reader, writer, peer)
-        if len(self._connections) >= self.config.max_connections:
-            self._turn_away(connection)
+    def _welcome(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        assert isinstance(reader, Connection)
+        limit = self._service.limits.max_connections
+        if len(self._connections) >= 2 * limit:  # even those that hear a refusal must have an end
+            writer.transport.abort()
             return
-        task = self.loop.create_task(connection.run(), name=f"client {peer}")
-        self._connections[connection] = task
-        task.add_done_callback(lambda _: self._forget(connection))
+        refusal = overloaded("The gateway has too many connections.") if len(self._connections) >= limit else None
+        self._start(reader, writer, refusal)
 
-    def _turn_away(self, connection: Connection) -> None:
-        error = RequestError(503, "overloaded", "Too many connections are open.", retry_after=1.0, close=True)
-        task = self.loop.create_task(connection.turn_away(error), name="turned away")
-        self._connections[connection] = task
-        task.add_done_callback(lambda _: self._forget(connection))
+    def _start(self, connection: Connection, writer: asyncio.StreamWriter, refusal: RequestError | None) -> None:
+        peer = writer.get_extra_info("peername")
+        name = f"client {peer[0]}:{peer[1]}" if isinstance(peer, tuple) else "client unix"
+        connection.writer = writer
+        connection.task = task = self._loop.create_task(connection.serve(refusal), name=name)
+        self._connections[task] = connection
+        task.add_done_callback(self._forget)
 
-    def _forget(self, connection: Connection) -> None:
-        del self._connections[connection]
-        self._quiet.set()
+    def _forget(self, task: asyncio.Task[None]) -> None:
+        del self._connections[task]
 
+    def _close_listeners(self) -> None:
+        for opened in self._open.values():
+            for each in opened:
+                each.close()
+        self._open.clear()
 
-def _address(sock: socket.socket) -> str:
-    name = sock.getsockname()
-    if sock.family == socket.AF_UNIX:
-        return f"unix:{name}"
-    host = f"[{name[0]}]" if ":" in name[0] else name[0]
-    return f"{host}:{name[1]}"
+    async def _cut(self) -> int:
+        cut = sum([connection.cut() for connection in self._connections.values()])
+        await self._wait_ended(CUT_SECONDS)
+        return cut
+
+    async def _wait_ended(self, seconds: float) -> None:
+        """Until no connection is left, or it took too long."""
+        end = self._loop.time() + seconds
+        while self._connections and (left := end - self._loop.time()) > 0:
+            await asyncio.wait(self._connections.keys(), timeout=left)

@@ -1,49 +1,51 @@
-"""TLS contexts for both sides. The certificates of providers are always verified."""
+"""TLS contexts for both sides. Files are read here and nowhere else; `ssl` is imported when the first one is needed.
+
+TLS 1.2 at least (RFC 8996), and only HTTP/1.1 is offered (RFC 7301).
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gateway.errors import StartError
+from gateway.config.model import TlsConfig
+from gateway.errors import ConfigError, Problem
 
 if TYPE_CHECKING:
     import ssl
 
-    from gateway.config.model import TlsConfig
+PROTOCOLS = ["http/1.1"]
 
 
-def client_context() -> ssl.SSLContext:
-    """For calls to providers: the system's authorities, host names checked, TLS 1.2 at least."""
-    import ssl
-
-    context = ssl.create_default_context()
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["http/1.1"])
-    return context
-
-
-def server_context(config: TlsConfig) -> ssl.SSLContext | None:
-    """For clients, None without a certificate. Raises StartError for files that cannot be used."""
-    if not config.cert:
-        return None
+def server_context(config: TlsConfig) -> ssl.SSLContext:
+    """A context that shows the certificate of `server.tls`. Raises ConfigError when it cannot be used."""
     import ssl
 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["http/1.1"])
+    context.set_alpn_protocols(PROTOCOLS)
     load_certificate(context, config)
     return context
 
 
 def load_certificate(context: ssl.SSLContext, config: TlsConfig) -> None:
-    """Load (or load again, after a renewal) the certificate; new connections get the new one."""
+    """Have a context show another certificate from now on; handshakes that are done keep theirs. Raises ConfigError."""
     import ssl
 
     try:
-        context.load_cert_chain(config.cert, config.key)
-    except (OSError, ssl.SSLError) as error:
-        raise StartError(
-            "the TLS certificate cannot be used",
-            detail=f"{config.cert}, {config.key}: {error}",
-            hint="see [server.tls]: PEM files that the gateway's user may read, and that belong together",
-        ) from error
+        # Without a password callback OpenSSL would ask for one on the terminal.
+        context.load_cert_chain(config.cert, config.key, password=lambda: "")
+    except ssl.SSLError as exc:
+        hint = "the key must belong to the certificate and have no pass phrase"
+        raise ConfigError([Problem(config.cert, "server.tls", f"certificate and key: {exc}", hint)]) from exc
+    except (OSError, ValueError) as exc:
+        raise ConfigError([Problem(config.cert, "server.tls", f"certificate and key: {exc}")]) from exc
+
+
+def client_context() -> ssl.SSLContext:
+    """A context that checks certificates against the system's authorities ($SSL_CERT_FILE, $SSL_CERT_DIR)."""
+    import ssl
+
+    context = ssl.create_default_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(PROTOCOLS)
+    return context
