@@ -137,8 +137,11 @@ class AdminSurface:
         pattern = asked.get("pattern")
         if not isinstance(pattern, str) or not pattern:
             raise RequestError(400, "invalid_request_error", "'pattern' must name keys.", param="pattern")
+        provider_name = asked.get("provider") or ""
+        if not isinstance(provider_name, str):
+            raise RequestError(400, "invalid_request_error", "'provider' must be a name.", param="provider")
         changed = []
-        for provider, key in list(self._matching(str(asked.get("provider") or ""), pattern)):
+        for provider, key in list(self._matching(provider_name, pattern)):
             act(provider.pool, key)
             changed.append({"provider": provider.name, "key": key.fingerprint, "status": key.standing.status.value})
         return {"changed": changed[:KEYS_LIMIT], "total": len(changed)}

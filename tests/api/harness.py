@@ -157,7 +157,7 @@ class Talk:
         lines = [
             f"{name}: {value}" for name, value in defaults.items() if name not in given and (data or name[0] == "h")
         ]
-        if not data and method in ("POST", "PUT", "PATCH"):
+        if not data and method in ("POST", "PUT", "PATCH") and "content-length" not in given:
             lines.append("content-length: 0")
         lines += [f"{name}: {value}" for name, value in items]
         self._method = method
@@ -225,6 +225,8 @@ class Control:
         self.failure: GatewayError | None = None
 
     async def sync_now(self) -> dict[str, Any]:
+        if self.failure is not None:
+            raise self.failure
         return {"main": {"keys": 3, "added": 0, "removed": 0, "held": False, "problems": []}}
 
     async def reload(self) -> dict[str, Any]:

@@ -1,0 +1,267 @@
+"""The admin API: on its socket for everybody who gets in, on TCP with an admin token."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.errors import ConfigError, Problem, StartError, StoreUnavailable
+from gateway.policy.verdict import Status
+from tests.api.harness import AS_ANN, AS_ROOT, KEYS, TOKENS, Gateway, configuration, gateway
+from tests.conftest import run
+from tests.fakes.behaviours import quota, rate_limited, unauthorized
+from tests.fakes.provider import FakeProvider
+
+
+async def keys_listed(running: Gateway, query: str) -> list[str]:
+    got = await running.administrate("GET", f"/admin/keys?{query}")
+    assert got.status == 200, got
+    return [f"{row['provider']} {row['key'][-4:]} {row['status']}" for row in got.json["keys"]]
+
+
+async def three_kinds(fake: FakeProvider, running: Gateway) -> None:
+    """The first key limited, the second out of quota, the third valid."""
+    fake.script(KEYS[0], rate_limited(100))
+    fake.script(KEYS[1], quota())
+    assert (await running.chat()).status == 200
+
+
+@pytest.mark.parametrize(
+    ("more", "headers", "status"),
+    [
+        ("", {}, 403),
+        ("", AS_ROOT, 403),
+        (TOKENS, {}, 401),
+        (TOKENS, AS_ANN, 403),
+        (TOKENS, {"x-api-key": "token-of-reader"}, 403),
+        (TOKENS, AS_ROOT, 200),
+    ],
+)
+@pytest.mark.parametrize("path", ["/admin/status", "/admin/keys"])
+def test_on_tcp_an_admin_token_is_needed(
+    tmp_path: Path, path: str, more: str, headers: dict[str, str], status: int
+) -> None:
+    async def scenario() -> None:
+        async with FakeProvider() as fake, gateway(tmp_path, configuration(fake.base_url, more=more)) as running:
+            assert (await running.ask("GET", path, b"", headers)).status == status
+            assert (await running.administrate("GET", path)).status == 200
+
+    run(scenario())
+
+
+def test_an_admin_token_counts_with_auth_off_too(tmp_path: Path) -> None:
+    tokens = TOKENS.replace("required = true", "required = false")
+
+    async def scenario() -> None:
+        async with FakeProvider() as fake, gateway(tmp_path, configuration(fake.base_url, more=tokens)) as running:
+            assert (await running.ask("GET", "/admin/status", b"", AS_ROOT)).status == 200
+            assert (await running.ask("GET", "/admin/status")).status == 403
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("GET", "/admin/", 404, "not_found"),
+        ("GET", "/admin/nothing", 404, "not_found"),
+        ("GET", "/admin/keys/", 404, "not_found"),
+        ("GET", "/admin/keys/disable", 405, "method_not_allowed"),
+        ("POST", "/admin/status", 405, "method_not_allowed"),
+        ("GET", "/admin/reload", 405, "method_not_allowed"),
+    ],
+)
+def test_an_unknown_call_is_told_apart_from_a_wrong_method(
+    tmp_path: Path, method: str, path: str, status: int, code: str
+) -> None:
+    async def scenario() -> None:
+        async with FakeProvider() as fake, gateway(tmp_path, configuration(fake.base_url)) as running:
+            got = await running.administrate(method, path)
+            assert (got.status, got.code) == (status, code)
+            assert (got.header("allow") is not None) is (status == 405)
+
+    run(scenario())
+
+
+def test_status_groups_what_is_benched_by_reason(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with FakeProvider() as fake, gateway(tmp_path, configuration(fake.base_url)) as running:
+            await three_kinds(fake, running)
+            (provider,) = (await running.administrate("GET", "/admin/status")).json["providers"]
+            groups = {group["status"]: group for group in provider.pop("groups")}
+            recovery = provider.pop("next_recovery")
+            assert provider == {
+                "name": "main",
+                "type": "openai",
+                "base_url": fake.base_url,
+                "keys": 3,
+                "usable": 1,
+                "waiting": 0,
+                "counts": {"no_quota": 1, "rate_limited": 1, "valid": 1},
+                "files": [{"path": "keys/main.txt", "keys": 3}],
+            }
+            assert set(groups) == {"no_quota", "rate_limited"}
+            limited = groups["rate_limited"]
+            assert (limited["keys"], limited["reason"], limited["model"]) == (1, "rate_limited", "__ALL_MODELS__")
+            assert "Rate limit reached" in limited["last_error"]
+            assert limited["until"] == recovery > running.clock() + 90
+            assert groups["no_quota"]["until"] > recovery
+
+    run(scenario())
+
+
+def test_keys_are_listed_without_their_secrets(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with FakeProvider() as fake, gateway(tmp_path, configuration(fake.base_url)) as running:
+            await three_kinds(fake, running)
+            got = await running.administrate("GET", "/admin/keys")
+            assert got.json["total"] == 3
+            assert not any(key.encode() in got.body for key in KEYS)
+            row = got.json["keys"][0]
+            assert row["checked_at"] is None and row["failing_since"] > 0
+            known = {"provider", "key", "digest", "model", "status", "reason", "until", "provenance", "last_error"}
+            assert set(row) == known | {"failing_since", "checked_at", "labels"}
+            assert (row["status"], row["provenance"]) == ("rate_limited", "authoritative")
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("query", "listed"),
+    [
+        ("", ["main 0001 rate_limited", "main 0002 no_quota", "main 0003 valid", "second 0009 untested"]),
+        ("provider=second", ["second 0009 untested"]),
+        ("status=valid", ["main 0003 valid"]),
+        ("status=no_quota,rate_limited", ["main 0001 rate_limited", "main 0002 no_quota"]),
+        ("status=no_quota&status=valid", ["main 0002 no_quota", "main 0003 valid"]),
+        ("provider=second&status=valid", []),
+        ("pattern=sk-...0002", ["main 0002 no_quota"]),
+        ("pattern=sk-%E2%80%A60002", ["main 0002 no_quota"]),
+        ("pattern=*0003", ["main 0003 valid"]),
+        ("pattern=*", ["main 0001 rate_limited", "main 0002 no_quota", "main 0003 valid", "second 0009 untested"]),
+        ("pattern=sk-first-000000000001", []),
+        ("limit=1", ["main 0001 rate_limited"]),
+        ("limit=0", []),
+    ],
+)
+def test_keys_are_found_by_provider_status_and_pattern(tmp_path: Path, query: str, listed: list[str]) -> None:
+    async def scenario() -> None:
+        async with FakeProvider() as fake:
+            more = f'[providers.second]\ntype = "openai"\nbase_url = "{fake.base_url}"\nmodels = ["b"]'
+            keys = {"main": KEYS, "second": ["sk-other-000000000009"]}
+            async with gateway(tmp_path, configuration(fake.base_url, more=more), keys) as running:
+                await three_kinds(fake, running)
+                assert await keys_listed(running, query) == listed
+
+    run(scenario())
+
+
+def test_a_key_is_found_by_the_beginning_of_its_digest(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with FakeProvider() as fake, gateway(tmp_path, configuration(fake.base_url)) as running:
+            digest = (await running.administrate("GET", "/admin/keys")).json["keys"][1]["digest"]
+            assert await keys_listed(running, f"pattern={digest}") == ["main 0002 untested"]
+            assert await keys_listed(running, f"pattern={digest[:8]}") == ["main 0002 untested"]
+            assert await keys_listed(running, f"pattern={digest[:7]}") == []
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status", "param"),
+    [
+        ("GET", "/admin/keys?status=weird", b"", 400, "status"),
+        ("GET", "/admin/keys?limit=-1", b"", 400, "limit"),
+        ("GET", "/admin/keys?limit=many", b"", 400, "limit"),
+        ("GET", "/admin/keys?limit=9999999999", b"", 400, "limit"),
+        ("GET", "/admin/keys?provider=nobody", b"", 404, "provider"),
+        ("POST", "/admin/keys/disable", b"", 400, None),
+        ("POST", "/admin/keys/disable", b"[]", 400, None),
+        ("POST", "/admin/keys/disable", {}, 400, "pattern"),
+        ("POST", "/admin/keys/disable", {"pattern": ""}, 400, "pattern"),
+        ("POST", "/admin/keys/disable", {"pattern": 7}, 400, "pattern"),
+        ("POST", "/admin/keys/clear", {"pattern": "*", "provider": "nobody"}, 404, "provider"),
+        ("POST", "/admin/keys/clear", {"pattern": "*", "provider": 7}, 400, "provider"),
+    ],
+)
+def test_a_wrong_argument_is_named(
+    tmp_path: Path, method: str, path: str, body: object, status: int, param: str | None
+) -> None:
+    async def scenario() -> None:
+        async with FakeProvider() as fake, gateway(tmp_path, configuration(fake.base_url)) as running:
+            got = await running.administrate(method, path, body)
+            assert (got.status, got.error["param"]) == (status, param)
+            assert running.pool.counts[Status.UNTESTED] == 3
+
+    run(scenario())
+
+
+def test_the_operators_word_is_disable_enable_and_clear(tmp_path: Path) -> None:
+    async def change(running: Gateway, verb: str, pattern: str) -> dict[str, Any]:
+        got = await running.administrate("POST", f"/admin/keys/{verb}", {"pattern": pattern})
+        assert got.status == 200
+        answer: dict[str, Any] = got.json
+        return answer
+
+    async def scenario() -> None:
+        async with FakeProvider() as fake, gateway(tmp_path, configuration(fake.base_url)) as running:
+            await three_kinds(fake, running)
+            assert await change(running, "disable", "*0003") == {
+                "changed": [{"provider": "main", "key": "sk-…0003", "status": "disabled"}],
+                "total": 1,
+            }
+            assert (await running.chat()).code == "keys_cooling"
+            fake.script(KEYS[0])
+            assert (await change(running, "clear", "*0001"))["changed"][0]["status"] == "untested"
+            assert (await running.chat()).status == 200
+            assert (await change(running, "enable", "*"))["total"] == 3
+            assert await keys_listed(running, "") == ["main 0001 valid", "main 0002 no_quota", "main 0003 untested"]
+            assert await change(running, "disable", "nobody*") == {"changed": [], "total": 0}
+
+    run(scenario())
+
+
+def test_sync_and_reload_are_the_daemons(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with FakeProvider() as fake, gateway(tmp_path, configuration(fake.base_url)) as running:
+            assert (await running.administrate("POST", "/admin/sync")).json["main"]["keys"] == 3
+            assert (await running.administrate("POST", "/admin/reload")).json == {"changed": ["queue"]}
+            running.control.failure = ConfigError([Problem("config.toml", "queue.max", "must be a number")])
+            got = await running.administrate("POST", "/admin/reload")
+            assert (got.status, got.code) == (409, "config_error")
+            assert got.error["problems"] == ["config.toml: queue.max: must be a number"]
+            running.control.failure = StartError("cannot listen on :80", detail="in use")
+            got = await running.administrate("POST", "/admin/reload")
+            assert (got.status, got.code) == (409, "reload_failed")
+            assert "cannot listen on :80: in use" in got.error["message"]
+            running.control.failure = StoreUnavailable("the database is locked")
+            got = await running.administrate("POST", "/admin/sync")
+            assert (got.status, got.code) == (503, "store_unavailable")
+
+    run(scenario())
+
+
+def test_a_keys_evidence_never_shows_the_key(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with FakeProvider() as fake, gateway(tmp_path, configuration(fake.base_url)) as running:
+            answer = unauthorized()
+            message = {"error": {"message": f"Incorrect API key provided: {KEYS[0]}.", "code": "invalid_api_key"}}
+            fake.script(KEYS[0], type(answer)(401, message))
+            await running.chat()
+            got = await running.administrate("GET", "/admin/keys?status=suspect")
+            assert KEYS[0].encode() not in got.body
+            assert "Incorrect API key provided: sk-…0001" in got.json["keys"][0]["last_error"]
+
+    run(scenario())
+
+
+def test_the_admin_socket_serves_models_as_well(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with FakeProvider() as fake, gateway(tmp_path, configuration(fake.base_url, more=TOKENS)) as running:
+            got = await running.administrate("POST", "/v1/chat/completions", {"model": "gpt-4o", "messages": []})
+            assert (got.status, got.header("x-llmgateway-key")) == (200, "sk-...0001")
+            assert (await running.administrate("GET", "/metrics")).status == 200
+
+    run(scenario())

@@ -1,0 +1,115 @@
+"""What every request goes through: its id, its record, and the scope of its path."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gateway.api.inbound import read_fields
+from tests.api.harness import CHAT, STREAM, configuration, gateway, until
+from tests.conftest import run
+from tests.fakes.provider import FakeProvider
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("abc-123", True),
+        ("550e8400-e29b-41d4-a716-446655440000", True),
+        ("A.b_c:d/e+f=", True),
+        ("x" * 128, True),
+        ("x" * 129, False),
+        ("", False),
+        ("two words", False),
+        ("<script>", False),
+        ("\xe9", False),
+        ('a"b', False),
+        ("a,b", False),
+    ],
+)
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/nowhere"])
+def test_a_sane_request_id_is_kept_and_another_is_replaced(tmp_path: Path, path: str, given: str, kept: bool) -> None:
+    async def scenario() -> None:
+        async with FakeProvider() as fake, gateway(tmp_path, configuration(fake.base_url)) as running:
+            got = await running.ask("POST", path, CHAT, {"X-Request-Id": given})
+            name = got.header("x-request-id")
+            assert (name == given) is kept
+            assert kept or (name is not None and name.startswith("req_"))
+            assert (await running.logged())["request_id"] == name
+
+    run(scenario())
+
+
+def test_an_id_that_was_sent_twice_is_replaced(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with FakeProvider() as fake, gateway(tmp_path, configuration(fake.base_url)) as running:
+            got = await running.ask("POST", "/nowhere", CHAT, [("x-request-id", "a"), ("x-request-id", "b")])
+            assert (got.header("x-request-id") or "").startswith("req_")
+
+    run(scenario())
+
+
+def test_ids_of_ours_are_never_given_twice(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with FakeProvider() as fake, gateway(tmp_path, configuration(fake.base_url)) as running:
+            ids = {(await running.chat()).header("x-request-id") for _ in range(5)}
+            ids |= {(await running.administrate("GET", "/admin/status")).header("x-request-id")}
+            assert len(ids) == 6
+
+    run(scenario())
+
+
+def test_every_request_is_logged_once_but_those_about_health(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with FakeProvider() as fake, gateway(tmp_path, configuration(fake.base_url)) as running:
+            for method, path, body in (
+                ("POST", "/v1/chat/completions", STREAM),
+                ("GET", "/v1/models", b""),
+                ("GET", "/p/main/v1/models", b""),
+                ("GET", "/health", b""),
+                ("GET", "/ready", b""),
+                ("GET", "/metrics", b""),
+                ("GET", "/nowhere?key=secret", b""),
+                ("GET", "/admin/status", b""),
+            ):
+                await running.ask(method, path, body)
+            await running.logged(count=5)
+            await until(lambda: running.metric("llm_requests_in_flight") == 0)
+            seen = [(line["surface"], line["path"], line["status"]) for line in running.lines]
+            assert seen == [
+                ("openai", "/v1/chat/completions", 200),
+                ("openai", "/v1/models", 200),
+                ("passthrough", "/p/main/v1/models", 200),
+                ("unknown", "/nowhere", 404),
+                ("admin", "/admin/status", 403),
+            ]
+
+    run(scenario())
+
+
+def test_metrics_know_the_surfaces_and_never_a_name_that_was_made_up(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with FakeProvider() as fake, gateway(tmp_path, configuration(fake.base_url)) as running:
+            for n in range(5):
+                await running.chat(model=f"made-up-{n}")
+            await until(lambda: running.metric("llm_requests_in_flight") == 0)
+            page = (await running.ask("GET", "/metrics")).body.decode()
+            assert "made-up" not in page
+            assert 'llm_requests_total{surface="openai",provider="",model="",status="404"} 5' in page
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("headers", "fields"),
+    [
+        ([], {}),
+        ([(b"a", b"1"), (b"b", b"2")], {b"a": b"1", b"b": b"2"}),
+        ([(b"a", b"1"), (b"b", b"2"), (b"a", b"3")], {b"a": b"1, 3", b"b": b"2"}),
+    ],
+)
+def test_fields_that_come_more_than_once_are_a_list(
+    headers: list[tuple[bytes, bytes]], fields: dict[bytes, bytes]
+) -> None:
+    assert read_fields(headers) == fields
