@@ -139,7 +139,7 @@ class Connection(asyncio.StreamReader):
         """End now. Whether that cut a request short."""
         if self._phase == CLOSED:
             return False
-        cut = self._phase == HANDLING or not self._reader.idle
+        cut = self._phase == HANDLING or (self._phase < HANDLING and not self._reader.idle)
         self._gone = True
         self.task.cancel()
         self.transport.abort()

@@ -157,12 +157,15 @@ class Server:
         self._service.limits = config
 
     async def drain(self, seconds: float) -> int:
-        """Stop, but let requests in flight finish; new ones get 503. After `seconds` the rest is cut: how many were."""
+        """Let requests in flight finish; until they have, new ones get 503, on new connections too. Then stop.
+
+        After `seconds` what is left is cut. Returns how many requests that were.
+        """
         self.draining = True
-        self._close_listeners()
         for connection in self._connections.values():
             connection.drain()
-        await self._wait_ended(seconds)
+        await self._wait_ended(set(self._connections), seconds)
+        self._close_listeners()
         return await self._cut()
 
     async def close(self) -> None:
@@ -217,11 +220,10 @@ class Server:
 
     async def _cut(self) -> int:
         cut = sum([connection.cut() for connection in self._connections.values()])
-        await self._wait_ended(CUT_SECONDS)
+        await self._wait_ended(set(self._connections), CUT_SECONDS)
         return cut
 
-    async def _wait_ended(self, seconds: float) -> None:
-        """Until no connection is left, or it took too long."""
-        end = self._loop.time() + seconds
-        while self._connections and (left := end - self._loop.time()) > 0:
-            await asyncio.wait(self._connections.keys(), timeout=left)
+    async def _wait_ended(self, tasks: set[asyncio.Task[None]], seconds: float) -> None:
+        """Until these connections are closed, or it took too long. Those that come later are not waited for."""
+        if tasks:
+            await asyncio.wait(tasks, timeout=seconds)
