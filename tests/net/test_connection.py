@@ -1,0 +1,448 @@
+"""The life of a connection over real sockets: keep-alive, pipelining, slow and vanishing clients, handlers that err."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from gateway.errors import RequestError
+from gateway.net.connection import Reply, Request
+from tests.net.raw import GET, SocketClient, chunked, post
+from tests.net.scripted import both_loops, turns
+from tests.net.serving import BIG, EVENTS, SHORT, TEXT, Handling, mirror, serving, target
+
+# -- requests one after the other ----------------------------------------------------------------------------------
+
+
+@both_loops
+async def test_a_connection_serves_many_requests() -> None:
+    async with serving(mirror) as served, served.connecting() as client:
+        for body in (b"one", b"", b"three"):
+            await client.send(post(body))
+            answer = await client.read_answer()
+            assert (answer.status, answer.body) == (200, body)
+            assert not answer.closes
+        assert served.server.connections == 1
+
+
+@both_loops
+async def test_pipelined_requests_are_answered_in_order() -> None:
+    async with serving(target) as served, served.connecting() as client:
+        await client.send(b"".join(GET.replace(b"/ ", b"/%d " % n) for n in range(50)))
+        assert [(await client.read_answer()).body for _ in range(50)] == [b"/%d" % n for n in range(50)]
+
+
+@pytest.mark.parametrize("first", [post(b"hello"), chunked(b"he", b"llo"), chunked(), GET, post(b"")], ids=repr)
+@both_loops
+async def test_what_follows_a_body_is_the_next_request(first: bytes) -> None:
+    async with serving() as served, served.connecting() as client:
+        await client.send(first + chunked(b"x" * 300, path=b"/second") + post(b"y", b"/third") + GET)
+        asked = [json.loads((await client.read_answer()).body) for _ in range(4)]
+        assert asked[0]["body"] == ("hello" if b"llo" in first else "")
+        assert [each["path"] for each in asked[1:]] == ["/second", "/third", "/"]
+        assert [each["body"] for each in asked[1:]] == ["x" * 300, "y", ""]
+
+
+@pytest.mark.parametrize("request_", [GET, post(b"hello"), chunked(b"he", b"l", b"lo")], ids=repr)
+@both_loops
+async def test_requests_may_come_byte_by_byte(request_: bytes) -> None:
+    async with serving(mirror) as served, served.connecting() as client:
+        await client.send_by_bytes(request_ * 2)
+        for _ in range(2):
+            assert (await client.read_answer()).body == (b"" if request_ is GET else b"hello")
+
+
+@both_loops
+async def test_more_pipelined_requests_than_fit_are_taken_when_their_turn_comes() -> None:
+    handling = Handling()
+    async with serving(handling) as served, served.connecting() as client:
+        sending = asyncio.create_task(client.send(GET * 5_000))
+        await handling.waits.wait()
+        handling.may_go.set()
+        for _ in range(5_000):
+            assert (await client.read_answer()).body == b"data: 2\n\n"
+        await sending
+
+
+@both_loops
+async def test_one_line_end_too_many_after_a_request_is_overlooked() -> None:
+    async with serving(mirror) as served, served.connecting() as client:
+        await client.send(post(b"hello") + b"\r\n" + GET + b"\r\n")
+        assert (await client.read_answer()).body == b"hello"
+        assert (await client.read_answer()).status == 200
+        await client.send(GET)
+        assert (await client.read_answer()).status == 200
+
+
+@both_loops
+async def test_connection_close_is_honoured() -> None:
+    async with serving(mirror) as served, served.connecting() as client:
+        await client.send(post(b"hello", b"/", b"Connection: foo, Close") + GET)
+        answer = await client.read_answer()
+        assert (answer.status, answer.closes) == (200, True)
+        assert await client.read_to_end() == b""
+
+
+@both_loops
+async def test_large_bodies_go_both_ways() -> None:
+    body = bytes(range(256)) * (BIG // 256)
+    async with serving(mirror) as served, served.connecting() as client:
+        for request in (post(body), chunked(*(body[n : n + 1_000_000] for n in range(0, BIG, 1_000_000)))):
+            await client.send(request)
+            assert (await client.read_answer()).body == body
+
+
+# -- Expect: 100-continue ------------------------------------------------------------------------------------------
+
+
+@both_loops
+async def test_a_client_that_waits_is_told_to_continue() -> None:
+    request = post(b"hello", b"/", b"Expect: 100-continue")
+    async with serving(mirror) as served, served.connecting() as client:
+        for _ in range(2):
+            await client.send(request[:-5])
+            assert (await client.read_answer()).status == 100
+            await client.send(b"hello")
+            assert (await client.read_answer()).body == b"hello"
+
+
+@pytest.mark.parametrize("version", [b"1.0", b"1.1"])
+@both_loops
+async def test_a_client_that_does_not_wait_is_not(version: bytes) -> None:
+    request = post(b"hello", b"/", b"Expect: 100-continue").replace(b"1.1", version)
+    async with serving(mirror) as served, served.connecting() as client:
+        await client.send(request)
+        answer = await client.read_answer()
+        assert (answer.status, answer.body) == (200, b"hello")
+
+
+@both_loops
+async def test_a_body_that_is_too_large_is_refused_before_it_is_sent() -> None:
+    request = post(bytes(5000), b"/", b"Expect: 100-continue")
+    async with serving(max_body_bytes=4096) as served, served.connecting() as client:
+        await client.send(request[:-5000])
+        answer = await client.read_answer()
+        assert (answer.status, answer.error, answer.closes) == (413, "request_too_large", True)
+        assert await client.read_to_end() == b""
+
+
+@both_loops
+async def test_a_refused_upload_hears_why_although_it_is_still_sending() -> None:
+    async with serving(max_body_bytes=4096) as served, served.connecting() as client:
+        sending = asyncio.create_task(client.send(post(bytes(BIG))))
+        assert (await client.read_answer()).status == 413
+        await sending
+        client.half_close()
+        assert await client.read_to_end() == b""
+
+
+# -- slow clients --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "sent, limit",
+    [
+        (b"G", "header_timeout"),
+        (GET[:-1], "header_timeout"),
+        (post(b"hello")[:-5], "body_timeout"),
+        (post(b"hello")[:-1], "body_timeout"),
+        (chunked(b"hello")[:-12], "body_timeout"),
+        (chunked(b"hello")[:-5], "body_timeout"),
+        (chunked(b"hello")[:-1], "body_timeout"),
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("before", [b"", GET], ids=["first", "later"])
+@both_loops
+async def test_a_request_that_does_not_become_whole_is_timed_out(before: bytes, sent: bytes, limit: str) -> None:
+    limits: dict[str, Any] = {limit: SHORT}
+    async with serving(**limits) as served, served.connecting() as client:
+        await client.send(before + sent)
+        if before:
+            assert (await client.read_answer()).status == 200
+        answer = await client.read_answer()
+        assert (answer.status, answer.error, answer.closes) == (408, "request_timeout", True)
+        assert await client.read_to_end() == b""
+        client.close()
+        await served.wait_quiet()
+
+
+@pytest.mark.parametrize(
+    "sent, limit",
+    [(b"", "header_timeout"), (b"\r\n", "header_timeout"), (GET, "idle_timeout"), (GET + b"\r\n", "idle_timeout")],
+    ids=repr,
+)
+@both_loops
+async def test_an_idle_connection_is_closed_without_a_word(sent: bytes, limit: str) -> None:
+    limits: dict[str, Any] = {limit: SHORT}
+    async with serving(**limits) as served, served.connecting() as client:
+        await client.send(sent)
+        if len(sent) > 2:
+            assert (await client.read_answer()).status == 200
+        assert await client.read_to_end() == b""
+        await served.wait_quiet()
+
+
+@both_loops
+async def test_a_body_has_all_the_time_it_needs_as_long_as_it_comes() -> None:
+    loop = asyncio.get_running_loop()
+    limit = 0.2
+    async with serving(body_timeout=limit) as served, served.connecting() as client:
+        await client.send(post(bytes(1_000_000))[:-1_000_000])
+        sent = 0
+        enough = loop.time() + 2 * limit
+        while loop.time() < enough:
+            await client.send(b"\0")
+            sent += 1
+            await turns(20)
+        await client.send(bytes(1_000_000 - sent))
+        assert (await client.read_answer()).status == 200
+
+
+@both_loops
+async def test_a_client_that_does_not_read_is_cut_and_its_handler_cancelled() -> None:
+    handling = Handling("writing")
+    async with serving(handling, write_timeout=SHORT) as served, served.connecting() as client:
+        await client.send(GET)
+        await handling.cancelled.wait()
+        await served.wait_quiet()
+        with pytest.raises(EOFError):
+            await client.read_answer()
+
+
+@both_loops
+async def test_a_client_that_does_not_read_a_whole_answer_is_cut() -> None:
+    async def much(request: Request, reply: Reply) -> None:
+        await reply.send(200, TEXT, bytes(BIG))
+
+    async with serving(much, write_timeout=SHORT) as served, served.connecting() as client:
+        await client.send(GET)
+        await served.wait_until(lambda: served.server.connections == 1)
+        await served.wait_quiet()
+
+
+@both_loops
+async def test_a_client_that_reads_slowly_is_waited_for() -> None:
+    async def much(request: Request, reply: Reply) -> None:
+        await reply.start(200, TEXT)
+        for _ in range(BIG // 1_000_000):
+            await reply.write(bytes(1_000_000))
+        await reply.end()
+
+    async with serving(much) as served, served.connecting(receive_buffer=4096) as client:
+        await client.send(GET)
+        assert len((await client.read_answer()).body) == BIG
+
+
+@both_loops
+async def test_a_handler_takes_as_long_as_it_wants() -> None:
+    """The limits on clients are past many times while their handler thinks."""
+    handling = Handling()
+    limits: dict[str, Any] = {
+        "header_timeout": SHORT,
+        "body_timeout": SHORT,
+        "idle_timeout": SHORT,
+        "write_timeout": SHORT,
+    }
+    async with serving(handling, **limits) as served, served.connecting() as client:
+        await client.send(post(b"hello"))
+        await handling.waits.wait()
+        passed = asyncio.Event()
+        asyncio.get_running_loop().call_later(3 * SHORT, passed.set)
+        await passed.wait()
+        handling.may_go.set()
+        assert (await client.read_answer()).body == b"data: 2\n\n"
+
+
+# -- clients that go away ------------------------------------------------------------------------------------------
+
+WAYS = [SocketClient.half_close, SocketClient.close, SocketClient.reset]
+
+
+@pytest.mark.parametrize("go", WAYS, ids=lambda go: go.__name__)
+@pytest.mark.parametrize("where", ["before", "between", "writing"])
+@pytest.mark.parametrize("request_", [GET, chunked(b"hello")], ids=["GET", "chunked"])
+@both_loops
+async def test_a_client_that_goes_away_cancels_its_handler(
+    request_: bytes, where: str, go: Callable[[SocketClient], None]
+) -> None:
+    handling = Handling(where)
+    async with serving(handling) as served, served.connecting() as client:
+        await client.send(request_)
+        await handling.waits.wait()
+        await turns()
+        go(client)
+        await handling.cancelled.wait()
+        await served.wait_quiet()
+
+
+@pytest.mark.parametrize("go", WAYS, ids=lambda go: go.__name__)
+@pytest.mark.parametrize("sent", [b"", b"GET", GET[:-2], post(b"hello")[:-2], chunked(b"hello")[:-2]], ids=repr)
+@both_loops
+async def test_a_client_may_go_away_in_the_middle_of_its_request(
+    sent: bytes, go: Callable[[SocketClient], None]
+) -> None:
+    async with serving() as served, served.connecting() as client:
+        await client.send(sent)
+        await served.wait_until(lambda: served.server.connections == 1)
+        await turns()
+        go(client)
+        await served.wait_quiet()
+        assert (await served.exchange(GET)).status == 200
+
+
+@both_loops
+async def test_a_client_that_half_closes_behind_its_requests_gets_what_needs_no_waiting() -> None:
+    async with serving(mirror) as served, served.connecting() as client:
+        await client.send(post(b"one") + chunked(b"two") + post(b"three"))
+        client.half_close()
+        assert [(await client.read_answer()).body for _ in range(3)] == [b"one", b"two", b"three"]
+        assert await client.read_to_end() == b""
+        await served.wait_quiet()
+
+
+@both_loops
+async def test_a_client_that_went_away_before_its_handler_began_cancels_it() -> None:
+    handling = Handling()
+    async with serving(handling) as served, served.connecting() as client:
+        await client.send(GET)
+        client.half_close()
+        await handling.cancelled.wait()
+        await served.wait_quiet()
+
+
+@both_loops
+async def test_a_handler_may_clean_up_after_its_client_is_gone() -> None:
+    cleaned = asyncio.Event()
+
+    async def careful(request: Request, reply: Reply) -> None:
+        await reply.start(200, EVENTS)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await turns()
+            cleaned.set()
+
+    async with serving(careful) as served, served.connecting() as client:
+        await client.send(GET)
+        await client.read_head()
+        client.reset()
+        await cleaned.wait()
+        await served.wait_quiet()
+
+
+@both_loops
+async def test_the_error_of_a_write_to_nobody_is_nobodys_mistake() -> None:
+    async def stubborn(request: Request, reply: Reply) -> None:
+        await reply.start(200, EVENTS)
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            pass
+        await reply.write(bytes(1_000_000))
+        await reply.write(bytes(1_000_000))
+        await reply.end()
+
+    async with serving(stubborn) as served, served.connecting() as client:
+        await client.send(GET)
+        await client.read_head()
+        client.reset()
+        await served.wait_quiet()
+
+
+# -- handlers that err ---------------------------------------------------------------------------------------------
+
+
+@both_loops
+async def test_a_request_error_is_rendered_and_the_connection_goes_on() -> None:
+    async def missing(request: Request, reply: Reply) -> None:
+        raise RequestError(404, "not_found", "There is nothing.")
+
+    async with serving(missing) as served, served.connecting() as client:
+        await client.send(post(b"hello", b"/x") + GET.replace(b"GET", b"HEAD") + GET)
+        answer = await client.read_answer()
+        assert (answer.status, answer.error, answer.closes) == (404, "not_found", False)
+        assert json.loads(answer.body)["error"]["path"] == "/x"
+        assert (await client.read_answer("HEAD")).status == 404
+        assert (await client.read_answer()).status == 404
+
+
+@both_loops
+async def test_a_request_error_that_closes_ends_the_connection() -> None:
+    async def missing(request: Request, reply: Reply) -> None:
+        raise RequestError(404, "not_found", "There is nothing.", close=True)
+
+    async with serving(missing) as served, served.connecting() as client:
+        await client.send(GET + GET)
+        answer = await client.read_answer()
+        assert (answer.status, answer.closes) == (404, True)
+        assert await client.read_to_end() == b""
+
+
+@both_loops
+async def test_an_exception_before_the_answer_is_a_500_and_reported() -> None:
+    async def broken(request: Request, reply: Reply) -> None:
+        raise ZeroDivisionError("secret")
+
+    async with serving(broken, expect_errors=True) as served:
+        answer = await served.exchange(post(b"hello"))
+        assert (answer.status, answer.error) == (500, "internal_error")
+        assert b"secret" not in answer.body
+        assert [type(error) for error in served.errors] == [ZeroDivisionError]
+
+
+@both_loops
+async def test_a_handler_that_sends_nothing_is_a_mistake_of_ours() -> None:
+    async def silent(request: Request, reply: Reply) -> None:
+        pass
+
+    async with serving(silent, expect_errors=True) as served:
+        answer = await served.exchange(GET)
+        assert (answer.status, answer.error) == (500, "internal_error")
+        assert [type(error) for error in served.errors] == [RuntimeError]
+
+
+# -- limits on all connections together -----------------------------------------------------------------------------
+
+
+@both_loops
+async def test_large_bodies_together_have_a_limit() -> None:
+    body = bytes(70_000)
+    async with serving(mirror, max_buffered_bytes=100_000) as served, served.connecting() as first:
+        await first.send(post(body)[:-1])
+        await served.wait_until(lambda: served.server.buffered > 65536)
+        for request in (post(body), chunked(body)):
+            answer = await served.exchange(request)
+            assert (answer.status, answer.error, answer.closes) == (503, "overloaded", True)
+            assert answer.header(b"retry-after") == b"1"
+        assert (await served.exchange(post(b"small"))).status == 200
+        await first.send(b"\0")
+        assert (await first.read_answer()).body == body
+        await served.wait_until(lambda: not served.server.buffered)
+        assert (await served.exchange(post(body))).status == 200
+
+
+@both_loops
+async def test_a_large_body_counts_until_it_is_answered() -> None:
+    handling = Handling()
+    async with serving(handling, max_buffered_bytes=100_000) as served, served.connecting() as first:
+        await first.send(post(bytes(70_000)))
+        await handling.waits.wait()
+        assert served.server.buffered >= 70_000
+        assert (await served.exchange(post(bytes(70_000)))).status == 503
+        handling.may_go.set()
+        assert (await first.read_answer()).status == 200
+        await served.wait_until(lambda: not served.server.buffered)
+
+
+@both_loops
+async def test_what_was_counted_of_a_client_that_vanished_is_given_back() -> None:
+    async with serving() as served, served.connecting() as client:
+        await client.send(post(bytes(90_000))[:-1])
+        await served.wait_until(lambda: served.server.buffered > 65536)
+        client.reset()
+        await served.wait_quiet()
