@@ -11,12 +11,12 @@
 standings, in which ring a key stands and whether a heuristic rest is overridden, is the pool's affair.
 
 Invariants: every status but `disabled` has an `until`, so every automatic state is left again; a provider's
-own time is never shortened; nothing here extends a rest that is already running.
+own time is never shortened; only a provider's own, later time prolongs a rest that is running.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from gateway.config.model import HealthConfig
@@ -33,9 +33,9 @@ ALL_MODELS = "__ALL_MODELS__"
 class Standing:
     """What the pool knows of a key (or of a key and one model).
 
-    Times are unix seconds. `until`: not used before, None for a usable key. `proven`: it has succeeded since it was
-    added or confirmed bad. `streak`: provider failures in a row. `failing_since`: the first failure after the last
-    success.
+    Times are unix seconds. `until`: not used before, None for a usable key. `due`: that time has come, and one trial
+    decides. `proven`: it has succeeded since it was added or confirmed bad. `streak`: provider failures in a row.
+    `failing_since`: the first failure after the last success.
     """
 
     status: Status = Status.UNTESTED
@@ -46,10 +46,16 @@ class Standing:
     failing_since: float | None = None
     streak: int = 0
     proven: bool = False
+    due: bool = False
 
     @property
     def usable(self) -> bool:
         return self.status is Status.VALID or self.status is Status.UNTESTED
+
+    @property
+    def eligible(self) -> bool:
+        """Whether the key may be chosen: like any other, or for a trial."""
+        return self.due or self.usable
 
 
 UNTESTED = Standing()
@@ -88,6 +94,9 @@ CONFIRMING: dict[tuple[Status, Status], Status] = {
 
 PROVIDER_FAULTS = frozenset({Status.SERVER_ERROR, Status.OVERLOADED, Status.TIMEOUT})
 """The provider is blamed; the key is benched only by two in a row while other keys succeed."""
+
+LIMITS = frozenset({Status.RATE_LIMITED, Status.NO_QUOTA})
+"""The statuses of which a provider may name the end."""
 
 
 def default_rest(status: Status, health: HealthConfig) -> float:
@@ -134,18 +143,30 @@ def advance(standing: Standing, verdict: Verdict, now: float, health: HealthConf
     )
 
 
+def outlasts(standing: Standing, verdict: Verdict) -> bool:
+    """Whether a verdict that was given beside the standing's own prolongs its rest: a later time of the provider's."""
+    return (
+        standing.status in LIMITS
+        and verdict.status in LIMITS
+        and verdict.provenance is Provenance.AUTHORITATIVE
+        and (verdict.until or 0.0) > (standing.until or 0.0)
+    )
+
+
 def count_failure(standing: Standing, verdict: Verdict, now: float) -> Standing:
-    """The standing after a failure that does not bench: still usable, one more in the streak."""
-    return Standing(
-        status=standing.status,
-        until=standing.until,
-        provenance=standing.provenance,
+    """The standing after a failure that does not bench: as it was, one more in the streak."""
+    return replace(
+        standing,
         reason=verdict.reason,
         evidence=verdict.evidence,
         failing_since=standing.failing_since or now,
         streak=standing.streak + 1,
-        proven=standing.proven,
     )
+
+
+def due(standing: Standing) -> Standing:
+    """The standing of a key whose rest is over and that a trial decides about."""
+    return replace(standing, due=True)
 
 
 def wake(standing: Standing) -> Standing:

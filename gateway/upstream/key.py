@@ -16,18 +16,18 @@ class Key:
     """A provider key and what is known of it. Compared by identity."""
 
     __slots__ = (
+        "benched_seq",
         "checked_at",
         "digest",
-        "failed_seq",
         "fault_mark",
         "good_seq",
         "in_flight",
         "labels",
         "models",
-        "on_trial",
         "removed",
         "secret",
         "standing",
+        "trial",
     )
 
     def __init__(self, secret: Secret, digest: bytes, labels: Mapping[str, str] = NO_LABELS) -> None:
@@ -38,10 +38,10 @@ class Key:
         self.models: dict[str, Standing] | None = None  # standings that differ for one model
         self.checked_at = 0.0  # unix time of the last answer that proved the key good
         self.good_seq = 0  # newest lease that succeeded, or the operator's last word
-        self.failed_seq = 0  # newest lease that ended in a verdict
+        self.benched_seq = 0  # newest lease there was when the key was last benched, or the operator's last word
         self.fault_mark = 0  # the pool's count of successes when the current streak began
         self.in_flight = 0
-        self.on_trial = False
+        self.trial: Lease | None = None  # the one attempt that tries a key whose rest is over
         self.removed = False
 
     @property

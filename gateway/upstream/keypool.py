@@ -1,19 +1,15 @@
 """The keys of one provider: lease one, report what came of it.
 
 Memory is the authority on the hot path; the Keeper writes changes behind and restores them at start. Choosing a
-key, benching it and waking it cost the same for ten keys and a hundred thousand.
+key, benching it and waking it cost the same for ten keys and a hundred thousand. The rings that keys stand in are
+`rotation.py`'s, the meaning of a verdict is `policy/health.py`'s.
 
 Rules of the file:
 
-- A key is in the `ready` ring exactly while it may be chosen. Keys that have proven themselves are in `proven` as
-  well, which is where retries look first: a request that has met a bad key does not go on meeting bad keys.
-- A verdict about one model benches the key in that model's *view* only, a ring of its own that is made when the
-  first such verdict is given.
-- A key on trial (its rest is over, its fault is not disproved) leaves the rings while it is leased, so that one
-  request at a time tries it.
-- Reports are versioned by lease: a late failure never overwrites a newer success or an operator's word, and a late
-  success never lifts a newer verdict.
+- Reports are versioned by lease. A late failure never overwrites a newer success or an operator's word. An attempt
+  that began before a key was benched neither lifts that nor confirms it; a provider's own, later time prolongs it.
 - A heuristic rest never takes the last usable key. A provider's own time and confirmed verdicts always stand.
+- A verdict about a model, in a call of which nobody knows the model, benches nothing.
 """
 
 from __future__ import annotations
@@ -21,6 +17,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import replace
 from random import Random
 
 from gateway.config.model import HealthConfig
@@ -35,17 +32,15 @@ from gateway.policy.health import (
     Wake,
     advance,
     count_failure,
+    due,
+    outlasts,
     wake,
 )
 from gateway.policy.verdict import Provenance, Scope, Status, Verdict
 from gateway.upstream.key import Change, Key, Lease, Rest, Shortage, rest_ends
 from gateway.upstream.rests import Rests
-from gateway.upstream.ring import Ring
+from gateway.upstream.rotation import Rotation
 from gateway.upstream.waiters import Waiters
-
-VIEWS_LIMIT = 256
-"""Models with a ring of their own. Each costs some bytes a key; more models than this on one provider are rare, and
-the oldest view is given up for a new one (its keys are then tried again)."""
 
 SERVED_LIMIT = 1024
 """Models remembered as answered by some key, which is what tells a model's 404 from a key's."""
@@ -53,17 +48,11 @@ SERVED_LIMIT = 1024
 WAKE_BATCH = 500
 """Keys woken in one turn of the loop, so that ten thousand rests ending together do not hold it up."""
 
+LONGEST_NAP = 30.0
+"""Seconds after which the clock on the wall is looked at again: it may have been set, and timers stand still while a
+computer sleeps."""
+
 CREDENTIAL_STATUSES = frozenset({Status.SUSPECT, Status.INVALID_KEY})
-
-
-class View:
-    """One model's own rotation: the ready keys without those that are benched for this model."""
-
-    __slots__ = ("counts", "ring")
-
-    def __init__(self) -> None:
-        self.ring: Ring[Key] = Ring()
-        self.counts: Counter[Status] = Counter()
 
 
 class KeyPool:
@@ -87,9 +76,7 @@ class KeyPool:
         self.counts: Counter[Status] = Counter()
         self._clock = clock
         self._rng = rng
-        self._ready: Ring[Key] = Ring()
-        self._proven: Ring[Key] = Ring()
-        self._views: dict[str, View] = {}
+        self._rotation = Rotation()
         self._rests: Rests[Rest] = Rests(rest_ends)
         self._served: dict[str, None] = {}
         self._changes: dict[tuple[bytes, str], Key] = {}
@@ -102,33 +89,23 @@ class KeyPool:
 
     def lease(self, model: str, excluded: Collection[Key] = (), *, retry: bool = False) -> Lease | None:
         """A usable key in turn, or None. `retry` prefers keys that have already proven themselves."""
-        key = None
-        view = self._views.get(model) if self._views else None
-        if view is not None:
-            key = view.ring.next(excluded)
-        else:
-            if retry:
-                key = self._proven.next(excluded)
-            if key is None:
-                key = self._ready.next(excluded)
+        key = self._rotation.next(model, excluded, retry=retry)
         return None if key is None else self._lend(key, model)
 
     def lease_key(self, key: Key, model: str) -> Lease | None:
         """This very key, if it may be chosen now: an answer's follow-up only works with the key that made it."""
-        view = self._views.get(model)
-        if key not in (view.ring if view is not None else self._ready):
-            return None
-        return self._lend(key, model)
+        return self._lend(key, model) if key in self._rotation.ring(model) else None
 
     def succeed(self, lease: Lease) -> None:
         """The key answered."""
-        key = self._close(lease)
+        key = lease.key
+        trial = self._close(lease)
         self._successes += 1
-        if key.removed or lease.seq < key.failed_seq or key.standing.status is Status.DISABLED:
-            self._end_trial(key)
+        if key.removed or lease.seq <= key.benched_seq:
+            if trial:
+                self._place(key)
             return
-        if lease.seq > key.good_seq:
-            key.good_seq = lease.seq
+        key.good_seq = max(key.good_seq, lease.seq)
         key.checked_at = self._clock()
         if lease.model not in self._served:
             self._remember_served(lease.model)
@@ -139,34 +116,28 @@ class KeyPool:
 
     def release(self, lease: Lease) -> None:
         """Nothing was learned: the client left, or the fault was the client's or ours."""
-        self._end_trial(self._close(lease))
+        if self._close(lease):
+            self._place(lease.key)
 
     def report(self, lease: Lease, verdict: Verdict) -> Verdict:
-        """The attempt failed. Returns the verdict as the pool understands it.
-
-        A model that other keys have answered for is missing for this key, not for the client.
-        """
-        if verdict.scope is Scope.CLIENT and verdict.status is Status.NO_MODEL and lease.model in self._served:
-            verdict = Verdict(
-                Scope.KEY_MODEL, Status.NO_MODEL, verdict.reason, verdict.until, verdict.provenance, verdict.evidence
-            )
-        fault = verdict.scope is Scope.PROVIDER and verdict.status in PROVIDER_FAULTS
-        if not (verdict.blames_key or fault):
+        """The attempt failed. Returns the verdict as the pool understands it."""
+        verdict = self._understand(lease, verdict)
+        key = lease.key
+        model = self._scope_of(verdict, lease.model)
+        standing = key.standing if model is None else (key.models or {}).get(model, key.standing)
+        if not self._counts(lease, verdict, standing):
             self.release(lease)
             return verdict
-        key = self._close(lease)
-        self._end_trial(key)
-        if key.removed or key.standing.status is Status.DISABLED or lease.seq < max(key.good_seq, key.failed_seq):
-            return verdict
-        model = self._scope_of(verdict, lease.model)
-        standing = (key.models or {}).get(model, key.standing) if model else key.standing
+        trial = self._close(lease)
         now = self._clock()
-        if not self._benches(key, model, standing, verdict, fault):
-            if fault:
-                self._count_fault(key, model, standing, verdict, now)
+        if self._benches(lease, standing, verdict):
+            key.benched_seq = self._seq
+            self._set(key, model, advance(standing, verdict, now, self.health))
             return verdict
-        key.failed_seq = lease.seq
-        self._set(key, model, advance(standing, verdict, now, self.health))
+        if verdict.status in PROVIDER_FAULTS:
+            self._count_fault(key, model, standing, verdict, now)
+        if trial:
+            self._place(key)
         return verdict
 
     # -- when nothing is usable --------------------------------------------------------------------------------
@@ -179,10 +150,8 @@ class KeyPool:
 
         until = self._rests.earliest_where(may_serve, len(excluded) + 32)
         wait = None if until is None else max(until - self._clock(), 0.0)
-        counts = {str(status): n for status, n in sorted(self.counts.items()) if n}
-        view = self._views.get(model)
-        cooling = self.counts[Status.RATE_LIMITED] > 0 or (view is not None and view.counts[Status.RATE_LIMITED] > 0)
-        return Shortage(wait, counts, cooling)
+        counts = self._rotation.count(model, self.counts)
+        return Shortage(wait, {str(status): n for status, n in sorted(counts.items())}, Status.RATE_LIMITED in counts)
 
     async def wait_usable(self, seconds: float) -> bool:
         """Wait, first come first served, until some key may be chosen again. False: time is up, or too many wait."""
@@ -222,10 +191,7 @@ class KeyPool:
             self.counts[key.standing.status] += 1
             if key.standing.until is not None:
                 self._rest(key, None, key.standing.until)
-            for model, standing in (key.models or {}).items():
-                self._view(model).counts[standing.status] += 1
-                if standing.until is not None:
-                    self._rest(key, model, standing.until)
+            self._restore_models(key)
             self._place(key)
 
     def remove(self, digests: Iterable[bytes]) -> None:
@@ -236,8 +202,7 @@ class KeyPool:
                 continue
             key.removed = True
             self.counts[key.standing.status] -= 1
-            for model, standing in (key.models or {}).items():
-                self._views[model].counts[standing.status] -= 1
+            self._rotation.count_models(key, -1)
             self._place(key)
             for name in [ALL_MODELS, *(key.models or ())]:
                 self._changes.pop((digest, name), None)
@@ -267,7 +232,7 @@ class KeyPool:
     @property
     def usable(self) -> int:
         """Keys that may be chosen now, whatever the model."""
-        return len(self._ready)
+        return len(self._rotation.ready)
 
     def next_wake(self) -> float | None:
         """Unix time at which the next rest ends."""
@@ -278,16 +243,26 @@ class KeyPool:
     def _lend(self, key: Key, model: str) -> Lease:
         self._seq += 1
         key.in_flight += 1
-        if not key.standing.usable or key.models is not None:
-            self._begin_trial(key, model)
-        return Lease(key, model, self._seq)
+        lease = Lease(key, model, self._seq)
+        if key.models is not None or not key.standing.usable:
+            self._rotation.begin_trial(lease)
+        return lease
 
-    def _close(self, lease: Lease) -> Key:
+    def _close(self, lease: Lease) -> bool:
+        """End a lease. True if it was a trial, after which the key has to be placed."""
         if not lease.open:
             raise RuntimeError("a lease ends once")
         lease.open = False
         lease.key.in_flight -= 1
-        return lease.key
+        return self._rotation.end_trial(lease)
+
+    def _understand(self, lease: Lease, verdict: Verdict) -> Verdict:
+        """A model that other keys have answered for is missing for this key, not for the client."""
+        if verdict.scope is not Scope.CLIENT or verdict.status is not Status.NO_MODEL:
+            return verdict
+        if not lease.model or lease.model not in self._served:
+            return verdict
+        return replace(verdict, scope=Scope.KEY_MODEL)
 
     def _scope_of(self, verdict: Verdict, model: str) -> str | None:
         """The model a verdict is limited to, or None for the whole key."""
@@ -297,17 +272,25 @@ class KeyPool:
             return None
         return model
 
-    def _benches(self, key: Key, model: str | None, standing: Standing, verdict: Verdict, fault: bool) -> bool:
-        """Whether the verdict takes the key out. See the rules at the top."""
-        if fault:
-            in_a_row = standing.streak >= 1 and self._successes > key.fault_mark
-            return in_a_row and not self._is_last(key, model)
-        temporary = verdict.status is Status.RATE_LIMITED and verdict.provenance is Provenance.HEURISTIC
-        return not (temporary and self._is_last(key, model))
+    def _counts(self, lease: Lease, verdict: Verdict, standing: Standing) -> bool:
+        """Whether a verdict says anything new about the key."""
+        key = lease.key
+        if verdict.scope is Scope.KEY_MODEL and not lease.model:
+            return False
+        if not verdict.blames_key and not _is_fault(verdict):
+            return False
+        if key.removed or lease.seq < key.good_seq or key.standing.status is Status.DISABLED:
+            return False
+        return standing.usable or lease.seq > key.benched_seq or outlasts(standing, verdict)
 
-    def _is_last(self, key: Key, model: str | None) -> bool:
-        ring = self._views[model].ring if model in self._views else self._ready
-        return len(ring) == 0 or (len(ring) == 1 and key in ring)
+    def _benches(self, lease: Lease, standing: Standing, verdict: Verdict) -> bool:
+        """Whether the verdict takes the key out. See the rules at the top."""
+        if _is_fault(verdict) and (standing.streak == 0 or self._successes == lease.key.fault_mark):
+            return False  # the first one, or nobody has answered since: the provider is down
+        guess = _is_fault(verdict) or (
+            verdict.status is Status.RATE_LIMITED and verdict.provenance is Provenance.HEURISTIC
+        )
+        return not (guess and self._rotation.would_empty(lease.key, lease.model))
 
     def _count_fault(self, key: Key, model: str | None, standing: Standing, verdict: Verdict, now: float) -> None:
         if standing.streak == 0:
@@ -316,100 +299,59 @@ class KeyPool:
         if model is not None and key.models is not None and model in key.models:
             key.models[model] = counted
         else:
-            key.standing = counted
-        self._note(key, None)
-
-    def _begin_trial(self, key: Key, model: str) -> None:
-        standing = (key.models or {}).get(model, key.standing)
-        if not key.standing.usable or not standing.usable:
-            key.on_trial = True
-            self._place(key)
-
-    def _end_trial(self, key: Key) -> None:
-        if key.on_trial:
-            key.on_trial = False
-            self._place(key)
+            model, key.standing = None, counted
+        self._note(key, model)
 
     def _set(self, key: Key, model: str | None, standing: Standing | None) -> None:
         """Give a key its new standing (None: the model is as the key) and put it where that belongs."""
+        self._rotation.cancel_trial(key, model)
         if model is None:
             assert standing is not None
             self.counts[key.standing.status] -= 1
             self.counts[standing.status] += 1
             key.standing = standing
         else:
-            self._set_model(key, model, standing)
-        key.on_trial = False
+            self._rotation.set_model(key, model, standing, self.keys.values())
         self._note(key, model)
         self._place(key)
         if standing is not None and standing.until is not None:
             self._rest(key, model, standing.until)
 
-    def _set_model(self, key: Key, model: str, standing: Standing | None) -> None:
-        view = self._view(model)
-        models = key.models or {}
-        before = models.pop(model, None)
-        if before is not None:
-            view.counts[before.status] -= 1
-        if standing is not None:
-            models[model] = standing
-            view.counts[standing.status] += 1
-        key.models = models or None
-
-    def _may_enter(self, standing: Standing) -> bool:
-        return standing.usable or (standing.until is not None and standing.until <= self._clock())
-
     def _place(self, key: Key) -> None:
-        """Into the rings where its standing allows it (a rest that is over allows a trial), out of all others."""
-        standing = key.standing
-        if key.removed or key.on_trial or standing.status is Status.DISABLED or not self._may_enter(standing):
-            self._ready.discard(key)
-            self._proven.discard(key)
-            for view in self._views.values():
-                view.ring.discard(key)
-            return
-        rings = (self._ready, self._proven) if standing.status is Status.VALID else (self._ready,)
-        for ring in rings:
-            ring.add(key)
-        for model, view in self._views.items():
-            own = key.models.get(model) if key.models else None
-            if own is None or self._may_enter(own):
-                view.ring.add(key)
-            else:
-                view.ring.discard(key)
-        self.waiters.wake_one()
+        if self._rotation.place(key):
+            self.waiters.wake_one()
 
-    def _view(self, model: str) -> View:
-        """The model's ring. A new one has all ready keys; the one it is made for leaves when it is placed."""
-        view = self._views.get(model)
-        if view is None:
-            if len(self._views) >= VIEWS_LIMIT:
-                self._drop_view(next(iter(self._views)))
-            view = self._views[model] = View()
-            for key in self._ready:
-                view.ring.add(key)
-        return view
-
-    def _drop_view(self, model: str) -> None:
-        del self._views[model]
-        for key in self.keys.values():
-            if key.models and model in key.models:
-                del key.models[model]
-                key.models = key.models or None
+    def _restore_models(self, key: Key) -> None:
+        """The standings for models that a key was restored with, as far as there is room for their views."""
+        for model, standing in (key.models or {}).items():
+            if model in self._rotation.views or self._rotation.has_room(len(self.keys)):
+                self._rotation.add_view(model, self.keys.values())
+                if standing.until is not None:
+                    self._rest(key, model, standing.until)
+        if key.models is not None:
+            views = self._rotation.views
+            key.models = {model: standing for model, standing in key.models.items() if model in views} or None
+            self._rotation.count_models(key, 1)
 
     def _rest(self, key: Key, model: str | None, until: float) -> None:
-        self._rests.push(until, Rest(key, model), len(self.keys) * (1 + len(self._views)))
+        self._rests.push(until, Rest(key, model), len(self.keys) * (1 + len(self._rotation.views)))
         if self._timer is None or until < self._timer_at:
             self._arm()
 
     def _wake(self, rest: Rest) -> None:
+        """The rest is over: the key is as it was before, or due for a trial."""
+        key, model = rest
         standing = rest.standing
         if standing is None:
             return
         if WAKE_OF.get(standing.status) is Wake.RETURN:
-            self._set(rest.key, rest.model, wake(standing) if rest.model is None else None)
-        else:
-            self._place(rest.key)
+            self._set(key, model, wake(standing) if model is None else None)
+            return
+        if model is None:
+            key.standing = due(standing)
+        elif key.models is not None:
+            key.models[model] = due(standing)
+        self._place(key)
 
     def _arm(self) -> None:
         """Set the timer to the next end of a rest. Without a running loop (tests, tools) nobody waits for it."""
@@ -423,7 +365,8 @@ class KeyPool:
             self._timer = None
         if until is not None:
             self._timer_at = until
-            self._timer = loop.call_later(max(until - self._clock(), 0.0), self._on_timer)
+            nap = min(max(until - self._clock(), 0.0), LONGEST_NAP)
+            self._timer = loop.call_later(nap, self._on_timer)
 
     def _on_timer(self) -> None:
         self._timer = None
@@ -432,16 +375,19 @@ class KeyPool:
 
     def _operator_says(self, key: Key, standing: Standing) -> None:
         self._seq += 1
-        key.good_seq = self._seq
-        key.failed_seq = 0
+        key.good_seq = key.benched_seq = self._seq
         for model in list(key.models or ()):
             self._set(key, model, None)
         self._set(key, None, standing)
 
     def _note(self, key: Key, model: str | None) -> None:
-        self._changes[(key.digest, model or ALL_MODELS)] = key
+        self._changes[(key.digest, ALL_MODELS if model is None else model)] = key
 
     def _remember_served(self, model: str) -> None:
         if len(self._served) >= SERVED_LIMIT:
             del self._served[next(iter(self._served))]
         self._served[model] = None
+
+
+def _is_fault(verdict: Verdict) -> bool:
+    return verdict.scope is Scope.PROVIDER and verdict.status in PROVIDER_FAULTS

@@ -8,7 +8,7 @@ breaks both: it moves the item that was served last to the front.)
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -19,8 +19,8 @@ class Ring(Generic[T]):
 
     __slots__ = ("_items",)
 
-    def __init__(self) -> None:
-        self._items: OrderedDict[T, None] = OrderedDict()
+    def __init__(self, items: Iterable[T] = ()) -> None:
+        self._items: OrderedDict[T, None] = OrderedDict.fromkeys(items)
 
     def __len__(self) -> int:
         return len(self._items)

@@ -1,0 +1,174 @@
+"""Who may be chosen now: the rings of one provider's keys, for all models and for single ones.
+
+`place` puts a key where its standings allow it and is called after every change of one. What the standings are, how
+long they last and what is tried again is decided in `keypool.py`.
+
+Rules of the file:
+
+- A key is in `ready` exactly while it may be chosen, whatever the model. Keys that have proven themselves are in
+  `proven` as well, which is where retries look first.
+- A model has a *view*, a ring of its own, from the first verdict about that model alone on; it has the ready keys
+  without those that are benched for the model. Other models never see a difference.
+- A key on trial (its rest is over, its fault is not disproved) is lent to one request at a time: on trial itself, it
+  is in no ring; on trial for a model, it is missing in that model's view only.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable
+
+from gateway.policy.health import Standing
+from gateway.policy.verdict import Status
+from gateway.upstream.key import Key, Lease
+from gateway.upstream.ring import Ring
+
+VIEWS_LIMIT = 256
+"""Models with a ring of their own; more of them with verdicts of their own on one provider are rare."""
+
+VIEW_ENTRIES = 500_000
+"""Keys in all views together, some 50 MB: with a hundred thousand keys five models have a view."""
+
+
+class View:
+    """One model's own rotation. `counts` are the keys with a standing for this model, by status."""
+
+    __slots__ = ("counts", "ring", "trials")
+
+    def __init__(self, ready: Iterable[Key]) -> None:
+        self.ring: Ring[Key] = Ring(ready)
+        self.counts: Counter[Status] = Counter()
+        self.trials: dict[Key, Lease] = {}
+
+
+class Rotation:
+    """See the module's text."""
+
+    __slots__ = ("proven", "ready", "views")
+
+    def __init__(self) -> None:
+        self.ready: Ring[Key] = Ring()
+        self.proven: Ring[Key] = Ring()
+        self.views: dict[str, View] = {}
+
+    def next(self, model: str, excluded: Collection[Key], *, retry: bool) -> Key | None:
+        """The key in turn for a model; with `retry` one that has proven itself, if there is one."""
+        view = self.views.get(model) if self.views else None
+        if view is not None:
+            return view.ring.next(excluded)
+        key = self.proven.next(excluded) if retry else None
+        return key if key is not None else self.ready.next(excluded)
+
+    def ring(self, model: str) -> Ring[Key]:
+        """The keys that may be chosen for a model."""
+        view = self.views.get(model)
+        return self.ready if view is None else view.ring
+
+    def would_empty(self, key: Key, model: str) -> bool:
+        """Whether benching the key leaves none for the model."""
+        ring = self.ring(model)
+        return len(ring) == 0 or (len(ring) == 1 and key in ring)
+
+    def place(self, key: Key) -> bool:
+        """Into the rings where its standings allow it, out of all others. True if it may be chosen at all."""
+        if key.removed or key.trial is not None or not key.standing.eligible:
+            self.ready.discard(key)
+            self.proven.discard(key)
+            for view in self.views.values():
+                view.ring.discard(key)
+            return False
+        self.ready.add(key)
+        if key.standing.status is Status.VALID:
+            self.proven.add(key)
+        else:
+            self.proven.discard(key)
+        for model, view in self.views.items():
+            own = key.models.get(model) if key.models else None
+            if own is None or (own.eligible and key not in view.trials):
+                view.ring.add(key)
+            else:
+                view.ring.discard(key)
+        return True
+
+    def begin_trial(self, lease: Lease) -> None:
+        """Lend a key whose rest is over to this attempt alone. Nothing happens if it is in order."""
+        key = lease.key
+        if not key.standing.usable:
+            key.trial = lease
+        elif key.models is not None and lease.model in key.models:
+            self.views[lease.model].trials[key] = lease
+        else:
+            return
+        self.place(key)
+
+    def end_trial(self, lease: Lease) -> bool:
+        """Whether this attempt was a trial. The key is not placed: its standing may be about to change."""
+        key = lease.key
+        if key.trial is lease:
+            key.trial = None
+            return True
+        view = self.views.get(lease.model) if self.views else None
+        if view is not None and view.trials.get(key) is lease:
+            del view.trials[key]
+            return True
+        return False
+
+    def cancel_trial(self, key: Key, model: str | None) -> None:
+        """The standing that is being tried is gone; the attempt is one like any other now."""
+        if model is None:
+            key.trial = None
+        elif model in self.views:
+            self.views[model].trials.pop(key, None)
+
+    def set_model(self, key: Key, model: str, standing: Standing | None, keys: Collection[Key]) -> None:
+        """Give a key a standing of its own for a model; None: the model is as the key again."""
+        before = key.models.pop(model, None) if key.models else None
+        if before is not None:
+            self.views[model].counts[before.status] -= 1
+        if standing is not None:
+            counts = self.add_view(model, keys).counts
+            counts[standing.status] += 1
+            key.models = key.models or {}
+            key.models[model] = standing
+        key.models = key.models or None
+
+    def has_room(self, keys: int) -> bool:
+        """Whether another model may have a view among so many keys."""
+        return len(self.views) < min(VIEWS_LIMIT, max(VIEW_ENTRIES // max(keys, 1), 1))
+
+    def add_view(self, model: str, keys: Collection[Key]) -> View:
+        """The model's view; a new one begins with all ready keys, and takes the place of the oldest if it must.
+
+        What was known of that model is forgotten: its keys are tried again.
+        """
+        view = self.views.get(model)
+        if view is None:
+            while self.views and not self.has_room(len(keys)):
+                self._drop_view(next(iter(self.views)), keys)
+            view = self.views[model] = View(self.ready)
+        return view
+
+    def count_models(self, key: Key, step: int) -> None:
+        """Count a key that comes (1) or goes (-1) with its standings for models."""
+        for model, standing in (key.models or {}).items():
+            self.views[model].counts[standing.status] += step
+
+    def count(self, model: str, counts: Counter[Status]) -> Counter[Status]:
+        """Keys by status for a model, given those by their status for all. A key counts for the model's status first;
+        where one has a bad status of both kinds, the sum is one too many."""
+        view = self.views.get(model)
+        if view is None:
+            return +counts
+        counts = counts + view.counts
+        benched = view.counts.total()
+        for status in (Status.VALID, Status.UNTESTED):
+            hidden = min(counts[status], benched)
+            counts[status] -= hidden
+            benched -= hidden
+        return +counts
+
+    def _drop_view(self, model: str, keys: Collection[Key]) -> None:
+        del self.views[model]
+        for key in keys:
+            if key.models is not None and key.models.pop(model, None) is not None:
+                key.models = key.models or None
