@@ -47,9 +47,7 @@ def classify_answer(
     return Verdict(row.scope, row.verdict, row.reason, until, provenance, evidence)
 
 
-def classify_inside(
-    rows: Iterable[Row], headers: Sequence[tuple[bytes, bytes]], error: object, now: float
-) -> Verdict:
+def classify_inside(rows: Iterable[Row], headers: Sequence[tuple[bytes, bytes]], error: object, now: float) -> Verdict:
     """The verdict on an error that came inside a 200, judged as if it had the status it carries."""
     return classify_answer(rows, status_inside(error), headers, jsonlib.dumps(error), now)
 
