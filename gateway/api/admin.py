@@ -5,8 +5,9 @@ On the admin socket the file's permissions are the access control; on a TCP list
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 from urllib.parse import parse_qs
@@ -28,6 +29,9 @@ Endpoint = Callable[[Inbound], Awaitable[dict[str, Any]]]
 
 KEYS_LIMIT = 1000
 """Keys in one listing unless the caller asks for more; a terminal shows fewer."""
+
+BATCH = 500
+"""Keys looked at in one turn of the loop, which takes up to 5 ms. There may be a hundred thousand."""
 
 
 class AdminSurface:
@@ -84,11 +88,11 @@ class AdminSurface:
             "pid": os.getpid(),
             "uptime_seconds": round(self._now() - self._started, 1),
             "providers": [
-                self._provider_status(provider, files.get(name, [])) for name, provider in self._providers.items()
+                await self._provider_status(provider, files.get(name, [])) for name, provider in self._providers.items()
             ],
         }
 
-    def _provider_status(self, provider: Provider, files: list[dict[str, Any]]) -> dict[str, Any]:
+    async def _provider_status(self, provider: Provider, files: list[dict[str, Any]]) -> dict[str, Any]:
         pool = provider.pool
         return {
             "name": provider.name,
@@ -99,7 +103,7 @@ class AdminSurface:
             "waiting": len(pool.waiters),
             "counts": {status.value: n for status, n in sorted(pool.counts.items()) if n},
             "next_recovery": pool.next_wake(),
-            "groups": _groups(pool),
+            "groups": await _groups(pool),
             "files": files,
         }
 
@@ -114,24 +118,24 @@ class AdminSurface:
         limit = _number(query.get("limit", [str(KEYS_LIMIT)])[0])
         rows: list[dict[str, Any]] = []
         total = 0
-        for provider, key in self._matching(query.get("provider", [""])[0], query.get("pattern", ["*"])[0]):
-            for row in _key_rows(provider, key):
-                if not statuses or row["status"] in statuses:
+        async for provider, key in self._matching(query.get("provider", [""])[0], query.get("pattern", ["*"])[0]):
+            for model, standing in _standings(key):
+                if not statuses or standing.status in statuses:
                     total += 1
                     if len(rows) < limit:
-                        rows.append(row)
+                        rows.append(_row(provider, key, model, standing))
         return {"keys": rows, "total": total}
 
     async def _disable(self, inbound: Inbound) -> dict[str, Any]:
-        return self._change(inbound, KeyPool.disable)
+        return await self._change(inbound, KeyPool.disable)
 
     async def _enable(self, inbound: Inbound) -> dict[str, Any]:
-        return self._change(inbound, KeyPool.enable)
+        return await self._change(inbound, KeyPool.enable)
 
     async def _clear(self, inbound: Inbound) -> dict[str, Any]:
-        return self._change(inbound, KeyPool.clear)
+        return await self._change(inbound, KeyPool.clear)
 
-    def _change(self, inbound: Inbound, act: Callable[[KeyPool, Key], None]) -> dict[str, Any]:
+    async def _change(self, inbound: Inbound, act: Callable[[KeyPool, Key], None]) -> dict[str, Any]:
         """Apply the operator's word to the keys that the body names: {"pattern", "provider"?}."""
         asked = read_object(inbound.request.body)
         pattern = asked.get("pattern")
@@ -140,27 +144,38 @@ class AdminSurface:
         provider_name = asked.get("provider") or ""
         if not isinstance(provider_name, str):
             raise RequestError(400, "invalid_request_error", "'provider' must be a name.", param="provider")
-        changed = []
-        for provider, key in list(self._matching(provider_name, pattern)):
+        changed: list[dict[str, Any]] = []
+        total = 0
+        async for provider, key in self._matching(provider_name, pattern):
             act(provider.pool, key)
-            changed.append({"provider": provider.name, "key": key.fingerprint, "status": key.standing.status.value})
-        return {"changed": changed[:KEYS_LIMIT], "total": len(changed)}
+            total += 1
+            if len(changed) < KEYS_LIMIT:
+                changed.append({"provider": provider.name, "key": key.fingerprint, "status": key.standing.status.value})
+        return {"changed": changed, "total": total}
 
-    def _matching(self, provider_name: str, pattern: str) -> Iterator[tuple[Provider, Key]]:
+    async def _matching(self, provider_name: str, pattern: str) -> AsyncIterator[tuple[Provider, Key]]:
         """Keys by fingerprint (`…` may be typed as `...`), by the beginning of their digest, or by a `*` pattern."""
         if provider_name and provider_name not in self._providers:
             raise RequestError(404, "not_found", f"There is no provider {provider_name!r}.", param="provider")
         wanted = pattern.replace("...", "…")
         for provider in self._providers.values():
-            if provider_name and provider.name != provider_name:
-                continue
-            for key in provider.pool.keys.values():
-                if (
-                    wanted == "*"
-                    or fnmatchcase(key.fingerprint, wanted)
-                    or (len(wanted) >= 8 and key.digest.hex().startswith(wanted))
-                ):
-                    yield provider, key
+            if provider_name in ("", provider.name):
+                async for key in _each(provider.pool):
+                    if wanted == "*" or _matches(key, wanted):
+                        yield provider, key
+
+
+def _matches(key: Key, wanted: str) -> bool:
+    return fnmatchcase(key.fingerprint, wanted) or (len(wanted) >= 8 and key.digest.hex().startswith(wanted))
+
+
+async def _each(pool: KeyPool) -> AsyncIterator[Key]:
+    """The keys that are there, without holding up the loop for all of them."""
+    for n, key in enumerate(list(pool.keys.values())):
+        if n % BATCH == BATCH - 1:
+            await asyncio.sleep(0)
+        if not key.removed:
+            yield key
 
 
 def _number(text: str) -> int:
@@ -169,10 +184,10 @@ def _number(text: str) -> int:
     return int(text)
 
 
-def _groups(pool: KeyPool) -> list[dict[str, Any]]:
+async def _groups(pool: KeyPool) -> list[dict[str, Any]]:
     """Benched keys by status and reason, with the last error and the next recovery of each group."""
     groups: dict[tuple[str, str, str], dict[str, Any]] = {}
-    for key in pool.keys.values():
+    async for key in _each(pool):
         for model, standing in _standings(key):
             if standing.usable:
                 continue
@@ -193,19 +208,18 @@ def _standings(key: Key) -> Iterator[tuple[str, Standing]]:
     yield from (key.models or {}).items()
 
 
-def _key_rows(provider: Provider, key: Key) -> Iterator[dict[str, Any]]:
-    for model, standing in _standings(key):
-        yield {
-            "provider": provider.name,
-            "key": key.fingerprint,
-            "digest": key.digest.hex()[:16],
-            "model": model,
-            "status": standing.status.value,
-            "reason": standing.reason,
-            "until": standing.until,
-            "provenance": standing.provenance.value,
-            "last_error": standing.evidence,
-            "failing_since": standing.failing_since,
-            "checked_at": key.checked_at or None,
-            "labels": dict(key.labels),
-        }
+def _row(provider: Provider, key: Key, model: str, standing: Standing) -> dict[str, Any]:
+    return {
+        "provider": provider.name,
+        "key": key.fingerprint,
+        "digest": key.digest.hex()[:16],
+        "model": model,
+        "status": standing.status.value,
+        "reason": standing.reason,
+        "until": standing.until,
+        "provenance": standing.provenance.value,
+        "last_error": standing.evidence,
+        "failing_since": standing.failing_since,
+        "checked_at": key.checked_at or None,
+        "labels": dict(key.labels),
+    }

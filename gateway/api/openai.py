@@ -46,13 +46,11 @@ ENDPOINTS: Mapping[str, Endpoint] = {
     "/v1/responses/input_tokens": Endpoint("other"),
     "/v1/moderations": Endpoint("other", "input"),
     "/v1/rerank": Endpoint("other"),
-    "/v1/images/generations": Endpoint("other"),
-    "/v1/images/edits": Endpoint("other"),
-    "/v1/images/variations": Endpoint("other"),
-    "/v1/audio/speech": Endpoint("other"),
-    "/v1/audio/transcriptions": Endpoint("other"),
-    "/v1/audio/translations": Endpoint("other"),
 }
+
+FAMILIES = ("/v1/images/", "/v1/audio/")
+OTHER = Endpoint("other")
+"""Endpoints of these families come and go; what is below them is forwarded alike."""
 
 FORCED_STREAM = "/v1/chat/completions/stream"
 
@@ -65,8 +63,8 @@ class OpenAISurface:
         self._catalog = catalog
 
     async def post(self, inbound: Inbound, reply: Reply) -> None:
-        """Any of ENDPOINTS."""
-        endpoint = ENDPOINTS[inbound.path]
+        """Any of ENDPOINTS, and what is below FAMILIES."""
+        endpoint = ENDPOINTS.get(inbound.path, OTHER)
         content_type = inbound.fields.get(b"content-type", b"")
         if content_type[:19].lower() == b"multipart/form-data":
             ask = self._multipart_ask(inbound, endpoint, content_type)

@@ -22,7 +22,7 @@ from gateway.api.errors import render
 from gateway.api.guard import Guard
 from gateway.api.health import HealthSurface
 from gateway.api.inbound import Inbound, RequestIds, read_fields
-from gateway.api.openai import ENDPOINTS, OpenAISurface
+from gateway.api.openai import ENDPOINTS, FAMILIES, OpenAISurface
 from gateway.api.passthrough import PassthroughSurface
 from gateway.conductor.auth import Authenticator
 from gateway.conductor.streaming import BrokenAnswerError
@@ -76,6 +76,7 @@ class Router:
         self._prefixes: tuple[tuple[str, Route], ...] = (
             ("/v1/models/", Route("openai", ("GET", "HEAD"), "use", openai.model)),
             ("/v1/responses/", Route("openai", (), "use", openai.response)),
+            *((family, Route("openai", ("POST",), "use", openai.post)) for family in FAMILIES),
             ("/p/", Route("passthrough", (), "use", passthrough.any)),
             ("/admin/", Route("admin", (), "admin", admin.handle)),
         )

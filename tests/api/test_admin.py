@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gateway.api.admin import BATCH
 from gateway.errors import ConfigError, Problem, StartError, StoreUnavailable
 from gateway.policy.verdict import Status
 from tests.api.harness import AS_ANN, AS_ROOT, KEYS, TOKENS, Gateway, configuration, gateway
@@ -263,5 +265,29 @@ def test_the_admin_socket_serves_models_as_well(tmp_path: Path) -> None:
             got = await running.administrate("POST", "/v1/chat/completions", {"model": "gpt-4o", "messages": []})
             assert (got.status, got.header("x-llmgateway-key")) == (200, "sk-...0001")
             assert (await running.administrate("GET", "/metrics")).status == 200
+
+    run(scenario())
+
+
+def test_many_keys_hold_nobody_up(tmp_path: Path) -> None:
+    """Counted in turns of the loop: whoever waits for one is served in between."""
+    keys = [f"sk-many-{n:012}" for n in range(20_000)]
+
+    async def turns(running: Gateway, method: str, path: str, body: object = b"") -> int:
+        count = 0
+        asked = asyncio.ensure_future(running.administrate(method, path, body))
+        while not asked.done():
+            count += 1
+            await asyncio.sleep(0)
+        assert (await asked).status == 200
+        return count
+
+    async def scenario() -> None:
+        async with FakeProvider() as fake, gateway(tmp_path, configuration(fake.base_url), keys) as running:
+            enough = len(keys) // BATCH
+            assert await turns(running, "GET", "/admin/status") >= enough
+            assert await turns(running, "GET", "/admin/keys?pattern=nothing") >= enough
+            assert await turns(running, "POST", "/admin/keys/disable", {"pattern": "*"}) >= enough
+            assert running.pool.counts[Status.DISABLED] == len(keys)
 
     run(scenario())

@@ -468,3 +468,14 @@ def test_a_client_may_ask_again_on_the_same_connection(tmp_path: Path) -> None:
             assert fake.connections == 1
 
     run(scenario())
+
+
+@pytest.mark.parametrize("path", ["/v1/images/edits", "/v1/audio/voices", "/v1/audio/a/b"])
+def test_what_is_below_images_and_audio_is_the_providers_own(tmp_path: Path, path: str) -> None:
+    async def scenario() -> None:
+        async with FakeProvider() as fake, gateway(tmp_path, configuration(fake.base_url)) as running:
+            assert (await running.ask("POST", path, {"model": "gpt-4o"})).status == 200
+            assert fake.requests[0].path == path
+            assert (await running.ask("GET", path)).header("allow") == "POST"
+
+    run(scenario())
