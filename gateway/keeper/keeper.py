@@ -43,32 +43,37 @@ class Keeper:
         self._rng = rng
         self._syncs: dict[str, tuple[tuple[str, ...], KeySync]] = {}
         self._interval = 2.0
+        self._looking = asyncio.Lock()
 
     def arrange(self, config: Config, pools: Mapping[str, KeyPool]) -> None:
         """Watch the files of these providers; what is known of unchanged ones is kept."""
         self._interval = config.sync.interval
         self._syncs = {
-            name: self._arranged(config, provider, pools[name])
-            for name, provider in config.providers.items()
-            if name in pools and provider.keys
+            provider.name: (provider.keys, self._arranged(config, provider, pools[provider.name]))
+            for provider in config.providers.values()
+            if provider.enabled and provider.keys
         }
 
-    def _arranged(self, config: Config, provider: ProviderConfig, pool: KeyPool) -> tuple[tuple[str, ...], KeySync]:
-        present = self._syncs.get(provider.name)
-        if present is not None and present[0] == provider.keys:
-            return present
-        source = KeySource(tuple(map(Path, provider.keys)))
-        guard = config.sync.shrink_guard
-        return provider.keys, KeySync(
-            pool, source, self._store, self._log, self._clock, rng=self._rng, shrink_guard=guard
-        )
+    def _arranged(self, config: Config, provider: ProviderConfig, pool: KeyPool) -> KeySync:
+        keys, present = self._syncs.get(provider.name, ((), None))
+        if present is None or keys != provider.keys or present.pool is not pool:
+            present = KeySync(
+                pool,
+                KeySource(tuple(map(Path, provider.keys))),
+                self._store,
+                self._log,
+                self._clock,
+                rng=self._rng,
+                shrink_guard=config.sync.shrink_guard,
+            )
+        present.shrink_guard = config.sync.shrink_guard
+        return present
 
     async def sync_all(self, *, force: bool = False) -> dict[str, SyncResult]:
-        """Look at every provider's files now."""
-        results = {}
-        for name, (_, sync) in list(self._syncs.items()):
-            results[name] = await sync.sync(force=force)
-        return results
+        """Look at every provider's files now. One look at a time: a reload's waits for the one that is under way, so
+        that no pool is changed by two."""
+        async with self._looking:
+            return {name: await sync.sync(force=force) for name, (_, sync) in list(self._syncs.items())}
 
     async def watch(self) -> None:
         """The background task that looks at the files."""

@@ -17,10 +17,10 @@ import os
 import shlex
 import stat
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from gateway.keeper.keylines import KeyEntry, parse_key_lines
 from gateway.secret import Secret
@@ -122,7 +122,8 @@ class KeySource:
         """Every file once, and folders that have a problem."""
         seen = set()
         for path in self._paths:
-            for found in _list_folder(path) if path.is_dir() else [Found(path)]:
+            # Not Path.is_dir(), which raises where permissions are missing and for names that are too long.
+            for found in _list_folder(path) if os.path.isdir(path) else [Found(path)]:  # noqa: PTH112
                 if found.path not in seen:
                     seen.add(found.path)
                     yield found
@@ -151,19 +152,24 @@ class KeySource:
 
 
 class ShrinkGuard:
-    """Disbelieves a sudden loss until it is confirmed: half-written and emptied files are more common than
-    operators who remove most keys at once."""
+    """Disbelieves a sudden loss in any one file until it is confirmed: half-written and emptied files are more common
+    than operators who remove most keys at once. Counts are keys by file; a file that is not among them has none."""
 
     def __init__(self) -> None:
-        self._held: int | None = None
+        self._believed: Mapping[Path, int] = {}
+        self._doubted: Mapping[Path, int] = {}
 
-    def judge(self, previous: int, current: int) -> Literal["accept", "hold"]:
-        """Whether to believe that `previous` keys became `current`. The same reading twice is believed."""
-        if current * 2 >= previous or current == self._held:
-            self._held = None
-            return "accept"
-        self._held = current
-        return "hold"
+    def doubt(self, counts: Mapping[Path, int]) -> tuple[Path, ...]:
+        """The files that lost more than half since the reading that was believed last. The same loss seen twice is
+        none."""
+        lost = {path: counts.get(path, 0) for path, n in self._believed.items() if counts.get(path, 0) * 2 < n}
+        confirmed = lost == self._doubted
+        self._doubted = lost
+        return () if confirmed else tuple(lost)
+
+    def believe(self, counts: Mapping[Path, int]) -> None:
+        """What is compared with from now on."""
+        self._believed, self._doubted = counts, {}
 
 
 def _list_folder(folder: Path) -> list[Found]:

@@ -132,7 +132,7 @@ def parse_line(line: str, ndjson: bool) -> tuple[str, Mapping[str, str], tuple[s
 def _parse_words(line: str) -> tuple[str, Mapping[str, str], tuple[str, ...]]:
     if line.startswith("{"):
         raise BadLineError("is a JSON object, which belongs into a file named .ndjson")
-    key = line.split(maxsplit=1)[0]
+    key = (line.split(maxsplit=1) or [line])[0]  # a line of nothing but exotic blanks has no words
     check_key(key)
     found: dict[str, str] = {}
     at = len(key)

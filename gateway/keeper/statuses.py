@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from itertools import islice
 
 from gateway.errors import StoreError
 from gateway.observe.logs import Log
@@ -18,8 +19,10 @@ from gateway.upstream.keypool import KeyPool
 from gateway.upstream.owners import ResponseOwners
 
 FLUSH_SECONDS = 0.5
-BATCH = 5000
-"""Rows in one transaction: some tens of milliseconds for the writer thread."""
+
+BATCH = 500
+"""Rows made in one turn of the loop and written in one transaction: two milliseconds here, some more in the writer
+thread."""
 
 
 class StatusWriter:
@@ -42,6 +45,7 @@ class StatusWriter:
         self._clock = clock
         self._unsaved: dict[tuple[str, str, str], KeyStatusRow] = {}
         self._failing = False
+        self._flushing = asyncio.Lock()
 
     async def run(self) -> None:
         """The background task."""
@@ -51,30 +55,38 @@ class StatusWriter:
 
     async def flush(self) -> bool:
         """Write what there is. False when the database could not take it: it is kept."""
-        try:
-            await self._flush_statuses()
-            await self._flush_owners()
-        except StoreError as error:
-            if not self._failing:
-                self._log.error("store_unavailable", detail=str(error), unsaved=len(self._unsaved))
-            self._failing = True
-            return False
+        async with self._flushing:
+            try:
+                await self._flush_statuses()
+                await self._flush_owners()
+            except StoreError as error:
+                if not self._failing:
+                    self._log.error("store_unavailable", detail=str(error), unsaved=len(self._unsaved))
+                self._failing = True
+                return False
         if self._failing:
             self._log.info("store_back")
             self._failing = False
         return True
 
     async def _flush_statuses(self) -> None:
-        for name, pool in self._pools().items():
-            for change in pool.take_changes(BATCH):
+        for name, pool in list(self._pools().items()):
+            await self._take(name, pool)
+        while self._unsaved:
+            batch = dict(islice(self._unsaved.items(), BATCH))
+            await self._keys.save_statuses(list(batch.values()))
+            for row in batch:
+                del self._unsaved[row]
+
+    async def _take(self, name: str, pool: KeyPool) -> None:
+        """All changes of a pool, since it may be gone at the next flush."""
+        while changes := pool.take_changes(BATCH):
+            for change in changes:
                 row = status_row(name, change)
                 self._unsaved[(name, row.digest, row.model)] = row
-        while self._unsaved:
-            batch = list(self._unsaved.items())[:BATCH]
-            await self._keys.save_statuses([row for _, row in batch])
-            for name_of_row, row in batch:
-                if self._unsaved.get(name_of_row) is row:
-                    del self._unsaved[name_of_row]
+            if len(changes) < BATCH:
+                return
+            await asyncio.sleep(0)
 
     async def _flush_owners(self) -> None:
         pending = self._owners.take_pending()
@@ -82,10 +94,13 @@ class StatusWriter:
             return
         now = self._clock()
         try:
-            await self._responses.remember(
-                [ResponseRow(name, owner.provider, owner.digest, owner.model, now) for name, owner in pending]
-            )
-        except StoreError:
+            for start in range(0, len(pending), BATCH):
+                rows = [
+                    ResponseRow(name, owner.provider, owner.digest, owner.model, now)
+                    for name, owner in pending[start : start + BATCH]
+                ]
+                await self._responses.remember(rows)
+        except BaseException:  # cancelled, too: what was not written is not forgotten
             self._owners.give_back(pending)
             raise
 

@@ -1,8 +1,15 @@
 """From key files to the pool and the database.
 
-The files are the truth. A reading is taken in a thread, compared with the pool, and applied in slices, so that a file
-of a hundred thousand keys changes while requests go on. A key that is new (or returns) gets the history that the
-database has of it; a key that is gone leaves the pool at once and stays in the database as removed.
+The files are the truth. They are looked at in a thread, compared with the pool, and what differs is applied in slices,
+so that a file of a hundred thousand keys changes while requests go on. A key that is new (or returns) gets the history
+that the database has of it; a key that is gone leaves the pool at once and stays in the database as removed.
+
+Invariants:
+
+- Only a sync changes which keys the pool has, one look at a time (the Keeper sees to that); so a comparison made in
+  the thread still holds when it is applied.
+- The pool does not wait for the database: without it new keys come without their history, and the next look that
+  finds the database back writes the whole set.
 """
 
 from __future__ import annotations
@@ -10,23 +17,27 @@ from __future__ import annotations
 import asyncio
 import gc
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, TypeVar
 
 from gateway import jsonlib
 from gateway.errors import StoreError
-from gateway.keeper.keyfiles import KeyEntry, KeySource, ShrinkGuard, SourceReading
+from gateway.keeper.keyfiles import FileReport, KeyEntry, KeySource, ShrinkGuard, SourceReading
 from gateway.observe.logs import Log
 from gateway.policy.health import ALL_MODELS, UNTESTED, VALID, Standing
 from gateway.policy.verdict import Provenance, Status
-from gateway.store.keys import KeyStatusRow, KeyStore
+from gateway.store.keys import Entry, KeyStatusRow, KeyStore
 from gateway.upstream.key import Key
 from gateway.upstream.keypool import KeyPool
 
 SLICE = 250
 """Keys applied in one turn of the loop: about a millisecond."""
+
+SAVED_AT_ONCE = 1000
+"""Keys written in one transaction of a difference, since its rows are made on the loop."""
 
 READ_SECONDS = 60.0
 """How long reading a provider's files may take, on a slow network disk too."""
@@ -34,6 +45,10 @@ READ_SECONDS = 60.0
 FREEZE_FROM = 5000
 """New keys after which the garbage collector is told to leave them alone: they live as long as the process, and
 walking a hundred thousand of them would hold every request up."""
+
+LOST = "lost more than half of its keys at once; those it had are kept until the next look confirms it"
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +62,29 @@ class SyncResult:
     problems: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A reading compared with the pool: `keys` in the files, and what differs. `rows` are for the database: of new and
+    relabelled keys, or of all."""
+
+    keys: int
+    added: list[Key]
+    removed: list[bytes]
+    relabelled: list[tuple[Key, Mapping[str, str]]]
+    rows: list[Entry]
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a look at the files brought. `stamp` is None when they must be looked at again."""
+
+    stamp: object
+    reading: SourceReading
+    plan: Plan
+
+
 class KeySync:
-    """One provider's files. `clock` gives unix seconds."""
+    """One provider's files. `clock` gives unix seconds. `shrink_guard` may be changed between looks."""
 
     def __init__(
         self,
@@ -61,150 +97,166 @@ class KeySync:
         rng: Random,
         shrink_guard: bool,
     ) -> None:
-        self._pool = pool
+        self.pool = pool
+        self.shrink_guard = shrink_guard
+        self.files: list[dict[str, Any]] = []
         self._source = source
         self._store = store
         self._log = log
         self._clock = clock
         self._rng = rng
-        self._guard = ShrinkGuard() if shrink_guard else None
+        self._guard = ShrinkGuard()
+        self._looking: asyncio.Future[Look | None] | None = None
         self._stamp: object = None
         self._held = False
         self._stored = False  # the database has what memory has
-        self._lock = asyncio.Lock()
         self._told: tuple[str, ...] = ()
-        self.files: list[dict[str, Any]] = []
 
     async def sync(self, *, force: bool = False) -> SyncResult:
-        """Look at the files; read and apply them if anything changed, or when forced."""
-        async with self._lock:
-            stamp = self._source.stamp()
-            if not force and stamp == self._stamp and not self._held and self._stored:
-                return SyncResult(len(self._pool.keys))
-            async with asyncio.timeout(READ_SECONDS):
-                reading, plan = await asyncio.to_thread(self._read)
-            self._stamp = stamp if not reading.unstable else None
-            return await self._apply(reading, plan)
+        """Look at the files; read and apply them if anything changed, or when forced. Not to be called while it runs.
 
-    def _read(self) -> tuple[SourceReading, Plan]:
+        Raises nothing: what is wrong with the files is in the result, what is wrong with the database in the log.
+        """
+        if self._looking is None:
+            self._looking = asyncio.get_running_loop().run_in_executor(None, self._look, force)
+        try:
+            async with asyncio.timeout(READ_SECONDS):
+                look = await asyncio.shield(self._looking)
+        except TimeoutError:
+            # The thread goes on, and the next sync waits for it: two readings would get in each other's way.
+            problem = f"the key files could not be read within {READ_SECONDS:g} s"
+            self._tell((problem,))
+            return SyncResult(len(self.pool.keys), problems=(problem,))
+        finally:
+            if self._looking.done():
+                self._looking = None
+        if look is None:
+            return SyncResult(len(self.pool.keys))
+        self._stamp = look.stamp
+        return await self._apply(look.reading, look.plan)
+
+    def _look(self, force: bool) -> Look | None:
+        """In the thread. None: nothing has changed since the last look."""
+        stamp = self._source.stamp()
+        if not force and stamp == self._stamp and not self._held and self._stored:
+            return None
         reading = self._source.read()
-        plan = make_plan(reading.entries, self._pool)
+        plan = make_plan(reading.entries, self.pool, whole=not self._stored)
         self._rng.shuffle(plan.added)  # slices are shuffled by the pool, but a file may have thousands bad in a row
-        return reading, plan
+        return Look(None if reading.unstable else stamp, reading, plan)
 
     async def _apply(self, reading: SourceReading, plan: Plan) -> SyncResult:
-        self._report_files(reading)
-        before = len(self._pool.keys)
-        self._held = self._guard is not None and self._guard.judge(before, len(plan.keys)) == "hold"
+        counts = {report.path: report.keys for report in reading.files}
+        doubted = self._guard.doubt(counts) if plan.removed and self.shrink_guard else ()
+        self.files = [_describe(report, doubted) for report in reading.files]
+        self._tell(reading.problems)
+        self._held = bool(doubted)
         if self._held:
             self._log.warning(
-                "keys_shrink_held", provider=self._pool.provider, keys=before, reading=len(plan.keys),
-                hint="the next look at the files decides",
+                "keys_shrink_held", provider=self.pool.provider, keys=len(self.pool.keys), reading=plan.keys,
+                files=doubted, hint="the next look at the files decides",
             )  # fmt: skip
-            return SyncResult(before, held=True, problems=reading.problems)
-        for digests in _slices(plan.removed):
-            self._pool.remove(digests)
-            await asyncio.sleep(0)
-        if plan.added or plan.removed or not self._stored:
+            lost = tuple(f"{path}: {LOST}" for path in doubted)
+            return SyncResult(len(self.pool.keys), held=True, problems=(*reading.problems, *lost))
+        self._guard.believe(counts)
+        await self._change_pool(plan)
+        if plan.rows or plan.removed or not self._stored:
             await self._save(plan)
-        if plan.added:
-            await self._restore(plan)
-        for keys in _slices(plan.added):
-            self._pool.add(keys)
-            await asyncio.sleep(0)
         if plan.added or plan.removed:
             self._log.info(
-                "keys_synced", provider=self._pool.provider, keys=len(plan.keys),
+                "keys_synced", provider=self.pool.provider, keys=plan.keys,
                 added=len(plan.added), removed=len(plan.removed),
             )  # fmt: skip
         if len(plan.added) >= FREEZE_FROM:
             gc.freeze()
-        return SyncResult(len(self._pool.keys), len(plan.added), len(plan.removed), problems=reading.problems)
+        return SyncResult(len(self.pool.keys), len(plan.added), len(plan.removed), problems=reading.problems)
 
-    async def _restore(self, plan: Plan) -> None:
-        """Give new keys the standing that the database remembers, deadlines verbatim."""
-        new = {key.digest.hex(): key for key in plan.added}
+    async def _change_pool(self, plan: Plan) -> None:
+        """Removed keys leave first. New ones come with the standing that the database remembers, deadlines verbatim."""
+        for digests in _slices(plan.removed, SLICE):
+            self.pool.remove(digests)
+            await asyncio.sleep(0)
+        for changes in _slices(plan.relabelled, SLICE):
+            for key, labels in changes:
+                key.labels = labels
+            await asyncio.sleep(0)
+        remembers = True
+        for keys in _slices(plan.added, SLICE):
+            remembers = remembers and await self._restore(keys)  # a database that is away is waited for once
+            self.pool.add(keys)
+            await asyncio.sleep(0)
+
+    async def _restore(self, keys: Sequence[Key]) -> bool:
+        """Whether the database could be asked."""
+        by_digest = {key.digest.hex(): key for key in keys}
         try:
-            rows = await self._store.load_statuses(self._pool.provider)
+            rows = await self._store.load_statuses(self.pool.provider, list(by_digest))
         except StoreError as error:
-            self._log.error("statuses_not_restored", provider=self._pool.provider, detail=str(error))
-            return
-        for n, row in enumerate(rows):
-            key = new.get(row.digest)
-            if key is not None:
-                restore_standing(key, row)
-            if n % 1000 == 999:
-                await asyncio.sleep(0)
+            self._log.error("statuses_not_restored", provider=self.pool.provider, detail=str(error))
+            return False
+        for row in rows:
+            restore_standing(by_digest[row.digest], row)
+        return True
 
     async def _save(self, plan: Plan) -> None:
         """The whole set at first and after a failure, later the difference."""
-        provider, now = self._pool.provider, self._clock()
-        new = {key.digest.hex() for key in plan.added}
+        provider, now = self.pool.provider, self._clock()
         try:
             if self._stored:
-                added = [row for row in plan.rows if row[0] in new]
-                await self._store.add_and_remove(provider, added, [digest.hex() for digest in plan.removed], now)
+                self._stored = False  # until the last slice is written
+                for rows in _slices(plan.rows, SAVED_AT_ONCE):
+                    await self._store.add_and_remove(provider, rows, [], now)
+                for digests in _slices(plan.removed, SAVED_AT_ONCE):
+                    await self._store.add_and_remove(provider, [], [digest.hex() for digest in digests], now)
             else:
                 await self._store.sync_keys(provider, plan.rows, now)
             self._stored = True
-        except StoreError as error:
-            self._stored = False  # memory is ahead; the next look writes again
-            self._log.error("keys_not_stored", provider=self._pool.provider, detail=str(error))
+        except StoreError as error:  # memory is ahead; the next look writes again
+            self._log.error("keys_not_stored", provider=provider, detail=str(error))
 
-    def _report_files(self, reading: SourceReading) -> None:
-        self.files = [
-            {
-                "path": str(report.path),
-                "keys": report.keys,
-                "broken": report.broken,
-                "world_readable": report.world_readable,
-                "problems": list(report.problems),
-            }
-            for report in reading.files
-        ]
-        if reading.problems != self._told:
-            self._told = reading.problems
-            for problem in reading.problems:
-                self._log.warning("key_file", provider=self._pool.provider, problem=problem)
+    def _tell(self, problems: tuple[str, ...]) -> None:
+        """Each problem once, as long as nothing changes."""
+        if problems != self._told:
+            self._told = problems
+            for problem in problems:
+                self._log.warning("key_file", provider=self.pool.provider, problem=problem)
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """A reading compared with the pool. `rows` are (digest in hex, fingerprint, labels as JSON) for the database."""
-
-    keys: dict[bytes, KeyEntry]
-    added: list[Key]
-    removed: list[bytes]
-    rows: list[tuple[str, str, str]]
-
-
-def make_plan(entries: Iterable[KeyEntry], pool: KeyPool) -> Plan:
-    """Runs in a thread; gives the interpreter lock away often. Only the Keeper changes which keys the pool has."""
+def make_plan(entries: Iterable[KeyEntry], pool: KeyPool, *, whole: bool) -> Plan:
+    """Runs in a thread; gives the interpreter lock away often. `whole`: rows of all keys, not of changed ones only."""
     known = pool.keys
-    keys: dict[bytes, KeyEntry] = {}
-    added: list[Key] = []
-    rows: list[tuple[str, str, str]] = []
-    for n, entry in enumerate(entries):
+    seen: set[bytes] = set()
+    plan = Plan(0, [], [], [], [])
+    for n, entry in enumerate(entries, 1):
         digest = entry.secret.digest
-        if digest in keys:
-            continue
-        keys[digest] = entry
+        seen.add(digest)
         present = known.get(digest)
+        changed = True
         if present is None:
-            added.append(Key(entry.secret, digest, entry.labels))
+            plan.added.append(Key(entry.secret, digest, entry.labels))
         elif present.labels != entry.labels:
-            present.labels = entry.labels
-        labels = jsonlib.dumps(dict(entry.labels)).decode() if entry.labels else "{}"
-        rows.append((digest.hex(), entry.secret.fingerprint, labels))
-        if n % 200 == 199:
+            plan.relabelled.append((present, entry.labels))
+        else:
+            changed = False
+        if changed or whole:
+            labels = jsonlib.dumps(dict(entry.labels)).decode() if entry.labels else "{}"
+            plan.rows.append((digest.hex(), entry.secret.fingerprint, labels))
+        if n % 200 == 0:
             time.sleep(0)
-    removed = [digest for digest in list(known) if digest not in keys]
-    return Plan(keys, added, removed, rows)
+    for n, digest in enumerate(list(known), 1):
+        if digest not in seen:
+            plan.removed.append(digest)
+        if n % 5000 == 0:
+            time.sleep(0)
+    return Plan(len(seen), plan.added, plan.removed, plan.relabelled, plan.rows)
 
 
 def restore_standing(key: Key, row: KeyStatusRow) -> None:
-    """Put a row of the database back into a key's memory."""
-    status = Status(row.status)
+    """Put a row of the database back into a key's memory. One in words that are not known here counts as none."""
+    try:
+        status, provenance = Status(row.status), Provenance(row.provenance)
+    except ValueError:
+        return
     if status is Status.VALID and not row.streak:
         standing = VALID
     elif status is Status.UNTESTED and not row.streak and row.until is None:
@@ -213,7 +265,7 @@ def restore_standing(key: Key, row: KeyStatusRow) -> None:
         standing = Standing(
             status=status,
             until=row.until,
-            provenance=Provenance(row.provenance),
+            provenance=provenance,
             reason=row.reason,
             evidence=row.last_error,
             failing_since=row.failing_since,
@@ -227,6 +279,17 @@ def restore_standing(key: Key, row: KeyStatusRow) -> None:
         key.models = {**(key.models or {}), row.model: standing}
 
 
-def _slices(items: list[Any]) -> Iterable[list[Any]]:
-    for start in range(0, len(items), SLICE):
-        yield items[start : start + SLICE]
+def _describe(report: FileReport, doubted: Sequence[Path]) -> dict[str, Any]:
+    """A file for `llmgateway status`."""
+    return {
+        "path": str(report.path),
+        "keys": report.keys,
+        "broken": report.broken,
+        "world_readable": report.world_readable,
+        "problems": [*report.problems, *([LOST] if report.path in doubted else ())],
+    }
+
+
+def _slices(items: list[T], size: int) -> Iterable[list[T]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]

@@ -15,7 +15,7 @@ from typing import Any
 from gateway.store.database import Database, Statement, Value
 
 BATCH = 1000
-"""Statuses in one unit or one read: others get their turn between, and the loop is held for a few milliseconds."""
+"""Statuses in one unit: others get their turn between, and the loop is held for a few milliseconds."""
 
 Entry = tuple[str, str, str]
 """A key: digest (hex), fingerprint, labels (a JSON object)."""
@@ -93,12 +93,13 @@ SAVE_STATUS = """
         next_check_at = excluded.next_check_at, checked_at = excluded.checked_at, streak = excluded.streak,
         proven = excluded.proven"""
 
-LOAD_STATUSES = """
-    SELECT s.provider, s.digest, s.model, s.status, s.until, s.provenance, s.reason, s.last_error, s.failing_since,
-        s.next_check_at, s.checked_at, s.streak, s.proven
-    FROM key_status s JOIN keys k ON k.provider = s.provider AND k.digest = s.digest
-    WHERE s.provider = $1 AND (s.digest, s.model) > ($2, $3) AND k.removed_at IS NULL
-    ORDER BY s.digest, s.model LIMIT $4"""
+DIGESTS = 50
+"""Keys asked for in one read: a fixed number, so that the database prepares the statement once."""
+
+LOAD_STATUSES = f"""
+    SELECT {", ".join(KEY_STATUS_COLUMNS)} FROM key_status
+    WHERE provider = $1 AND digest IN ({", ".join(f"${number}" for number in range(2, DIGESTS + 2))})
+    ORDER BY digest, model"""  # noqa: S608 - nothing in it comes from outside
 
 
 class KeyStore:
@@ -135,16 +136,14 @@ class KeyStore:
             values = [_values(row) for row in rows[start : start + BATCH]]
             await self._database.transaction([Statement(SAVE_STATUS, rows=values)])
 
-    async def load_statuses(self, provider: str) -> list[KeyStatusRow]:
-        """Of the keys that are in the files; removed ones keep theirs in the database."""
+    async def load_statuses(self, provider: str, digests: Sequence[str]) -> list[KeyStatusRow]:
+        """Of these keys, whether they are in the files or not; in the order of the digests."""
         rows: list[KeyStatusRow] = []
-        last = ("", "")
-        while True:
-            found = await self._database.fetch(LOAD_STATUSES, provider, *last, BATCH)
-            rows += map(_row, found)
-            if len(found) < BATCH:
-                return rows
-            last = (rows[-1].digest, rows[-1].model)
+        for start in range(0, len(digests), DIGESTS):
+            asked = digests[start : start + DIGESTS]
+            padding = [""] * (DIGESTS - len(asked))
+            rows += map(_row, await self._database.fetch(LOAD_STATUSES, provider, *asked, *padding))
+        return rows
 
     async def purge_removed(self, before: float) -> int:
         """Forget keys that left the files before then, and statuses whose key is unknown. The number of keys."""

@@ -270,19 +270,41 @@ def test_a_key_that_stays_stays_the_same_object(tmp_path: Path) -> None:
     assert new not in before
 
 
+A, B = Path("a.txt"), Path("b.txt")
+
+
 @pytest.mark.parametrize(
-    ("readings", "verdicts"),
+    ("readings", "doubted"),
     [
-        ([(0, 0), (0, 10)], ["accept", "accept"]),
-        ([(10, 9), (9, 5), (5, 100)], ["accept", "accept", "accept"]),
-        ([(10, 4), (10, 4)], ["hold", "accept"]),
-        ([(10, 0), (10, 0)], ["hold", "accept"]),
-        ([(10, 0), (10, 10), (10, 0)], ["hold", "accept", "hold"]),  # the first loss was only a moment
-        ([(10, 4), (10, 3), (10, 3)], ["hold", "hold", "accept"]),  # still shrinking
-        ([(10, 4), (10, 4), (4, 1)], ["hold", "accept", "hold"]),
-        ([(1, 0)], ["hold"]),
+        ([{A: 0}, {A: 10}], [(), ()]),
+        ([{A: 10}, {A: 9}, {A: 5}, {A: 100}], [(), (), (), ()]),
+        ([{A: 10}, {A: 4}, {A: 4}, {A: 1}], [(), (A,), (), (A,)]),
+        ([{A: 10}, {A: 0}, {A: 0}], [(), (A,), ()]),
+        ([{A: 10}, {}, {}, {A: 10}], [(), (A,), (), ()]),  # gone
+        ([{A: 10}, {A: 0}, {A: 10}, {A: 0}], [(), (A,), (), (A,)]),  # the first loss was only a moment
+        ([{A: 10}, {A: 4}, {A: 3}, {A: 3}], [(), (A,), (A,), ()]),  # still shrinking
+        ([{A: 1}, {A: 0}], [(), (A,)]),
+        ([{A: 1, B: 1000}, {A: 0, B: 1000}], [(), (A,)]),  # small beside big
+        ([{A: 9, B: 9}, {A: 0, B: 9}, {A: 0, B: 0}, {A: 0, B: 0}], [(), (A,), (A, B), ()]),  # one after the other
+        ([{A: 9, B: 9}, {A: 0, B: 9}, {A: 9, B: 0}, {A: 9, B: 0}], [(), (A,), (B,), ()]),
     ],
 )
-def test_a_sudden_loss_is_believed_at_the_second_look(readings: list[tuple[int, int]], verdicts: list[str]) -> None:
+def test_a_sudden_loss_in_a_file_is_believed_at_the_second_look(
+    readings: list[dict[Path, int]], doubted: list[tuple[Path, ...]]
+) -> None:
     guard = ShrinkGuard()
-    assert [guard.judge(previous, current) for previous, current in readings] == verdicts
+    found = []
+    for counts in readings:
+        found.append(guard.doubt(counts))
+        if not found[-1]:
+            guard.believe(counts)
+    assert found == doubted
+
+
+def test_a_path_that_is_no_file_name_is_a_problem_of_its_own(tmp_path: Path) -> None:
+    path = tmp_path / ("a" * 300)
+    source = KeySource((path, write(tmp_path / "b.txt", "sk-1")))
+    assert len(source.stamp()) == 2
+    reading = source.read()
+    assert reading.problems == (f"{path}: File name too long",)
+    assert keys(reading) == ["sk-1"]

@@ -71,6 +71,7 @@ BAD_LINES = [
     ("sk-1\ufeff", "line 2: has a character that is not ASCII in its key"),
     ("sk-1\u200b", "line 2: has a character that is not ASCII in its key"),
     ("sk-\x01", "line 2: has a blank or a control character in its key"),
+    ("\x0b", "line 2: has a blank or a control character in its key"),
     ("sk-\x7f", "line 2: has a blank or a control character in its key"),
     ("sk-1\rsk-2", "line 2: has something after the key that is neither label=value nor a # comment"),
     ("x" * 4097, "line 2: has a key longer than 4096 characters"),

@@ -106,9 +106,8 @@ def test_a_key_that_returns_brings_its_history(tmp_path: Path) -> None:
             await store.sync_keys("main", [A], 1.0)
             await store.save_statuses([VALID])
             await store.sync_keys("main", [], 2.0)
-            assert await store.load_statuses("main") == []
             await store.add_and_remove("main", [A], [], 3.0)
-            assert await store.load_statuses("main") == [VALID]
+            assert await store.load_statuses("main", [A[0]]) == [VALID]
             assert (await keys(database))["a"] == ["sk-…aaaa", "{}", 1.0, None]
 
     run(scenario())
@@ -138,7 +137,7 @@ def test_statuses_are_replaced_per_key_and_model(tmp_path: Path) -> None:
             benched = replace(VALID, model="gpt-x", status="no_model", until=5.5, streak=3, proven=False)
             await store.save_statuses([VALID, benched])
             await store.save_statuses([replace(VALID, status="suspect", reason="401")])
-            rows = await store.load_statuses("main")
+            rows = await store.load_statuses("main", [A[0], B[0]])
             assert rows == [replace(VALID, status="suspect", reason="401"), benched]
             assert [type(row.proven) for row in rows] == [bool, bool]
 
@@ -149,15 +148,25 @@ def test_more_statuses_than_a_batch_come_back(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with opened(tmp_path) as database:
             store = KeyStore(database)
-            entries = [(f"{number:064x}", "…", "{}") for number in range(BATCH)]
-            await store.sync_keys("main", entries, 1.0)
-            rows = [
-                replace(VALID, digest=digest, model=model) for digest, _, _ in entries for model in ("m1", "m2", "m3")
-            ]
+            digests = [f"{number:064x}" for number in range(BATCH)]
+            rows = [replace(VALID, digest=digest, model=model) for digest in digests for model in ("m1", "m2", "m3")]
             for count in (0, 1, BATCH - 1, BATCH, BATCH + 1, 3 * BATCH):
                 await database.execute("DELETE FROM key_status")
                 await store.save_statuses(rows[:count])
-                assert await store.load_statuses("main") == rows[:count]
+                assert await store.load_statuses("main", digests) == rows[:count]
+
+    run(scenario())
+
+
+def test_only_the_statuses_asked_for_come_back(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with opened(tmp_path) as database:
+            store = KeyStore(database)
+            rows = [replace(VALID, digest=digest) for digest, _, _ in (A, B, C)]
+            await store.save_statuses([*rows, replace(VALID, provider="other")])
+            assert await store.load_statuses("main", [C[0], A[0]]) == [rows[0], rows[2]]
+            assert await store.load_statuses("main", []) == []
+            assert await store.load_statuses("none", [A[0]]) == []
 
     run(scenario())
 
@@ -200,7 +209,7 @@ def test_statuses_come_back_as_they_were_saved(tmp_path: Path, saved: list[KeySt
             await store.sync_keys("main", [A, B, C], 1.0)
             await database.execute("DELETE FROM key_status")
             await store.save_statuses(saved)
-            loaded = await store.load_statuses("main")
+            loaded = await store.load_statuses("main", [A[0], B[0], C[0]])
             assert {(row.digest, row.model): row for row in loaded} == {(row.digest, row.model): row for row in saved}
             assert len(loaded) == len({(row.digest, row.model) for row in saved})
 

@@ -1,0 +1,120 @@
+"""What the Keeper's tests share: a provider's key file, its pool, and a real database, all in one folder."""
+
+from __future__ import annotations
+
+import io
+import json
+import sqlite3
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from gateway.config.model import HealthConfig
+from gateway.keeper.keyfiles import KeySource
+from gateway.keeper.statuses import StatusWriter
+from gateway.keeper.sync import KeySync
+from gateway.observe.logs import Log
+from gateway.policy.verdict import Provenance, Scope, Status, Verdict
+from gateway.secret import Secret
+from gateway.store import open_store
+from gateway.store.database import Database
+from gateway.store.keys import KeyStore
+from gateway.store.responses import ResponseStore
+from gateway.upstream.key import Key
+from gateway.upstream.keypool import KeyPool
+from gateway.upstream.owners import Owner, ResponseOwners
+
+NOW = 1_750_000_000.0
+MODEL = "gpt-4o-mini"
+FILE = "store.db"
+
+
+class Rig:
+    """A daemon's worth of Keeper for one provider called main, whose keys are in `path` (a file or a folder)."""
+
+    def __init__(self, database: Database, path: Path, *, shrink_guard: bool = True) -> None:
+        self.now = NOW
+        self.path = path
+        self._written = io.BytesIO()
+        self.log = Log(write=self._written.write, human=False, clock=self.clock)
+        self.store = KeyStore(database)
+        self.database = database
+        self.pool = KeyPool("main", HealthConfig(), clock=self.clock, rng=Random(1))
+        self.source = KeySource((path,))
+        self.sync = KeySync(
+            self.pool, self.source, self.store, self.log, self.clock, rng=Random(1), shrink_guard=shrink_guard
+        )
+        self.owners = ResponseOwners(self._look_up)
+        responses = ResponseStore(database)
+        self.writer = StatusWriter(
+            lambda: {"main": self.pool}, self.owners, self.store, responses, self.log, self.clock
+        )
+
+    async def _look_up(self, response_id: str) -> Owner | None:
+        return None
+
+    def clock(self) -> float:
+        return self.now
+
+    def write(self, *lines: str, name: str = "") -> None:
+        """These lines, in the file or in a file of the folder."""
+        path = self.path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("".join(f"{line}\n" for line in lines))
+        path.chmod(0o600)
+
+    def key(self, secret: str) -> Key:
+        return self.pool.keys[Secret(secret).digest]
+
+    def secrets(self) -> list[str]:
+        return sorted(key.secret.reveal() for key in self.pool.keys.values())
+
+    def bench(self, secret: str, until: float | None = None, scope: Scope = Scope.KEY) -> None:
+        """The provider rate limits this key until then."""
+        lease = self.pool.lease_key(self.key(secret), MODEL)
+        assert lease is not None
+        self.pool.report(
+            lease, Verdict(scope, Status.RATE_LIMITED, "429", until, Provenance.AUTHORITATIVE, "Rate limit reached")
+        )
+
+    def succeed(self, secret: str) -> None:
+        lease = self.pool.lease_key(self.key(secret), MODEL)
+        assert lease is not None
+        self.pool.succeed(lease)
+
+    def logged(self, event: str) -> list[dict[str, Any]]:
+        self.log.close()
+        lines = [json.loads(line) for line in self._written.getvalue().splitlines()]
+        return [line for line in lines if line["event"] == event]
+
+    async def stored(self) -> dict[str, tuple[str, bool]]:
+        """Fingerprint to labels and whether the key is marked as removed, as the database has them."""
+        rows = await self.database.fetch("SELECT fingerprint, labels, removed_at FROM keys WHERE provider = 'main'")
+        return {str(fingerprint): (str(labels), removed is not None) for fingerprint, labels, removed in rows}
+
+
+@asynccontextmanager
+async def rig(folder: Path, *, keys: str = "main.txt", shrink_guard: bool = True) -> AsyncIterator[Rig]:
+    """A rig with the database of the folder; a second one after it is a restart."""
+    database = await open_store(f"sqlite:{FILE}", folder, deadline=0.7)
+    made = Rig(database, folder / keys, shrink_guard=shrink_guard)
+    try:
+        yield made
+    finally:
+        made.pool.close()
+        made.log.close()
+        await database.close()
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Another program holds the database."""
+    other = sqlite3.connect(folder / FILE, isolation_level=None)
+    try:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+        other.execute("ROLLBACK")
+    finally:
+        other.close()
