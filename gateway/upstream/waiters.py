@@ -28,7 +28,7 @@ class Waiters:
             async with asyncio.timeout(seconds):
                 await waiter
         except TimeoutError:
-            return False
+            return waiter.done() and not waiter.cancelled()  # woken and out of time in the same moment: take the turn
         except asyncio.CancelledError:
             if waiter.done() and not waiter.cancelled():
                 self.wake_one()  # it was our turn, and we cannot take it
