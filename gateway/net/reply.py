@@ -98,8 +98,9 @@ class Reply:
             transport.write(head)
         elif len(body) <= ONE_WRITE:
             transport.write(head + body)
-        else:
-            transport.writelines((head, body))
+        else:  # not writelines(): asyncio's forgets to pause who writes, until 3.12.9 and 3.13.2 (CVE-2024-12254)
+            transport.write(head)
+            transport.write(body)
         if transport.get_write_buffer_size() > WRITE_AHEAD:
             await self._line.wait_writable()
 

@@ -13,9 +13,10 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from gateway.config.listen import parse_listen
 from gateway.config.model import ServerConfig
@@ -37,6 +38,9 @@ SHUTDOWN_SECONDS: Final = 2.0
 
 CUT_SECONDS: Final = 2.0
 """For handlers that were cancelled to clean up."""
+
+FILE_STAYS: Final[dict[str, Any]] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
+"""Since 3.13 a Unix socket's file would be removed with its listener, and that of an inherited one is not ours."""
 
 NOTHING_INHERITED: Final[Mapping[str, socket.socket]] = {}
 
@@ -176,7 +180,7 @@ class Server:
 
     async def _accept_on(self, bound: socket.socket, path: str) -> _Open:
         if bound.family == socket.AF_UNIX:
-            server = await self._loop.create_unix_server(self._make_protocol, sock=bound, backlog=BACKLOG)
+            server = await self._loop.create_unix_server(self._make_protocol, sock=bound, backlog=BACKLOG, **FILE_STAYS)
             return _Open(server, address_of(bound), path, os.lstat(path).st_ino if path else 0)
         tls = self._tls
         server = await self._loop.create_server(
