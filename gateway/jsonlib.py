@@ -27,9 +27,12 @@ except ImportError:
 
     def _loads(data: bytes | bytearray | str) -> Any:
         try:
-            return json.loads(data, parse_constant=_no_constant)
+            value = json.loads(data, parse_constant=_no_constant)
         except RecursionError as exc:
             raise ValueError("JSON nested too deeply") from exc
+        if (b"\\u" if isinstance(data, bytes | bytearray) else "\\u") in data:  # type: ignore[operator]
+            _dumps(value)  # half a surrogate pair is no text: UnicodeEncodeError, a ValueError
+        return value
 
     def _dumps(value: Any) -> bytes:
         return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()

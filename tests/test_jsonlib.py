@@ -34,7 +34,8 @@ def test_both_write_the_same_bytes_and_read_them_back(monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize(
-    "text", [b"", b"{", b"NaN", b"[Infinity]", b"-Infinity", b"{'a':1}", b"\xff", b"[1,]", b"[" * 100_000]
+    "text",
+    [b"", b"{", b"NaN", b"[Infinity]", b"-Infinity", b"{'a':1}", b"\xff", b"[1,]", b"[" * 100_000, rb'["\ud800"]'],
 )
 def test_both_refuse_what_is_not_json_with_a_value_error(monkeypatch: pytest.MonkeyPatch, text: bytes) -> None:
     fallback = without_orjson(monkeypatch)

@@ -139,7 +139,7 @@ class Exchange:
     async def _send(self, provider: Provider, key: Key, call: Call, deadline: float) -> UpstreamAnswer:
         kind = provider.type
         if kind.local:
-            asked = jsonlib.loads(call.body) if call.body[:1] == b"{" else {}
+            asked = _read_asked(call.body)
             path = call.path.removeprefix("/v1")
             return InProcessAnswer(echo.answer(path, asked, key.secret.reveal(), self.clock()))
         target = f"{call.path}?{call.query}" if call.query else call.path
@@ -249,6 +249,15 @@ STREAM_ERRORS = {
     "completions": chat_stream.carried_error,
     "responses": responses_stream.carried_error,
 }
+
+
+def _read_asked(body: bytes) -> dict[str, Any]:
+    """What the built-in provider is asked; nothing, where the body is no JSON object."""
+    try:
+        asked = jsonlib.loads(body)
+    except ValueError:
+        return {}
+    return asked if isinstance(asked, dict) else {}
 
 
 async def _read_some(answer: UpstreamAnswer, limit: int) -> bytes:
