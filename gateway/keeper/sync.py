@@ -248,7 +248,9 @@ def make_plan(entries: Iterable[KeyEntry], pool: KeyPool, *, whole: bool) -> Pla
             plan.removed.append(digest)
         if n % 5000 == 0:
             time.sleep(0)
-    return Plan(len(seen), plan.added, plan.removed, plan.relabelled, plan.rows)
+    rows = plan.rows if whole else _in_order(plan.rows, lambda row: row[0][:2])
+    removed = _in_order(plan.removed, lambda digest: digest[:1])
+    return Plan(len(seen), plan.added, removed, plan.relabelled, rows)
 
 
 def restore_standing(key: Key, row: KeyStatusRow) -> None:
@@ -288,6 +290,17 @@ def _describe(report: FileReport, doubted: Sequence[Path]) -> dict[str, Any]:
         "world_readable": report.world_readable,
         "problems": [*report.problems, *([LOST] if report.path in doubted else ())],
     }
+
+
+def _in_order(items: Iterable[Any], first: Callable[[Any], str | bytes]) -> list[Any]:
+    """Sorted, by buckets of the same `first` part, since a single sort would hold the interpreter lock too long.
+
+    In the order of their digests 100,000 rows take the database a fraction of the time: neighbours share its pages.
+    """
+    buckets: dict[str | bytes, list[Any]] = {}
+    for item in items:
+        buckets.setdefault(first(item), []).append(item)
+    return [item for start in sorted(buckets) for item in sorted(buckets[start])]
 
 
 def _slices(items: list[T], size: int) -> Iterable[list[T]]:
