@@ -16,6 +16,9 @@ from gateway.policy.verdict import Verdict
 BUDGET_FLOOR = 10.0
 """Retries that are always in hand, so that a quiet gateway may retry its first failures."""
 
+LAST_GROWTH = 64
+"""Tries after which a wait grows no more: far beyond any deadline, and before the largest factor overflows."""
+
 
 @dataclass(frozen=True, slots=True)
 class Rotate:
@@ -79,7 +82,7 @@ def full_jitter(count: RetryCount, nth: int, rng: Random) -> float:
 
     https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
     """
-    ceiling = count.backoff * count.factor ** (nth - 1)
+    ceiling = count.backoff * count.factor ** min(nth - 1, LAST_GROWTH)
     return rng.uniform(0.0, ceiling) if ceiling > 0 else 0.0
 
 

@@ -95,11 +95,12 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class ErrorFacts:
-    """What an error answer says, whatever envelope it came in."""
+    """What an error answer says, whatever envelope it came in. `reasons`: Google's words beside a numeric code."""
 
     status: int
     code: str = ""
     type: str = ""
+    reasons: frozenset[str] = frozenset()
     message: str = ""
     html: bool = False
 
@@ -120,7 +121,7 @@ class Row:
     def matches(self, facts: ErrorFacts) -> bool:
         return (
             (not self.statuses or facts.status in self.statuses)
-            and (not self.codes or facts.code in self.codes)
+            and (not self.codes or facts.code in self.codes or not self.codes.isdisjoint(facts.reasons))
             and (not self.types or facts.type in self.types)
             and (self.html is None or self.html is facts.html)
             and (self.text is None or self.text.search(facts.message[:TEXT_LIMIT]) is not None)
@@ -139,6 +140,8 @@ _QUOTA_CODES = words(
     "insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "quota_exceeded", "Arrearage"
 )
 _REJECTED_CODES = words("invalid_api_key", "invalid_authentication", "account_deactivated", "invalid_organization")
+_MODEL_CODES = words("model_not_found", "DeploymentNotFound")
+_KEY_CODES = words("invalid_api_key", "API_KEY_INVALID")
 
 COMMON_ROWS: tuple[Row, ...] = (
     # Quota and balance: codes first (https://platform.openai.com/docs/guides/error-codes), then the one text
@@ -161,10 +164,22 @@ COMMON_ROWS: tuple[Row, ...] = (
         statuses(400, 403),
         codes=words("unsupported_country_region_territory", "unsupported_country"),
     ),
+    Row(
+        Scope.PROVIDER,
+        Status.NO_ACCESS,
+        "unsupported_region",
+        statuses(400, 403),
+        text=re.compile(r"^User location is not supported"),
+    ),
     # A page instead of an answer is somebody between us and the API (Cloudflare's "Just a moment...").
-    Row(Scope.PROVIDER, Status.UNKNOWN, "challenge_page", statuses(403), html=True),
+    Row(Scope.PROVIDER, Status.UNKNOWN, "challenge_page", statuses(403, 503), html=True),
     Row(Scope.KEY, Status.SUSPECT, "credential_rejected", statuses(401, 403), codes=_REJECTED_CODES),
     Row(Scope.KEY, Status.SUSPECT, "credential_rejected", statuses(401)),
+    # Google and xAI answer a wrong key with 400, and xAI with words alone.
+    Row(Scope.KEY, Status.SUSPECT, "credential_rejected", statuses(400, 403), codes=_KEY_CODES),
+    Row(
+        Scope.KEY, Status.SUSPECT, "credential_rejected", statuses(400), text=re.compile(r"^Incorrect API key provided")
+    ),
     Row(Scope.KEY_MODEL, Status.NO_ACCESS, "forbidden", statuses(403)),
     # "Request too large for gpt-4o … on tokens per min": the request alone exceeds the limit, so no key of
     # this tier can serve it and no waiting helps.
@@ -178,7 +193,14 @@ COMMON_ROWS: tuple[Row, ...] = (
     Row(Scope.KEY, Status.RATE_LIMITED, "rate_limited", statuses(429)),
     # A model nobody knows is the client's affair, unless other keys serve it: the pool knows that (see
     # `KeyPool.report`), so the row only says what it would be.
-    Row(Scope.CLIENT, Status.NO_MODEL, "model_not_found", statuses(400, 404), codes=words("model_not_found")),
+    Row(Scope.CLIENT, Status.NO_MODEL, "model_not_found", statuses(400, 404), codes=_MODEL_CODES),
+    Row(
+        Scope.CLIENT,
+        Status.NO_MODEL,
+        "model_not_found",
+        statuses(404),
+        text=re.compile(r"\bmodels?\b.{1,200}\bnot (?:found|exist)\b|^model: ", re.I | re.S),
+    ),
     Row(Scope.PROVIDER, Status.TIMEOUT, "request_timeout", statuses(408)),
     Row(Scope.PROVIDER, Status.OVERLOADED, "overloaded", statuses(503, 529)),
     Row(
@@ -211,13 +233,11 @@ def read_facts(status: int, body: Any, text: str, content_type: str) -> ErrorFac
     if isinstance(body, list) and body:
         body = body[0]
     if isinstance(body, Mapping):
-        error = body.get("error", body)
-        outer = body
+        error = body.get("error") or body
         if isinstance(error, Mapping):
-            return ErrorFacts(
-                status, _word(error.get("code")), _word(error.get("type")), _message(error) or _message(outer)
-            )
-        return ErrorFacts(status, _word(outer.get("code")), _word(outer.get("type")), str(error))
+            message = _message(error) or _message(body)
+            return ErrorFacts(status, _word(error.get("code")), _word(error.get("type")), _reasons(error), message)
+        return ErrorFacts(status, _word(body.get("code")), _word(body.get("type")), message=str(error))
     html = "html" in content_type or text[:TEXT_LIMIT].lstrip()[:15].lower().startswith(("<!doctype", "<html"))
     return ErrorFacts(status, message=text[:TEXT_LIMIT], html=html)
 
@@ -230,6 +250,13 @@ def _message(error: Mapping[str, Any]) -> str:
     return ""
 
 
+def _reasons(error: Mapping[str, Any]) -> frozenset[str]:
+    """`status` and `details[].reason`. https://google.aip.dev/193"""
+    details = error.get("details")
+    found = [detail.get("reason") for detail in details if isinstance(detail, Mapping)] if type(details) is list else []
+    return frozenset(word for word in (error.get("status"), *found) if isinstance(word, str))
+
+
 def _word(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
@@ -237,10 +264,13 @@ def _word(value: Any) -> str:
 STATUS_OF_CODE: Mapping[str, int] = {
     "invalid_api_key": 401,
     "authentication_error": 401,
+    "billing_error": 402,
+    "permission_error": 403,
     "insufficient_quota": 429,
     "rate_limit_exceeded": 429,
     "rate_limit_error": 429,
     "model_not_found": 404,
+    "not_found_error": 404,
     "invalid_request_error": 400,
     "invalid_prompt": 400,
     "content_filter": 400,
@@ -253,10 +283,11 @@ STATUS_OF_CODE: Mapping[str, int] = {
 
 def status_inside(body: Any) -> int:
     """The status an error object carries inside a 200 answer or stream: its numeric code, its word, or 500."""
-    error = body.get("error", body) if isinstance(body, Mapping) else body
-    if isinstance(error, Mapping):
+    if isinstance(body, Mapping):
+        error = body.get("error")
+        fields = error if isinstance(error, Mapping) else body
         for name in ("code", "status", "type"):
-            value = error.get(name)
+            value = fields.get(name)
             if isinstance(value, int) and 400 <= value <= 599:
                 return value
             if isinstance(value, str):

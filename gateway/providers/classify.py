@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from gateway import jsonlib
-from gateway.errors import ConnectError, UpstreamError, UpstreamTimeout
+from gateway.errors import UpstreamError, UpstreamTimeout
 from gateway.policy.verdict import (
     EVIDENCE_LIMIT,
     Provenance,
@@ -27,9 +27,17 @@ QUOTA_HINT_FLOOR = 60.0
 
 
 def classify_answer(
-    rows: Iterable[Row], status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes, now: float
+    rows: Iterable[Row],
+    status: int,
+    headers: Sequence[tuple[bytes, bytes]],
+    body: bytes,
+    now: float,
+    conceal: Callable[[str], str] = str,
 ) -> Verdict:
-    """The verdict on an error answer. `now` in unix seconds, `headers` with lower-case names."""
+    """The verdict on an error answer. `now` in unix seconds, `headers` with lower-case names.
+
+    `conceal` takes the key out of what the provider said: some repeat the one they reject.
+    """
     content_type = next((value for name, value in headers if name == b"content-type"), b"").decode("latin-1").lower()
     try:
         decoded = jsonlib.loads(body)
@@ -38,28 +46,35 @@ def classify_answer(
     text = body.decode("utf-8", "replace")
     facts = read_facts(status, decoded, text, content_type)
     row = decide_row(facts, rows)
-    until, provenance = None, Provenance.HEURISTIC
+    until, provenance, hinted = None, Provenance.HEURISTIC, ""
     if row.verdict in HINTED:
         said = hint(headers, decoded, facts.message or text, now)
         if said is not None and (row.verdict is not Status.NO_QUOTA or said.seconds >= QUOTA_HINT_FLOOR):
             until, provenance = now + said.seconds, Provenance.AUTHORITATIVE
-    evidence = f"{status} {facts.code or facts.type} {facts.message}"[:EVIDENCE_LIMIT]
-    return Verdict(row.scope, row.verdict, row.reason, until, provenance, evidence)
+            hinted = f"({said.source}: {said.raw})"
+    evidence = " ".join(filter(None, (f"{status}", facts.code or facts.type, hinted, facts.message)))
+    return Verdict(row.scope, row.verdict, row.reason, until, provenance, conceal(evidence)[:EVIDENCE_LIMIT])
 
 
-def classify_inside(rows: Iterable[Row], headers: Sequence[tuple[bytes, bytes]], error: object, now: float) -> Verdict:
+def classify_inside(
+    rows: Iterable[Row],
+    headers: Sequence[tuple[bytes, bytes]],
+    error: object,
+    now: float,
+    conceal: Callable[[str], str] = str,
+) -> Verdict:
     """The verdict on an error that came inside a 200, judged as if it had the status it carries."""
-    return classify_answer(rows, status_inside(error), headers, jsonlib.dumps(error), now)
+    return classify_answer(rows, status_inside(error), headers, jsonlib.dumps(error), now, conceal)
 
 
 def classify_failure(error: UpstreamError) -> Verdict:
-    """The verdict on a call that got no usable answer. Never a key's fault."""
-    if isinstance(error, ConnectError):
-        status = Status.NETWORK_ERROR
-    elif isinstance(error, UpstreamTimeout):
-        status = Status.TIMEOUT
-    else:
-        status = Status.SERVER_ERROR
+    """The verdict on a call that got no usable answer. Never a key's fault.
+
+    A connection that cannot be had or breaks never benches a key; a provider that takes the request and then too long
+    may, after the second time.
+    """
+    late = isinstance(error, UpstreamTimeout) and error.sent
+    status = Status.TIMEOUT if late else Status.NETWORK_ERROR
     reason = f"timeout_{error.phase}" if isinstance(error, UpstreamTimeout) else type(error).__name__.lower()
     return Verdict(Scope.PROVIDER, status, reason, evidence=str(error)[:EVIDENCE_LIMIT])
 

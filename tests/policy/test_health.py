@@ -1,4 +1,4 @@
-"""The life of a key as a table."""
+"""The life of a key as values: what a verdict or the passing of time makes of a standing."""
 
 from __future__ import annotations
 
@@ -8,90 +8,171 @@ from hypothesis import strategies as st
 
 from gateway.config.model import HealthConfig
 from gateway.policy.health import (
+    CONFIRMING,
+    DISABLED,
+    SHORTEST_REST,
     UNTESTED,
     VALID,
     WAKE_OF,
     Standing,
+    Wake,
     advance,
     count_failure,
     default_rest,
+    due,
     next_status,
+    outlasts,
+    rest_until,
     wake,
 )
 from gateway.policy.verdict import Provenance, Scope, Status, Verdict
 
 NOW = 1_800_000_000.0
 HEALTH = HealthConfig()
+BENCHING = sorted(WAKE_OF)
+S = Status
 
-BENCHING = [
-    Status.SUSPECT, Status.RATE_LIMITED, Status.NO_QUOTA, Status.OVERLOADED, Status.SERVER_ERROR, Status.TIMEOUT,
-    Status.NO_MODEL, Status.NO_ACCESS,
-]  # fmt: skip
+
+def verdict(status: Status, until: float | None = None, scope: Scope = Scope.KEY) -> Verdict:
+    provenance = Provenance.HEURISTIC if until is None else Provenance.AUTHORITATIVE
+    return Verdict(scope, status, "reason", until, provenance, "evidence")
 
 
 @pytest.mark.parametrize(
-    ("current", "verdict", "status"),
+    ("current", "told", "becomes"),
     [
-        (Status.UNTESTED, Status.SUSPECT, Status.SUSPECT),
-        (Status.VALID, Status.SUSPECT, Status.SUSPECT),
-        (Status.NO_QUOTA, Status.SUSPECT, Status.SUSPECT),
-        (Status.SUSPECT, Status.SUSPECT, Status.INVALID_KEY),
-        (Status.INVALID_KEY, Status.SUSPECT, Status.INVALID_KEY),
-        (Status.VALID, Status.NO_ACCESS, Status.SUSPECT),
-        (Status.SUSPECT, Status.NO_ACCESS, Status.NO_ACCESS),
-        (Status.NO_ACCESS, Status.NO_ACCESS, Status.NO_ACCESS),
-        (Status.SUSPECT, Status.RATE_LIMITED, Status.RATE_LIMITED),
-        (Status.INVALID_KEY, Status.NO_QUOTA, Status.NO_QUOTA),
+        (S.UNTESTED, S.SUSPECT, S.SUSPECT),
+        (S.VALID, S.SUSPECT, S.SUSPECT),
+        (S.RATE_LIMITED, S.SUSPECT, S.SUSPECT),
+        (S.SUSPECT, S.SUSPECT, S.INVALID_KEY),
+        (S.INVALID_KEY, S.SUSPECT, S.INVALID_KEY),
+        (S.NO_ACCESS, S.SUSPECT, S.INVALID_KEY),
+        (S.VALID, S.NO_ACCESS, S.SUSPECT),
+        (S.NO_QUOTA, S.NO_ACCESS, S.SUSPECT),
+        (S.SUSPECT, S.NO_ACCESS, S.NO_ACCESS),
+        (S.NO_ACCESS, S.NO_ACCESS, S.NO_ACCESS),
+        (S.SUSPECT, S.RATE_LIMITED, S.RATE_LIMITED),
+        (S.INVALID_KEY, S.NO_QUOTA, S.NO_QUOTA),
+        (S.VALID, S.NO_MODEL, S.NO_MODEL),
     ],
 )
-def test_a_rejection_is_believed_only_when_it_is_confirmed(current: Status, verdict: Status, status: Status) -> None:
-    assert next_status(current, verdict) is status
+def test_a_rejection_is_believed_the_second_time_and_everything_else_at_once(
+    current: Status, told: Status, becomes: Status
+) -> None:
+    assert next_status(current, told) is becomes
+
+
+def test_a_limit_never_counts_towards_invalid() -> None:
+    assert all(told in (S.SUSPECT, S.NO_ACCESS) for _, told in CONFIRMING)
 
 
 @pytest.mark.parametrize(
     ("status", "seconds"),
     [
-        (Status.RATE_LIMITED, 60), (Status.NO_QUOTA, 21600), (Status.SUSPECT, 65), (Status.INVALID_KEY, 864000),
-        (Status.NO_ACCESS, 864000), (Status.SERVER_ERROR, 1800), (Status.OVERLOADED, 1800), (Status.TIMEOUT, 1800),
-        (Status.NO_MODEL, 3600),
+        (S.RATE_LIMITED, 60),
+        (S.NO_QUOTA, 6 * 3600),
+        (S.SERVER_ERROR, 1800),
+        (S.OVERLOADED, 1800),
+        (S.TIMEOUT, 1800),
+        (S.NO_MODEL, 3600),
+        (S.SUSPECT, 65),
+        (S.NO_ACCESS, 10 * 86400),
+        (S.INVALID_KEY, 10 * 86400),
     ],
-)  # fmt: skip
-def test_rests_have_their_defaults(status: Status, seconds: float) -> None:
+)
+def test_a_rest_without_a_hint_is_the_policys(status: Status, seconds: float) -> None:
     assert default_rest(status, HEALTH) == seconds
+    assert rest_until(status, verdict(status), NOW, HEALTH) == NOW + seconds
+
+
+@given(st.sampled_from(BENCHING), st.none() | st.floats(-1e12, 1e12))
+def test_every_rest_has_an_end_within_bounds_and_a_hint_is_not_shortened(status: Status, seconds: float | None) -> None:
+    until = None if seconds is None else NOW + seconds
+    end = rest_until(status, verdict(status, until), NOW, HEALTH)
+    assert NOW + SHORTEST_REST <= end <= NOW + HEALTH.max_cooldown
+    if until is not None and NOW + SHORTEST_REST <= until <= NOW + HEALTH.max_cooldown:
+        assert end == until
 
 
 @given(
-    st.sampled_from(list(Status)),
+    st.sampled_from([UNTESTED, VALID]) | st.sampled_from(BENCHING).map(lambda status: Standing(status, NOW, due=True)),
     st.sampled_from(BENCHING),
-    st.one_of(st.none(), st.floats(-1e9, 1e10)),
-    st.booleans(),
 )
-def test_every_bench_ends_within_bounds_and_the_first_failure_is_remembered(
-    current: Status, verdict: Status, seconds: float | None, proven: bool
-) -> None:
-    standing = Standing(current, failing_since=NOW - 5, proven=proven)
-    until = None if seconds is None else NOW + seconds
-    after = advance(standing, Verdict(Scope.KEY, verdict, "reason", until, Provenance.AUTHORITATIVE), NOW, HEALTH)
-    assert after.until is not None
-    assert NOW + 1 <= after.until <= NOW + HEALTH.max_cooldown
-    assert after.failing_since == NOW - 5
+def test_whoever_is_benched_is_not_eligible_until_it_is_due(before: Standing, told: Status) -> None:
+    after = advance(before, verdict(told), NOW, HEALTH)
+    assert not after.usable and not after.eligible and after.until is not None
     assert after.status in WAKE_OF
-    if seconds is not None and 1 <= seconds <= HEALTH.max_cooldown:
-        assert after.until == until, "the provider's word is neither shortened nor extended"
+    assert due(after).eligible and not due(after).usable
 
 
-def test_a_key_returns_as_what_it_was() -> None:
-    verdict = Verdict(Scope.KEY, Status.RATE_LIMITED, "rate_limited")
-    assert wake(advance(VALID, verdict, NOW, HEALTH)).status is Status.VALID
-    assert wake(advance(UNTESTED, verdict, NOW, HEALTH)).status is Status.UNTESTED
+def test_what_the_verdict_said_is_kept() -> None:
+    after = advance(VALID, verdict(S.RATE_LIMITED, NOW + 20), NOW, HEALTH)
+    assert after == Standing(
+        S.RATE_LIMITED, NOW + 20, Provenance.AUTHORITATIVE, "reason", "evidence", failing_since=NOW, proven=True
+    )
+    later = advance(after, verdict(S.NO_QUOTA), NOW + 30, HEALTH)
+    assert later.failing_since == NOW, "it has not succeeded since"
 
 
-def test_a_confirmed_rejection_takes_the_proof_away() -> None:
-    suspect = advance(VALID, Verdict(Scope.KEY, Status.SUSPECT, "credential_rejected"), NOW, HEALTH)
-    assert suspect.proven
-    assert not advance(suspect, Verdict(Scope.KEY, Status.SUSPECT, "credential_rejected"), NOW, HEALTH).proven
+@pytest.mark.parametrize(
+    ("proven", "told", "remains"),
+    [
+        (True, S.RATE_LIMITED, True),
+        (True, S.SUSPECT, True),
+        (False, S.RATE_LIMITED, False),
+    ],
+)
+def test_a_key_has_proven_itself_until_it_is_confirmed_bad(proven: bool, told: Status, remains: bool) -> None:
+    before = Standing(S.VALID, proven=proven)
+    assert advance(before, verdict(told), NOW, HEALTH).proven is remains
+    suspect = Standing(S.SUSPECT, NOW, proven=True)
+    assert advance(suspect, verdict(S.SUSPECT), NOW, HEALTH).proven is False
 
 
-def test_a_counted_failure_leaves_the_key_usable() -> None:
-    counted = count_failure(VALID, Verdict(Scope.PROVIDER, Status.SERVER_ERROR, "server_error"), NOW)
-    assert counted.usable and counted.streak == 1 and counted.failing_since == NOW
+def test_a_providers_faults_are_counted_and_any_other_verdict_begins_anew() -> None:
+    fault = verdict(S.SERVER_ERROR, scope=Scope.PROVIDER)
+    once = count_failure(VALID, fault, NOW)
+    assert (once.status, once.streak, once.failing_since, once.usable) == (S.VALID, 1, NOW, True)
+    twice = advance(once, fault, NOW + 5, HEALTH)
+    assert (twice.status, twice.streak, twice.failing_since) == (S.SERVER_ERROR, 2, NOW)
+    assert advance(twice, verdict(S.RATE_LIMITED), NOW, HEALTH).streak == 0
+
+
+def test_a_fault_during_a_trial_leaves_the_trial_to_the_next() -> None:
+    trial = due(Standing(S.NO_QUOTA, NOW))
+    after = count_failure(trial, verdict(S.TIMEOUT, scope=Scope.PROVIDER), NOW)
+    assert (after.status, after.until, after.eligible) == (S.NO_QUOTA, NOW, True)
+
+
+@pytest.mark.parametrize(("proven", "status"), [(True, S.VALID), (False, S.UNTESTED)])
+def test_who_returns_is_what_it_was(proven: bool, status: Status) -> None:
+    after = wake(Standing(S.RATE_LIMITED, NOW, reason="r", evidence="e", failing_since=1.0, streak=2, proven=proven))
+    assert after == Standing(status, None, reason="r", evidence="e", failing_since=1.0, streak=2, proven=proven)
+
+
+def test_limits_and_faults_pass_and_accusations_are_tried() -> None:
+    returning = {status for status, how in WAKE_OF.items() if how is Wake.RETURN}
+    assert returning == {S.RATE_LIMITED, S.SERVER_ERROR, S.OVERLOADED, S.TIMEOUT}
+    usable = {S.UNTESTED, S.VALID, S.DISABLED, S.REMOVED}
+    outcomes = {S.BAD_REQUEST, S.NETWORK_ERROR, S.STREAM_DISCONNECT, S.UNKNOWN}
+    assert set(WAKE_OF) == set(Status) - usable - outcomes
+
+
+def test_a_disabled_key_is_never_eligible() -> None:
+    assert not DISABLED.eligible
+
+
+@pytest.mark.parametrize(
+    ("standing", "told", "longer"),
+    [
+        (S.RATE_LIMITED, verdict(S.RATE_LIMITED, NOW + 90), True),
+        (S.RATE_LIMITED, verdict(S.NO_QUOTA, NOW + 90), True),
+        (S.NO_QUOTA, verdict(S.RATE_LIMITED, NOW + 90), True),
+        (S.RATE_LIMITED, verdict(S.RATE_LIMITED, NOW + 30), False),
+        (S.RATE_LIMITED, verdict(S.RATE_LIMITED), False),
+        (S.SUSPECT, verdict(S.RATE_LIMITED, NOW + 90), False),
+        (S.RATE_LIMITED, verdict(S.SUSPECT), False),
+    ],
+)
+def test_only_the_providers_own_later_time_prolongs_a_rest(standing: Status, told: Verdict, longer: bool) -> None:
+    assert outlasts(Standing(standing, NOW + 60), told) is longer

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from random import Random
 
 import pytest
@@ -10,33 +9,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.config.model import RetryConfig, RetryCount
-from gateway.policy.retry import (
-    BUDGET_FLOOR,
-    Decision,
-    GiveUp,
-    Retry,
-    RetryBudget,
-    Rotate,
-    Tally,
-    decide,
-    full_jitter,
-)
+from gateway.policy.retry import BUDGET_FLOOR, Decision, GiveUp, Retry, RetryBudget, Rotate, Tally, decide, full_jitter
 from gateway.policy.verdict import Scope, Status, Verdict
 
-KEY = Verdict(Scope.KEY, Status.RATE_LIMITED, "rate_limited")
-MODEL = Verdict(Scope.KEY_MODEL, Status.NO_MODEL, "model_not_found")
-ACCOUNT = Verdict(Scope.ACCOUNT, Status.NO_QUOTA, "insufficient_quota")
-SERVER = Verdict(Scope.PROVIDER, Status.SERVER_ERROR, "server_error")
-CLIENT = Verdict(Scope.CLIENT, Status.BAD_REQUEST, "bad_request")
-GATEWAY = Verdict(Scope.GATEWAY, Status.UNKNOWN, "draining")
+LIMITED = Verdict(Scope.KEY, Status.RATE_LIMITED, "")
+FORBIDDEN = Verdict(Scope.KEY_MODEL, Status.NO_ACCESS, "")
+NO_QUOTA = Verdict(Scope.ACCOUNT, Status.NO_QUOTA, "")
+FAILED = Verdict(Scope.PROVIDER, Status.SERVER_ERROR, "")
+UNREACHED = Verdict(Scope.PROXY, Status.NETWORK_ERROR, "")
+MISTAKEN = Verdict(Scope.CLIENT, Status.BAD_REQUEST, "")
+OURS = Verdict(Scope.GATEWAY, Status.UNKNOWN, "")
 
 
-def after(
+def decided(
     verdict: Verdict,
     tally: Tally,
     config: RetryConfig | None = None,
-    *,
     budget: RetryBudget | None = None,
+    *,
     unanswered: bool = False,
     streamed: bool = False,
 ) -> Decision:
@@ -51,57 +41,86 @@ def after(
     )
 
 
-@pytest.mark.parametrize("verdict", [KEY, MODEL, ACCOUNT])
-def test_a_keys_fault_rotates_as_often_as_configured(verdict: Verdict) -> None:
-    assert after(verdict, Tally(key_errors=1)) == Rotate(0.0)
-    assert after(verdict, Tally(key_errors=20)) == Rotate(0.0)
-    assert after(verdict, Tally(key_errors=21)) == GiveUp("key_attempts")
-    none = replace(RetryConfig(), on_key_error=RetryCount(0))
-    assert after(verdict, Tally(key_errors=1), none) == GiveUp("key_attempts")
+@pytest.mark.parametrize("verdict", [LIMITED, FORBIDDEN, NO_QUOTA])
+@pytest.mark.parametrize(("errors", "decision"), [(1, Rotate(0.0)), (20, Rotate(0.0)), (21, GiveUp("key_attempts"))])
+def test_a_blamed_key_makes_room_for_another_so_many_times(verdict: Verdict, errors: int, decision: Decision) -> None:
+    assert decided(verdict, Tally(key_errors=errors)) == decision
 
 
-@pytest.mark.parametrize("verdict", [CLIENT, GATEWAY])
-def test_a_clients_mistake_is_never_tried_again(verdict: Verdict) -> None:
-    assert after(verdict, Tally()) == GiveUp("client_error")
+@pytest.mark.parametrize("verdict", [FAILED, UNREACHED])
+@pytest.mark.parametrize(("errors", "ceiling"), [(1, 0.5), (2, 1.0)])
+def test_a_failing_provider_is_asked_again_after_a_while(verdict: Verdict, errors: int, ceiling: float) -> None:
+    decision = decided(verdict, Tally(server_errors=errors))
+    assert isinstance(decision, Retry)
+    assert 0 <= decision.delay <= ceiling
 
 
-def test_a_servers_fault_is_retried_with_growing_waits() -> None:
-    first, second = after(SERVER, Tally(server_errors=1)), after(SERVER, Tally(server_errors=2))
-    assert isinstance(first, Retry) and 0 <= first.delay <= 0.5
-    assert isinstance(second, Retry) and 0 <= second.delay <= 1.0
-    assert after(SERVER, Tally(server_errors=3)) == GiveUp("server_attempts")
+def test_and_not_more_often_than_configured() -> None:
+    assert decided(FAILED, Tally(server_errors=3)) == GiveUp("server_attempts")
+    none = RetryConfig(on_server_error=RetryCount(0), on_key_error=RetryCount(0))
+    assert decided(FAILED, Tally(server_errors=1), none) == GiveUp("server_attempts")
+    assert decided(LIMITED, Tally(key_errors=1), none) == GiveUp("key_attempts")
+
+
+@pytest.mark.parametrize("verdict", [MISTAKEN, OURS])
+def test_a_clients_mistake_is_final(verdict: Verdict) -> None:
+    assert decided(verdict, Tally(server_errors=1)) == GiveUp("client_error")
 
 
 @pytest.mark.parametrize(
     ("policy", "streamed", "again"),
-    [("always", False, True), ("always", True, True), ("streams", True, True), ("streams", False, False),
-     ("never", True, False), ("never", False, False)],
-)  # fmt: skip
-def test_an_unanswered_request_is_sent_again_as_the_policy_says(policy: str, streamed: bool, again: bool) -> None:
-    config = replace(RetryConfig(), replay_unanswered=policy)
-    decision = after(SERVER, Tally(server_errors=1), config, unanswered=True, streamed=streamed)
-    assert isinstance(decision, Retry) is again
-    assert isinstance(after(SERVER, Tally(server_errors=1), config), Retry)
+    [
+        ("always", False, True),
+        ("always", True, True),
+        ("streams", True, True),
+        ("streams", False, False),
+        ("never", True, False),
+        ("never", False, False),
+    ],
+)
+def test_what_may_have_been_carried_out_is_sent_again_as_configured(policy: str, streamed: bool, again: bool) -> None:
+    config = RetryConfig(replay_unanswered=policy)
+    unanswered = decided(FAILED, Tally(server_errors=1), config, unanswered=True, streamed=streamed)
+    assert isinstance(unanswered, Retry) if again else unanswered == GiveUp("unanswered")
+    assert isinstance(decided(FAILED, Tally(server_errors=1), config, streamed=streamed), Retry)
 
 
-def test_the_budget_bounds_retries_after_server_errors_only() -> None:
-    budget = RetryBudget(0.2)
-    granted = sum(isinstance(after(SERVER, Tally(server_errors=1), budget=budget), Retry) for _ in range(100))
-    assert granted == BUDGET_FLOOR
-    assert after(SERVER, Tally(server_errors=1), budget=budget) == GiveUp("retry_budget")
-    assert after(KEY, Tally(key_errors=1), budget=budget) == Rotate(0.0)
+def test_failures_are_counted_by_whose_they_are() -> None:
+    tally = Tally()
+    for verdict in (LIMITED, FAILED, NO_QUOTA, UNREACHED, FORBIDDEN):
+        tally = tally.after(verdict)
+    assert tally == Tally(key_errors=3, server_errors=2)
 
 
-@given(st.lists(st.booleans(), max_size=500))
-def test_retries_never_exceed_their_share_of_requests(requests: list[bool]) -> None:
-    budget = RetryBudget(0.2)
-    retries = 0
-    for fails in requests:
+def test_in_an_outage_retries_are_a_share_of_the_requests() -> None:
+    budget, retries = RetryBudget(0.25), 0
+    for _ in range(1000):
         budget.deposit()
-        retries += fails and budget.withdraw()
-    assert retries <= BUDGET_FLOOR + 0.2 * len(requests) + 1e-6
+        retries += isinstance(decided(FAILED, Tally(server_errors=1), budget=budget), Retry)
+    assert 250 <= retries <= 250 + BUDGET_FLOOR
+    assert decided(FAILED, Tally(server_errors=1), budget=RetryBudget(0)) != GiveUp("retry_budget")
 
 
-@given(st.integers(1, 8), st.floats(0, 10), st.floats(1, 4), st.integers())
-def test_full_jitter_stays_below_the_exponential(nth: int, backoff: float, factor: float, seed: int) -> None:
-    assert 0 <= full_jitter(RetryCount(9, backoff, factor), nth, Random(seed)) <= backoff * factor ** (nth - 1)
+def test_an_exhausted_budget_gives_up_and_rotating_costs_nothing() -> None:
+    budget = RetryBudget(0.0)
+    while budget.withdraw():
+        pass
+    budget.deposit()
+    assert decided(FAILED, Tally(server_errors=1), budget=budget) == GiveUp("retry_budget")
+    assert decided(LIMITED, Tally(key_errors=1), budget=budget) == Rotate(0.0)
+
+
+@given(
+    st.floats(0, 3600),
+    st.floats(1, 100),
+    st.integers(1, 1001),
+    st.randoms(use_true_random=False),
+)
+def test_any_configured_wait_can_be_worked_out(backoff: float, factor: float, nth: int, rng: Random) -> None:
+    assert full_jitter(RetryCount(1000, backoff, factor), nth, rng) >= 0
+
+
+@given(st.floats(0.001, 3600), st.floats(1, 10), st.integers(1, 10), st.integers())
+def test_a_wait_is_anything_up_to_its_ceiling(backoff: float, factor: float, nth: int, seed: int) -> None:
+    count = RetryCount(20, backoff, factor)
+    assert full_jitter(count, nth, Random(seed)) <= backoff * factor ** (nth - 1)
