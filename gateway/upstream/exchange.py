@@ -12,13 +12,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 from gateway import jsonlib
 from gateway.dialects.openai_chat import stream as chat_stream
 from gateway.dialects.openai_chat.errors import carries_error, empty_answer
 from gateway.dialects.openai_responses import stream as responses_stream
-from gateway.errors import ProtocolError, UpstreamError
+from gateway.errors import UpstreamError
 from gateway.net.client import Client
 from gateway.policy.verdict import Verdict
 from gateway.providers import echo
@@ -46,6 +47,10 @@ ERROR_REST = 1.0
 
 HOLD_LIMIT = 64 * 1024
 """Bytes of a stream that are held while waiting for its first meaningful event."""
+
+CONCEALED_FROM = 16
+"""Characters of a key that is looked for in what a provider says. Real ones have more; shorter ones ("none", "ollama",
+"placeholder") stand where none is needed, and are words."""
 
 Header = tuple[bytes, bytes]
 
@@ -134,6 +139,7 @@ class Exchange:
             raise
         if outcome.verdict is not None:
             outcome.close()
+            outcome.body = _conceal_bytes(key, outcome.body)
         return outcome
 
     async def _send(self, provider: Provider, key: Key, call: Call, deadline: float) -> UpstreamAnswer:
@@ -158,21 +164,24 @@ class Exchange:
     async def _judge(self, provider: Provider, key: Key, call: Call, answer: UpstreamAnswer) -> Outcome:
         outcome = Outcome(status=answer.status, headers=answer.headers, answer=answer)
         if answer.status >= 400:
-            outcome.body = await _read_some(answer, ERROR_LIMIT)
-            verdict = classify_answer((), answer.status, answer.headers, outcome.body, self.clock())
-            outcome.verdict = _without_secret(verdict, key)
+            outcome.body = await _read_error(answer)
+            outcome.verdict = classify_answer(
+                (), answer.status, answer.headers, outcome.body, self.clock(), partial(_conceal, key)
+            )
             return outcome
         if call.shape == "raw" or answer.status >= 300:
             return outcome
+        if (outcome.header(b"content-encoding") or b"identity") != b"identity":
+            return outcome  # nobody asked for that, and nobody here can read it
         content_type = (outcome.header(b"content-type") or b"").lower()
         if content_type.startswith(b"text/event-stream"):
             outcome.streamed = True
-            return await self._hold(provider, call, outcome, answer)
-        if b"json" in content_type and outcome.header(b"content-encoding") is None:
-            await self._look_inside(call, outcome, answer)
+            await self._hold(provider, key, call, outcome, answer)
+        elif b"json" in content_type:
+            await self._look_inside(key, call, outcome, answer)
         return outcome
 
-    async def _look_inside(self, call: Call, outcome: Outcome, answer: UpstreamAnswer) -> None:
+    async def _look_inside(self, key: Key, call: Call, outcome: Outcome, answer: UpstreamAnswer) -> None:
         """Read a plain answer whole and see whether it is one."""
         first = await answer.read()
         size = len(first)
@@ -187,22 +196,19 @@ class Exchange:
         outcome.answer = None
         answer.close()
         try:
-            decoded = jsonlib.loads(outcome.body)
+            outcome.decoded = jsonlib.loads(outcome.body)
         except ValueError:
-            return
-        outcome.decoded = decoded
-        if not isinstance(decoded, dict):
-            return
-        if carries_error(decoded):
-            outcome.verdict = classify_inside((), outcome.headers, decoded, self.clock())
-        elif call.shape in CHOICES and empty_answer(decoded):
+            pass  # no answer to a question for choices; anything else is the client's to read
+        if carries_error(outcome.decoded):
+            outcome.verdict = self._verdict_inside(key, outcome, outcome.decoded)
+        elif call.shape in CHOICES and empty_answer(outcome.decoded):
             outcome.verdict = EMPTY_ANSWER
 
-    async def _hold(self, provider: Provider, call: Call, outcome: Outcome, answer: UpstreamAnswer) -> Outcome:
+    async def _hold(self, provider: Provider, key: Key, call: Call, outcome: Outcome, answer: UpstreamAnswer) -> None:
         """Keep a stream back until its first meaningful event, for `streaming.hold` seconds and HOLD_LIMIT bytes."""
         classify = STREAMS.get(call.shape)
         if classify is None:
-            return outcome
+            return
         reader = EventReader()
         parts: list[bytes] = []
         size = 0
@@ -218,7 +224,7 @@ class Exchange:
                     kinds = [(classify(event), event) for event in reader.feed(piece)]
                     decisive = next((pair for pair in kinds if pair[0] != "preamble"), None)
                     if decisive is not None:
-                        outcome.verdict = self._verdict_of_event(*decisive, call, outcome)
+                        outcome.verdict = self._verdict_of_event(*decisive, key, call, outcome)
                         break
         except TimeoutError:
             pass  # held long enough: the client gets what there is
@@ -227,15 +233,16 @@ class Exchange:
         if outcome.verdict is not None:
             parts.append(await _rest_of_error(answer))
         outcome.body = b"".join(parts)
-        return outcome
 
-    def _verdict_of_event(self, kind: str, event: Event, call: Call, outcome: Outcome) -> Verdict | None:
+    def _verdict_of_event(self, kind: str, event: Event, key: Key, call: Call, outcome: Outcome) -> Verdict | None:
         if kind == "done":
             return EMPTY_STREAM
         if kind == "error":
-            error = STREAM_ERRORS[call.shape](event)
-            return classify_inside((), outcome.headers, error, self.clock())
+            return self._verdict_inside(key, outcome, STREAM_ERRORS[call.shape](event))
         return None
+
+    def _verdict_inside(self, key: Key, outcome: Outcome, error: object) -> Verdict:
+        return classify_inside((), outcome.headers, error, self.clock(), partial(_conceal, key))
 
 
 CHOICES = frozenset({"chat", "completions"})
@@ -260,11 +267,15 @@ def _read_asked(body: bytes) -> dict[str, Any]:
     return asked if isinstance(asked, dict) else {}
 
 
-async def _read_some(answer: UpstreamAnswer, limit: int) -> bytes:
+async def _read_error(answer: UpstreamAnswer) -> bytes:
+    """The body of an error, or as much of it as comes: the status alone says enough."""
+    body = bytearray()
     try:
-        return await answer.read_all(limit)
-    except ProtocolError as error:
-        return f"the provider's error could not be read: {error}".encode()
+        while len(body) < ERROR_LIMIT and (piece := await answer.read()):
+            body += piece
+    except UpstreamError:
+        pass
+    return bytes(body[:ERROR_LIMIT])
 
 
 async def _rest_of_error(answer: UpstreamAnswer) -> bytes:
@@ -276,10 +287,12 @@ async def _rest_of_error(answer: UpstreamAnswer) -> bytes:
         return b""
 
 
-def _without_secret(verdict: Verdict, key: Key) -> Verdict:
-    """Some providers repeat the rejected key in their message: it goes no further."""
+def _conceal(key: Key, text: str) -> str:
+    """Some providers repeat the key that they reject: it goes no further."""
     secret = key.secret.reveal()
-    if secret not in verdict.evidence:
-        return verdict
-    evidence = verdict.evidence.replace(secret, key.fingerprint)
-    return Verdict(verdict.scope, verdict.status, verdict.reason, verdict.until, verdict.provenance, evidence)
+    return text.replace(secret, key.fingerprint) if len(secret) >= CONCEALED_FROM else text
+
+
+def _conceal_bytes(key: Key, body: bytes) -> bytes:
+    secret = key.secret.reveal()
+    return body.replace(secret.encode(), key.fingerprint.encode()) if len(secret) >= CONCEALED_FROM else body
