@@ -105,6 +105,12 @@ def test_whoever_is_benched_is_not_eligible_until_it_is_due(before: Standing, to
     assert due(after).eligible and not due(after).usable
 
 
+@given(st.sampled_from(list(Status)), st.sampled_from(BENCHING), st.booleans())
+def test_the_first_failure_after_a_success_is_remembered(current: Status, told: Status, proven: bool) -> None:
+    before = Standing(current, failing_since=NOW - 5, proven=proven)
+    assert advance(before, verdict(told), NOW, HEALTH).failing_since == NOW - 5
+
+
 def test_what_the_verdict_said_is_kept() -> None:
     after = advance(VALID, verdict(S.RATE_LIMITED, NOW + 20), NOW, HEALTH)
     assert after == Standing(

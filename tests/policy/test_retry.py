@@ -101,6 +101,20 @@ def test_in_an_outage_retries_are_a_share_of_the_requests() -> None:
     assert decided(FAILED, Tally(server_errors=1), budget=RetryBudget(0)) != GiveUp("retry_budget")
 
 
+@given(st.lists(st.booleans(), max_size=500))
+def test_retries_never_exceed_their_share_of_requests(failures: list[bool]) -> None:
+    budget, retries = RetryBudget(0.2), 0
+    for failed in failures:
+        budget.deposit()
+        retries += failed and budget.withdraw()
+    assert retries <= BUDGET_FLOOR + 0.2 * len(failures) + 1e-6
+
+
+def test_a_fresh_budget_has_its_floor() -> None:
+    budget = RetryBudget(0.2)
+    assert sum(budget.withdraw() for _ in range(100)) == BUDGET_FLOOR
+
+
 def test_an_exhausted_budget_gives_up_and_rotating_costs_nothing() -> None:
     budget = RetryBudget(0.0)
     while budget.withdraw():

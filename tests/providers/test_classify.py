@@ -68,6 +68,7 @@ ANSWERS: list[tuple[int, bytes, tuple[Scope, Status]]] = [
     (429, openai("You exceeded your current quota.", "insufficient_quota", "insufficient_quota"), ACCOUNT_NO_QUOTA),
     (429, openai("You exceeded your current quota.", "insufficient_quota"), ACCOUNT_NO_QUOTA),
     (400, openai("Hard limit.", "invalid_request_error", "billing_hard_limit_reached"), ACCOUNT_NO_QUOTA),
+    (429, openai("Hard limit.", "invalid_request_error", "billing_hard_limit_reached"), ACCOUNT_NO_QUOTA),
     (429, openai("Not active.", "billing_not_active", "billing_not_active"), ACCOUNT_NO_QUOTA),
     (400, anthropic("invalid_request_error", "Your credit balance is too low to go on."), ACCOUNT_NO_QUOTA),
     (400, jsonlib.dumps({"code": "Arrearage", "message": "Access denied.", "request_id": "1"}), ACCOUNT_NO_QUOTA),
@@ -101,10 +102,13 @@ ANSWERS: list[tuple[int, bytes, tuple[Scope, Status]]] = [
     (404, openai("This is not a chat model and thus not supported here.", "invalid_request_error"), CLIENT),
     (400, openai("Maximum context length exceeded.", "invalid_request_error", "context_length_exceeded"), CLIENT),
     (400, openai("Invalid prompt: 'my credit, my quota, my invalid api key'", "invalid_request_error"), CLIENT),
+    (400, openai("my essay is about credit, balance and quota", "invalid_request_error"), CLIENT),
+    (404, b"Not Found", CLIENT),
     (405, openai("Method not allowed."), CLIENT),
     (413, b"Failed to buffer the request body: length limit exceeded", CLIENT),
     (415, jsonlib.dumps({"detail": "Unsupported Media Type"}), CLIENT),
     (422, jsonlib.dumps({"detail": [{"loc": ["body", "messages"], "msg": "field required"}]}), CLIENT),
+    (501, openai("The current model does not support audio input.", "not_supported_error"), CLIENT),
     (418, b"", CLIENT),
     # The provider's.
     (500, openai("The server had an error while processing your request.", "server_error"), FAILED),
@@ -127,6 +131,9 @@ def test_every_answer_has_a_meaning(status: int, body: bytes, meaning: tuple[Sco
     assert (verdict.scope, verdict.status) == meaning
     assert verdict.until is None and verdict.provenance is Provenance.HEURISTIC
     assert verdict.evidence.startswith(f"{status}")
+    assert verdict.reason
+    bare = classify_answer((), status, (), body, NOW)
+    assert (bare.scope, bare.status) == meaning, "the type of the content may be missing"
 
 
 LIMIT = openai("Rate limit reached.", "requests", "rate_limit_exceeded")
