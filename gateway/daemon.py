@@ -1,7 +1,8 @@
 """The composition root: builds everything in order, reloads it, and takes it down in reverse.
 
-Start: log, database, keys (read, with what the database remembers of them), providers, listeners, background tasks, and
-only then READY. Stop: no new requests, those in flight finish, statuses are written, everything is closed.
+Start: admin socket (a second daemon on the same state folder is found out before it touches anything), database, keys
+(read, with what the database remembers of them), providers, listeners, background tasks, and only then READY. Stop: no
+new requests, those in flight finish, statuses are written, everything is closed.
 
 Reload (SIGHUP or `llmgateway reload`): the configuration is loaded and validated, new listeners are opened, an
 `Assembly` is built beside the running one, swapped in, and the old one is left to the requests that still use it.
@@ -17,7 +18,8 @@ import signal
 import socket
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, fields
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -38,10 +40,10 @@ from gateway.config.listen import is_loopback_host
 from gateway.config.load import load_config
 from gateway.config.model import Config, ServerConfig
 from gateway.config.validate import auth_is_on
-from gateway.errors import ConfigError, GatewayError, Problem, StartError, StoreError
+from gateway.errors import ConfigError, GatewayError, Problem, RequestError, StartError, StoreError
 from gateway.keeper.keeper import Keeper
 from gateway.keeper.statuses import StatusWriter
-from gateway.keeper.supervisor import Supervisor
+from gateway.keeper.supervisor import TRACE_CHARACTERS, Supervisor
 from gateway.net.client import Client
 from gateway.net.connection import Reply, Request
 from gateway.net.server import Server
@@ -54,7 +56,7 @@ from gateway.store import open_store
 from gateway.store.database import Database
 from gateway.store.keys import KeyStore
 from gateway.store.responses import ResponseStore
-from gateway.upstream.catalog import Catalog
+from gateway.upstream.catalog import ASK_SECONDS, Catalog
 from gateway.upstream.exchange import Exchange
 from gateway.upstream.key import Key
 from gateway.upstream.keypool import KeyPool
@@ -69,6 +71,12 @@ BUILT_IN_KEY = Secret("built-in-key")
 GC_THRESHOLDS = (20_000, 20, 50)
 """Far above Python's (700, 10, 10): a request makes some hundred objects and nearly no cycles, so most collections
 would find nothing."""
+
+LOAD_SECONDS = 30.0
+"""How long reading the configuration may take in a reload."""
+
+RETIRE_SECONDS = 2 * ASK_SECONDS
+"""After a reload, until nobody can be asking for the old list of models any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +108,9 @@ class Daemon:
         self._client = Client()
         self._supervisor = Supervisor(log)
         self._loop = asyncio.get_running_loop()
+        self._ready = False
+        self._retired = 0
+        self._inherited: Mapping[str, socket.socket] = {}
         self._assembly: Assembly
         self._database: Database
         self._keeper: Keeper
@@ -108,21 +119,55 @@ class Daemon:
         self._admin_server: Server
 
     async def run(self) -> None:
-        """Start, serve until SIGTERM or SIGINT, stop."""
-        config = self._first_config
-        self._database = await open_store(config.store.url, config.state_dir)
+        """Start, serve until SIGTERM or SIGINT, stop. A signal that comes while it starts ends it as well."""
+        gc.set_threshold(*GC_THRESHOLDS)
+        main = asyncio.current_task()
+        assert main is not None
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._loop.add_signal_handler(number, self._on_stop, main)
+        self._loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
         try:
-            await self._build(config)
-            await self._listen(config)
-            try:
-                await self._serve()
-            finally:
-                await self._stop()
-        finally:
-            await self._client.close()
-            await self._database.close()
+            async with AsyncExitStack() as stack:
+                async with self._reloading:  # a SIGHUP that comes early waits until there is something to reload
+                    await self._start(self._first_config, stack)
+                try:
+                    await self._serve()
+                finally:
+                    await self._stop()
+        except asyncio.CancelledError:
+            if not self._stopping.is_set():
+                raise
 
     # -- starting ----------------------------------------------------------------------------------------------
+
+    async def _start(self, config: Config, stack: AsyncExitStack) -> None:
+        """Everything up to the open listeners. `stack` closes what a start that fails half-way leaves open."""
+        stack.push_async_callback(self._client.close)
+        stack.push_async_callback(self._supervisor.close)
+        self._admin_server = Server(self._handle_admin, refuse, ServerConfig(), on_error=self._on_error)
+        stack.push_async_callback(self._admin_server.close)
+        self._make_folder(self._admin_socket.parent)
+        await self._admin_server.listen(f"unix:{self._admin_socket}", mode=ADMIN_SOCKET_MODE)
+        self._database = await open_store(config.store.url, config.state_dir)
+        stack.push_async_callback(self._database.close)
+        await self._build(config)
+        self._inherited = systemd.inherited_sockets(self._environ)
+        if not auth_is_on(config):
+            refuse_public(self._inherited)
+        self._server = Server(self._handle, refuse, config.server, on_error=self._on_error, inherited=self._inherited)
+        stack.push_async_callback(self._server.close)
+        for spec in config.server.listen:
+            await self._server.listen(spec)
+
+    def _make_folder(self, folder: Path) -> None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise StartError(
+                "the folder of the admin socket cannot be made",
+                detail=f"{folder}: {error.strerror or error}",
+                hint="make it, owned by this user; STATE_DIRECTORY or LLMGATEWAY_SOCKET name another",
+            ) from error
 
     async def _build(self, config: Config) -> None:
         keys, responses = KeyStore(self._database), ResponseStore(self._database)
@@ -149,10 +194,11 @@ class Daemon:
                 continue
             pool = self._pools.get(name)
             if pool is None:
-                pool = KeyPool(name, provider.health, clock=self._clock, rng=self._rng)
-                self._pools[name] = pool
-                if not provider.keys:  # a local provider: what it is given as a key is all the same to it
-                    pool.add([Key(BUILT_IN_KEY, BUILT_IN_KEY.digest)])
+                pool = self._pools[name] = KeyPool(name, provider.health, clock=self._clock, rng=self._rng)
+            if not provider.keys and BUILT_IN_KEY.digest not in pool.keys:
+                # A local provider: what it is given as a key is all the same to it.
+                pool.remove(list(pool.keys))
+                pool.add([Key(BUILT_IN_KEY, BUILT_IN_KEY.digest)])
             pool.health = provider.health
             pool.shared_status = provider.shared_key_status
             pool.waiters.limit = config.queue.max
@@ -196,29 +242,10 @@ class Daemon:
             router(Guard(ServerConfig(), auth_on=True), Authenticator.of_operator()),
         )
 
-    async def _listen(self, config: Config) -> None:
-        """The admin socket first: a second daemon on the same state folder is found out before it takes a port."""
-        inherited = systemd.inherited_sockets(self._environ)
-        if not auth_is_on(config):
-            refuse_public(inherited)
-        self._admin_server = Server(self._handle_admin, refuse, ServerConfig(), on_error=self._on_error)
-        self._server = Server(self._handle, refuse, config.server, on_error=self._on_error, inherited=inherited)
-        self._admin_socket.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        try:
-            await self._admin_server.listen(f"unix:{self._admin_socket}", mode=ADMIN_SOCKET_MODE)
-            for spec in config.server.listen:
-                await self._server.listen(spec)
-        except BaseException:
-            await self._server.close()
-            await self._admin_server.close()
-            raise
-
     # -- running -----------------------------------------------------------------------------------------------
 
     async def _serve(self) -> None:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            self._loop.add_signal_handler(number, self._stopping.set)
-        self._loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
+        self._ready = True
         tasks = {
             "key files": self._keeper.watch,
             "statuses": self._keeper.write_behind,
@@ -231,7 +258,6 @@ class Daemon:
             self._supervisor.start(name, factory)
         gc.collect()
         gc.freeze()
-        gc.set_threshold(*GC_THRESHOLDS)
         self._log.info("ready", version=__version__, listen=self._server.addresses(), admin=str(self._admin_socket))
         systemd.notify("READY=1", self._environ)
         await self._stopping.wait()
@@ -240,7 +266,11 @@ class Daemon:
         await self._assembly.router(request, reply)
 
     async def _handle_admin(self, request: Request, reply: Reply) -> None:
-        await self._assembly.admin_router(request, reply)
+        if self._ready:
+            await self._assembly.admin_router(request, reply)
+        else:
+            error = RequestError(503, "starting", "The gateway is still starting.", retry_after=1)
+            await reply.send(*refuse(request, error))
 
     async def _feed_watchdog(self, interval: float) -> None:
         """Tell systemd that we live, but only after the database answered."""
@@ -278,7 +308,7 @@ class Daemon:
         import traceback
 
         trace = "".join(traceback.format_exception(error))
-        self._log.error("internal_error", error=f"{type(error).__name__}: {error}", traceback=trace[-4000:])
+        self._log.error("internal_error", error=f"{type(error).__name__}: {error}", traceback=trace[-TRACE_CHARACTERS:])
 
     def _count_keys(self) -> dict[tuple[str, str], int]:
         return {
@@ -286,6 +316,11 @@ class Daemon:
         }
 
     # -- reloading, and what else the admin API asks for --------------------------------------------------------
+
+    def _on_stop(self, main: asyncio.Task[None]) -> None:
+        self._stopping.set()
+        if not self._ready:
+            main.cancel()
 
     def _on_hangup(self) -> None:
         self._supervisor.start_once("reload", self._reload_and_log)
@@ -299,25 +334,22 @@ class Daemon:
     async def reload(self) -> dict[str, Any]:
         """See the module's text. Raises ConfigError or StartError; the old configuration then stays."""
         async with self._reloading:
+            if self._stopping.is_set():
+                raise StartError("the gateway is stopping")
             systemd.notify(systemd.reloading_state(), self._environ)
             try:
                 return await self._reload()
             finally:
-                systemd.notify("READY=1", self._environ)  # RELOADING without READY would hang every later reload
+                if not self._stopping.is_set():
+                    systemd.notify("READY=1", self._environ)  # RELOADING without READY would hang every later reload
 
     async def _reload(self) -> dict[str, Any]:
         old = self._assembly
-        config = await asyncio.to_thread(load_config, old.config.path, self._environ, provider_types=PROVIDER_FACTS)
+        config = await self._load(old.config.path)
         refuse_what_cannot_change(old.config, config)
-        added = [spec for spec in config.server.listen if spec not in old.config.server.listen]
-        for n, spec in enumerate(added):
-            try:
-                await self._server.listen(spec)
-            except GatewayError:
-                for opened in added[:n]:
-                    await self._server.unlisten(opened)
-                raise
-        self._server.reconfigure(config.server)
+        if not auth_is_on(config):
+            refuse_public(self._inherited)
+        await self._listen_too(old.config.server, config.server)
         self._arrange_pools(config)
         self._keeper.arrange(config, self._pools)
         await self._keeper.sync_all(force=True)
@@ -330,10 +362,33 @@ class Daemon:
                 await self._keeper.flush()
                 self._pools.pop(name).close()
         self._log.level = config.logging.level
-        await old.catalog.close()
+        self._retired += 1
+        self._supervisor.start_once(f"retired catalog {self._retired}", lambda: retire(old.catalog))
         changed = list_changes(old.config, config)
         self._log.info("reloaded", changed=changed)
         return {"changed": changed}
+
+    async def _load(self, path: Path) -> Config:
+        """In a thread: the file may be large, or on a slow disk."""
+        try:
+            async with asyncio.timeout(LOAD_SECONDS):
+                return await asyncio.to_thread(load_config, path, self._environ, provider_types=PROVIDER_FACTS)
+        except TimeoutError:
+            raise StartError("the configuration could not be read", detail=f"within {LOAD_SECONDS:g} s") from None
+
+    async def _listen_too(self, old: ServerConfig, new: ServerConfig) -> None:
+        """Open the listeners that are new, and take over the limits. All of it or nothing."""
+        opened: list[str] = []
+        try:
+            for spec in new.listen:
+                if spec not in old.listen:
+                    await self._server.listen(spec)
+                    opened.append(spec)
+            self._server.reconfigure(new)
+        except BaseException:
+            for spec in opened:
+                await self._server.unlisten(spec)
+            raise
 
     async def sync_now(self) -> dict[str, Any]:
         results = await self._keeper.sync_all(force=True)
@@ -361,7 +416,6 @@ class Daemon:
         cut = await self._server.drain(config.server.drain_timeout)
         await self._server.close()
         await self._admin_server.close()
-        self._admin_socket.unlink(missing_ok=True)
         await self._supervisor.close()
         await self._assembly.catalog.close()
         for pool in self._pools.values():
@@ -389,14 +443,20 @@ def refuse_what_cannot_change(old: Config, new: Config) -> None:
 def list_changes(old: Config, new: Config) -> list[str]:
     """The tables that differ, for the operator: `server`, `providers.main`."""
     changed = []
-    for table in ("server", "auth", "queue", "sync", "metrics", "logging"):
-        if getattr(old, table) != getattr(new, table):
-            changed.append(table)
-    for table in ("providers", "tokens"):
+    for table in (field.name for field in fields(Config) if field.name not in ("path", "state_dir")):
         before, after = getattr(old, table), getattr(new, table)
-        names = sorted({*before, *after})
-        changed += [f"{table}.{name}" for name in names if before.get(name) != after.get(name)]
+        if isinstance(before, dict):
+            names = sorted({*before, *after})
+            changed += [f"{table}.{name}" for name in names if before.get(name) != after.get(name)]
+        elif before != after:
+            changed.append(table)
     return changed
+
+
+async def retire(catalog: Catalog) -> None:
+    """Requests that began before a reload may still be waiting for the models of the old configuration."""
+    await asyncio.sleep(RETIRE_SECONDS)
+    await catalog.close()
 
 
 def admin_socket_path(environ: Mapping[str, str], state_dir: Path) -> Path:
