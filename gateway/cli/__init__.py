@@ -1,12 +1,13 @@
 """The command line: parse arguments, do it or ask the daemon, print, exit codes.
 
-Errors go to stderr, say what to do, and show no traceback. Exit codes: 0 ok, 1 error, 2 usage, 3 could not start and
-will not by itself, 4 could not start for now.
+Errors go to stderr, say what to do, and show no traceback (but with `python3 -X dev`). Exit codes: 0 ok, 1 error,
+2 usage, 3 could not start and will not by itself, 4 could not start for now.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -14,9 +15,15 @@ from collections.abc import Sequence
 from gateway import __version__
 from gateway.errors import ConfigError, GatewayError
 
+INTERRUPTED = 130
+"""What shells say of a program that SIGINT ended."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command. Returns its exit code."""
+    """Run one command. Returns its exit code; raises SystemExit for wrong usage and for --help."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # fingerprints have a "…", which not every terminal can show
     parser = build_parser()
     args = parser.parse_args(argv)
     if not hasattr(args, "run"):
@@ -24,25 +31,45 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     try:
         code: int = args.run(args)
-    except ConfigError as error:
-        for problem in error.problems:
-            print(f"error: {problem}", file=sys.stderr)
-        return error.exit_code
-    except GatewayError as error:
-        print(f"error: {error}", file=sys.stderr)
-        if error.hint:
-            print(f"hint: {error.hint}", file=sys.stderr)
-        return error.exit_code
-    except PermissionError as error:
-        print(f"error: {error.strerror}: {error.filename}", file=sys.stderr)
-        return 1
-    except BrokenPipeError:
-        # The reader (head, less) has what it wanted; Python must not complain about it at exit either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        sys.stdout.flush()
     except KeyboardInterrupt:
-        return 130
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader (head, less) has what it wanted
+        _give_up_stdout()
+        return 0
+    except Exception as error:
+        if sys.flags.dev_mode:
+            raise
+        return _explain(error)
     return code
+
+
+def _explain(error: Exception) -> int:
+    """Say on stderr what went wrong. Returns the exit code."""
+    texts, hint, code = [str(error)], "", 1
+    if isinstance(error, GatewayError):
+        hint, code = error.hint, error.exit_code
+        problems = [str(problem) for problem in getattr(error, "problems", ())]
+        texts = problems if isinstance(error, ConfigError) else texts + problems
+    elif isinstance(error, OSError):
+        texts = [": ".join(str(part) for part in (error.strerror, error.filename) if part) or repr(error)]
+        _give_up_stdout()
+    else:
+        texts = [f"unexpected {type(error).__name__}: {error}"]
+        hint = "this is a bug; please report it with the output of the same command under python3 -X dev -m gateway"
+    for text in texts:
+        print(f"error: {text}", file=sys.stderr)
+    if hint:
+        print(f"hint: {hint}", file=sys.stderr)
+    return code
+
+
+def _give_up_stdout() -> None:
+    """What cannot be written (a pipe nobody reads, a full disk) must not be tried again when Python exits."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def build_parser() -> argparse.ArgumentParser:

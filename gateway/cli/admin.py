@@ -3,93 +3,126 @@
 from __future__ import annotations
 
 import argparse
-import http.client
 import os
-import socket
+import stat
 from pathlib import Path
 from typing import Any
 
 from gateway import jsonlib
-from gateway.cli.serve import demo_folder
-from gateway.errors import GatewayError
+from gateway.errors import ConfigError, GatewayError
 
 SECONDS = 120.0
 """How long a command waits for the daemon: a reload with a hundred thousand keys takes some seconds."""
 
 
 class DaemonError(GatewayError):
-    """The daemon refused, or is not there."""
+    """The daemon refused, or is not there. `problems`: what it said in particular, a line each."""
 
-
-class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: str) -> None:
-        super().__init__("localhost", timeout=SECONDS)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(SECONDS)
-        self.sock.connect(self._path)
+    def __init__(self, message: str, *, detail: str = "", hint: str = "", problems: tuple[str, ...] = ()) -> None:
+        super().__init__(message, detail=detail, hint=hint)
+        self.problems = problems
 
 
 def add_socket_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--socket", metavar="PATH", help="the daemon's admin socket")
 
 
-def find_socket(explicit: str | None) -> str:
-    """The first that exists of: --socket, $LLMGATEWAY_SOCKET, the runtime folders, the state folder, the demo's."""
-    if explicit:
-        return explicit
-    if os.environ.get("LLMGATEWAY_SOCKET"):
-        return os.environ["LLMGATEWAY_SOCKET"]
-    places = []
-    for name in ("RUNTIME_DIRECTORY", "STATE_DIRECTORY"):
-        if os.environ.get(name):
-            places.append(Path(os.environ[name].split(":")[0]))
-    places.insert(1 if "RUNTIME_DIRECTORY" in os.environ else 0, Path("/run/llmgateway"))
-    places += [_state_folder(), demo_folder()]
-    for place in places:
-        path = place / "admin.sock"
-        if path.is_socket():
-            return str(path)
+def find_socket(explicit: str | None, config: str | None = None, *, demo: bool = True) -> str:
+    """Where the daemon is: --socket, $LLMGATEWAY_SOCKET, or the first that there is of the usual places.
+
+    `config` is what --config said; `demo`: the demo's place counts, too. Raises DaemonError.
+    """
+    named = explicit or os.environ.get("LLMGATEWAY_SOCKET")
+    if named:
+        return named
+    closed = ""
+    for path in _places(config, demo):
+        try:
+            if stat.S_ISSOCK(path.stat().st_mode):
+                return str(path)
+        except PermissionError:
+            closed = closed or str(path)
+        except (OSError, ValueError):
+            pass
+    if closed:
+        raise _no_permission(closed)
     raise DaemonError(
         "no running gateway was found",
         hint="start one with 'llmgateway serve', or name its admin socket with --socket",
     )
 
 
-def _state_folder() -> Path:
-    from gateway.config.load import find_config
-    from gateway.errors import ConfigError
+def _places(config: str | None, demo: bool) -> list[Path]:
+    """The runtime folder, the system's one, the state folder; and the demo's last, which is nobody's choice."""
+    folders = [Path("/run/llmgateway"), _state_folder(config)]
+    runtime = os.environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
+    if runtime:
+        folders.insert(0, Path(runtime))
+    if demo:
+        from gateway.cli.demo import demo_folder
 
+        folders.append(demo_folder())
+    return [folder / "admin.sock" for folder in folders]
+
+
+def _state_folder(config: str | None) -> Path:
+    from gateway.config.load import find_config
+
+    state = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
+    if state:
+        return Path(state)
     try:
-        return find_config(None, os.environ).parent.resolve() / "state"
+        return find_config(config, os.environ).absolute().parent / "state"
     except ConfigError:
         return Path("state")
 
 
 def call(args: argparse.Namespace, method: str, path: str, body: object = None) -> Any:
-    """The daemon's JSON answer. Raises DaemonError."""
-    place = find_socket(args.socket)
-    connection = _UnixConnection(place)
+    """The daemon's JSON object. Raises DaemonError."""
+    edits = hasattr(args, "config")  # the command is about a file, which is not the demo's
+    place = find_socket(args.socket, args.config if edits else None, demo=not edits)
+    status, data = _exchange(place, method, path, None if body is None else jsonlib.dumps(body))
     try:
-        payload = jsonlib.dumps(body) if body is not None else None
+        answer = jsonlib.loads(data)
+    except ValueError:
+        answer = None
+    if not isinstance(answer, dict):
+        raise DaemonError(f"what answers at {place} is no gateway", detail=f"status {status} without a JSON object")
+    if status >= 400:
+        error = answer.get("error")
+        error = error if isinstance(error, dict) else {}
+        problems = error.get("problems")
+        raise DaemonError(
+            str(error.get("message") or f"the gateway answered with status {status}"),
+            problems=tuple(map(str, problems)) if isinstance(problems, list) else (),
+        )
+    return answer
+
+
+def _exchange(place: str, method: str, path: str, payload: bytes | None) -> tuple[int, bytes]:
+    """Status and body."""
+    import http.client
+    import socket
+
+    connection = http.client.HTTPConnection("localhost", timeout=SECONDS)
+    try:
+        connection.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        connection.sock.settimeout(SECONDS)
+        connection.sock.connect(place)
         connection.request(method, path, payload, {"Content-Type": "application/json"})
         answer = connection.getresponse()
-        data = answer.read()
+        return answer.status, answer.read()
     except PermissionError:
+        raise _no_permission(place) from None
+    except (FileNotFoundError, ConnectionRefusedError) as error:
         raise DaemonError(
-            f"no permission for {place}", hint="run the command as the gateway's user, or as root"
+            f"no gateway runs at {place}", detail=error.strerror or "", hint="start it with 'llmgateway serve'"
         ) from None
-    except (OSError, http.client.HTTPException) as exc:
-        raise DaemonError(f"the gateway does not answer at {place}", detail=str(exc)) from None
+    except (OSError, http.client.HTTPException) as error:
+        raise DaemonError(f"the gateway does not answer at {place}", detail=str(error) or repr(error)) from None
     finally:
         connection.close()
-    try:
-        decoded = jsonlib.loads(data)
-    except ValueError:
-        raise DaemonError(f"the gateway answered {answer.status} without JSON") from None
-    if answer.status >= 400:
-        error = decoded.get("error", {})
-        raise DaemonError(error.get("message", f"status {answer.status}"), detail="; ".join(error.get("problems", [])))
-    return decoded
+
+
+def _no_permission(place: str) -> DaemonError:
+    return DaemonError(f"no permission for {place}", hint="run the command as the gateway's user, or as root")

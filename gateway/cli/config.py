@@ -194,6 +194,8 @@ def _ask_for_reload(args: argparse.Namespace) -> None:
         answer = call(args, "POST", "/admin/reload")
     except DaemonError as error:
         print(f"note: {error}; the change counts from the daemon's next start or reload", file=sys.stderr)
+        for problem in error.problems:
+            print(problem, file=sys.stderr)
         return
     print("the daemon has reloaded; changed: " + (", ".join(answer["changed"]) or "nothing"))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from importlib import resources
 from typing import Any
 
 
@@ -16,6 +15,8 @@ def add_parser(commands: Any) -> None:
 
 def topics() -> dict[str, str]:
     """Topic to text. A page's first line is its title."""
+    from importlib import resources
+
     pages = resources.files("gateway.docs")
     return {
         page.name.removesuffix(".md"): page.read_text("utf-8")

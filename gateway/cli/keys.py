@@ -9,6 +9,8 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -25,7 +27,7 @@ def add_parser(commands: Any) -> None:
     listing.add_argument("pattern", nargs="?", default="*", help="fingerprint, with * for anything")
     listing.add_argument("--provider", default="")
     listing.add_argument("--status", default="", metavar="STATUS[,STATUS]")
-    listing.add_argument("--limit", type=int, default=200, help="rows at most (200)")
+    listing.add_argument("--limit", type=_count, default=200, help="rows at most (200)")
     listing.add_argument("--json", action="store_true", help="for scripts")
     add_socket_argument(listing)
     listing.set_defaults(run=run_list)
@@ -43,10 +45,9 @@ def add_parser(commands: Any) -> None:
     for name, text in (("add", "add keys to a provider's file"), ("remove", "take keys out of a provider's files")):
         action = actions.add_parser(name, help=text)
         action.add_argument("provider")
-        action.add_argument(
-            "keys", nargs="*", help="keys" if name == "add" else "keys or their fingerprints; default: from stdin"
-        )
-        action.add_argument("--config", metavar="FILE")
+        what = "keys, or whole lines with labels" if name == "add" else "keys or their fingerprints"
+        action.add_argument("keys", nargs="*", help=f"{what}; default: from stdin, one a line")
+        action.add_argument("--config", metavar="FILE", help="configuration file")
         add_socket_argument(action)
         action.set_defaults(run=run_add if name == "add" else run_remove)
 
@@ -56,7 +57,15 @@ def run_list(args: argparse.Namespace) -> int:
     answer = call(args, "GET", f"/admin/keys?{urlencode({k: v for k, v in query.items() if v not in ('', None)})}")
     if args.json:
         print_json(answer["keys"])
-        return 0
+    else:
+        _show(answer["keys"])
+    hidden = answer["total"] - len(answer["keys"])
+    if hidden > 0:
+        print(f"… and {hidden} more (--limit)", file=sys.stderr)
+    return 0
+
+
+def _show(rows: list[dict[str, Any]]) -> None:
     print_table(
         ("PROVIDER", "KEY", "STATUS", "MODEL", "UNTIL", "REASON", "LAST ERROR"),
         (
@@ -69,82 +78,84 @@ def run_list(args: argparse.Namespace) -> int:
                 row["reason"],
                 row["last_error"][:80],
             )
-            for row in answer["keys"]
+            for row in rows
         ),
     )
-    hidden = answer["total"] - len(answer["keys"])
-    if hidden > 0:
-        print(f"… and {hidden} more (--limit)", file=sys.stderr)
-    return 0
 
 
 def run_change(args: argparse.Namespace) -> int:
     answer = call(args, "POST", f"/admin/keys/{args.action}", {"pattern": args.pattern, "provider": args.provider})
     if args.json:
         print_json(answer)
-    elif not answer["total"]:
-        print(f"error: no key matches {args.pattern!r}", file=sys.stderr)
-        return 1
-    else:
+    elif answer["total"]:
         print_table(
             ("PROVIDER", "KEY", "STATUS"),
             ((row["provider"], row["key"], row["status"]) for row in answer["changed"]),
         )
+    if not answer["total"]:
+        raise GatewayError(f"no key matches {args.pattern!r}", hint="'llmgateway keys list' shows what there is")
     return 0
 
 
 def run_add(args: argparse.Namespace) -> int:
-    from gateway.config.files import write_atomically
     from gateway.keeper.keyedit import add_keys
 
-    path = _files(args)[0]
-    if path.is_dir():
-        path = path / "added.txt"
-    before = path.read_text() if path.exists() else ""
-    after = add_keys(before, _given(args))
-    if after == before:
-        print("nothing to add: all of them are there")
-        return 0
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    write_atomically(path, after.encode(), mode=None if path.exists() else 0o600)
+    first = _paths(args)[0]
+    path = first / "added.txt" if first.is_dir() else first
+    given = _given(args)
+    first.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with _locked(first.parent):
+        before = _read(path) if path.exists() else ""
+        after = add_keys(before, given, ndjson=path.suffix == ".ndjson")
+        if after == before:
+            print("nothing to add: all of them are there")
+            return 0
+        _write(path, after)
     print(f"added to {path}")
     return _ask_for_sync(args)
 
 
 def run_remove(args: argparse.Namespace) -> int:
-    from gateway.config.files import write_atomically
     from gateway.keeper.keyedit import remove_keys
+    from gateway.keeper.keyfiles import KeySource
 
+    paths = _paths(args)
     given = _given(args)
-    removed = 0
-    for path in _files(args):
-        for file in sorted(path.glob("*.txt")) if path.is_dir() else [path]:
-            if not file.exists():
-                continue
-            after, count = remove_keys(file.read_text(), given)
+    with _locked(paths[0].parent):
+        texts = {path: _read(path) for path, stamp in KeySource(paths).stamp() if stamp and path.is_file()}
+        # Of all files at once: what looks alike in two of them is as ambiguous as in one.
+        _, removed = remove_keys("\n".join(texts.values()), given)
+        if not removed:
+            raise GatewayError("none of these keys is in the provider's files", detail=", ".join(map(str, paths)))
+        for path, text in texts.items():
+            after, count = remove_keys(text, given)
             if count:
-                write_atomically(file, after.encode())
-                print(f"removed {count} from {file}")
-            removed += count
-    if not removed:
-        print("error: none of these keys is in the provider's files", file=sys.stderr)
-        return 1
+                _write(path, after)
+                print(f"removed {count} from {path}")
+    if removed < len(set(given)):
+        print(f"note: {len(set(given)) - removed} of those given are in none of the files", file=sys.stderr)
     return _ask_for_sync(args)
 
 
 def _given(args: argparse.Namespace) -> list[str]:
     if args.keys:
         return list(args.keys)
+    if sys.stdin is None:
+        raise GatewayError("no keys were given")
     if sys.stdin.isatty():
         print("keys, one a line, then Ctrl-D:", file=sys.stderr)
-    keys = [line.strip() for line in sys.stdin if line.strip() and not line.lstrip().startswith("#")]
+    try:
+        lines = sys.stdin.buffer.read().decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError:
+        raise GatewayError("what came from stdin is not UTF-8") from None
+    keys = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
     if not keys:
         raise GatewayError("no keys were given")
     return keys
 
 
-def _files(args: argparse.Namespace) -> list[Path]:
-    """The key files of a provider, by the configuration."""
+def _paths(args: argparse.Namespace) -> list[Path]:
+    """The key files and folders of a provider, by the configuration."""
     from gateway.config.load import find_config, load_config
     from gateway.providers import PROVIDER_FACTS
 
@@ -153,7 +164,39 @@ def _files(args: argparse.Namespace) -> list[Path]:
     if provider is None:
         names = ", ".join(config.providers) or "none"
         raise GatewayError(f"there is no provider {args.provider!r}", hint=f"providers: {names}")
+    if not provider.keys:
+        raise GatewayError(f"the provider {args.provider!r} needs no keys", hint='give it a key file: keys = "FILE"')
     return [Path(path) for path in provider.keys]
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Two commands at once must not undo each other's edits."""
+    import fcntl
+
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _read(path: Path) -> str:
+    """With its own line ends. A file that is no text is not edited: who knows what would be lost."""
+    try:
+        text = path.read_bytes().decode()
+    except UnicodeDecodeError:
+        text = "\0"
+    if "\0" in text:
+        raise GatewayError(f"{path} is no UTF-8 text", hint="nothing was changed; save it as UTF-8 first")
+    return text
+
+
+def _write(path: Path, text: str) -> None:
+    from gateway.config.files import write_atomically
+
+    write_atomically(path, text.encode(), mode=None if path.exists() else 0o600)
 
 
 def _ask_for_sync(args: argparse.Namespace) -> int:
@@ -161,9 +204,19 @@ def _ask_for_sync(args: argparse.Namespace) -> int:
     try:
         answer = call(args, "POST", "/admin/sync")
     except DaemonError as error:
-        print(f"note: {error.message}; the keys count from its next start", file=sys.stderr)
+        print(f"note: {error}; the keys count from the gateway's next start", file=sys.stderr)
         return 0
     result = answer.get(args.provider)
-    if result:
-        print(f"{args.provider}: {result['keys']} keys ({result['added']} added, {result['removed']} removed)")
+    if result is None:
+        print(f"note: the gateway that runs has no provider {args.provider!r}", file=sys.stderr)
+        return 0
+    print(f"{args.provider}: {result['keys']} keys ({result['added']} added, {result['removed']} removed)")
+    for problem in result["problems"]:
+        print(f"note: {problem}", file=sys.stderr)
     return 0
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or len(text) > 9 or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 to 999999999")
+    return int(text)

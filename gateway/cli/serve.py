@@ -4,44 +4,10 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from gateway.errors import StartError
 
 if TYPE_CHECKING:
     from gateway.config.model import Config
-
-DEMO_CONFIG = """
-[server]
-listen = ["127.0.0.1:8000"]
-
-[providers.demo]
-type = "echo"
-keys = "demo.txt"
-models = ["demo"]
-"""
-
-DEMO_TEXT = """
-llmgateway demo: the built-in provider answers with what you say; nothing leaves this machine.
-Of its five keys one is invalid and one is rate limited. You will not notice; the gateway will.
-
-Try it in another terminal:
-
-  curl {address}/v1/chat/completions -H 'Content-Type: application/json' \\
-    -d '{{"model": "demo", "messages": [{{"role": "user", "content": "Hello there"}}]}}'
-
-  curl -N {address}/v1/chat/completions -H 'Content-Type: application/json' \\
-    -d '{{"model": "demo", "stream": true, "messages": [{{"role": "user", "content": "Hello there"}}]}}'
-
-After some of them, see which keys are benched, and why:
-
-  {program} status
-
-Ctrl-C ends the demo and leaves nothing behind.
-"""
 
 
 def add_parser(commands: Any) -> None:
@@ -54,43 +20,15 @@ def add_parser(commands: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Serve until told to stop."""
     if args.demo:
-        return run_demo()
+        from gateway.cli.demo import demo
+
+        with demo() as (config, environ):
+            return run_daemon(config, environ)
     from gateway.config.load import find_config, load_config
     from gateway.providers import PROVIDER_FACTS
 
     path = find_config(args.config, os.environ)
     return run_daemon(load_config(path, os.environ, provider_types=PROVIDER_FACTS), dict(os.environ))
-
-
-def run_demo() -> int:
-    """The demo, in a folder of its own that goes away with it."""
-    from gateway.config.load import parse_config
-    from gateway.providers import PROVIDER_FACTS
-    from gateway.providers.echo import DEMO_KEYS
-
-    folder = demo_folder()
-    folder.mkdir(mode=0o700, exist_ok=True)
-    if folder.stat().st_uid != os.getuid() or folder.is_symlink():
-        raise StartError("the demo's folder belongs to somebody else", detail=str(folder), hint="set TMPDIR")
-    (folder / "demo.txt").write_text("\n".join(DEMO_KEYS) + "\n")
-    (folder / "demo.txt").chmod(0o600)
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("LLMGATEWAY_")}
-    environ |= {"STATE_DIRECTORY": str(folder)}
-    environ.pop("RUNTIME_DIRECTORY", None)
-    config = parse_config(DEMO_CONFIG, folder / "config.toml", environ, provider_types=PROVIDER_FACTS)
-    program = "llmgateway" if Path(sys.argv[0]).name == "llmgateway" else f"{sys.executable} -m gateway"
-    print(DEMO_TEXT.format(address="http://127.0.0.1:8000", program=program), flush=True)
-    try:
-        return run_daemon(config, environ)
-    finally:
-        for path in sorted(folder.glob("*")):
-            path.unlink(missing_ok=True)
-        folder.rmdir()
-
-
-def demo_folder() -> Path:
-    """The same for every demo of a user, so that `llmgateway status` finds it."""
-    return Path(tempfile.gettempdir()) / f"llmgateway-demo-{os.getuid()}"
 
 
 def run_daemon(config: Config, environ: dict[str, str]) -> int:
@@ -120,7 +58,10 @@ def allow_many_connections() -> None:
     import resource
 
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    except (OSError, ValueError):
+        pass  # "unlimited" is more than the kernel gives; what we have must do
 
 
 def loop_factory() -> Any:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from typing import Any
 
 from gateway.cli.admin import add_socket_argument, call
-from gateway.cli.table import duration, in_words, print_json, print_table
+from gateway.cli.table import duration, in_words, print_json, print_table, printable
 
 WATCH_SECONDS = 2.0
+
+CLEAR = "\x1b[2J\x1b[H"
+"""Empty the screen and go to its beginning (ECMA-48)."""
 
 
 def add_parser(commands: Any) -> None:
@@ -33,14 +37,15 @@ def add_parser(commands: Any) -> None:
 def run_status(args: argparse.Namespace) -> int:
     while True:
         answer = call(args, "GET", "/admin/status")
-        if args.watch:
-            print("\x1b[2J\x1b[H", end="")
         if args.json:
             print_json(answer)
         else:
+            if args.watch and sys.stdout.isatty():
+                print(CLEAR, end="")
             _show(answer)
         if not args.watch:
             return 0
+        sys.stdout.flush()
         time.sleep(WATCH_SECONDS)
 
 
@@ -81,8 +86,9 @@ def _show(answer: dict[str, Any]) -> None:
         )
     for provider in answer["providers"]:
         for file in provider["files"]:
-            for problem in file["problems"]:
-                print(f"\n{provider['name']}: {problem}")
+            advice = [f"can be read by every user; run: chmod o= {file['path']}"] if file["world_readable"] else []
+            for problem in [*file["problems"], *advice]:
+                print(f"\n{provider['name']}: {file['path']}: {printable(problem)}")
 
 
 def run_reload(args: argparse.Namespace) -> int:

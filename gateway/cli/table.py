@@ -15,10 +15,15 @@ def print_json(value: object) -> None:
 
 def print_table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Columns as wide as they need to be; the last one takes the rest."""
-    lines = [tuple(head), *(tuple("" if cell is None else str(cell) for cell in row) for row in rows)]
+    lines = [tuple(head), *(tuple("" if cell is None else printable(str(cell)) for cell in row) for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
     for line in lines:
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def printable(text: str) -> str:
+    """One line without control characters: what providers say goes to terminals, which obey them."""
+    return text if text.isprintable() else "".join(char if char.isprintable() else " " for char in text)
 
 
 def in_words(until: float | None) -> str:

@@ -1,0 +1,31 @@
+"""Tables and times as people see them."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.cli.table import duration, in_words, print_table
+
+
+def test_columns_are_as_wide_as_they_need_to_be(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table(("A", "LONGER", "C"), [("long cell", 1, None), ("x", "y", "the rest")])
+    assert capsys.readouterr().out == "A          LONGER  C\nlong cell  1\nx          y       the rest\n"
+
+
+def test_what_a_provider_says_does_not_drive_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table(("A",), [("one\ntwo\x1b[2J\x07\u202e",)])
+    assert capsys.readouterr().out == "A\none two [2J\n"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0, "0 s"), (0.4, "0 s"), (59.6, "1 m"), (61, "1 m 1 s"), (3600, "1 h"), (90061, "1 d 1 h"), (864000, "10 d")],
+)
+def test_durations_have_two_units_at_the_most(seconds: float, words: str) -> None:
+    assert duration(seconds) == words
+
+
+def test_times_are_told_from_now() -> None:
+    assert in_words(None) == ""
+    assert in_words(1.0) == "now"
+    assert in_words(4e9).startswith("in ")
