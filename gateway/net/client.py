@@ -34,7 +34,6 @@ ONE_WRITE = 262144  # bytes of body that are copied behind the head to save a sy
 WITH_BODY = (b"POST", b"PUT", b"PATCH")  # methods whose empty body has its length said (RFC 9110 8.6)
 MAX_DETAIL = 200  # characters of h11's complaint, which quotes what the upstream sent
 
-END = h11.EndOfMessage()
 
 Key = tuple[Origin, str | None]  # the origin, and the proxy on the way to it
 _Place = Place[Key, Connection]
@@ -312,10 +311,7 @@ async def _send(connection: Connection, request: h11.Request, body: bytes, secon
     http = connection.http
     connection.begin(deadline)
     try:
-        head = http.send(request)
-        if body:
-            http.send(h11.Data(data=body))
-        http.send(END)
+        head = http.send(request)  # its body needs no framing beyond the length, which `_build_request` saw to
     except h11.LocalProtocolError as exc:
         raise ValueError(f"the request cannot be written: {exc}") from exc
     if head.count(b"\n") != len(request.headers) + 2:
@@ -356,8 +352,13 @@ def _build_request(
     names = {name for name, _ in items}
     if b"host" not in names:
         items.insert(0, (b"host", origin.authority))
-    if b"content-length" not in names and (body or method in WITH_BODY):
-        items.append((b"content-length", b"%d" % len(body)))
+    if b"content-length" not in names:
+        if body or method in WITH_BODY:
+            items.append((b"content-length", b"%d" % len(body)))
+    elif (b"content-length", b"%d" % len(body)) not in items:
+        raise ValueError("the request cannot be written: its Content-Length is not that of its body")
+    if b"transfer-encoding" in names:
+        raise ValueError("the request cannot be written: its body has a length, not a Transfer-Encoding")
     try:
         return h11.Request(method=method, target=target, headers=trusted_headers(items))
     except h11.LocalProtocolError as exc:
