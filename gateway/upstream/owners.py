@@ -54,7 +54,6 @@ class ResponseOwners:
 
     def give_back(self, pending: list[tuple[str, Owner]]) -> None:
         """Writing failed: keep them for the next time."""
-        for response_id, owner in pending:
-            self._pending.setdefault(response_id, owner)
+        self._pending = OrderedDict([*pending, *self._pending.items()])
         while len(self._pending) > PENDING_LIMIT:
             self._pending.popitem(last=False)

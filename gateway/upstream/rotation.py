@@ -27,7 +27,7 @@ VIEWS_LIMIT = 256
 """Models with a ring of their own; more of them with verdicts of their own on one provider are rare."""
 
 VIEW_ENTRIES = 500_000
-"""Keys in all views together, some 50 MB: with a hundred thousand keys five models have a view."""
+"""Keys in all views together, at most 100 MB: with a hundred thousand keys five models have a view, of 20 MB each."""
 
 
 class View:

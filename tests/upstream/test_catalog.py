@@ -1,0 +1,191 @@
+"""Which models there are: configured ones, and what providers say of themselves."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from gateway import jsonlib
+from gateway.net.client import Client
+from gateway.policy.verdict import Status
+from gateway.upstream.catalog import ASK_AGAIN, Catalog, Model, list_body, read_list
+from gateway.upstream.exchange import Exchange
+from gateway.upstream.provider import Provider
+from tests.conftest import run
+from tests.fakes.answers import CREATED, MODELS
+from tests.fakes.behaviours import Answer, Behaviour, Delay, error, rate_limited, server_error, unauthorized
+from tests.fakes.provider import FakeProvider
+from tests.upstream.pools import Clock
+from tests.upstream.wire import SECRET, a_provider
+
+FORBIDDEN = error(403, None, "Missing scope: api.model.read", "permission_error")
+
+
+@asynccontextmanager
+async def listing(
+    clock: Clock, fake: FakeProvider, **providers: dict[str, object]
+) -> AsyncIterator[tuple[Catalog, dict[str, Provider]]]:
+    """A catalog of providers that all live on the fake."""
+    client = Client()
+    made = {name: a_provider(fake.base_url, clock, name=name, **settings) for name, settings in providers.items()}
+    catalog = Catalog(made, Exchange(client, clock), clock)
+    try:
+        yield catalog, made
+    finally:
+        await catalog.close()
+        await client.close()
+
+
+def test_a_configured_list_is_all_there_is_and_nobody_is_asked() -> None:
+    async def scenario() -> None:
+        async with FakeProvider() as fake, listing(Clock(), fake, main={"models": ("a", "b=real")}) as (catalog, made):
+            assert await catalog.learn() is False
+            assert [model.id for model in await catalog.models()] == ["a", "b"]
+            assert catalog.knows("main") and catalog.serving("b") == [made["main"]]
+            assert catalog.serving("real") == []
+            assert fake.requests == []
+
+    run(scenario())
+
+
+def test_a_providers_own_list_is_believed_for_a_while() -> None:
+    async def scenario() -> None:
+        clock = Clock()
+        async with FakeProvider() as fake, listing(clock, fake, main={}) as (catalog, made):
+            assert not catalog.knows("main") and catalog.serving(MODELS[0]) == []
+            assert await catalog.models() == [Model(name, "main", CREATED) for name in MODELS]
+            assert catalog.serving(MODELS[0]) == [made["main"]]
+            clock.advance(299)
+            assert await catalog.learn() is False
+            clock.advance(1)
+            assert await catalog.learn() is True
+            assert [seen.path for seen in fake.requests] == ["/v1/models"] * 2
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(
+    "behaviour", [server_error(), FORBIDDEN, Answer(200, b"no JSON"), Answer(200, {"data": None}), Answer(302, b"")]
+)
+def test_while_a_list_cannot_be_had_the_last_one_stands(behaviour: Behaviour) -> None:
+    async def scenario() -> None:
+        clock = Clock()
+        async with FakeProvider() as fake, listing(clock, fake, main={}) as (catalog, made):
+            fake.script(SECRET, Answer(), behaviour)
+            await catalog.learn()
+            clock.advance(300)
+            await catalog.learn()
+            assert [model.id for model in await catalog.models()] == list(MODELS)
+            assert len(fake.requests) == 2, "it is not asked again at once"
+            clock.advance(ASK_AGAIN)
+            await catalog.learn()
+            assert len(fake.requests) == 3
+            assert made["main"].pool.usable == 1, "a list that is refused says nothing about the key"
+            (key,) = made["main"].pool.keys.values()
+            assert key.in_flight == 0
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "status"), [(unauthorized(), Status.SUSPECT), (rate_limited(20), Status.RATE_LIMITED)]
+)
+def test_a_verdict_on_the_key_counts(behaviour: Behaviour, status: Status) -> None:
+    async def scenario() -> None:
+        async with FakeProvider() as fake, listing(Clock(), fake, main={}) as (catalog, made):
+            fake.script(SECRET, behaviour)
+            assert await catalog.models() == []
+            (key,) = made["main"].pool.keys.values()
+            assert key.standing.status is status
+
+    run(scenario())
+
+
+def test_a_list_proves_no_quota() -> None:
+    async def scenario() -> None:
+        async with FakeProvider() as fake, listing(Clock(), fake, main={}) as (catalog, made):
+            await catalog.models()
+            assert made["main"].pool.counts[Status.UNTESTED] == 1
+
+    run(scenario())
+
+
+def test_many_who_ask_share_one_question_and_one_who_leaves_does_not_end_it() -> None:
+    async def scenario() -> None:
+        async with FakeProvider() as fake, listing(Clock(), fake, main={}) as (catalog, _):
+            fake.script(SECRET, Delay(0.05))
+            leaving = asyncio.create_task(catalog.models(), name="leaving")
+            staying = [asyncio.create_task(catalog.models(), name=f"{n}") for n in range(5)]
+            while not fake.requests:
+                await asyncio.sleep(0)
+            leaving.cancel()
+            for models in await asyncio.gather(*staying):
+                assert len(models) == len(MODELS)
+            assert len(fake.requests) == 1
+            with pytest.raises(asyncio.CancelledError):
+                await leaving
+
+    run(scenario())
+
+
+def test_without_a_key_nobody_is_asked() -> None:
+    async def scenario() -> None:
+        async with FakeProvider() as fake, listing(Clock(), fake, main={}) as (catalog, made):
+            made["main"].pool.remove(list(made["main"].pool.keys))
+            assert await catalog.models() == []
+            assert fake.requests == []
+
+    run(scenario())
+
+
+def test_of_two_providers_the_one_of_higher_priority_owns_a_name() -> None:
+    async def scenario() -> None:
+        low = {"models": ("both", "low-only"), "priority": 1}
+        high = {"models": ("both",), "priority": 2}
+        async with FakeProvider() as fake, listing(Clock(), fake, low=low, high=high) as (catalog, made):
+            assert catalog.serving("both") == [made["high"], made["low"]]
+            owners = {model.id: model.provider for model in await catalog.models()}
+            assert owners == {"both": "high", "low-only": "low"}
+
+    run(scenario())
+
+
+def test_closing_ends_a_question_that_is_under_way() -> None:
+    async def scenario() -> None:
+        async with FakeProvider() as fake, listing(Clock(), fake, main={}) as (catalog, made):
+            fake.script(SECRET, Delay(60))
+            asking = asyncio.create_task(catalog.learn(), name="asking")
+            while not fake.requests:
+                await asyncio.sleep(0)
+            await catalog.close()
+            await asyncio.gather(asking, return_exceptions=True)
+            await fake.wait_aborted()
+            (key,) = made["main"].pool.keys.values()
+            assert key.in_flight == 0
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("answer", "models"),
+    [
+        ({"data": [{"id": "a", "created": 5}, {"id": "a"}, {"id": 7}, "b", {}]}, (Model("a", "p"),)),
+        ([{"id": "a", "created": "today"}], (Model("a", "p"),)),
+        ({"data": []}, ()),
+        ({"models": []}, None),
+        ("a", None),
+        (None, None),
+    ],
+)
+def test_a_list_is_read_with_care(answer: object, models: tuple[Model, ...] | None) -> None:
+    assert read_list("p", answer) == models
+
+
+def test_the_list_is_told_in_openais_shape() -> None:
+    assert jsonlib.loads(list_body([Model("a", "main", 5)])) == {
+        "object": "list",
+        "data": [{"id": "a", "object": "model", "created": 5, "owned_by": "main"}],
+    }
