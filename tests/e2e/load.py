@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -35,10 +36,11 @@ class Incomplete(Exception):
 
 @dataclass(slots=True)
 class Caller:
-    """One connection to `address`, opened when needed."""
+    """One connection to `address` ("http://HOST:PORT", or "unix:/PATH"), opened when needed; with `tls` over TLS."""
 
     address: str
     token: str = "anything"
+    tls: ssl.SSLContext | None = None
     _reader: asyncio.StreamReader | None = None
     _writer: asyncio.StreamWriter | None = None
 
@@ -50,23 +52,30 @@ class Caller:
 
     async def request(self, method: str, path: str, body: bytes = b"", **headers: str) -> Answered:
         """Raises OSError when nothing was answered, Incomplete when an answer was cut."""
-        if self._writer is None:
-            url = urlsplit(self.address)
-            self._reader, self._writer = await asyncio.open_connection(url.hostname, url.port)
+        writer = self._writer or await self._open()
         lines = [
             f"{method} {path} HTTP/1.1",
-            f"host: {urlsplit(self.address).netloc}",
+            f"host: {urlsplit(self.address).netloc or 'localhost'}",
             f"authorization: Bearer {self.token}",
             "content-type: application/json",
             f"content-length: {len(body)}",
             *(f"{name.replace('_', '-')}: {value}" for name, value in headers.items()),
         ]
-        self._writer.write("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
+        writer.write("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
         try:
             return await self._read()
         except BaseException:
             self.close()
             raise
+
+    async def _open(self) -> asyncio.StreamWriter:
+        if self.address.startswith("unix:"):
+            self._reader, writer = await asyncio.open_unix_connection(self.address.removeprefix("unix:"))
+        else:
+            url = urlsplit(self.address)
+            self._reader, writer = await asyncio.open_connection(url.hostname, url.port, ssl=self.tls)
+        self._writer = writer
+        return writer
 
     async def _read(self) -> Answered:
         assert self._reader is not None

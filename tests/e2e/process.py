@@ -9,10 +9,43 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent.parent
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What a command said, and its exit code."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+async def command(*words: str, stdin: bytes = b"", cwd: Path = ROOT, **environ: str) -> Ended:
+    """`llmgateway WORDS`, to its end. Whatever it does, it shows no traceback."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "gateway",
+        *words,
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environ},
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await process.communicate(stdin)
+    assert b"Traceback" not in err, err.decode()
+    assert process.returncode is not None
+    return Ended(process.returncode, out.decode(), err.decode())
 
 
 class GatewayProcess:
@@ -27,8 +60,8 @@ class GatewayProcess:
         self._more = asyncio.Event()
         self._reader: asyncio.Task[None]
 
-    async def start(self) -> None:
-        """Run it until it says that it is ready. Raises AssertionError when it ends instead."""
+    async def start(self, *, ready: bool = True) -> None:
+        """Run it until it says that it is ready, or only begin. Raises AssertionError when it ends instead."""
         self.process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
@@ -43,7 +76,8 @@ class GatewayProcess:
             limit=1 << 20,
         )
         self._reader = asyncio.create_task(self._read(), name="log reader")
-        await self.wait_log("ready")
+        if ready:
+            await self.wait_log("ready")
 
     @property
     def address(self) -> str:
@@ -68,6 +102,10 @@ class GatewayProcess:
             waiting = asyncio.create_task(self._more.wait(), name="more logs")
             await asyncio.wait({waiting, self._reader}, return_when=asyncio.FIRST_COMPLETED)
             waiting.cancel()
+
+    async def command(self, *words: str, stdin: bytes = b"") -> Ended:
+        """A command of the command line that talks to this gateway."""
+        return await command(*words, stdin=stdin, LLMGATEWAY_SOCKET=self.admin_socket)
 
     def signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)

@@ -1,0 +1,183 @@
+"""The command line against a gateway that runs."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import run
+from tests.e2e.load import load
+from tests.e2e.process import Ended, GatewayProcess, command, gateway, one_provider, write_keys
+from tests.fakes.behaviours import rate_limited
+from tests.fakes.provider import FakeProvider
+
+ONE, TWO, LIMITED = "sk-one-0000000000000001", "sk-two-0000000000000002", "sk-lim-0000000000000003"
+
+
+@asynccontextmanager
+async def gateway_with_a_benched_key(folder: Path) -> AsyncIterator[GatewayProcess]:
+    async with FakeProvider() as fake:
+        write_keys(folder, [ONE, TWO, LIMITED])
+        fake.script(LIMITED, rate_limited(3000))
+        async with gateway(folder, one_provider(fake.base_url)) as running:
+            await load(running.address, 6, 1)
+            assert fake.calls_by_key[LIMITED] == 1
+            yield running
+
+
+def scenario_test(play: Callable[[GatewayProcess], Awaitable[None]]) -> Callable[[Path], None]:
+    def test(tmp_path: Path) -> None:
+        async def scenario() -> None:
+            async with gateway_with_a_benched_key(tmp_path) as running:
+                await play(running)
+
+        run(scenario(), 60)
+
+    return test
+
+
+def rows(ended: Ended) -> list[list[str]]:
+    """A table's rows below its head, by columns."""
+    assert ended.code == 0, ended.err
+    return [re.split(r"\s{2,}", line) for line in ended.out.splitlines()[1:]]
+
+
+async def statuses(running: GatewayProcess) -> dict[str, str]:
+    ended = await running.command("keys", "list", "--json")
+    assert ended.code == 0
+    return {row["key"]: row["status"] for row in ended.json}
+
+
+@scenario_test
+async def test_status_says_what_is_benched_and_why_and_until_when(running: GatewayProcess) -> None:
+    ended = await running.command("status")
+    assert ended.code == 0
+    assert ended.err == ""
+    assert f"pid {running.process.pid}" in ended.out
+    assert "1 rate_limited, 2 valid" in ended.out
+    benched = ended.out.partition("Benched keys")[2]
+    assert "rate_limited" in benched
+    assert "in 49 m" in benched or "in 50 m" in benched
+    assert "Rate limit reached." in benched
+
+
+@scenario_test
+async def test_status_is_json_for_scripts(running: GatewayProcess) -> None:
+    (provider,) = (await running.command("status", "--json")).json["providers"]
+    assert provider["counts"] == {"rate_limited": 1, "valid": 2}
+    assert (provider["keys"], provider["usable"]) == (3, 2)
+    (group,) = provider["groups"]
+    assert (group["status"], group["keys"]) == ("rate_limited", 1)
+    assert group["until"] == provider["next_recovery"]
+    (file,) = provider["files"]
+    assert (file["keys"], file["broken"], file["problems"]) == (3, False, [])
+
+
+@scenario_test
+async def test_keys_are_listed_by_pattern_provider_and_status(running: GatewayProcess) -> None:
+    assert len(rows(await running.command("keys", "list"))) == 3
+    assert [row[1] for row in rows(await running.command("keys", "list", "*0003"))] == ["sk-…0003"]
+    assert len(rows(await running.command("keys", "list", "--status", "valid,suspect"))) == 2
+    assert (await running.command("keys", "list", "--status", "rate_limited", "--json")).json[0]["key"] == "sk-…0003"
+    limited = await running.command("keys", "list", "--limit", "1")
+    assert len(rows(limited)) == 1
+    assert limited.err == "… and 2 more (--limit)\n"
+    for words in (("--provider", "nobody"), ("--status", "dizzy")):
+        ended = await running.command("keys", "list", *words)
+        assert ended.code == 1
+        assert ended.err.startswith("error: There is no ")
+
+
+@scenario_test
+async def test_keys_are_disabled_enabled_and_cleared(running: GatewayProcess) -> None:
+    ended = await running.command("keys", "disable", "sk-...0001")
+    assert rows(ended) == [["main", "sk-…0001", "disabled"]]
+    assert await statuses(running) == {"sk-…0001": "disabled", "sk-…0002": "valid", "sk-…0003": "rate_limited"}
+    ended = await running.command("keys", "enable", "sk-...0001", "--json")
+    assert ended.json == {"changed": [{"provider": "main", "key": "sk-…0001", "status": "untested"}], "total": 1}
+    assert (await running.command("keys", "clear", "*", "--provider", "main")).code == 0
+    assert set((await statuses(running)).values()) == {"untested"}
+
+
+@scenario_test
+async def test_a_pattern_without_a_key_is_an_error(running: GatewayProcess) -> None:
+    for words in ((), ("--json",)):
+        ended = await running.command("keys", "disable", "sk-...9999", *words)
+        assert ended.code == 1
+        assert "no key matches 'sk-...9999'" in ended.err
+
+
+@scenario_test
+async def test_keys_that_are_added_and_removed_count_at_once(running: GatewayProcess) -> None:
+    config = ("--config", str(running.config))
+    three = "sk-new-0000000000000004"
+    ended = await running.command("keys", "add", "main", three, *config)
+    assert ended.code == 0
+    assert ended.out.endswith("main: 4 keys (1 added, 0 removed)\n")
+    assert (await statuses(running))["sk-…0004"] == "untested"
+    ended = await running.command("keys", "remove", "main", *config, stdin=f"{three}\n{ONE}\n".encode())
+    assert ended.out.endswith("main: 2 keys (0 added, 2 removed)\n")
+    assert set(await statuses(running)) == {"sk-…0002", "sk-…0003"}
+    assert (running.config.parent / "keys" / "main.txt").read_text() == f"{TWO}\n{LIMITED}\n"
+
+
+@scenario_test
+async def test_a_sudden_removal_is_held_for_a_moment_and_says_so(running: GatewayProcess) -> None:
+    ended = await running.command("keys", "remove", "main", ONE, TWO, "--config", str(running.config))
+    assert ended.code == 0
+    assert "main: 3 keys (0 added, 0 removed)" in ended.out
+    assert "lost more than half of its keys at once" in ended.err
+    assert (await running.wait_log("keys_synced", 2))["removed"] == 2
+
+
+@scenario_test
+async def test_a_listing_that_nobody_reads_to_its_end_is_no_error(running: GatewayProcess) -> None:
+    ended = await running.command("keys", "list", "--json")
+    assert json.loads(ended.out)
+    assert ended.err == ""
+
+
+def test_commands_find_the_gateway_of_their_configuration(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with gateway_with_a_benched_key(tmp_path) as running:
+            config = str(running.config)
+            ended = await command("keys", "add", "main", "sk-new-0000000000000004", "--config", config)
+            assert "main: 4 keys" in ended.out
+            ended = await command("status", LLMGATEWAY_CONFIG=config)
+            assert f"pid {running.process.pid}" in ended.out
+            ended = await command("status", cwd=tmp_path)
+            assert f"pid {running.process.pid}" in ended.out
+            ended = await command("config", "create", "echo:more", "--config", config)
+            assert "the daemon has reloaded; changed: providers.more" in ended.out
+
+    run(scenario(), 60)
+
+
+@pytest.mark.parametrize("words", [(), ("--json",)], ids=["tables", "json"])
+def test_a_watch_shows_the_status_again_and_again_and_ends_with_the_gateway(
+    words: tuple[str, ...], tmp_path: Path
+) -> None:
+    async def scenario() -> None:
+        async with gateway_with_a_benched_key(tmp_path) as running:
+            watching = asyncio.create_task(running.command("status", "--watch", *words), name="watch")
+            while not asked_twice(running):
+                await asyncio.sleep(0.05)
+            await running.stop()
+            ended = await watching
+        assert ended.code == 1
+        assert "no gateway runs at" in ended.err or "does not answer" in ended.err
+        assert ended.out.count("rate_limited") >= 4
+        assert "\x1b" not in ended.out  # it is no terminal
+
+    run(scenario(), 60)
+
+
+def asked_twice(running: GatewayProcess) -> bool:
+    asked = [line for line in running.logs if line["event"] == "request" and line["path"] == "/admin/status"]
+    return len(asked) >= 2
