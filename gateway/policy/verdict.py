@@ -175,11 +175,8 @@ COMMON_ROWS: tuple[Row, ...] = (
     Row(Scope.PROVIDER, Status.UNKNOWN, "challenge_page", statuses(403, 503), html=True),
     Row(Scope.KEY, Status.SUSPECT, "credential_rejected", statuses(401, 403), codes=_REJECTED_CODES),
     Row(Scope.KEY, Status.SUSPECT, "credential_rejected", statuses(401)),
-    # Google and xAI answer a wrong key with 400, and xAI with words alone.
+    # Google answers a wrong key with 400.
     Row(Scope.KEY, Status.SUSPECT, "credential_rejected", statuses(400, 403), codes=_KEY_CODES),
-    Row(
-        Scope.KEY, Status.SUSPECT, "credential_rejected", statuses(400), text=re.compile(r"^Incorrect API key provided")
-    ),
     Row(Scope.KEY_MODEL, Status.NO_ACCESS, "forbidden", statuses(403)),
     # "Request too large for gpt-4o … on tokens per min": the request alone exceeds the limit, so no key of
     # this tier can serve it and no waiting helps.

@@ -61,7 +61,6 @@ ANSWERS: list[tuple[int, bytes, tuple[Scope, Status]]] = [
     (403, openai("Your account is not active.", "invalid_request_error", "account_deactivated"), KEY_SUSPECT),
     (400, google(400, "INVALID_ARGUMENT", "API key not valid.", reason("API_KEY_INVALID")), KEY_SUSPECT),
     (403, google(403, "PERMISSION_DENIED", "Bad key.", reason("API_KEY_INVALID"), wrapped=False), KEY_SUSPECT),
-    (400, jsonlib.dumps({"code": "invalid-argument", "error": "Incorrect API key provided: ab***yz."}), KEY_SUSPECT),
     # The account's money.
     (402, openai("Insufficient Balance", "unknown_error", "invalid_request_error"), ACCOUNT_NO_QUOTA),
     (402, b"Payment Required", ACCOUNT_NO_QUOTA),
