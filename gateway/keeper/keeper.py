@@ -69,17 +69,17 @@ class Keeper:
         present.shrink_guard = config.sync.shrink_guard
         return present
 
-    async def sync_all(self, *, force: bool = False) -> dict[str, SyncResult]:
+    async def sync_all(self, *, force: bool = False, save: bool = True) -> dict[str, SyncResult]:
         """Look at every provider's files now. One look at a time: a reload's waits for the one that is under way, so
-        that no pool is changed by two."""
+        that no pool is changed by two. `save` as in `KeySync.sync`."""
         async with self._looking:
-            return {name: await sync.sync(force=force) for name, (_, sync) in list(self._syncs.items())}
+            return {name: await sync.sync(force=force, save=save) for name, (_, sync) in list(self._syncs.items())}
 
     async def watch(self) -> None:
         """The background task that looks at the files."""
         while True:
-            await asyncio.sleep(self._interval)
             await self.sync_all()
+            await asyncio.sleep(self._interval)
 
     async def forget(self) -> None:
         """The background task that lets old answers' makers be forgotten."""

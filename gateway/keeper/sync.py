@@ -112,9 +112,10 @@ class KeySync:
         self._stored = False  # the database has what memory has
         self._told: tuple[str, ...] = ()
 
-    async def sync(self, *, force: bool = False) -> SyncResult:
+    async def sync(self, *, force: bool = False, save: bool = True) -> SyncResult:
         """Look at the files; read and apply them if anything changed, or when forced. Not to be called while it runs.
 
+        Without `save` the database learns of it at the next look, which then comes as if something had changed.
         Raises nothing: what is wrong with the files is in the result, what is wrong with the database in the log.
         """
         if self._looking is None:
@@ -133,7 +134,7 @@ class KeySync:
         if look is None:
             return SyncResult(len(self.pool.keys))
         self._stamp = look.stamp
-        return await self._apply(look.reading, look.plan)
+        return await self._apply(look.reading, look.plan, save)
 
     def _look(self, force: bool) -> Look | None:
         """In the thread. None: nothing has changed since the last look."""
@@ -141,11 +142,10 @@ class KeySync:
         if not force and stamp == self._stamp and not self._held and self._stored:
             return None
         reading = self._source.read()
-        plan = make_plan(reading.entries, self.pool, whole=not self._stored)
-        self._rng.shuffle(plan.added)  # slices are shuffled by the pool, but a file may have thousands bad in a row
+        plan = make_plan(reading.entries, self.pool, self._rng, whole=not self._stored)
         return Look(None if reading.unstable else stamp, reading, plan)
 
-    async def _apply(self, reading: SourceReading, plan: Plan) -> SyncResult:
+    async def _apply(self, reading: SourceReading, plan: Plan, save: bool) -> SyncResult:
         counts = {report.path: report.keys for report in reading.files}
         doubted = self._guard.doubt(counts) if plan.removed and self.shrink_guard else ()
         self.files = [_describe(report, doubted) for report in reading.files]
@@ -160,7 +160,9 @@ class KeySync:
             return SyncResult(len(self.pool.keys), held=True, problems=(*reading.problems, *lost))
         self._guard.believe(counts)
         await self._change_pool(plan)
-        if plan.rows or plan.removed or not self._stored:
+        if not save:
+            self._stored = False
+        elif plan.rows or plan.removed or not self._stored:
             await self._save(plan)
         if plan.added or plan.removed:
             self._log.info(
@@ -222,8 +224,12 @@ class KeySync:
                 self._log.warning("key_file", provider=self.pool.provider, problem=problem)
 
 
-def make_plan(entries: Iterable[KeyEntry], pool: KeyPool, *, whole: bool) -> Plan:
-    """Runs in a thread; gives the interpreter lock away often. `whole`: rows of all keys, not of changed ones only."""
+def make_plan(entries: Iterable[KeyEntry], pool: KeyPool, rng: Random, *, whole: bool) -> Plan:
+    """Runs in a thread; gives the interpreter lock away often. `whole`: rows of all keys, not of changed ones only.
+
+    New keys come in the order of their digests, from a random one on: neighbours in the database, and as good as
+    shuffled for the rotation, since a file may have thousands of bad ones in a row.
+    """
     known = pool.keys
     seen: set[bytes] = set()
     plan = Plan(0, [], [], [], [])
@@ -248,9 +254,11 @@ def make_plan(entries: Iterable[KeyEntry], pool: KeyPool, *, whole: bool) -> Pla
             plan.removed.append(digest)
         if n % 5000 == 0:
             time.sleep(0)
-    rows = plan.rows if whole else _in_order(plan.rows, lambda row: row[0][:2])
-    removed = _in_order(plan.removed, lambda digest: digest[:1])
-    return Plan(len(seen), plan.added, removed, plan.relabelled, rows)
+    rows = plan.rows if whole else _in_order(plan.rows, lambda row: bytes.fromhex(row[0]))
+    removed = _in_order(plan.removed, lambda digest: digest)
+    added = _in_order(plan.added, lambda key: key.digest)
+    first = rng.randrange(len(added)) if added else 0
+    return Plan(len(seen), added[first:] + added[:first], removed, plan.relabelled, rows)
 
 
 def restore_standing(key: Key, row: KeyStatusRow) -> None:
@@ -292,15 +300,15 @@ def _describe(report: FileReport, doubted: Sequence[Path]) -> dict[str, Any]:
     }
 
 
-def _in_order(items: Iterable[Any], first: Callable[[Any], str | bytes]) -> list[Any]:
-    """Sorted, by buckets of the same `first` part, since a single sort would hold the interpreter lock too long.
+def _in_order(items: Iterable[T], digest: Callable[[T], bytes]) -> list[T]:
+    """By digest: neighbours share the pages of the database, which is then several times as fast.
 
-    In the order of their digests 100,000 rows take the database a fraction of the time: neighbours share its pages.
+    Sorted by buckets, since a single sort of 100,000 would hold the interpreter lock for a tenth of a second.
     """
-    buckets: dict[str | bytes, list[Any]] = {}
+    buckets: list[list[T]] = [[] for _ in range(256)]
     for item in items:
-        buckets.setdefault(first(item), []).append(item)
-    return [item for start in sorted(buckets) for item in sorted(buckets[start])]
+        buckets[digest(item)[0]].append(item)
+    return [item for bucket in buckets for item in sorted(bucket, key=digest)]
 
 
 def _slices(items: list[T], size: int) -> Iterable[list[T]]:

@@ -301,6 +301,15 @@ def test_a_first_look_with_the_database_away_still_fills_the_pool(tmp_path: Path
     run(scenario())
 
 
+@scenario_test()
+async def test_what_was_not_saved_is_saved_at_the_next_look(r: Rig) -> None:
+    r.write(ONE)
+    assert (await r.sync.sync(save=False)).added == 1
+    assert await r.stored() == {}
+    assert await r.sync.sync() == SyncResult(1)
+    assert await r.stored() == {"sk-…0001": ("{}", False)}
+
+
 def test_a_database_that_cannot_be_read_is_waited_for_once_and_costs_only_the_history(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with rig(tmp_path) as r:
