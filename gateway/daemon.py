@@ -16,10 +16,11 @@ import gc
 import os
 import signal
 import socket
+import sys
 import time
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -36,11 +37,12 @@ from gateway.conductor.attempts import Attempts
 from gateway.conductor.auth import Authenticator
 from gateway.conductor.conductor import Conductor
 from gateway.conductor.models import ModelResolver
+from gateway.config.changes import list_changes, refuse_what_cannot_change
 from gateway.config.listen import is_loopback_host
 from gateway.config.load import load_config
 from gateway.config.model import Config, ServerConfig
 from gateway.config.validate import auth_is_on
-from gateway.errors import ConfigError, GatewayError, Problem, RequestError, StartError, StoreError
+from gateway.errors import GatewayError, RequestError, StartError, StoreError
 from gateway.keeper.keeper import Keeper
 from gateway.keeper.statuses import StatusWriter
 from gateway.keeper.supervisor import TRACE_CHARACTERS, Supervisor
@@ -71,6 +73,10 @@ BUILT_IN_KEY = Secret("built-in-key")
 GC_THRESHOLDS = (20_000, 20, 50)
 """Far above Python's (700, 10, 10): a request makes some hundred objects and nearly no cycles, so most collections
 would find nothing."""
+
+SWITCH_SECONDS = 0.001
+"""How long a thread that reads a large key file may keep the interpreter from the requests; Python's own 5 ms add up
+over the steps of a request."""
 
 LOAD_SECONDS = 30.0
 """How long reading the configuration may take in a reload."""
@@ -121,6 +127,7 @@ class Daemon:
     async def run(self) -> None:
         """Start, serve until SIGTERM or SIGINT, stop. A signal that comes while it starts ends it as well."""
         gc.set_threshold(*GC_THRESHOLDS)
+        sys.setswitchinterval(SWITCH_SECONDS)
         main = asyncio.current_task()
         assert main is not None
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -181,7 +188,7 @@ class Daemon:
         self._keeper = Keeper(keys, responses, statuses, self._log, self._clock, self._rng)
         self._arrange_pools(config)
         self._keeper.arrange(config, self._pools)
-        await self._keeper.sync_all()
+        await self._keeper.sync_all(save=False)  # the first look of the watch does it while requests run
         self._assembly = self._assemble(config)
         self._metrics.collect_keys(self._count_keys)
         self._metrics.collect_store(self._database.statistics)
@@ -432,25 +439,6 @@ def refuse_public(inherited: Mapping[str, socket.socket]) -> None:
                 f"the inherited socket {name!r} is public while auth is off",
                 hint="set auth.required = true and add a [tokens.NAME] table, or bind the socket unit to 127.0.0.1",
             )
-
-
-def refuse_what_cannot_change(old: Config, new: Config) -> None:
-    """A database cannot be exchanged under a running process."""
-    if old.store != new.store or old.state_dir != new.state_dir:
-        raise ConfigError([Problem(str(new.path), "store.url", "cannot change while running", "restart instead")])
-
-
-def list_changes(old: Config, new: Config) -> list[str]:
-    """The tables that differ, for the operator: `server`, `providers.main`."""
-    changed = []
-    for table in (field.name for field in fields(Config) if field.name not in ("path", "state_dir")):
-        before, after = getattr(old, table), getattr(new, table)
-        if isinstance(before, dict):
-            names = sorted({*before, *after})
-            changed += [f"{table}.{name}" for name in names if before.get(name) != after.get(name)]
-        elif before != after:
-            changed.append(table)
-    return changed
 
 
 async def retire(catalog: Catalog) -> None:

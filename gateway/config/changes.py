@@ -1,0 +1,27 @@
+"""What a reload changes, and what it cannot change. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+from gateway.config.model import Config
+from gateway.errors import ConfigError, Problem
+
+
+def refuse_what_cannot_change(old: Config, new: Config) -> None:
+    """A database cannot be exchanged under a running process."""
+    if old.store != new.store or old.state_dir != new.state_dir:
+        raise ConfigError([Problem(str(new.path), "store.url", "cannot change while running", "restart instead")])
+
+
+def list_changes(old: Config, new: Config) -> list[str]:
+    """The tables that differ, for the operator: `server`, `providers.main`."""
+    changed = []
+    for table in (field.name for field in fields(Config) if field.name not in ("path", "state_dir")):
+        before, after = getattr(old, table), getattr(new, table)
+        if isinstance(before, dict):
+            names = sorted({*before, *after})
+            changed += [f"{table}.{name}" for name in names if before.get(name) != after.get(name)]
+        elif before != after:
+            changed.append(table)
+    return changed

@@ -1,0 +1,45 @@
+"""Two configurations on the left, what a reload says of them on the right."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from pathlib import Path
+
+import pytest
+
+from gateway.config.changes import list_changes, refuse_what_cannot_change
+from gateway.config.model import Config, ProviderConfig, QueueConfig, ServerConfig, StoreConfig, TokenConfig
+from gateway.errors import ConfigError
+
+OLD = Config(providers={"a": ProviderConfig(name="a"), "b": ProviderConfig(name="b")}, tokens={"t": TokenConfig()})
+
+
+@pytest.mark.parametrize(
+    ("new", "changed"),
+    [
+        (OLD, []),
+        (replace(OLD, server=ServerConfig(idle_timeout=1.0), queue=QueueConfig(max=1)), ["server", "queue"]),
+        (replace(OLD, providers={"a": OLD.providers["a"]}), ["providers.b"]),
+        (replace(OLD, providers={**OLD.providers, "c": ProviderConfig(name="c")}), ["providers.c"]),
+        (replace(OLD, providers={**OLD.providers, "a": ProviderConfig(name="a", priority=1)}), ["providers.a"]),
+        (replace(OLD, providers={}, tokens={}), ["tokens.t", "providers.a", "providers.b"]),
+    ],
+)
+def test_the_tables_that_differ_are_named(new: Config, changed: list[str]) -> None:
+    assert list_changes(OLD, new) == changed
+
+
+def test_every_table_is_looked_at() -> None:
+    for field in fields(Config):
+        if field.name not in ("path", "state_dir"):
+            other = {} if field.name in ("providers", "tokens") else None
+            assert list_changes(OLD, replace(OLD, **{field.name: other})), field.name
+
+
+@pytest.mark.parametrize(
+    "new", [replace(OLD, store=StoreConfig(url="sqlite:other.db")), replace(OLD, state_dir=Path("/elsewhere"))]
+)
+def test_another_database_needs_a_restart(new: Config) -> None:
+    with pytest.raises(ConfigError, match="restart instead"):
+        refuse_what_cannot_change(OLD, new)
+    refuse_what_cannot_change(OLD, replace(OLD, providers={}))
