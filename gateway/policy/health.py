@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from gateway.config.model import HealthConfig
-from gateway.policy.verdict import Provenance, Status, Verdict
+from gateway.policy.verdict import Provenance, Scope, Status, Verdict
 
 SHORTEST_REST = 1.0
 """Seconds. Providers say "0s" or "964ms" and mean "not now" (their clocks and ours differ)."""
@@ -95,8 +95,16 @@ CONFIRMING: dict[tuple[Status, Status], Status] = {
 PROVIDER_FAULTS = frozenset({Status.SERVER_ERROR, Status.OVERLOADED, Status.TIMEOUT})
 """The provider is blamed; the key is benched only by two in a row while other keys succeed."""
 
+CREDENTIAL_STATUSES = frozenset({Status.SUSPECT, Status.INVALID_KEY})
+"""About the credential itself, which is the same for all models."""
+
 LIMITS = frozenset({Status.RATE_LIMITED, Status.NO_QUOTA})
 """The statuses of which a provider may name the end."""
+
+
+def is_fault(verdict: Verdict) -> bool:
+    """Whether a verdict counts towards two in a row: the provider answered badly, or too late."""
+    return verdict.scope is Scope.PROVIDER and verdict.status in PROVIDER_FAULTS
 
 
 def default_rest(status: Status, health: HealthConfig) -> float:

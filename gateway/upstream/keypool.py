@@ -23,8 +23,8 @@ from random import Random
 from gateway.config.model import HealthConfig
 from gateway.policy.health import (
     ALL_MODELS,
+    CREDENTIAL_STATUSES,
     DISABLED,
-    PROVIDER_FAULTS,
     UNTESTED,
     VALID,
     WAKE_OF,
@@ -33,6 +33,7 @@ from gateway.policy.health import (
     advance,
     count_failure,
     due,
+    is_fault,
     outlasts,
     wake,
 )
@@ -51,8 +52,6 @@ WAKE_BATCH = 500
 LONGEST_NAP = 30.0
 """Seconds after which the clock on the wall is looked at again: it may have been set, and timers stand still while a
 computer sleeps."""
-
-CREDENTIAL_STATUSES = frozenset({Status.SUSPECT, Status.INVALID_KEY})
 
 
 class KeyPool:
@@ -101,7 +100,7 @@ class KeyPool:
         key = lease.key
         trial = self._close(lease)
         self._successes += 1
-        if key.removed or lease.seq <= key.benched_seq:
+        if key.removed or (lease.seq <= key.benched_seq and self._stale(lease)):
             if trial:
                 self._place(key)
             return
@@ -134,7 +133,7 @@ class KeyPool:
             key.benched_seq = self._seq
             self._set(key, model, advance(standing, verdict, now, self.health))
             return verdict
-        if verdict.status in PROVIDER_FAULTS:
+        if is_fault(verdict):
             self._count_fault(key, model, standing, verdict, now)
         if trial:
             self._place(key)
@@ -188,6 +187,7 @@ class KeyPool:
             if key.digest in self.keys:
                 continue
             self.keys[key.digest] = key
+            self._take_over(key)
             self.counts[key.standing.status] += 1
             if key.standing.until is not None:
                 self._rest(key, None, key.standing.until)
@@ -204,8 +204,6 @@ class KeyPool:
             self.counts[key.standing.status] -= 1
             self._rotation.count_models(key, -1)
             self._place(key)
-            for name in [ALL_MODELS, *(key.models or ())]:
-                self._changes.pop((digest, name), None)
 
     def disable(self, key: Key) -> None:
         """The operator's word; only `enable` or `clear` ends it."""
@@ -277,17 +275,22 @@ class KeyPool:
         key = lease.key
         if verdict.scope is Scope.KEY_MODEL and not lease.model:
             return False
-        if not verdict.blames_key and not _is_fault(verdict):
+        if not verdict.blames_key and not is_fault(verdict):
             return False
         if key.removed or lease.seq < key.good_seq or key.standing.status is Status.DISABLED:
             return False
         return standing.usable or lease.seq > key.benched_seq or outlasts(standing, verdict)
 
+    def _stale(self, lease: Lease) -> bool:
+        """Whether a success that began before the newest bench says nothing: that was about this model, or all."""
+        key = lease.key
+        return lease.seq <= key.good_seq or not key.standing.usable or lease.model in (key.models or ())
+
     def _benches(self, lease: Lease, standing: Standing, verdict: Verdict) -> bool:
         """Whether the verdict takes the key out. See the rules at the top."""
-        if _is_fault(verdict) and (standing.streak == 0 or self._successes == lease.key.fault_mark):
+        if is_fault(verdict) and (standing.streak == 0 or self._successes == lease.key.fault_mark):
             return False  # the first one, or nobody has answered since: the provider is down
-        guess = _is_fault(verdict) or (
+        guess = is_fault(verdict) or (
             verdict.status is Status.RATE_LIMITED and verdict.provenance is Provenance.HEURISTIC
         )
         return not (guess and self._rotation.would_empty(lease.key, lease.model))
@@ -320,6 +323,22 @@ class KeyPool:
     def _place(self, key: Key) -> None:
         if self._rotation.place(key):
             self.waiters.wake_one()
+
+    def _take_over(self, key: Key) -> None:
+        """What a key that left and came back has not yet had written is newer than what it was restored with."""
+        for name in (ALL_MODELS, *self._rotation.views):
+            before = self._changes.get((key.digest, name))
+            if before is None:
+                continue
+            self._changes[(key.digest, name)] = key
+            if name == ALL_MODELS:
+                key.standing, key.checked_at = before.standing, before.checked_at
+                continue
+            models = dict(key.models or {})
+            models.pop(name, None)
+            if before.models is not None and name in before.models:
+                models[name] = before.models[name]
+            key.models = models or None
 
     def _restore_models(self, key: Key) -> None:
         """The standings for models that a key was restored with, as far as there is room for their views."""
@@ -387,7 +406,3 @@ class KeyPool:
         if len(self._served) >= SERVED_LIMIT:
             del self._served[next(iter(self._served))]
         self._served[model] = None
-
-
-def _is_fault(verdict: Verdict) -> bool:
-    return verdict.scope is Scope.PROVIDER and verdict.status in PROVIDER_FAULTS

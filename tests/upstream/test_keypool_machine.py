@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from gateway.keeper.statuses import status_row
 from gateway.keeper.sync import restore_standing
@@ -37,21 +36,24 @@ KINDS = (
 FAULTS = {Status.SERVER_ERROR, Status.OVERLOADED, Status.TIMEOUT}
 BLAMING = {Scope.KEY, Scope.KEY_MODEL, Scope.ACCOUNT}
 
+AT_ONCE = 6
+
 keys_named = st.sampled_from(NAMES)
 models = st.sampled_from(MODELS)
+hints = st.sampled_from([None, None, 0.0, 30.0, 7200.0, 1e9])
+outcomes = st.sampled_from(["succeed", "release"]) | st.tuples(st.sampled_from(KINDS), hints)
+Outcome = str | tuple[tuple[Scope, Status], float | None]
 
 
 class Pool(RuleBasedStateMachine):
     """The pool, what the database would have of it, and which attempts are under way."""
-
-    leases: Bundle[Lease] = Bundle("leases")
 
     @initialize(shared=st.booleans(), seed=st.integers(0, 99), names=st.sets(keys_named, min_size=1))
     def begin(self, shared: bool, seed: int, names: set[str]) -> None:
         self.clock = Clock()
         self.pool, self.keys = a_pool(self.clock, *sorted(names), shared_status=shared, seed=seed)
         self.shared = shared
-        self.open: set[Lease] = set()
+        self.open: list[Lease] = []
         self.stale: set[Lease] = set()  # began before a newer success or the operator's word
         self.trials: dict[Lease, tuple[str | None, Standing]] = {}
         self.saved: dict[tuple[bytes, str], Change] = {}
@@ -76,14 +78,29 @@ class Pool(RuleBasedStateMachine):
         if key is not None:
             self.pool.remove([key.digest])
 
-    @rule(target=leases, model=models, excluded=st.sets(keys_named), retry=st.booleans())
-    def lease(self, model: str, excluded: set[str], retry: bool) -> Any:
+    @precondition(lambda self: len(self.open) < AT_ONCE)
+    @rule(model=models, excluded=st.sets(keys_named, max_size=2), retry=st.booleans())
+    def begin_attempt(self, model: str, excluded: set[str], retry: bool) -> None:
+        self.lease(model, excluded, retry)
+
+    @precondition(lambda self: bool(self.open))
+    @rule(which=st.integers(0, AT_ONCE), outcome=outcomes)
+    def end_attempt(self, which: int, outcome: Outcome) -> None:
+        self.end(self.open[which % len(self.open)], outcome)
+
+    @rule(model=models, outcome=outcomes)
+    def attempt(self, model: str, outcome: Outcome) -> None:
+        lease = self.lease(model, set(), False)
+        if lease is not None:
+            self.end(lease, outcome)
+
+    def lease(self, model: str, excluded: set[str], retry: bool) -> Lease | None:
         but = {key for name, key in self.keys.items() if name in excluded}
         expected = [key for key in self.choosable(model) if key not in but]
         lease = self.pool.lease(model, but, retry=retry)
         assert (lease is not None) == bool(expected)
         if lease is None:
-            return multiple()
+            return None
         assert lease.key in expected
         proven = [key for key in expected if key.standing.status is Status.VALID]
         if retry and proven and model not in self.pool._rotation.views:
@@ -93,31 +110,33 @@ class Pool(RuleBasedStateMachine):
             self.trials[lease] = (None, lease.key.standing)
         elif own is not None:
             self.trials[lease] = (model, own)
-        self.open.add(lease)
+        self.open.append(lease)
         return lease
 
-    @rule(lease=consumes(leases))
+    def end(self, lease: Lease, outcome: Outcome) -> None:
+        if outcome == "succeed":
+            self.succeed(lease)
+        elif outcome == "release":
+            self.release(lease)
+        else:
+            assert isinstance(outcome, tuple)
+            self.report(lease, *outcome)
+
     def succeed(self, lease: Lease) -> None:
         before = lease.key.standing
         self.pool.succeed(lease)
         self.ended(lease)
         if lease in self.stale or lease.key.removed:
-            assert lease.key.standing is before
-        elif lease.key.standing.status is Status.VALID:
+            assert lease.key.standing.status is before.status
+        elif lease.key.standing.status is Status.VALID and lease.model not in (lease.key.models or {}):
             self.make_stale(lease.key, lease.seq)
 
-    @rule(lease=consumes(leases))
     def release(self, lease: Lease) -> None:
         before = lease.key.standing, dict(lease.key.models or {})
         self.pool.release(lease)
         self.ended(lease)
         assert (lease.key.standing, dict(lease.key.models or {})) == before
 
-    @rule(
-        lease=consumes(leases),
-        kind=st.sampled_from(KINDS),
-        seconds=st.one_of(st.none(), st.sampled_from([0.0, 30.0, 7200.0, 1e9])),
-    )
     def report(self, lease: Lease, kind: tuple[Scope, Status], seconds: float | None) -> None:
         scope, status = kind
         hinted = seconds is not None and status in (Status.RATE_LIMITED, Status.NO_QUOTA)
@@ -132,7 +151,8 @@ class Pool(RuleBasedStateMachine):
         before, models_before = key.standing, dict(key.models or {})
         own = models_before.get(lease.model, before)
         in_order = before.usable and own.usable
-        alive = bool(self.choosable(lease.model)) or lease in self.trials
+        on_trial = lease in self.trials
+        alive = bool(self.choosable(lease.model)) or on_trial
         judged = self.pool.report(lease, verdict)
         self.ended(lease)
         now_usable = key.standing.usable and (key.models or {}).get(lease.model, key.standing).usable
@@ -148,7 +168,7 @@ class Pool(RuleBasedStateMachine):
         elif in_order and (lease.model or judged.scope is not Scope.KEY_MODEL):
             assert not now_usable
         if key.standing.status is Status.INVALID_KEY and before.status is not Status.INVALID_KEY:
-            assert lease in self.trials, "only a trial confirms"
+            assert on_trial, "only a trial confirms"
         if judged.scope is Scope.KEY_MODEL or (not self.shared and status is not Status.SUSPECT):
             assert key.standing.status is before.status, "a verdict about a model is no verdict on the key"
 
@@ -224,7 +244,7 @@ class Pool(RuleBasedStateMachine):
         """After enough time, with nothing under way, every key that is not disabled is lent again, for every model."""
         if not hasattr(self, "pool"):
             return
-        for lease in list(self.open):
+        for lease in self.open[:]:
             self.release(lease)
         self.clock.advance(FOREVER)
         while self.pool.wake_due():
@@ -256,7 +276,7 @@ class Pool(RuleBasedStateMachine):
         return found
 
     def ended(self, lease: Lease) -> None:
-        self.open.discard(lease)
+        self.open.remove(lease)
         self.trials.pop(lease, None)
 
     def make_stale(self, key: Key, seq: int) -> None:

@@ -30,7 +30,7 @@ RESTING = Standing(
 def through_rows(changes: list[Change], key: Key) -> Key:
     """The same key in another process, with the rows that these changes made."""
     restored = Key(key.secret, key.digest)
-    for change in changes:
+    for change in {change.model: change for change in changes}.values():  # a row is written over by the next one
         restore_standing(restored, status_row("main", change))
     return restored
 
@@ -119,6 +119,31 @@ def test_a_streak_goes_on_too() -> None:
     again.succeed(lease_of(again, back[keys["b"].digest]))
     again.report(lease_of(again, back[keys["a"].digest]), SERVER_ERROR)
     assert back[keys["a"].digest].standing.status is Status.SERVER_ERROR
+
+
+@pytest.mark.parametrize("written", [False, True])
+def test_a_key_that_leaves_and_comes_back_has_its_history_written_or_not(written: bool) -> None:
+    clock = Clock()
+    pool, keys = a_pool(clock, "off", "lifted", "good")
+    pool.report(lease_of(pool, keys["lifted"], "big"), FORBIDDEN)
+    saved = pool.take_changes()
+    pool.disable(keys["off"])
+    pool.clear(keys["lifted"])
+    if written:
+        saved += pool.take_changes()
+    pool.remove([keys["off"].digest, keys["lifted"].digest])
+    back = [
+        through_rows([change for change in saved if change.digest == keys[name].digest], keys[name])
+        for name in ("off", "lifted")
+    ]
+    pool.add(back)
+    assert back[0].standing.status is Status.DISABLED
+    assert back[1].models is None
+    assert names(pool, "big") == {back[1].fingerprint, keys["good"].fingerprint}
+    saved += pool.take_changes()
+    last = {(change.digest, change.model): change.standing.status for change in saved}
+    assert last[(back[0].digest, ALL_MODELS)] is Status.DISABLED
+    assert last[(back[1].digest, "big")] is Status.VALID
 
 
 def names(pool: KeyPool, model: str) -> set[str]:
