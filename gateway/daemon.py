@@ -52,7 +52,7 @@ from gateway.net.server import Server
 from gateway.observe.logs import Log
 from gateway.observe.metrics import Metrics
 from gateway.policy.verdict import Verdict
-from gateway.providers import PROVIDER_FACTS
+from gateway.providers import PROVIDER_FACTS, probe_kind
 from gateway.secret import Secret
 from gateway.store import open_store
 from gateway.store.database import Database
@@ -206,9 +206,7 @@ class Daemon:
                 # A local provider: what it is given as a key is all the same to it.
                 pool.remove(list(pool.keys))
                 pool.add([Key(BUILT_IN_KEY, BUILT_IN_KEY.digest)])
-            pool.health = provider.health
-            pool.shared_status = provider.shared_key_status
-            pool.waiters.limit = config.queue.max
+            pool.configure(provider, probe_kind(provider.probe.kind, provider.type), config.queue.max)
 
     def _assemble(self, config: Config) -> Assembly:
         providers = {
@@ -217,6 +215,7 @@ class Daemon:
             if provider.enabled
         }
         exchange = Exchange(self._client, self._clock)
+        self._keeper.arrange_probes(providers.values(), exchange, self._note_probe)
         catalog = Catalog(providers, exchange, self._clock)
         resolver = ModelResolver(providers, catalog, config.server.default_provider)
         attempts = Attempts(exchange, config.queue, self._rng, self._note_attempt)
@@ -257,6 +256,7 @@ class Daemon:
             "key files": self._keeper.watch,
             "statuses": self._keeper.write_behind,
             "forgetting": self._keeper.forget,
+            "probes": self._keeper.probe,
         }
         interval = systemd.watchdog_interval(self._environ)
         if interval:
@@ -309,6 +309,9 @@ class Daemon:
             until=standing.until,
             evidence=verdict.evidence,
         )
+
+    def _note_probe(self, provider: Provider, outcome: str) -> None:
+        self._metrics.probe(provider.name, outcome)
 
     def _on_error(self, error: BaseException) -> None:
         """A bug of ours: the only place where a traceback is worth its lines."""

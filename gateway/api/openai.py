@@ -144,7 +144,7 @@ class OpenAISurface:
             body = jsonlib.dumps({**decoded, "stream": True}) if known else insert_field(body, decoded, "stream", True)
             stream = decoded["stream"] = True
         ask = self._ask(inbound, endpoint.shape, body)
-        ask.model, ask.stream = model, bool(stream)
+        ask.model, ask.stream, ask.fields = model, bool(stream), decoded
         ask.with_model = partial(replace_model, body, decoded)
         if endpoint.shape == "responses":
             previous = decoded.get("previous_response_id")
@@ -173,6 +173,7 @@ class OpenAISurface:
         path = inbound.path[3:]  # what follows "/v1" follows the provider's base URL
         if inbound.path == FORCED_STREAM:
             path = "/chat/completions"
+        session = fields.get(b"x-session-id")
         return Ask(
             inbound.request.method.encode(),
             path,
@@ -182,6 +183,7 @@ class OpenAISurface:
             "",
             shape,
             inbound.identity,
+            session="" if session is None else session.decode("latin-1"),
         )
 
 

@@ -42,8 +42,8 @@ class Attempts:
 
     async def run(
         self, provider: Provider, call: Call, record: RequestRecord, pinned: Key | None = None
-    ) -> tuple[Outcome, Key]:
-        """The first success, or the last failure, and the key it came from.
+    ) -> tuple[Outcome, Lease]:
+        """The first success, or the last failure, and the lease it came with, which the caller finishes.
 
         `pinned`: only this key will do. Raises RequestError when no key can be had at all.
         """
@@ -52,9 +52,9 @@ class Attempts:
         tally = Tally()
         tried: set[Key] = set()
         blamed: set[Key] = set()
-        last: tuple[Outcome, Key] | None = None
+        last: tuple[Outcome, Lease] | None = None
         while True:
-            lease = self._lease(provider, call.model, tried, blamed, pinned)
+            lease = self._lease(provider.pool, call, tried, blamed, pinned)
             if lease is None:
                 shortage = self._shortage(provider.pool, call.model, blamed, pinned)
                 if await self._wait(provider.pool, shortage, record, deadline, pinned):
@@ -67,8 +67,8 @@ class Attempts:
             outcome = await self._attempt(provider, lease, call, record, deadline)
             key = lease.key
             if outcome.verdict is None:
-                return outcome, key
-            last = outcome, key
+                return outcome, lease
+            last = outcome, lease
             tried.add(key)
             if outcome.verdict.blames_key:
                 blamed.add(key)
@@ -87,15 +87,13 @@ class Attempts:
             if decision.delay:
                 await self._sleep(decision.delay, record)
 
-    def _lease(
-        self, provider: Provider, model: str, tried: set[Key], blamed: set[Key], pinned: Key | None
-    ) -> Lease | None:
-        pool = provider.pool
+    def _lease(self, pool: KeyPool, call: Call, tried: set[Key], blamed: set[Key], pinned: Key | None) -> Lease | None:
         if pinned is not None:
-            return None if pinned in blamed else pool.lease_key(pinned, model)
-        lease = pool.lease(model, tried, retry=bool(tried))
+            return None if pinned in blamed else pool.lease_key(pinned, call.model, call.tokens)
+        again = bool(tried)
+        lease = pool.lease(call.model, tried, retry=again, tokens=call.tokens, affinity=call.affinity)
         if lease is None and len(tried) > len(blamed):
-            lease = pool.lease(model, blamed)
+            lease = pool.lease(call.model, blamed, tokens=call.tokens, affinity=call.affinity)
         return lease
 
     async def _attempt(
@@ -114,7 +112,7 @@ class Attempts:
             if outcome is None:
                 pool.release(lease)  # the client left: nobody is to blame
         if outcome.verdict is None:
-            pool.succeed(lease)
+            pool.succeed(lease, answering=True)
         else:
             outcome.verdict = pool.report(lease, outcome.verdict)
         self._note(provider, lease.key, outcome.verdict)
@@ -166,6 +164,15 @@ def shortage_error(provider: Provider, shortage: Shortage) -> RequestError:
     keys = ", ".join(f"{n} {status}" for status, n in shortage.counts.items()) or "no keys at all"
     retry_after = NO_RECOVERY_KNOWN if shortage.retry_after is None else max(shortage.retry_after, 1.0)
     extra: dict[str, object] = {"keys": dict(shortage.counts)}
+    if shortage.cause:
+        return RequestError(
+            503,
+            "circuit_open",
+            f"The provider {provider.name!r} rejects different keys alike ({shortage.cause}): none is tried until that "
+            f"is over ({keys}).",
+            retry_after=retry_after,
+            extra=extra,
+        )
     if shortage.cooling:
         return RequestError(
             429,

@@ -50,13 +50,18 @@ USAGE_READERS: Mapping[str, Callable[[Any], Usage | None]] = {
     "raw": read_chat_usage,
 }
 
+LENGTHS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
+UNSAID_OUTPUT = 1024
+"""Tokens of an answer whose length the request does not limit: most are shorter, and it is put right afterwards."""
+
 
 @dataclass(slots=True)
 class Ask:
     """A client's call. `path` follows the provider's base URL (its origin, if `absolute`), `headers` go with it.
 
-    `with_model` makes the same body with another model. `provider` is set where the path names one, `continues` is the
-    id of an answer that this call builds on.
+    `fields` is the JSON object in the body, `with_model` makes the same body with another model. `provider` is set
+    where the path names one, `continues` is the id of an answer that this call builds on, `session` the client's own
+    word for its conversation.
     """
 
     method: bytes
@@ -72,6 +77,8 @@ class Ask:
     with_model: Callable[[str], bytes] | None = None
     provider: str = ""
     continues: str = ""
+    fields: Mapping[str, Any] | None = None
+    session: str = ""
     error_event: Callable[[UpstreamError], bytes] | None = None
 
 
@@ -91,7 +98,7 @@ class Conductor:
         target = await self._target(ask, owner)
         record.provider, record.upstream_model = target.provider.name, target.model
         call = self._call(ask, target)
-        outcome, key = await self._attempts.run(target.provider, call, record, pinned)
+        outcome, lease = await self._attempts.run(target.provider, call, record, pinned)
         try:
             headers = self._headers(ask, outcome, record)
             if outcome.verdict is not None:
@@ -99,13 +106,15 @@ class Conductor:
             elif outcome.status >= 300 and ask.shape != "raw":
                 raise _redirected(outcome.status, target.provider)
             elif outcome.streamed:
-                await self._answer_stream(ask, target, outcome, headers, reply, record, key)
+                await self._answer_stream(ask, target, outcome, headers, reply, record, lease.key)
             elif outcome.answer is not None:
                 await self._answer_bytes(outcome, headers, reply, record)
             else:
-                await self._answer_whole(ask, target, outcome, headers, reply, record, key)
+                await self._answer_whole(ask, target, outcome, headers, reply, record, lease.key)
         finally:
             outcome.close()
+            usage = record.usage
+            target.provider.pool.finish(lease, None if usage is None else usage.input + usage.output)
 
     async def _pinned(self, ask: Ask) -> tuple[Key | None, Owner | None]:
         """The key that made the answer this call builds on. An answer that nobody here made is a 404."""
@@ -154,7 +163,10 @@ class Conductor:
             replaced = {name for name, _ in extra}
             headers = (*(header for header in headers if header[0] not in replaced), *extra)
         path = ask.path if ask.absolute else target.provider.base_path + ask.path
-        return Call(ask.method, path, ask.query, headers, body, target.model, ask.shape, ask.stream)
+        config = target.provider.config
+        tokens = estimate_tokens(ask) if config.key_limits.tpm else 0
+        affinity = conversation(ask) if config.selection == "sticky" else ""
+        return Call(ask.method, path, ask.query, headers, body, target.model, ask.shape, ask.stream, tokens, affinity)
 
     def _headers(self, ask: Ask, outcome: Outcome, record: RequestRecord) -> list[Header]:
         """What the client hears: the answer's own type, and who answered. On `/p/…` all but what concerns our side."""
@@ -274,6 +286,22 @@ class Conductor:
     def _remember_owner(self, target: Target, key: Key, response_id: str) -> None:
         if response_id:
             self._owners.remember(response_id, Owner(target.provider.name, key.digest.hex(), target.model))
+
+
+def estimate_tokens(ask: Ask) -> int:
+    """What a request will use, for a key's own limit: its bytes at four a token, and the longest answer it allows."""
+    fields = ask.fields or {}
+    wanted = next((fields[name] for name in LENGTHS if type(fields.get(name)) is int), UNSAID_OUTPUT)
+    return len(ask.body) // 4 + max(wanted, 0)
+
+
+def conversation(ask: Ask) -> str:
+    """What tells the conversation a request belongs to: the body's own word, the header x-session-id, or the user."""
+    fields = ask.fields or {}
+    for said in (fields.get("prompt_cache_key"), ask.session, fields.get("safety_identifier"), fields.get("user")):
+        if isinstance(said, str) and said:
+            return said
+    return ""
 
 
 def named_hop_by_hop(connection: bytes | None) -> frozenset[bytes]:

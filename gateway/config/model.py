@@ -194,10 +194,11 @@ class SyncConfig:
 class HealthConfig:
     """[providers.NAME.health]: how long a key rests after which outcome. See `llmgateway help keys`."""
 
+    success: float = setting(86400.0, "a key that works is looked at again after this time without traffic", above=0)
     rate_limit: float = setting(60.0, "rest after a 429 that names no time", above=0)
     server_error: float = setting(
         1800.0,
-        "rest after two server errors, overloads or timeouts in a row while other keys succeed",
+        "rest after server errors, overloads or timeouts in a row (fault_threshold) while other keys succeed",
         above=0,
     )
     no_quota: float = setting(
@@ -207,15 +208,63 @@ class HealthConfig:
     invalid: float = setting(
         864000.0, "rest of a key whose credential was rejected, and of one without access", above=0
     )
-    verification_delay: float = setting(65.0, "a key rejected once gets its second chance after this time", above=0)
+    verification_attempts: int = setting(
+        3,
+        "probes that must all reject a suspect key before it counts as invalid; without probes one live try decides",
+        minimum=1,
+        maximum=100,
+    )
+    verification_delay: float = setting(65.0, "seconds between them; a key rejected once waits as long", above=0)
     max_cooldown: float = setting(2678400.0, "no rest is longer, whatever the provider says", above=0)
+    fault_threshold: int = setting(
+        2, "the provider's faults in a row that bench a key while other keys succeed", minimum=2, maximum=1000
+    )
+    fault_window: float = setting(600.0, "two faults further apart than this are not in a row", above=0)
+    quarantine_after: float = setting(2592000.0, "a key that has failed this long is looked at seldom (30 d)", above=0)
+    quarantine_interval: float = setting(864000.0, "how seldom: the least time between two looks (10 d)", above=0)
+    stop_after: float = setting(7776000.0, "a key that has failed this long is not looked at any more (90 d)", above=0)
+    purge_after: float = setting(
+        15552000.0, "a key that left the files this long ago is forgotten by the database (180 d)", above=0
+    )
+    amnesty_after: float = setting(
+        172800.0, "time that the gateway was off does not count as failing, if it is longer than this (2 d)", above=0
+    )
+    guard_keys: int = setting(
+        3, "different keys rejected alike, with no success between, that point to a common cause", minimum=2
+    )
+    guard_share: float = setting(
+        0.2, "the same, as a share of the usable keys; whichever is more counts", minimum=0, maximum=1
+    )
+    guard_window: float = setting(30.0, "seconds within which that happens; 0: no such guard", minimum=0)
+    batch_size: int = setting(10, "keys probed at once to begin with; grows and shrinks by itself", minimum=1)
+    batch_interval: float = setting(30.0, "seconds between two batches to begin with", above=0)
 
 
 @dataclass(frozen=True, slots=True)
 class ProbeConfig:
-    """[providers.NAME.probe]"""
+    """[providers.NAME.probe]: looking at keys without traffic. See `llmgateway help keys`."""
 
-    kind: str = setting("none", '"none": live traffic alone teaches what a key is good for')
+    kind: str = setting(
+        "auto",
+        '"models": list the models (free) | "request": a tiny request | "none": live traffic alone teaches | '
+        '"auto": by type',
+        choices=("auto", "none", "models", "request"),
+    )
+    model: str = setting("", 'the model of a "request"; default: default_model, else the first of models')
+    payload: str = setting("", 'JSON object with fields of a "request"; default: one short message and max_tokens = 1')
+    concurrency: int = setting(4, "probes of this provider at once", minimum=1, maximum=1000)
+    min_interval: float = setting(0.1, "seconds between the beginnings of two probes", minimum=0, maximum=3600)
+    timeout: float = setting(30.0, "seconds that one probe may take", above=0)
+
+
+@dataclass(frozen=True, slots=True)
+class KeyLimitsConfig:
+    """[providers.NAME.key_limits]: what one key may do, kept by the gateway before the provider says 429."""
+
+    rpm: int = setting(0, "requests per minute; 0: no limit", minimum=0)
+    tpm: int = setting(0, "tokens per minute, prompt and answer; 0: no limit", minimum=0)
+    rpd: int = setting(0, "requests per day; 0: no limit", minimum=0)
+    concurrency: int = setting(0, "requests at once; 0: no limit", minimum=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,7 +351,12 @@ class ProviderConfig:
         minimum=-1_000_000,
         maximum=1_000_000,
     )
-    selection: str = setting("round_robin", '"round_robin": every usable key in turn', choices=("round_robin",))
+    selection: str = setting(
+        "round_robin",
+        '"round_robin": in turn | "least_in_flight" | "weighted": by the label weight= | "random" | '
+        '"sticky": the same key for the same prompt_cache_key, x-session-id or user',
+        choices=("round_robin", "least_in_flight", "weighted", "random", "sticky"),
+    )
     shared_key_status: bool = setting(
         True, "one status per key for all models (quota is the account's); false: one per key and model"
     )
@@ -314,6 +368,7 @@ class ProviderConfig:
     )
     health: HealthConfig = setting(HealthConfig, "how long a key rests after which outcome, in seconds")
     probe: ProbeConfig = setting(ProbeConfig, "checking keys without traffic")
+    key_limits: KeyLimitsConfig = setting(KeyLimitsConfig, "what one key may do; 0: no limit")
     timeouts: TimeoutsConfig = setting(TimeoutsConfig, "deadlines towards the provider, in seconds")
     retry: RetryConfig = setting(RetryConfig, "what is tried again, before the client sees anything")
     streaming: StreamingConfig = setting(StreamingConfig, "streamed answers")

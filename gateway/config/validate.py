@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from gateway import jsonlib
 from gateway.config.listen import is_host, is_loopback_listener, parse_listen
 from gateway.config.model import Config, ProviderConfig, ServerConfig, TlsConfig, TokenConfig
 from gateway.config.problems import Problems, did_you_mean
@@ -187,6 +188,19 @@ def _check_name(name: str, key: str, problems: Problems) -> None:
         problems.add(key, "is no usable name", "use up to 100 letters, digits and . _ -")
 
 
+def _check_probe(provider: ProviderConfig, key: str, problems: Problems) -> None:
+    probe = provider.probe
+    if probe.kind == "request" and not (probe.model or provider.default_model or provider.models):
+        problems.add(f"{key}.probe.model", "a probe by request needs a model", 'write model = "gpt-4.1-nano", say')
+    if probe.payload:
+        try:
+            payload = jsonlib.loads(probe.payload)
+        except ValueError:
+            payload = None
+        if not isinstance(payload, dict):
+            problems.add(f"{key}.probe.payload", "must be a JSON object", "write payload = '{\"max_tokens\": 1}', say")
+
+
 def _check_default_provider(config: Config, name: str, key: str, problems: Problems) -> None:
     if not name:
         return
@@ -212,8 +226,7 @@ def _check_providers(config: Config, provider_types: Mapping[str, ProviderFacts]
         for item, path in _items(f"{key}.keys", provider.keys):
             if not path:
                 problems.add(item, "names no file", f'write keys = "keys/{name}.txt"')
-        if provider.probe.kind != "none":
-            problems.add(f"{key}.probe.kind", 'must be "none"', "this version learns from live traffic")
+        _check_probe(provider, key, problems)
 
 
 def _check_type(

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from random import Random
 from typing import Any
 
 from gateway.config.model import Config, ProviderConfig
 from gateway.keeper.keyfiles import KeySource
+from gateway.keeper.probes import Note, Prober
 from gateway.keeper.statuses import StatusWriter
 from gateway.keeper.sync import KeySync, SyncResult
 from gateway.observe.logs import Log
 from gateway.store.keys import KeyStore
 from gateway.store.responses import ResponseStore
+from gateway.upstream.exchange import Exchange
 from gateway.upstream.keypool import KeyPool
+from gateway.upstream.provider import Provider
 
 RESPONSES_KEPT = 30 * 86400.0
 """Seconds that the maker of a Responses answer is remembered: OpenAI keeps stored answers for 30 days."""
@@ -44,6 +47,8 @@ class Keeper:
         self._syncs: dict[str, tuple[tuple[str, ...], KeySync]] = {}
         self._interval = 2.0
         self._looking = asyncio.Lock()
+        self._probers: dict[str, Prober] = {}
+        self._rearranged = asyncio.Event()
 
     def arrange(self, config: Config, pools: Mapping[str, KeyPool]) -> None:
         """Watch the files of these providers; what is known of unchanged ones is kept."""
@@ -53,6 +58,33 @@ class Keeper:
             for provider in config.providers.values()
             if provider.enabled and provider.keys
         }
+
+    def arrange_probes(self, providers: Iterable[Provider], exchange: Exchange, note: Note) -> None:
+        """Probe the keys of these providers from now on, as far as they are to be probed."""
+        self._probers = {
+            provider.name: Prober(provider, exchange, self._log, self._clock, note)
+            for provider in providers
+            if provider.pool.probing != "none"
+        }
+        self._rearranged.set()
+
+    async def probe(self) -> None:
+        """The background task that probes keys; begins anew when the providers were arranged anew."""
+        while True:
+            self._rearranged.clear()
+            async with asyncio.TaskGroup() as group:
+                tasks = [
+                    group.create_task(life(), name=f"{name} of {prober.provider.name}")
+                    for prober in self._probers.values()
+                    for name, life in (("probes", prober.run), ("sweep", prober.sweep))
+                ]
+                await self._rearranged.wait()
+                for task in tasks:
+                    task.cancel()
+
+    def prober(self, provider: str) -> Prober | None:
+        """Who probes the keys of a provider; None: nobody does."""
+        return self._probers.get(provider)
 
     def _arranged(self, config: Config, provider: ProviderConfig, pool: KeyPool) -> KeySync:
         keys, present = self._syncs.get(provider.name, ((), None))

@@ -19,6 +19,7 @@ import gc
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from random import Random
 from typing import Any, TypeVar
@@ -180,7 +181,7 @@ class KeySync:
             await asyncio.sleep(0)
         for changes in _slices(plan.relabelled, SLICE):
             for key, labels in changes:
-                key.labels = labels
+                self.pool.relabel(key, labels)
             await asyncio.sleep(0)
         remembers = True
         for keys in _slices(plan.added, SLICE):
@@ -281,6 +282,7 @@ def restore_standing(key: Key, row: KeyStatusRow) -> None:
             failing_since=row.failing_since,
             streak=row.streak,
             proven=row.proven,
+            failed_at=inf if row.streak else 0.0,  # nobody knows; as if it were just now
         )
     if row.model == ALL_MODELS:
         key.standing = standing

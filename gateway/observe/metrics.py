@@ -75,6 +75,9 @@ FAMILIES = {
     "llm_attempts_total": Family(
         "counter", "Upstream calls, by outcome; more than requests where one was retried", ("provider", "outcome")
     ),
+    "llm_gateway_key_probes_total": Family(
+        "counter", "Probes of provider keys, by what came of them.", ("provider", "outcome")
+    ),
     "llm_tokens_total": Family(
         "counter", "Tokens that providers reported, in kinds that do not overlap", ("provider", "model", "kind")
     ),
@@ -147,6 +150,7 @@ class Metrics:
         self._requests: dict[tuple[str, str, str, int], int] = {}
         self._errors: dict[tuple[str, str], int] = {}
         self._attempts: dict[tuple[str, str], int] = {}
+        self._probes: dict[tuple[str, str], int] = {}
         self._tokens: dict[tuple[str, str, str], int] = {}
         self._disconnects: dict[str, int] = {}
         self._models: set[str] = set()
@@ -191,6 +195,11 @@ class Metrics:
         """An upstream call has ended: "success", or the status of its verdict."""
         series = (provider, outcome)
         self._attempts[series] = self._attempts.get(series, 0) + 1
+
+    def probe(self, provider: str, outcome: str) -> None:
+        """A probe ended; `outcome` is "success" or the verdict's status."""
+        series = (provider, outcome)
+        self._probes[series] = self._probes.get(series, 0) + 1
 
     def _admit_model(self, model: str, status: int) -> str:
         if not model:
@@ -253,6 +262,7 @@ class Metrics:
             "llm_requests_total": self._requests,
             "llm_requests_errors_total": self._errors,
             "llm_attempts_total": self._attempts,
+            "llm_gateway_key_probes_total": self._probes,
             "llm_tokens_total": self._tokens,
             "llm_client_disconnects_total": self._disconnects,
             "llm_requests_in_flight": {(): self.in_flight},

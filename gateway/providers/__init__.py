@@ -14,7 +14,8 @@ from gateway.providers import echo, openai
 class ProviderType:
     """What is common to all providers of a type.
 
-    A key travels as `auth_header: auth_prefix + key`. `local`: answers come from within, nothing is connected to.
+    A key travels as `auth_header: auth_prefix + key`. `probe` is the kind of probes unless configured. `local`: answers
+    come from within, nothing is connected to.
     """
 
     name: str
@@ -23,13 +24,16 @@ class ProviderType:
     auth_header: bytes
     auth_prefix: bytes
     local: bool
+    probe: str = "none"
 
 
 PROVIDER_TYPES: Mapping[str, ProviderType] = MappingProxyType(
     {
         provider.name: provider
         for provider in (
-            ProviderType(openai.NAME, openai.BASE_URL, True, openai.AUTH_HEADER, openai.AUTH_PREFIX, local=False),
+            ProviderType(
+                openai.NAME, openai.BASE_URL, True, openai.AUTH_HEADER, openai.AUTH_PREFIX, local=False, probe="models"
+            ),
             ProviderType(echo.NAME, "", False, openai.AUTH_HEADER, openai.AUTH_PREFIX, local=True),
         )
     }
@@ -39,3 +43,8 @@ PROVIDER_FACTS: Mapping[str, ProviderFacts] = MappingProxyType(
     {name: ProviderFacts(provider.base_url, provider.needs_keys) for name, provider in PROVIDER_TYPES.items()}
 )
 """What the validation of a configuration needs to know of them."""
+
+
+def probe_kind(configured: str, type_name: str) -> str:
+    """The kind of a provider's probes: as configured, or by its type where that says "auto"."""
+    return PROVIDER_TYPES[type_name].probe if configured == "auto" else configured

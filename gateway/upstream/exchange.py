@@ -69,7 +69,8 @@ class UpstreamAnswer(Protocol):
 
 class Call(NamedTuple):
     """What to ask of a provider. `path` follows the origin; `shape` says how its answers are read:
-    "chat", "completions", "responses", "other", or "raw" for bytes that nobody looks into."""
+    "chat", "completions", "responses", "other", or "raw" for bytes that nobody looks into. `tokens` is an estimate of
+    what it will use, `affinity` names the conversation that it belongs to; both matter only for choosing a key."""
 
     method: bytes
     path: str
@@ -79,6 +80,8 @@ class Call(NamedTuple):
     model: str
     shape: str
     stream: bool = False
+    tokens: int = 0
+    affinity: str = ""
 
 
 @dataclass(slots=True)

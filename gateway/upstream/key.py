@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from gateway.policy.health import UNTESTED, Standing
+from gateway.policy.key_limits import KeyMeter
 from gateway.secret import Secret
 
 NO_LABELS: Mapping[str, str] = {}
@@ -23,7 +24,9 @@ class Key:
         "good_seq",
         "in_flight",
         "labels",
+        "meter",
         "models",
+        "paused_until",
         "removed",
         "secret",
         "standing",
@@ -40,9 +43,21 @@ class Key:
         self.good_seq = 0  # newest lease that succeeded, or the operator's last word
         self.benched_seq = 0  # newest lease there was when the key was last benched, or the operator's last word
         self.fault_mark = 0  # the pool's count of successes when the current streak began
-        self.in_flight = 0
+        self.in_flight = 0  # requests, until the last byte of the answer
+        self.meter: KeyMeter | None = None  # what it has used, where the provider's keys are limited
+        self.paused_until: float | None = None  # no room in our own limits before
         self.trial: Lease | None = None  # the one attempt that tries a key whose rest is over
         self.removed = False
+
+    @property
+    def weight(self) -> float:
+        """The label `weight=`, which file reading has checked; 1 without."""
+        return float(self.labels.get("weight", 1.0))
+
+    @property
+    def account(self) -> str:
+        """The label `account=`: keys that share a quota."""
+        return self.labels.get("account", "")
 
     @property
     def fingerprint(self) -> str:
@@ -53,7 +68,7 @@ class Key:
 
 
 class Rest(NamedTuple):
-    """What rests: a key, or a key for one model."""
+    """What rests: a key, a key for one model, or a key that has used what our own limits allow (`PAUSED`)."""
 
     key: Key
     model: str | None
@@ -65,21 +80,33 @@ class Rest(NamedTuple):
         return self.key.models.get(self.model) if self.key.models else None
 
 
+PAUSED = "\0paused"
+"""In the place of a model, which has no NUL in its name."""
+
+
 def rest_ends(rest: Rest) -> float | None:
+    if rest.key.removed:
+        return None
+    if rest.model is PAUSED:
+        return rest.key.paused_until
     standing = rest.standing
-    return standing.until if standing is not None and not rest.key.removed else None
+    return standing.until if standing is not None else None
 
 
 class Lease:
-    """A key on loan to one attempt. Ends with `report`, `succeed` or `release`, exactly once."""
+    """A key on loan to one attempt. Its verdict is given with `report`, `succeed` or `release`, exactly once; the key
+    counts as in flight until then, or until `finish` where the answer's body is still to come."""
 
-    __slots__ = ("key", "model", "open", "seq")
+    __slots__ = ("busy", "key", "model", "open", "seq", "taken_at", "tokens")
 
-    def __init__(self, key: Key, model: str, seq: int) -> None:
+    def __init__(self, key: Key, model: str, seq: int, tokens: int = 0) -> None:
         self.key = key
         self.model = model
         self.seq = seq
-        self.open = True
+        self.open = True  # its verdict is still to come
+        self.busy = True  # it counts as in flight
+        self.tokens = tokens  # estimated, and counted in the key's meter
+        self.taken_at = 0.0
 
 
 class Change(NamedTuple):
@@ -99,3 +126,4 @@ class Shortage:
     retry_after: float | None
     counts: Mapping[str, int]
     cooling: bool  # at least one key is merely rate limited
+    cause: str = ""  # why no key is tried at all: the guard's word, see `guard.py`

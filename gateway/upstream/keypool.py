@@ -2,7 +2,8 @@
 
 Memory is the authority on the hot path; the Keeper writes changes behind and restores them at start. Choosing a
 key, benching it and waking it cost the same for ten keys and a hundred thousand. The rings that keys stand in are
-`rotation.py`'s, the meaning of a verdict is `policy/health.py`'s.
+`rotation.py`'s, the order of turns `selection.py`'s, the meaning of a verdict `policy/health.py`'s; when a common cause
+is behind many rejections `guard.py` says.
 
 Rules of the file:
 
@@ -10,37 +11,47 @@ Rules of the file:
   that began before a key was benched neither lifts that nor confirms it; a provider's own, later time prolongs it.
 - A heuristic rest never takes the last usable key. A provider's own time and confirmed verdicts always stand.
 - A verdict about a model, in a call of which nobody knows the model, benches nothing.
+- Keys with the same label `account=` share their quota: one that is used up cools the others, its return wakes them.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from random import Random
 
-from gateway.config.model import HealthConfig
+from gateway.config.model import HealthConfig, KeyLimitsConfig, ProviderConfig
 from gateway.policy.health import (
-    ALL_MODELS,
     CREDENTIAL_STATUSES,
     DISABLED,
+    LIFTED_BY_PROBE,
+    TRANSITIONS,
     UNTESTED,
     VALID,
     WAKE_OF,
+    Event,
     Standing,
     Wake,
     advance,
+    amnesty,
     count_failure,
     due,
+    faults_in_row,
+    forgive_downtime,
     is_fault,
     outlasts,
     wake,
 )
+from gateway.policy.key_limits import KeyMeter
 from gateway.policy.verdict import Provenance, Scope, Status, Verdict
-from gateway.upstream.key import Change, Key, Lease, Rest, Shortage, rest_ends
+from gateway.upstream.changes import Changes
+from gateway.upstream.guard import REJECTIONS, Guard, Rejected
+from gateway.upstream.key import PAUSED, Change, Key, Lease, Rest, Shortage, rest_ends
 from gateway.upstream.rests import Rests
 from gateway.upstream.rotation import Rotation
+from gateway.upstream.selection import ring_maker
 from gateway.upstream.waiters import Waiters
 
 SERVED_LIMIT = 1024
@@ -52,6 +63,18 @@ WAKE_BATCH = 500
 LONGEST_NAP = 30.0
 """Seconds after which the clock on the wall is looked at again: it may have been set, and timers stand still while a
 computer sleeps."""
+
+CHECKED_GRAIN = 3600.0
+"""Seconds of use after which the database is told that a key still works: a restart then probes only idle ones."""
+
+SIBLINGS = 1000
+"""Keys of one account that follow each other at once; of more, the rest learn by themselves."""
+
+FITTING = 16
+"""Keys looked at for one whose token limit has room for a large request."""
+
+ACCOUNT_REASON = "account_"
+"""Begins the reason of a key that rests because of another one of its account."""
 
 
 class KeyPool:
@@ -70,57 +93,156 @@ class KeyPool:
         self.provider = provider
         self.health = health
         self.shared_status = shared_status
+        self.limits: KeyLimitsConfig | None = None
         self.waiters = Waiters(max_waiting)
         self.keys: dict[bytes, Key] = {}
         self.counts: Counter[Status] = Counter()
+        self.guard = Guard()
+        self.to_probe: dict[Rest, None] = {}  # what wants a probe now, in the order it came up
+        self.probe_wanted = asyncio.Event()
         self._clock = clock
         self._rng = rng
         self._rotation = Rotation()
+        self._selection = "round_robin"
+        self._probing = "none"
+        self._confirmations = 1
         self._rests: Rests[Rest] = Rests(rest_ends)
         self._served: dict[str, None] = {}
-        self._changes: dict[tuple[bytes, str], Key] = {}
+        self._accounts: dict[str, dict[Key, None]] = {}
+        self._changes = Changes()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
         self._seq = 0
         self._successes = 0
 
+    def configure(self, config: ProviderConfig, probing: str, max_waiting: int) -> None:
+        """Take over what a reload may have changed. `probing`: the kind of probes, see `LIFTED_BY_PROBE`."""
+        self.health = config.health
+        self.shared_status = config.shared_key_status
+        self.waiters.limit = max_waiting
+        self.limits = config.key_limits if config.key_limits != KeyLimitsConfig() else None
+        if config.selection != self._selection:
+            self._selection = config.selection
+            self._rotation.remake(ring_maker(config.selection, self._rng))
+        concurrency = config.key_limits.concurrency
+        if probing != self._probing or concurrency != self._rotation.concurrency:
+            self._probing = probing
+            self._confirmations = 1 if probing == "none" else config.health.verification_attempts
+            self._rotation.probed = LIFTED_BY_PROBE[probing]
+            self._rotation.concurrency = concurrency
+            for key in self.keys.values():
+                self._place(key)
+                self._ask_for_probe(Rest(key, None), key.standing)
+        elif probing != "none":
+            self._confirmations = config.health.verification_attempts
+
+    @property
+    def probing(self) -> str:
+        return self._probing
+
     # -- the hot path ------------------------------------------------------------------------------------------
 
-    def lease(self, model: str, excluded: Collection[Key] = (), *, retry: bool = False) -> Lease | None:
-        """A usable key in turn, or None. `retry` prefers keys that have already proven themselves."""
-        key = self._rotation.next(model, excluded, retry=retry)
-        return None if key is None else self._lend(key, model)
+    def lease(
+        self,
+        model: str,
+        excluded: Collection[Key] = (),
+        *,
+        retry: bool = False,
+        tokens: int = 0,
+        affinity: str = "",
+    ) -> Lease | None:
+        """A usable key in turn, or None. `retry` prefers keys that have already proven themselves.
 
-    def lease_key(self, key: Key, model: str) -> Lease | None:
+        `tokens`: an estimate of what the request will use, for `key_limits.tpm`. `affinity` names the conversation.
+        """
+        if self.guard.tripped:
+            return self._lease_canary(model, excluded, tokens)
+        retry = retry or self._probing != "none"
+        key = self._rotation.next(model, excluded, retry=retry, affinity=affinity)
+        if key is not None and self.limits is not None and self.limits.tpm:
+            key = self._fitting(key, model, excluded, retry, tokens)
+        return None if key is None else self._lend(key, model, tokens)
+
+    def lease_key(self, key: Key, model: str, tokens: int = 0) -> Lease | None:
         """This very key, if it may be chosen now: an answer's follow-up only works with the key that made it."""
-        return self._lend(key, model) if key in self._rotation.ring(model) else None
+        return self._lend(key, model, tokens) if key in self._rotation.ring(model) else None
 
-    def succeed(self, lease: Lease) -> None:
-        """The key answered."""
+    def lease_for_probe(self, key: Key, model: str) -> Lease | None:
+        """This very key, benched or not, for the Keeper; but none that the operator took out.
+
+        As long as nobody knows whether it is good, no request gets it meanwhile, unless it is the only one.
+        """
+        if key.removed or key.standing.status is Status.DISABLED:
+            return None
+        self._seq += 1
+        key.in_flight += 1
+        lease = Lease(key, model, self._seq)
+        if key.standing.status is not Status.VALID and not self._rotation.would_empty(key, model):
+            key.trial = lease
+            self._rotation.place(key)
+        if self.guard.tripped and self.guard.canary is None and self._clock() >= self.guard.canary_at:
+            self.guard.canary = lease
+        return lease
+
+    def succeed(self, lease: Lease, *, answering: bool = False) -> None:
+        """The key answered. `answering`: the body is still to come, and `finish` will be called."""
         key = lease.key
         trial = self._close(lease)
+        if not answering:
+            self.finish(lease)
         self._successes += 1
+        if self.guard.watching:
+            self._relieve()
         if key.removed or (lease.seq <= key.benched_seq and self._stale(lease)):
             if trial:
                 self._place(key)
             return
         key.good_seq = max(key.good_seq, lease.seq)
-        key.checked_at = self._clock()
+        now = self._clock()
+        if now - key.checked_at > CHECKED_GRAIN:
+            self._changes.note(key, None)
+        key.checked_at = now
         if lease.model not in self._served:
             self._remember_served(lease.model)
-        if key.standing is not VALID:
+        was = key.standing
+        if was is not VALID:
             self._set(key, None, VALID)
+            if was.status is Status.NO_QUOTA and key.account:
+                self._wake_siblings(key)
         if key.models is not None and lease.model in key.models:
             self._set(key, lease.model, None)
 
+    def listed(self, lease: Lease) -> None:
+        """A probe listed the models: the credential is good, which says nothing about quota, model or access."""
+        key = lease.key
+        trial = self._close(lease)
+        self.finish(lease)
+        if self.guard.watching:
+            self._relieve()
+        if not key.removed and lease.seq > key.benched_seq:
+            key.good_seq = max(key.good_seq, lease.seq)
+            key.checked_at = self._clock()
+            self._changes.note(key, None)
+            if TRANSITIONS.get((key.standing.status, Event.LISTED)) is Status.VALID:
+                self._set(key, None, VALID)
+        if trial:
+            self._place(key)
+
     def release(self, lease: Lease) -> None:
         """Nothing was learned: the client left, or the fault was the client's or ours."""
-        if self._close(lease):
+        trial = self._close(lease)
+        self.finish(lease, 0)
+        if lease is self.guard.canary:
+            self.guard.canary_left()
+            self.waiters.wake_one()
+        if trial:
             self._place(lease.key)
 
     def report(self, lease: Lease, verdict: Verdict) -> Verdict:
         """The attempt failed. Returns the verdict as the pool understands it."""
         verdict = self._understand(lease, verdict)
+        if self.guard.tripped and self._guarded(lease, verdict):
+            return verdict
         key = lease.key
         model = self._scope_of(verdict, lease.model)
         standing = key.standing if model is None else (key.models or {}).get(model, key.standing)
@@ -128,10 +250,16 @@ class KeyPool:
             self.release(lease)
             return verdict
         trial = self._close(lease)
+        self.finish(lease, 0)
         now = self._clock()
-        if self._benches(lease, standing, verdict):
+        if self._benches(lease, standing, verdict, now):
             key.benched_seq = self._seq
-            self._set(key, model, advance(standing, verdict, now, self.health))
+            after = advance(standing, verdict, now, self.health, self._confirmations)
+            self._set(key, model, after)
+            if verdict.scope is Scope.ACCOUNT and key.account:
+                self._bench_siblings(key, model, after)
+            if verdict.status in REJECTIONS and standing.usable:
+                self._note_rejection(Rejected(now, key, model, standing, after))
             return verdict
         if is_fault(verdict):
             self._count_fault(key, model, standing, verdict, now)
@@ -139,18 +267,36 @@ class KeyPool:
             self._place(key)
         return verdict
 
+    def finish(self, lease: Lease, tokens: int | None = None) -> None:
+        """The answer's last byte is through, or there is none. `tokens`: what was used, None if nobody knows."""
+        if not lease.busy:
+            return
+        lease.busy = False
+        key = lease.key
+        key.in_flight -= 1
+        if key.meter is not None and tokens is not None and lease.taken_at:
+            key.meter.settle(lease.taken_at, self._clock(), lease.tokens, tokens)
+        if self._rotation.concurrency and key.in_flight == self._rotation.concurrency - 1:
+            self._place(key)
+
     # -- when nothing is usable --------------------------------------------------------------------------------
 
     def shortage(self, model: str, excluded: Collection[Key] = ()) -> Shortage:
         """Why `lease` gave nothing, and how long that lasts. A key that was tried in this request does not count."""
+        if self.guard.tripped:
+            canary = max(self.guard.canary_at - self._clock(), 0.0) if self.guard.canary is None else 1.0
+            return Shortage(canary, _words(self._rotation.count(model, self.counts)), False, self.guard.evidence)
 
         def may_serve(rest: Rest) -> bool:
-            return rest.key not in excluded and (rest.model is None or rest.model == model)
+            return rest.key not in excluded and (rest.model is None or rest.model is PAUSED or rest.model == model)
 
         until = self._rests.earliest_where(may_serve, len(excluded) + 32)
         wait = None if until is None else max(until - self._clock(), 0.0)
         counts = self._rotation.count(model, self.counts)
-        return Shortage(wait, {str(status): n for status, n in sorted(counts.items())}, Status.RATE_LIMITED in counts)
+        busy = self.limits is not None and bool(counts[Status.VALID] + counts[Status.UNTESTED])
+        if wait is None and busy:
+            wait = 1.0  # all at their limit of requests at once
+        return Shortage(wait, _words(counts), busy or Status.RATE_LIMITED in counts)
 
     async def wait_usable(self, seconds: float) -> bool:
         """Wait, first come first served, until some key may be chosen again. False: time is up, or too many wait."""
@@ -183,16 +329,20 @@ class KeyPool:
         They enter the rotation in random order: a file's bad keys often stand in a row, and restarts should not
         always burden the same ones.
         """
+        now = self._clock()
         for key in self._rng.sample(keys, len(keys)):
             if key.digest in self.keys:
                 continue
             self.keys[key.digest] = key
-            self._take_over(key)
+            self._changes.take_over(key, self._rotation.views)
+            key.standing = forgive_downtime(key.standing, now, self.health)
             self.counts[key.standing.status] += 1
+            self._join_account(key)
             if key.standing.until is not None:
                 self._rest(key, None, key.standing.until)
             self._restore_models(key)
             self._place(key)
+            self._ask_for_probe(Rest(key, None), key.standing)
 
     def remove(self, digests: Iterable[bytes]) -> None:
         """Keys that are gone from the files leave at once; attempts under way finish and report to nobody."""
@@ -203,7 +353,14 @@ class KeyPool:
             key.removed = True
             self.counts[key.standing.status] -= 1
             self._rotation.count_models(key, -1)
+            self._leave_account(key)
             self._place(key)
+
+    def relabel(self, key: Key, labels: Mapping[str, str]) -> None:
+        """The file says something else about a key that stays."""
+        self._leave_account(key)
+        key.labels = labels
+        self._join_account(key)
 
     def disable(self, key: Key) -> None:
         """The operator's word; only `enable` or `clear` ends it."""
@@ -217,42 +374,109 @@ class KeyPool:
         """Forget every verdict on the key; what older attempts still report is ignored."""
         self._operator_says(key, UNTESTED)
 
+    def ask_for_probe(self, key: Key, checked_before: float) -> None:
+        """Let the Keeper look at a key, if a probe is to decide about it, or it was proven good before that time."""
+        if key.standing.status is Status.VALID:
+            if key.checked_at <= checked_before and self._probing != "none":
+                self.to_probe[Rest(key, None)] = None
+                self.probe_wanted.set()
+            return
+        self._ask_for_probe(Rest(key, None), key.standing)
+        for model, standing in (key.models or {}).items():
+            self._ask_for_probe(Rest(key, model), standing)
+
+    def wants_probe(self, rest: Rest) -> bool:
+        """Whether a probe would still tell anything. A key that is being used tells by itself."""
+        standing, key = rest.standing, rest.key
+        if standing is None or key.removed or key.in_flight:
+            return False
+        if standing.status is Status.VALID:
+            return self._clock() - key.checked_at >= self.health.success / 2
+        return standing.status in self._rotation.probed and (standing.due or standing.status is Status.UNTESTED)
+
+    def amnesty(self, key: Key) -> bool:
+        """Give a benched key one more look now, and count its failing from now on. False: it was in order."""
+        rests = [model for model, standing in (key.models or {}).items() if not standing.usable]
+        if not key.standing.usable and key.standing.status is not Status.DISABLED:
+            self._set(key, None, amnesty(key.standing, self._clock()))
+            rests.append("")
+        for model in rests:
+            if model:
+                assert key.models is not None
+                self._set(key, model, amnesty(key.models[model], self._clock()))
+        return bool(rests)
+
+    def reset_guard(self) -> None:
+        """The operator's word: it is over."""
+        if self.guard.tripped:
+            self.guard.reset()
+            self.waiters.wake_all()
+
     def take_changes(self, limit: int = 5000) -> list[Change]:
         """Standings that changed since they were last taken, oldest first, at most `limit`."""
-        taken: list[Change] = []
-        while self._changes and len(taken) < limit:
-            (digest, name), key = next(iter(self._changes.items()))
-            del self._changes[(digest, name)]
-            standing = key.standing if name == ALL_MODELS else (key.models or {}).get(name, VALID)
-            taken.append(Change(digest, key.fingerprint, name, standing, key.checked_at))
-        return taken
+        return self._changes.take(limit)
 
     @property
     def usable(self) -> int:
         """Keys that may be chosen now, whatever the model."""
-        return len(self._rotation.ready)
+        return 0 if self.guard.tripped else len(self._rotation.ready)
 
     def next_wake(self) -> float | None:
         """Unix time at which the next rest ends."""
         return self._rests.earliest()
 
-    # -- inside ------------------------------------------------------------------------------------------------
+    def served(self) -> list[str]:
+        """Models that some key has answered for lately."""
+        return [model for model in self._served if model]
 
-    def _lend(self, key: Key, model: str) -> Lease:
+    # -- inside: leases ----------------------------------------------------------------------------------------
+
+    def _lend(self, key: Key, model: str, tokens: int = 0) -> Lease:
         self._seq += 1
         key.in_flight += 1
-        lease = Lease(key, model, self._seq)
+        lease = Lease(key, model, self._seq, tokens)
         if key.models is not None or not key.standing.usable:
             self._rotation.begin_trial(lease)
+        if self.limits is not None:
+            self._meter(lease, self.limits)
         return lease
 
+    def _meter(self, lease: Lease, limits: KeyLimitsConfig) -> None:
+        """Count the request, and take the key out until another one fits."""
+        key, now = lease.key, self._clock()
+        if limits.rpm or limits.tpm or limits.rpd:
+            if key.meter is None:
+                key.meter = KeyMeter(limits)
+            key.meter.take(now, lease.tokens)
+            lease.taken_at = now
+            free_at = key.meter.free_at(now, 1)
+            if free_at > now:
+                key.paused_until = free_at
+                self._rest(key, PAUSED, free_at)
+        if key.paused_until is not None or limits.concurrency == key.in_flight:
+            self._rotation.place(key)
+
+    def _fitting(self, key: Key, model: str, excluded: Collection[Key], retry: bool, tokens: int) -> Key | None:
+        """A key with room for so many tokens, from `key` on in turn."""
+        now, passed = self._clock(), set(excluded)
+        for _ in range(FITTING):
+            if key.meter is None or key.meter.free_at(now, tokens) <= now:
+                return key
+            passed.add(key)
+            following = self._rotation.next(model, passed, retry=retry)
+            if following is None:
+                return None
+            key = following
+        return None
+
     def _close(self, lease: Lease) -> bool:
-        """End a lease. True if it was a trial, after which the key has to be placed."""
+        """The verdict is in. True if it was a trial, after which the key has to be placed."""
         if not lease.open:
             raise RuntimeError("a lease ends once")
         lease.open = False
-        lease.key.in_flight -= 1
         return self._rotation.end_trial(lease)
+
+    # -- inside: verdicts --------------------------------------------------------------------------------------
 
     def _understand(self, lease: Lease, verdict: Verdict) -> Verdict:
         """A model that other keys have answered for is missing for this key, not for the client."""
@@ -286,24 +510,27 @@ class KeyPool:
         key = lease.key
         return lease.seq <= key.good_seq or not key.standing.usable or lease.model in (key.models or ())
 
-    def _benches(self, lease: Lease, standing: Standing, verdict: Verdict) -> bool:
+    def _benches(self, lease: Lease, standing: Standing, verdict: Verdict, now: float) -> bool:
         """Whether the verdict takes the key out. See the rules at the top."""
-        if is_fault(verdict) and (standing.streak == 0 or self._successes == lease.key.fault_mark):
-            return False  # the first one, or nobody has answered since: the provider is down
+        if is_fault(verdict):
+            enough = faults_in_row(standing, now, self.health) + 1 >= self.health.fault_threshold
+            if not enough or self._successes == lease.key.fault_mark:
+                return False  # too few yet, or nobody has answered since the first: the provider is down
         guess = is_fault(verdict) or (
             verdict.status is Status.RATE_LIMITED and verdict.provenance is Provenance.HEURISTIC
         )
         return not (guess and self._rotation.would_empty(lease.key, lease.model))
 
     def _count_fault(self, key: Key, model: str | None, standing: Standing, verdict: Verdict, now: float) -> None:
-        if standing.streak == 0:
+        if faults_in_row(standing, now, self.health) == 0:
             key.fault_mark = self._successes
+            standing = replace(standing, streak=0)
         counted = count_failure(standing, verdict, now)
         if model is not None and key.models is not None and model in key.models:
             key.models[model] = counted
         else:
             model, key.standing = None, counted
-        self._note(key, model)
+        self._changes.note(key, model)
 
     def _set(self, key: Key, model: str | None, standing: Standing | None) -> None:
         """Give a key its new standing (None: the model is as the key) and put it where that belongs."""
@@ -315,7 +542,7 @@ class KeyPool:
             key.standing = standing
         else:
             self._rotation.set_model(key, model, standing, self.keys.values())
-        self._note(key, model)
+        self._changes.note(key, model)
         self._place(key)
         if standing is not None and standing.until is not None:
             self._rest(key, model, standing.until)
@@ -324,21 +551,90 @@ class KeyPool:
         if self._rotation.place(key):
             self.waiters.wake_one()
 
-    def _take_over(self, key: Key) -> None:
-        """What a key that left and came back has not yet had written is newer than what it was restored with."""
-        for name in (ALL_MODELS, *self._rotation.views):
-            before = self._changes.get((key.digest, name))
-            if before is None:
-                continue
-            self._changes[(key.digest, name)] = key
-            if name == ALL_MODELS:
-                key.standing, key.checked_at = before.standing, before.checked_at
-                continue
-            models = dict(key.models or {})
-            models.pop(name, None)
-            if before.models is not None and name in before.models:
-                models[name] = before.models[name]
-            key.models = models or None
+    # -- inside: accounts --------------------------------------------------------------------------------------
+
+    def _join_account(self, key: Key) -> None:
+        if key.account:
+            self._accounts.setdefault(key.account, {})[key] = None
+
+    def _leave_account(self, key: Key) -> None:
+        siblings = self._accounts.get(key.account)
+        if siblings is not None:
+            siblings.pop(key, None)
+            if not siblings:
+                del self._accounts[key.account]
+
+    def _siblings(self, key: Key) -> list[Key]:
+        siblings = self._accounts.get(key.account, {})
+        return [other for other, _ in zip(siblings, range(SIBLINGS), strict=False) if other is not key]
+
+    def _bench_siblings(self, key: Key, model: str | None, after: Standing) -> None:
+        """The account's quota is used up: its other keys need not find that out one by one."""
+        for other in self._siblings(key):
+            own = other.standing if model is None else (other.models or {}).get(model, other.standing)
+            if own.usable and other.standing.usable:
+                other.benched_seq = self._seq
+                reason = ACCOUNT_REASON + after.reason
+                since = own.failing_since or after.failing_since
+                self._set(other, model, replace(after, reason=reason, failing_since=since, proven=own.proven))
+
+    def _wake_siblings(self, key: Key) -> None:
+        """The account has quota again."""
+        for other in self._siblings(key):
+            if other.standing.status is Status.NO_QUOTA and other.standing.reason.startswith(ACCOUNT_REASON):
+                self._set(other, None, wake(other.standing))
+
+    # -- inside: the guard -------------------------------------------------------------------------------------
+
+    def _note_rejection(self, rejected: Rejected) -> None:
+        if not self.guard.note(rejected, len(self._rotation.ready), self.health):
+            return
+        for _, key, model, before, after in self.guard.trip(rejected.at):
+            if not key.removed and _standing(key, model) is after:
+                self._set(key, model, before if model is None or not before.usable else None)
+
+    def _relieve(self) -> None:
+        """A success: whatever was rejected, the provider takes our requests."""
+        self.guard.forget()
+        if not self.guard.tripped:
+            return
+        for _, key, model, before, after in self.guard.reset():
+            if not key.removed and _standing(key, model) in (before, None) and key.standing.usable:
+                key.benched_seq = self._seq
+                self._set(key, model, after)
+        self.waiters.wake_all()
+
+    def _guarded(self, lease: Lease, verdict: Verdict) -> bool:
+        """Whether the guard keeps a verdict from the key. A limit or a quota says that we were let in."""
+        if verdict.blames_key and verdict.status not in REJECTIONS:
+            self._relieve()
+            return False
+        canary = lease is self.guard.canary
+        if verdict.scope is Scope.CLIENT:
+            self._relieve()
+            return False
+        self._close(lease)
+        self.finish(lease, 0)
+        self._place(lease.key)
+        if canary:
+            self.guard.canary_failed(self._clock())
+            self._arm()
+        return True
+
+    def _lease_canary(self, model: str, excluded: Collection[Key], tokens: int) -> Lease | None:
+        guard = self.guard
+        if guard.canary is not None or self._clock() < guard.canary_at:
+            return None
+        key = self._rotation.next(model, {*excluded, *guard.suspects()}, retry=True)
+        if key is None:
+            key = self._rotation.next(model, excluded, retry=True)
+        if key is None:
+            return None
+        lease = self._lend(key, model, tokens)
+        guard.begin_canary(lease)
+        return lease
+
+    # -- inside: time ------------------------------------------------------------------------------------------
 
     def _restore_models(self, key: Key) -> None:
         """The standings for models that a key was restored with, as far as there is room for their views."""
@@ -353,13 +649,17 @@ class KeyPool:
             self._rotation.count_models(key, 1)
 
     def _rest(self, key: Key, model: str | None, until: float) -> None:
-        self._rests.push(until, Rest(key, model), len(self.keys) * (1 + len(self._rotation.views)))
+        self._rests.push(until, Rest(key, model), len(self.keys) * (2 + len(self._rotation.views)))
         if self._timer is None or until < self._timer_at:
             self._arm()
 
     def _wake(self, rest: Rest) -> None:
-        """The rest is over: the key is as it was before, or due for a trial."""
+        """The rest is over: the key is as it was before, or due for a trial or a probe."""
         key, model = rest
+        if model is PAUSED:
+            key.paused_until = None
+            self._place(key)
+            return
         standing = rest.standing
         if standing is None:
             return
@@ -371,6 +671,14 @@ class KeyPool:
         elif key.models is not None:
             key.models[model] = due(standing)
         self._place(key)
+        self._ask_for_probe(rest, due(standing))
+
+    def _ask_for_probe(self, rest: Rest, standing: Standing) -> None:
+        """Let the Keeper look at what only a probe decides about."""
+        untested = standing.status is Status.UNTESTED
+        if standing.status in self._rotation.probed and (standing.due or untested):
+            self.to_probe[rest] = None
+            self.probe_wanted.set()
 
     def _arm(self) -> None:
         """Set the timer to the next end of a rest. Without a running loop (tests, tools) nobody waits for it."""
@@ -379,6 +687,9 @@ class KeyPool:
         except RuntimeError:
             return
         until = self._rests.earliest()
+        guard = self.guard
+        if guard.tripped and guard.canary is None and guard.canary_at > self._clock():
+            until = min(until, guard.canary_at) if until is not None else guard.canary_at
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -390,6 +701,9 @@ class KeyPool:
     def _on_timer(self) -> None:
         self._timer = None
         self.wake_due()
+        guard = self.guard
+        if guard.tripped and guard.canary is None and self._clock() >= guard.canary_at:
+            self.waiters.wake_one()  # or the next request is the canary
         self._arm()
 
     def _operator_says(self, key: Key, standing: Standing) -> None:
@@ -398,11 +712,17 @@ class KeyPool:
         for model in list(key.models or ()):
             self._set(key, model, None)
         self._set(key, None, standing)
-
-    def _note(self, key: Key, model: str | None) -> None:
-        self._changes[(key.digest, ALL_MODELS if model is None else model)] = key
+        self._ask_for_probe(Rest(key, None), standing)
 
     def _remember_served(self, model: str) -> None:
         if len(self._served) >= SERVED_LIMIT:
             del self._served[next(iter(self._served))]
         self._served[model] = None
+
+
+def _standing(key: Key, model: str | None) -> Standing | None:
+    return key.standing if model is None else (key.models or {}).get(model)
+
+
+def _words(counts: Counter[Status]) -> dict[str, int]:
+    return {str(status): n for status, n in sorted(counts.items())}

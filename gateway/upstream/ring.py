@@ -32,8 +32,11 @@ class Ring(Generic[T]):
         """Those who wait longest first."""
         return iter(self._items)
 
-    def next(self, excluded: Collection[T] = ()) -> T | None:
-        """The next item in turn that is not excluded, or None. Excluded ones keep their turn."""
+    def next(self, excluded: Collection[T] = (), affinity: str = "") -> T | None:
+        """The next item in turn that is not excluded, or None. Excluded ones keep their turn.
+
+        `affinity` names a conversation; only rings that know what to do with one look at it.
+        """
         items = self._items
         for item in items:
             if item not in excluded:

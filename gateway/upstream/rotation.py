@@ -5,10 +5,11 @@ long they last and what is tried again is decided in `keypool.py`.
 
 Rules of the file:
 
-- A key is in `ready` exactly while it may be chosen, whatever the model. Keys that have proven themselves are in
-  `proven` as well, which is where retries look first.
-- A model has a *view*, a ring of its own, from the first verdict about that model alone on; it has the ready keys
+- A key is in the `ready` ring exactly while it may be chosen, whatever the model. Keys that have proven themselves are
+  in `proven` as well, which is where retries look first, and everybody where probes tell good keys from untested ones.
+- A model has a *view*, rings of its own, from the first verdict about that model alone on; it has the ready keys
   without those that are benched for the model. Other models never see a difference.
+- A key whose rest is over is on trial, unless a probe is to decide about its status (`probed`).
 - A key on trial (its rest is over, its fault is not disproved) is lent to one request at a time: on trial itself, it
   is in no ring; on trial for a model, it is missing in that model's view only.
 """
@@ -16,7 +17,7 @@ Rules of the file:
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from gateway.policy.health import Standing
 from gateway.policy.verdict import Status
@@ -26,38 +27,53 @@ from gateway.upstream.ring import Ring
 VIEWS_LIMIT = 256
 """Models with a ring of their own; more of them with verdicts of their own on one provider are rare."""
 
-VIEW_ENTRIES = 500_000
-"""Keys in all views together, at most 100 MB: with a hundred thousand keys five models have a view, of 20 MB each."""
+VIEW_ENTRIES = 250_000
+"""Keys in all views together, at most 100 MB: with a hundred thousand keys two models have a view, of 40 MB each."""
+
+MakeRing = Callable[[Iterable[Key]], Ring[Key]]
 
 
 class View:
     """One model's own rotation. `counts` are the keys with a standing for this model, by status."""
 
-    __slots__ = ("counts", "ring", "trials")
+    __slots__ = ("counts", "proven", "ring", "trials")
 
-    def __init__(self, ready: Iterable[Key]) -> None:
-        self.ring: Ring[Key] = Ring(ready)
+    def __init__(self, ring: Ring[Key], proven: Ring[Key]) -> None:
+        self.ring = ring
+        self.proven = proven
         self.counts: Counter[Status] = Counter()
         self.trials: dict[Key, Lease] = {}
 
 
 class Rotation:
-    """See the module's text."""
+    """See the module's text. `probed`: the statuses that a probe decides about. `concurrency`: requests that a key may
+    have under way at once, 0 for any number."""
 
-    __slots__ = ("proven", "ready", "views")
+    __slots__ = ("_make", "concurrency", "probed", "proven", "ready", "views")
 
-    def __init__(self) -> None:
-        self.ready: Ring[Key] = Ring()
-        self.proven: Ring[Key] = Ring()
+    def __init__(self, make: MakeRing = Ring) -> None:
+        self._make = make
+        self.ready = make(())
+        self.proven = make(())
         self.views: dict[str, View] = {}
+        self.probed: frozenset[Status] = frozenset()
+        self.concurrency = 0
 
-    def next(self, model: str, excluded: Collection[Key], *, retry: bool) -> Key | None:
+    def remake(self, make: MakeRing) -> None:
+        """Choose in another way from now on. O(keys)."""
+        self._make = make
+        self.ready, self.proven = make(self.ready), make(self.proven)
+        for view in self.views.values():
+            view.ring, view.proven = make(view.ring), make(view.proven)
+
+    def next(self, model: str, excluded: Collection[Key], *, retry: bool, affinity: str = "") -> Key | None:
         """The key in turn for a model; with `retry` one that has proven itself, if there is one."""
         view = self.views.get(model) if self.views else None
         if view is not None:
-            return view.ring.next(excluded)
-        key = self.proven.next(excluded) if retry else None
-        return key if key is not None else self.ready.next(excluded)
+            key = view.proven.next(excluded, affinity) if retry else None
+            return key if key is not None else view.ring.next(excluded, affinity)
+        key = self.proven.next(excluded, affinity) if retry else None
+        return key if key is not None else self.ready.next(excluded, affinity)
 
     def ring(self, model: str) -> Ring[Key]:
         """The keys that may be chosen for a model."""
@@ -71,24 +87,34 @@ class Rotation:
 
     def place(self, key: Key) -> bool:
         """Into the rings where its standings allow it, out of all others. True if it may be chosen at all."""
-        if key.removed or key.trial is not None or not key.standing.eligible:
+        if not self._may_be_chosen(key):
             self.ready.discard(key)
             self.proven.discard(key)
             for view in self.views.values():
                 view.ring.discard(key)
+                view.proven.discard(key)
             return False
-        self.ready.add(key)
-        if key.standing.status is Status.VALID:
-            self.proven.add(key)
-        else:
-            self.proven.discard(key)
+        proven = key.standing.status is Status.VALID
+        _put(self.ready, key, True)
+        _put(self.proven, key, proven)
         for model, view in self.views.items():
             own = key.models.get(model) if key.models else None
-            if own is None or (own.eligible and key not in view.trials):
-                view.ring.add(key)
-            else:
-                view.ring.discard(key)
+            serves = own is None or (self._eligible(own) and key not in view.trials)
+            _put(view.ring, key, serves)
+            _put(view.proven, key, serves and proven)
         return True
+
+    def _may_be_chosen(self, key: Key) -> bool:
+        return (
+            not key.removed
+            and key.trial is None
+            and key.paused_until is None
+            and (not self.concurrency or key.in_flight < self.concurrency)
+            and self._eligible(key.standing)
+        )
+
+    def _eligible(self, standing: Standing) -> bool:
+        return standing.usable or (standing.due and standing.status not in self.probed)
 
     def begin_trial(self, lease: Lease) -> None:
         """Lend a key whose rest is over to this attempt alone. Nothing happens if it is in order."""
@@ -145,7 +171,7 @@ class Rotation:
         if view is None:
             while self.views and not self.has_room(len(keys)):
                 self._drop_view(next(iter(self.views)), keys)
-            view = self.views[model] = View(self.ready)
+            view = self.views[model] = View(self._make(self.ready), self._make(self.proven))
         return view
 
     def count_models(self, key: Key, step: int) -> None:
@@ -172,3 +198,10 @@ class Rotation:
         for key in keys:
             if key.models is not None and key.models.pop(model, None) is not None:
                 key.models = key.models or None
+
+
+def _put(ring: Ring[Key], key: Key, belongs: bool) -> None:
+    if belongs:
+        ring.add(key)
+    else:
+        ring.discard(key)

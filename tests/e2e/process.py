@@ -156,8 +156,8 @@ def write_keys(folder: Path, keys: list[str], name: str = "main.txt") -> Path:
     return path
 
 
-def one_provider(base_url: str, *, server: str = "", provider: str = "", more: str = "") -> str:
-    """A configuration with one provider called main and a free port."""
+def one_provider(base_url: str, *, server: str = "", provider: str = "", more: str = "", probe: str = "none") -> str:
+    """A configuration with one provider called main and a free port. `probe`: the kind of its probes."""
     return f"""
 [server]
 listen = ["127.0.0.1:0"]
@@ -167,6 +167,7 @@ type = "openai"
 base_url = "{base_url}"
 keys = "keys/main.txt"
 models = ["gpt-4o-mini", "text-embedding-3-small", "whisper-1", "omni-moderation-latest", "tts-1", "gpt-image-1"]
+probe.kind = "{probe}"
 {provider}
 {more}
 """

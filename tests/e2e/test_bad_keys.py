@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import run
 from tests.e2e.load import load
 from tests.e2e.process import gateway, one_provider, write_keys
@@ -11,7 +13,8 @@ from tests.fakes.behaviours import rate_limited, server_error, unauthorized
 from tests.fakes.provider import FakeProvider
 
 
-def test_five_thousand_requests_through_550_bad_keys_of_1000_show_no_failure(tmp_path: Path) -> None:
+@pytest.mark.parametrize("probe", ["none", "models"])
+def test_five_thousand_requests_through_550_bad_keys_of_1000_show_no_failure(tmp_path: Path, probe: str) -> None:
     invalid = [f"sk-invalid-{n:012}" for n in range(300)]
     limited = [f"sk-limited-{n:012}" for n in range(200)]
     failing = [f"sk-failing-{n:012}" for n in range(50)]
@@ -23,7 +26,8 @@ def test_five_thousand_requests_through_550_bad_keys_of_1000_show_no_failure(tmp
                 for key in keys:
                     fake.script(key, behaviour)
             write_keys(tmp_path, invalid + limited + failing + good)  # the bad ones in a row: the worst order
-            config = one_provider(fake.base_url, provider="[providers.main.retry]\non_server_error = {attempts = 2}")
+            retry = "[providers.main.retry]\non_server_error = {attempts = 2}"
+            config = one_provider(fake.base_url, provider=retry, probe=probe)
             async with gateway(tmp_path, config) as running:
                 tally = await load(running.address, 5000, 50)
         assert tally.statuses() == {200}

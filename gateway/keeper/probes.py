@@ -1,0 +1,259 @@
+"""Probes: looking at keys without traffic, one prober per provider, as a task in the daemon's loop.
+
+What is probed: what the pool asks for (untested keys, and those whose rest is over where a probe decides), and valid
+keys that have had no success for `health.success`. A live success counts as a probe. A probe is a call like any other,
+through the same exchange and the same classifier, and its verdict is reported to the pool like a request's.
+
+Kinds: `models` lists the provider's models, which is free and proves the credential alone: of its failures only those
+of the credential or the balance count. `request` is a tiny completion; all that it says counts. With
+`shared_key_status = false` a request is made for each model in use.
+
+Invariants: a probe that gets no answer changes no key; at most `probe.concurrency` at once, `probe.min_interval`
+apart, each within `probe.timeout`; batches grow and shrink as `policy/pacing.py` says.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from gateway import jsonlib
+from gateway.observe.logs import Log
+from gateway.policy.pacing import Pace
+from gateway.policy.verdict import Scope, Status, Verdict
+from gateway.providers.openai import ADDED_TO_REQUEST
+from gateway.upstream.exchange import Call, Exchange
+from gateway.upstream.key import Key, Rest
+from gateway.upstream.provider import Provider
+
+SWEEPS = 24
+"""Looks at all keys within `health.success`, so that a key is probed at most 4 % of that too late, and one whose probe
+said nothing about it is probed again an hour later."""
+
+SLICE = 500
+"""Keys looked at in one turn of the loop."""
+
+JITTER = 0.2
+"""Share by which a key's checks come earlier or later, so that those of a file do not come together for ever."""
+
+MODELS_PROBED = 20
+"""Models in use that a key is probed for, where each has its own status."""
+
+TELLING = frozenset({Status.SUSPECT, Status.INVALID_KEY, Status.NO_QUOTA})
+"""Of a list of models: verdicts on the key. Other refusals prove that the credential was accepted."""
+
+TRANSIENT = frozenset({Status.SERVER_ERROR, Status.OVERLOADED, Status.TIMEOUT, Status.NETWORK_ERROR, Status.UNKNOWN})
+
+SKIPPED = "skipped"
+"""The outcome of a probe that was not made: a request was faster, or the key is gone."""
+
+Note = Callable[[Provider, str], None]
+"""Told of every probe's outcome: "success" or the verdict's status."""
+
+
+@dataclass(slots=True)
+class Checked:
+    """What came of probing some keys now, for the operator."""
+
+    total: int
+    done: int = 0
+    outcomes: Counter[str] = field(default_factory=Counter)
+
+
+class Prober:
+    """One provider's probes. `sleep` and `clock` (unix seconds) are the world's."""
+
+    def __init__(
+        self,
+        provider: Provider,
+        exchange: Exchange,
+        log: Log,
+        clock: Callable[[], float],
+        note: Note,
+        *,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self.provider = provider
+        self._pool = provider.pool
+        self._exchange = exchange
+        self._log = log
+        self._clock = clock
+        self._note = note
+        self._sleep = sleep
+        self._kind = self._pool.probing
+        health = provider.config.health
+        self._pace = Pace.begin(health.batch_size, health.batch_interval)
+        self._at_once = asyncio.Semaphore(provider.config.probe.concurrency)
+        self._begun_at = -1e9
+
+    async def run(self) -> None:
+        """The background task: batch after batch, as long as anything wants a probe."""
+        while True:
+            batch = self._take(self._pace.size)
+            if not batch:
+                await self._wanted()
+                continue
+            outcomes = await self.probe_all(batch)
+            limited = outcomes[Status.RATE_LIMITED.value]
+            transient = sum(outcomes[status.value] for status in TRANSIENT)
+            self._pace = self._pace.after(len(batch), limited, transient)
+            await self._sleep(self._pace.pause)
+
+    async def sweep(self) -> None:
+        """The background task that finds valid keys without traffic, and those that a probe could not decide about."""
+        while True:
+            await self.look_at_all()
+            await self._sleep(max(self.provider.config.health.success / SWEEPS, 1.0))
+
+    async def look_at_all(self) -> None:
+        """Let every key that is due for a look be probed."""
+        now, success = self._clock(), self.provider.config.health.success
+        keys = list(self._pool.keys.values())
+        for start in range(0, len(keys), SLICE):
+            for key in keys[start : start + SLICE]:
+                self._pool.ask_for_probe(key, now - jittered(success, key))
+            await asyncio.sleep(0)
+
+    async def check(self, keys: Iterable[Key], checked: Checked) -> None:
+        """Probe these now, whatever the schedule says; for the operator, who sees `checked` fill up."""
+        rests = [Rest(key, None) for key in keys]
+        checked.total = len(rests)
+        for start in range(0, len(rests), SLICE):
+            await self.probe_all(rests[start : start + SLICE], checked)
+
+    async def probe_all(self, rests: Iterable[Rest], checked: Checked | None = None) -> Counter[str]:
+        """Probe these; the outcomes, counted."""
+        outcomes: Counter[str] = Counter()
+        under_way: set[asyncio.Task[None]] = set()
+        async with asyncio.TaskGroup() as group:
+            for rest in rests:
+                await self._at_once.acquire()
+                await self._space_out()
+                probe = group.create_task(self._counted(rest, outcomes, checked), name=f"probe of {self.provider.name}")
+                under_way.add(probe)
+                probe.add_done_callback(under_way.discard)
+        return outcomes
+
+    # -- one probe ---------------------------------------------------------------------------------------------
+
+    async def _counted(self, rest: Rest, outcomes: Counter[str], checked: Checked | None) -> None:
+        outcome = SKIPPED
+        try:
+            if checked is not None or self._pool.wants_probe(rest):  # it may have waited for its turn
+                outcome = await self._probe(rest)
+        finally:
+            self._at_once.release()
+        outcomes[outcome] += 1
+        if checked is not None:
+            checked.done += 1
+            checked.outcomes[outcome] += 1
+
+    async def _probe(self, rest: Rest) -> str:
+        """Probe a key, for one model or for each in use. The last outcome that was no success, or "success"."""
+        told = "success"
+        for model in self._models(rest):
+            told = await self._probe_model(rest.key, model)
+            if told != SKIPPED:
+                self._note(self.provider, told)
+            if told != "success":
+                break
+        return told
+
+    def _models(self, rest: Rest) -> list[str]:
+        """The models to ask for; of a list of models the empty name."""
+        if self._kind != "request":
+            return [""]
+        if rest.model is not None:
+            return [rest.model]
+        if not self._pool.shared_status:
+            served = self._pool.served()[-MODELS_PROBED:]
+            if served:
+                return served
+        return [self._model()]
+
+    async def _probe_model(self, key: Key, model: str) -> str:
+        pool, timeout = self._pool, self.provider.config.probe.timeout
+        lease = pool.lease_for_probe(key, model)
+        if lease is None:
+            return SKIPPED
+        outcome = None
+        try:
+            deadline = asyncio.get_running_loop().time() + timeout
+            outcome = await self._exchange.call(self.provider, key, self._call(model), deadline)
+        finally:
+            if outcome is None:
+                pool.release(lease)  # cancelled: nothing was learned
+        outcome.close()
+        verdict = outcome.verdict
+        if self._kind == "request":
+            if verdict is None:
+                pool.succeed(lease)
+            else:
+                verdict = pool.report(lease, verdict)
+        elif verdict is None or accepts(verdict):
+            pool.listed(lease)
+            verdict = None
+        elif verdict.status in TELLING:
+            verdict = pool.report(lease, verdict)
+        else:
+            pool.report(lease, verdict) if pool.guard.canary is lease else pool.release(lease)
+        return "success" if verdict is None else verdict.status.value
+
+    def _call(self, model: str) -> Call:
+        base, headers = self.provider.base_path, (*ADDED_TO_REQUEST, *self.provider.extra_headers)
+        if self._kind != "request":
+            return Call(b"GET", f"{base}/models", "", headers, b"", "", "other")
+        body: dict[str, Any] = {
+            "model": model,
+            "messages": [{"role": "user", "content": "hi"}],
+            "max_tokens": 1,
+        }
+        payload = self.provider.config.probe.payload
+        if payload:
+            body.update(jsonlib.loads(payload))
+        fields = ((b"content-type", b"application/json"), *headers)
+        return Call(b"POST", f"{base}/chat/completions", "", fields, jsonlib.dumps(body), model, "chat")
+
+    def _model(self) -> str:
+        config = self.provider.config
+        named = config.probe.model or config.default_model or next(iter(self.provider.models), "")
+        return self.provider.upstream_model(named)
+
+    # -- when --------------------------------------------------------------------------------------------------
+
+    def _take(self, size: int) -> list[Rest]:
+        """What has waited longest for a probe, without what needs none any more."""
+        wanted = self._pool.to_probe
+        batch: list[Rest] = []
+        while wanted and len(batch) < size:
+            rest = next(iter(wanted))
+            del wanted[rest]
+            if self._pool.wants_probe(rest):
+                batch.append(rest)
+        return batch
+
+    async def _wanted(self) -> None:
+        """Wait until something wants a probe; the sweep and the pool both say so."""
+        self._pool.probe_wanted.clear()
+        if not self._pool.to_probe:
+            await self._pool.probe_wanted.wait()
+
+    async def _space_out(self) -> None:
+        """At least `probe.min_interval` after the last one began."""
+        pause = self._begun_at + self.provider.config.probe.min_interval - self._clock()
+        if pause > 0:
+            await self._sleep(min(pause, self.provider.config.probe.min_interval))
+        self._begun_at = self._clock()
+
+
+def accepts(verdict: Verdict) -> bool:
+    """Whether a refused list of models shows that the credential was taken: it may not list, or there is no list."""
+    return verdict.scope is Scope.CLIENT or (verdict.blames_key and verdict.status is Status.NO_ACCESS)
+
+
+def jittered(seconds: float, key: Key) -> float:
+    """The same for a key every time, and different for its neighbours."""
+    return seconds * (1 - JITTER + 2 * JITTER * key.digest[-1] / 255)

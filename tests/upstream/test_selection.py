@@ -1,0 +1,179 @@
+"""How a key is chosen among those that may be, in each of the ways."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.config.model import KeyLimitsConfig, ProviderConfig
+from gateway.secret import Secret
+from gateway.upstream.key import Key
+from gateway.upstream.keypool import KeyPool
+from gateway.upstream.ring import Ring
+from gateway.upstream.selection import ring_maker
+from tests.upstream.pools import Clock, a_pool
+
+WAYS = ("round_robin", "least_in_flight", "weighted", "random", "sticky")
+
+
+def some_keys(n: int, **labels: str) -> list[Key]:
+    secrets = [Secret(f"sk-{i:04}-0123456789") for i in range(n)]
+    return [Key(secret, secret.digest, labels) for secret in secrets]
+
+
+def a_ring(way: str, keys: list[Key]) -> Ring[Key]:
+    return ring_maker(way, Random(5))(keys)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("affinity", ["", "a conversation"])
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 9))), st.sets(st.integers(0, 9)))
+def test_every_ring_chooses_among_its_keys_but_for_the_excluded_ones(
+    way: str, affinity: str, changes: list[tuple[bool, int]], excluded: set[int]
+) -> None:
+    keys = some_keys(10)
+    ring, expected = a_ring(way, keys[:3]), set(keys[:3])
+    for joins, n in changes:
+        (ring.add if joins else ring.discard)(keys[n])
+        (expected.add if joins else expected.discard)(keys[n])
+    assert set(ring) == expected and len(ring) == len(expected)
+    but = {keys[n] for n in excluded}
+    chosen = ring.next(but, affinity)
+    assert (chosen in expected - but) if expected - but else chosen is None
+    assert set(ring) == expected, "choosing takes nobody out"
+
+
+@pytest.mark.parametrize("way", [way for way in WAYS if way != "random"])
+def test_without_anything_else_to_go_by_everybody_gets_the_same_share(way: str) -> None:
+    keys = some_keys(7)
+    ring = a_ring(way, keys)
+    assert Counter(ring.next() for _ in range(70)) == dict.fromkeys(keys, 10)
+
+
+def test_random_is_fair_in_the_long_run() -> None:
+    keys = some_keys(5)
+    ring = a_ring("random", keys)
+    counts = Counter(ring.next() for _ in range(5000))
+    assert all(900 < counts[key] < 1100 for key in keys)
+
+
+def test_weights_are_shares_evenly_spread() -> None:
+    keys = some_keys(3)
+    for key, weight in zip(keys, ("1", "3", "0.5"), strict=True):
+        key.labels = {"weight": weight}
+    ring = a_ring("weighted", keys)
+    turns = [keys.index(ring.next() or keys[0]) for _ in range(90)]
+    assert Counter(turns) == {0: 20, 1: 60, 2: 10}
+    assert max(turns[n : n + 5].count(1) for n in range(80)) <= 4, "not all of a key's turns in a row"
+
+
+def test_who_was_away_does_not_catch_up() -> None:
+    keys = some_keys(2)
+    ring = a_ring("weighted", keys)
+    ring.discard(keys[0])
+    for _ in range(100):
+        ring.next()
+    ring.add(keys[0])
+    assert Counter(ring.next() for _ in range(10))[keys[0]] in (5, 6)
+
+
+def test_the_key_with_the_fewest_requests_under_way_goes_first() -> None:
+    keys = some_keys(4)
+    for key, n in zip(keys, (3, 1, 0, 2), strict=True):
+        key.in_flight = n
+    ring = a_ring("least_in_flight", keys)
+    assert ring.next() is keys[2]
+    assert ring.next({keys[2]}) is keys[1]
+    keys[2].in_flight = 5
+    assert ring.next() is keys[1]
+
+
+def test_a_conversation_keeps_its_key_and_comes_back_to_it() -> None:
+    keys = some_keys(50)
+    ring = a_ring("sticky", keys)
+    names = [f"conversation {n}" for n in range(200)]
+    before = {name: ring.next((), name) for name in names}
+    assert {name: ring.next((), name) for name in names} == before
+    assert len(set(before.values())) > 25, "they are spread over the keys"
+    gone = keys[7]
+    ring.discard(gone)
+    meanwhile = {name: ring.next((), name) for name in names}
+    assert {name for name in names if meanwhile[name] is not before[name]} == {
+        name for name in names if before[name] is gone
+    }
+    ring.add(gone)
+    assert {name: ring.next((), name) for name in names} == before
+
+
+def test_a_pool_changes_its_way_without_losing_a_key() -> None:
+    pool, keys = a_pool(Clock(), "a", "b", "c")
+    lease = pool.lease("m")
+    assert lease is not None
+    for way in (*WAYS, "round_robin"):
+        pool.configure(replace(ProviderConfig(), selection=way), "none", 10)
+        chosen = {pool.lease("m", affinity=str(n)) for n in range(40)}
+        assert {each.key for each in chosen if each is not None} <= set(keys.values())
+        assert pool.usable == 3
+    pool.succeed(lease)
+    assert pool.usable == 3
+
+
+def limited_pool(clock: Clock, *names: str, **limits: int) -> tuple[KeyPool, dict[str, Key]]:
+    pool, keys = a_pool(clock, *names)
+    pool.configure(replace(ProviderConfig(), key_limits=KeyLimitsConfig(**limits)), "none", 10)
+    return pool, keys
+
+
+def test_a_key_is_spared_when_it_has_used_its_requests_per_minute() -> None:
+    clock = Clock()
+    pool, _ = limited_pool(clock, "a", "b", rpm=3)
+    used: Counter[Key] = Counter()
+    while (lease := pool.lease("m")) is not None:
+        used[lease.key] += 1
+        pool.succeed(lease)
+    assert set(used.values()) == {3}
+    shortage = pool.shortage("m")
+    assert shortage.cooling and shortage.retry_after is not None and 60 <= shortage.retry_after <= 65
+    clock.advance(shortage.retry_after)
+    pool.wake_due()
+    assert pool.lease("m") is not None
+
+
+def test_a_key_is_spared_while_it_has_enough_to_do() -> None:
+    pool, keys = limited_pool(Clock(), "a", concurrency=2)
+    first, second = pool.lease("m"), pool.lease("m")
+    assert first is not None and second is not None and pool.lease("m") is None
+    assert pool.shortage("m").cooling
+    pool.succeed(first, answering=True)
+    assert pool.lease("m") is None, "its answer is still being read"
+    pool.finish(first)
+    assert pool.lease("m") is not None
+    assert keys["a"].in_flight == 2
+
+
+def test_a_large_request_goes_to_a_key_with_room_for_it() -> None:
+    pool, keys = limited_pool(Clock(), "a", "b", tpm=1000)
+    first = pool.lease("m", {keys["b"]}, tokens=600)
+    assert first is not None
+    pool.succeed(first)
+    for _ in range(2):
+        lease = pool.lease("m", tokens=400)
+        assert lease is not None
+        pool.release(lease)
+    big = pool.lease("m", tokens=500)
+    assert big is not None and big.key is keys["b"]
+    assert pool.lease("m", tokens=900) is None
+
+
+def test_what_was_not_used_of_an_estimate_is_given_back() -> None:
+    pool, _ = limited_pool(Clock(), "a", tpm=1000)
+    lease = pool.lease("m", tokens=999)
+    assert lease is not None and pool.lease("m", tokens=500) is None
+    pool.succeed(lease, answering=True)
+    pool.finish(lease, 100)
+    assert pool.lease("m", tokens=500) is not None
