@@ -18,7 +18,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +42,7 @@ from gateway.config.listen import is_loopback_host
 from gateway.config.load import load_config
 from gateway.config.model import Config, ServerConfig
 from gateway.config.validate import auth_is_on
-from gateway.errors import GatewayError, RequestError, StartError, StoreError
+from gateway.errors import AddressTaken, GatewayError, RequestError, StartError, StoreError
 from gateway.keeper.keeper import Keeper
 from gateway.keeper.statuses import StatusWriter
 from gateway.keeper.supervisor import TRACE_CHARACTERS, Supervisor
@@ -97,12 +97,24 @@ class Assembly:
 
 
 class Daemon:
-    """One gateway process. `run()` is its life; it raises GatewayError when it could not begin."""
+    """One gateway process. `run()` is its life; it raises GatewayError when it could not begin.
 
-    def __init__(self, config: Config, environ: Mapping[str, str], admin_socket: Path, *, log: Log) -> None:
+    `announce`, if given, is told the addresses once it serves.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        environ: Mapping[str, str],
+        admin_socket: Path,
+        *,
+        log: Log,
+        announce: Callable[[list[str]], None] | None = None,
+    ) -> None:
         self._environ = environ
         self._admin_socket = admin_socket
         self._log = log
+        self._announce = announce
         self._first_config = config
         self._clock = time.time
         self._rng = Random()  # noqa: S311 - rotation and jitter, no secrets
@@ -154,7 +166,7 @@ class Daemon:
         self._admin_server = Server(self._handle_admin, refuse, ServerConfig(), on_error=self._on_error)
         stack.push_async_callback(self._admin_server.close)
         self._make_folder(self._admin_socket.parent)
-        await self._admin_server.listen(f"unix:{self._admin_socket}", mode=ADMIN_SOCKET_MODE)
+        await self._listen_to_operators()
         self._database = await open_store(config.store.url, config.state_dir)
         stack.push_async_callback(self._database.close)
         await self._build(config)
@@ -165,6 +177,16 @@ class Daemon:
         stack.push_async_callback(self._server.close)
         for spec in config.server.listen:
             await self._server.listen(spec)
+
+    async def _listen_to_operators(self) -> None:
+        try:
+            await self._admin_server.listen(f"unix:{self._admin_socket}", mode=ADMIN_SOCKET_MODE)
+        except AddressTaken as error:
+            raise AddressTaken(
+                "a gateway runs here already",
+                detail=f"another process answers at {self._admin_socket}",
+                hint="'llmgateway status' shows it; for a second one set STATE_DIRECTORY to a folder of its own",
+            ) from error
 
     def _make_folder(self, folder: Path) -> None:
         try:
@@ -267,6 +289,8 @@ class Daemon:
         gc.freeze()
         self._log.info("ready", version=__version__, listen=self._server.addresses(), admin=str(self._admin_socket))
         systemd.notify("READY=1", self._environ)
+        if self._announce is not None:
+            self._announce(self._server.addresses())
         await self._stopping.wait()
 
     async def _handle(self, request: Request, reply: Reply) -> None:

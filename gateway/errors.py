@@ -3,6 +3,7 @@
     GatewayError
     ├── ConfigError            the configuration is wrong: every problem at once         (exit 3)
     ├── StartError             cannot start for now: port taken, database away           (exit 4)
+    │   └── AddressTaken       somebody else listens there
     ├── StoreError
     │   ├── StoreCorrupt       not a database, or a damaged one: nothing was overwritten (exit 3)
     │   ├── StoreTooNew        written by a newer version                                (exit 3)
@@ -67,6 +68,10 @@ class StartError(GatewayError):
     """The daemon could not start for now; trying again later may help."""
 
     exit_code = 4
+
+
+class AddressTaken(StartError):
+    """Another process listens where we were to."""
 
 
 class StoreError(GatewayError):

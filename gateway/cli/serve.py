@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -22,8 +23,8 @@ def run(args: argparse.Namespace) -> int:
     if args.demo:
         from gateway.cli.demo import demo
 
-        with demo() as (config, environ):
-            return run_daemon(config, environ)
+        with demo() as (config, environ, announce):
+            return run_daemon(config, environ, announce)
     from gateway.config.load import find_config, load_config
     from gateway.providers import PROVIDER_FACTS
 
@@ -31,8 +32,8 @@ def run(args: argparse.Namespace) -> int:
     return run_daemon(load_config(path, os.environ, provider_types=PROVIDER_FACTS), dict(os.environ))
 
 
-def run_daemon(config: Config, environ: dict[str, str]) -> int:
-    """Build the daemon in a fresh loop and run it to its end."""
+def run_daemon(config: Config, environ: dict[str, str], announce: Callable[[list[str]], None] | None = None) -> int:
+    """Build the daemon in a fresh loop and run it to its end. `announce` is told the addresses once it serves."""
     import asyncio
 
     from gateway.daemon import Daemon, admin_socket_path
@@ -42,7 +43,8 @@ def run_daemon(config: Config, environ: dict[str, str]) -> int:
     log = Log(config.logging.level)
 
     async def live() -> None:
-        daemon = Daemon(config, environ, admin_socket_path(environ, config.state_dir), log=log)
+        place = admin_socket_path(environ, config.state_dir)
+        daemon = Daemon(config, environ, place, log=log, announce=announce)
         await daemon.run()
 
     try:

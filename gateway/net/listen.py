@@ -9,7 +9,10 @@ import stat
 from collections.abc import Mapping
 
 from gateway.config.listen import Listener
-from gateway.errors import StartError
+from gateway.errors import AddressTaken, StartError
+
+WHEN_TAKEN = "another process listens there; stop it, or change server.listen"
+WHEN_FORBIDDEN = "ports below 1024 need CAP_NET_BIND_SERVICE; a Unix socket needs a folder that may be written to"
 
 ANSWER_SECONDS = 1.0
 """How long a Unix socket that is there already may take to accept. It is local and takes microseconds."""
@@ -18,7 +21,7 @@ ANSWER_SECONDS = 1.0
 async def open_sockets(listener: Listener, mode: int, inherited: Mapping[str, socket.socket]) -> list[socket.socket]:
     """The bound sockets of an address: one for Unix and inherited ones, one for each address of a host name.
 
-    `mode` is the access to a Unix socket's file. Raises StartError.
+    `mode` is the access to a Unix socket's file. Raises StartError, of which AddressTaken is one.
     """
     if listener.kind == "fd":
         return [_take_inherited(listener.path, inherited)]
@@ -70,7 +73,7 @@ async def _bind_tcp(host: str, port: int) -> list[socket.socket]:
         try:
             sockets.append(_bind(family, (address[0], port or _port_of(sockets), *address[2:])))
         except OSError as exc:
-            failure = StartError(f"cannot listen on {host}:{port}", detail=exc.strerror or str(exc), hint=_hint(exc))
+            failure = refusal(f"{host}:{port}", exc)
             failure.__cause__ = exc
             if exc.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
                 _close(sockets)
@@ -104,7 +107,7 @@ def _bind_unix(path: str, mode: int) -> socket.socket:
         os.chmod(path, mode)  # noqa: PTH101 - before listen(), so nobody gets in on the default mode
     except OSError as exc:
         bound.close()
-        raise StartError(f"cannot listen on {path}", detail=exc.strerror or str(exc), hint=_hint(exc)) from exc
+        raise refusal(path, exc) from exc
     return bound
 
 
@@ -126,7 +129,7 @@ def _remove_stale(path: str) -> None:
             return
         except OSError as exc:
             raise StartError(f"cannot listen on {path}", detail=exc.strerror or str(exc)) from exc
-    raise StartError(f"cannot listen on {path}", detail="another process answers there", hint=_hint(None))
+    raise AddressTaken(f"cannot listen on {path}", detail="another process answers there", hint=WHEN_TAKEN)
 
 
 def _port_of(sockets: list[socket.socket]) -> int:
@@ -139,9 +142,9 @@ def _close(sockets: list[socket.socket]) -> None:
         bound.close()
 
 
-def _hint(exc: OSError | None) -> str:
-    if exc is None or exc.errno == errno.EADDRINUSE:
-        return "another process listens there; stop it, or change server.listen"
-    if exc.errno == errno.EACCES:
-        return "ports below 1024 need CAP_NET_BIND_SERVICE; a Unix socket needs a folder that may be written to"
-    return ""
+def refusal(address: str, exc: OSError) -> StartError:
+    """What the kernel's refusal of an address means to the operator."""
+    message, detail = f"cannot listen on {address}", exc.strerror or str(exc)
+    if exc.errno == errno.EADDRINUSE:
+        return AddressTaken(message, detail=detail, hint=WHEN_TAKEN)
+    return StartError(message, detail=detail, hint=WHEN_FORBIDDEN if exc.errno == errno.EACCES else "")

@@ -22,7 +22,7 @@ from gateway.config.listen import parse_listen
 from gateway.config.model import ServerConfig
 from gateway.errors import ConfigError, Problem, RequestError, StartError
 from gateway.net.connection import Connection, Handler, Refusal, Service, overloaded
-from gateway.net.listen import address_of, open_sockets, remove_socket_file
+from gateway.net.listen import address_of, open_sockets, refusal, remove_socket_file
 
 if TYPE_CHECKING:
     import ssl
@@ -136,7 +136,7 @@ class Server:
                 each.close()
             for bound in sockets:
                 bound.close()
-            raise StartError(f"cannot listen on {spec}", detail=exc.strerror or str(exc)) from exc
+            raise refusal(spec, exc) from exc
         self._open[spec] = opened
 
     async def unlisten(self, spec: str) -> None:

@@ -187,7 +187,9 @@ def test_a_second_daemon_on_the_same_state_folder_is_refused_before_it_touches_a
                 second.write_text(one_provider(fake.base_url).replace("main.txt", "other.txt"))
                 ended = await command("serve", "--config", str(second))
                 assert ended.code == 4
-                assert "admin.sock: another process answers there" in ended.err
+                assert "a gateway runs here already: another process answers at" in ended.err
+                assert "admin.sock" in ended.err
+                assert "STATE_DIRECTORY" in ended.err and "server.listen" not in ended.err
                 with sqlite3.connect(tmp_path / "state" / "llmgateway.db") as database:
                     (count,) = database.execute("SELECT COUNT(*) FROM keys WHERE removed_at IS NULL").fetchone()
                 database.close()

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import re
+import shutil
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,7 +20,7 @@ from tests.e2e.process import ROOT, command
 
 EVERYDAY = {
     "LLMGATEWAY_CONFIG": "/nowhere.toml",
-    "LLMGATEWAY__SERVER__LISTEN": "nonsense",
+    "LLMGATEWAY__QUEUE__MAX": "nonsense",
     "RUNTIME_DIRECTORY": "/nowhere",
 }
 """What may be set where the demo is started, and must not matter."""
@@ -42,10 +45,9 @@ class Demo:
 
 
 @asynccontextmanager
-async def demo(folder: Path) -> AsyncIterator[Demo]:
-    """A demo that is ready. Another program may take its port between the looking and the listening: then again."""
-    running = await start(folder) or await start(folder) or await start(folder)
-    assert running is not None, "the demo did not start"
+async def demo(folder: Path, listen: str = "127.0.0.1:0") -> AsyncIterator[Demo]:
+    """A demo that is ready."""
+    running = await start(folder, listen)
     try:
         yield running
     finally:
@@ -53,7 +55,7 @@ async def demo(folder: Path) -> AsyncIterator[Demo]:
             await running.stop()
 
 
-async def start(folder: Path) -> Demo | None:
+async def start(folder: Path, listen: str) -> Demo:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -61,17 +63,14 @@ async def start(folder: Path) -> Demo | None:
         "serve",
         "--demo",
         cwd=ROOT,
-        env={**os.environ, **EVERYDAY, "TMPDIR": str(folder)},
+        env={**os.environ, **EVERYDAY, "TMPDIR": str(folder), "LLMGATEWAY__SERVER__LISTEN": listen},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
     assert process.stdout is not None and process.stderr is not None
-    text = (await process.stdout.readuntil(b"leaves nothing behind.\n")).decode()
     while b'"ready"' not in (line := await process.stderr.readline()):
-        if not line:
-            await process.wait()
-            return None
-    return Demo(process, text)
+        assert line, "the demo did not start"
+    return Demo(process, (await process.stdout.readuntil(b"leaves nothing behind.\n")).decode())
 
 
 def test_the_demo_answers_shows_its_benched_keys_and_leaves_nothing_behind(tmp_path: Path) -> None:
@@ -118,6 +117,62 @@ def test_a_second_demo_is_refused_and_the_first_lives_on(tmp_path: Path) -> None
             assert (await caller.request("GET", "/v1/models")).status == 200
             caller.close()
             assert (await command("status", cwd=tmp_path, TMPDIR=str(tmp_path))).code == 0
+
+    run(scenario(), 60)
+
+
+def test_the_address_of_a_demo_can_be_chosen(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+
+    async def scenario() -> None:
+        async with demo(tmp_path, address) as running:
+            assert running.address == f"http://{address}"
+            assert "is taken" not in running.text
+            caller = Caller(running.address)
+            assert (await caller.request("GET", "/v1/models")).status == 200
+            caller.close()
+
+    run(scenario(), 60)
+
+
+def test_a_chosen_address_that_is_taken_is_told_before_anything_else_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            address = f"127.0.0.1:{taken.getsockname()[1]}"
+            ended = await command("serve", "--demo", TMPDIR=str(tmp_path), LLMGATEWAY__SERVER__LISTEN=address)
+        assert (ended.code, ended.out) == (4, "")
+        assert f"cannot listen on {address}" in ended.err
+        assert "choose another address: LLMGATEWAY__SERVER__LISTEN=127.0.0.1:9000" in ended.err
+        assert list(tmp_path.iterdir()) == []
+
+    run(scenario(), 60)
+
+
+def test_when_the_usual_port_is_taken_the_demo_finds_another_and_says_so(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        with contextlib.ExitStack() as stack:
+            with contextlib.suppress(OSError):  # somebody else may have it
+                stack.enter_context(socket.create_server(("127.0.0.1", 8000)))
+            async with demo(tmp_path, "") as running:
+                assert running.address != "http://127.0.0.1:8000"
+                assert "Port 8000 is taken" in running.text
+                assert (await command("reload", cwd=tmp_path, TMPDIR=str(tmp_path))).code == 0
+
+    run(scenario(), 60)
+
+
+def test_a_demo_whose_folder_was_swept_away_leaves_the_next_ones_alone(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with demo(tmp_path) as first:
+            (folder,) = tmp_path.iterdir()
+            shutil.rmtree(folder)
+            async with demo(tmp_path) as second:
+                assert await first.stop() == 0
+                assert (folder / "demo.txt").exists()
+                ended = await command("status", cwd=tmp_path, TMPDIR=str(tmp_path))
+                assert f"pid {second.process.pid}" in ended.out
+        assert list(tmp_path.iterdir()) == []
 
     run(scenario(), 60)
 
