@@ -29,7 +29,7 @@ from gateway import __version__, systemd
 from gateway.api.admin import AdminSurface
 from gateway.api.errors import refuse
 from gateway.api.guard import Guard
-from gateway.api.health import HealthSurface
+from gateway.api.health import LASTING, HealthSurface
 from gateway.api.openai import OpenAISurface
 from gateway.api.passthrough import PassthroughSurface
 from gateway.api.router import Router
@@ -137,7 +137,8 @@ class Daemon:
         self._admin_server: Server
 
     async def run(self) -> None:
-        """Start, serve until SIGTERM or SIGINT, stop. A signal that comes while it starts ends it as well."""
+        """Start, serve until SIGTERM or SIGINT, stop. A signal that comes while it starts ends it as well; a second
+        one cuts what is still in flight."""
         gc.set_threshold(*GC_THRESHOLDS)
         sys.setswitchinterval(SWITCH_SECONDS)
         main = asyncio.current_task()
@@ -173,7 +174,9 @@ class Daemon:
         self._inherited = systemd.inherited_sockets(self._environ)
         if not auth_is_on(config):
             refuse_public(self._inherited)
-        self._server = Server(self._handle, refuse, config.server, on_error=self._on_error, inherited=self._inherited)
+        self._server = Server(
+            self._handle, refuse, config.server, on_error=self._on_error, inherited=self._inherited, lasting=LASTING
+        )
         stack.push_async_callback(self._server.close)
         for spec in config.server.listen:
             await self._server.listen(spec)
@@ -352,9 +355,13 @@ class Daemon:
     # -- reloading, and what else the admin API asks for --------------------------------------------------------
 
     def _on_stop(self, main: asyncio.Task[None]) -> None:
-        self._stopping.set()
-        if not self._ready:
+        """The first signal ends the gateway, a further one its patience."""
+        if self._ready:
+            if self._stopping.is_set():
+                self._server.hurry()
+        elif not self._stopping.is_set():
             main.cancel()
+        self._stopping.set()
 
     def _on_hangup(self) -> None:
         self._supervisor.start_once("reload", self._reload_and_log)

@@ -14,6 +14,10 @@ from gateway.observe.metrics import Metrics
 from gateway.store.database import Database
 from gateway.upstream.provider import Provider
 
+LASTING = frozenset({"/health", "/ready", "/metrics"})
+"""Answered in a drain, too: the process lives until it has ended, whoever balances loads reads `draining` in `/ready`,
+and the last requests are counted as well."""
+
 PING_SECONDS = 2.0
 """What a load balancer's check will wait for; the database's own deadline is far longer."""
 
@@ -36,11 +40,11 @@ class HealthSurface:
         self._draining = draining
 
     async def health(self, inbound: Inbound, reply: Reply) -> None:
-        """The process is alive and its loop turns."""
+        """The process is alive and its loop turns, a drain included: to restart it then would cut its requests."""
         await reply.send(200, [JSON], jsonlib.dumps({"status": "ok", "version": __version__}))
 
     async def ready(self, inbound: Inbound, reply: Reply) -> None:
-        """Whether a request would find a key and the database: 200 or 503, with what is missing."""
+        """Whether a request would be taken, and find a key and the database: 200 or 503, with what is missing."""
         missing = []
         if self._draining():
             missing.append("draining")

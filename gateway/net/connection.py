@@ -64,6 +64,7 @@ class Service:
     refuse: Refusal
     limits: ServerConfig
     on_error: Callable[[BaseException], None]
+    lasting: frozenset[str] = frozenset()  # paths that are answered in a drain, too
     draining: bool = False
     in_flight: int = 0
     buffered: int = 0  # bytes of large bodies, of all connections together
@@ -238,7 +239,7 @@ class Connection(asyncio.StreamReader):
     def _admit(self, request: Request) -> None:
         """What speaks against a request when it is whole. Raises RequestError."""
         self._reader.request = request  # for whom a refusal is rendered
-        if self._service.draining:
+        if self._service.draining and request.path not in self._service.lasting:
             raise _draining()
         self._charge(len(request.body) if len(request.body) > LARGE_BODY else 0)
         self._reader.request = None

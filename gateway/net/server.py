@@ -64,7 +64,8 @@ class Server:
     """Listeners, and the connections that came in by them.
 
     `handler` answers requests, `refuse` renders errors, `on_error` hears of exceptions that should not have happened.
-    `inherited` are the sockets that "fd:NAME" means. Raises ConfigError for a certificate that cannot be used.
+    `inherited` are the sockets that "fd:NAME" means, `lasting` the paths that are answered in a drain, too.
+    Raises ConfigError for a certificate that cannot be used.
     """
 
     def __init__(
@@ -75,12 +76,15 @@ class Server:
         *,
         on_error: Callable[[BaseException], None],
         inherited: Mapping[str, socket.socket] = NOTHING_INHERITED,
+        lasting: frozenset[str] = frozenset(),
     ) -> None:
-        self._service = Service(handler, refuse, config, on_error)
+        self._service = Service(handler, refuse, config, on_error, lasting)
         self._inherited = inherited
         self._loop = asyncio.get_running_loop()
         self._open: dict[str, list[_Open]] = {}
         self._connections: dict[asyncio.Task[None], Connection] = {}
+        self._patience: asyncio.Timeout | None = None  # of a drain
+        self._hurried = False
         self._tls: ssl.SSLContext | None = None
         if config.tls.cert:
             from gateway.net.tls import server_context
@@ -163,14 +167,26 @@ class Server:
     async def drain(self, seconds: float) -> int:
         """Let requests in flight finish; until they have, new ones get 503, on new connections too. Then stop.
 
-        After `seconds` what is left is cut. Returns how many requests that were.
+        After `seconds`, or when told to `hurry`, what is left is cut. Returns how many requests that were.
         """
         self.draining = True
         for connection in self._connections.values():
             connection.drain()
-        await self._wait_ended(set(self._connections), seconds)
+        try:
+            async with asyncio.timeout(0 if self._hurried else seconds) as self._patience:
+                await self._wait_ended(set(self._connections))
+        except TimeoutError:
+            pass
+        finally:
+            self._patience = None
         self._close_listeners()
         return await self._cut()
+
+    def hurry(self) -> None:
+        """End a drain now, or one that is to come at once."""
+        self._hurried = True
+        if self._patience is not None:
+            self._patience.reschedule(self._loop.time())
 
     async def close(self) -> None:
         """Stop at once."""
@@ -227,7 +243,7 @@ class Server:
         await self._wait_ended(set(self._connections), CUT_SECONDS)
         return cut
 
-    async def _wait_ended(self, tasks: set[asyncio.Task[None]], seconds: float) -> None:
+    async def _wait_ended(self, tasks: set[asyncio.Task[None]], seconds: float | None = None) -> None:
         """Until these connections are closed, or it took too long. Those that come later are not waited for."""
         if tasks:
             await asyncio.wait(tasks, timeout=seconds)

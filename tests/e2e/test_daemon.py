@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 import trustme
 
 from tests.conftest import run
@@ -431,6 +432,54 @@ def test_a_drain_that_takes_too_long_cuts_and_still_exits_0(tmp_path: Path) -> N
                 assert (stopped["cut"], stopped["saved"]) == (1, True)
                 await asyncio.wait([hanging])
                 assert hanging.exception() is not None or hanging.result() == 503
+
+    run(scenario(), 60)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_ends_the_drain_at_once_and_still_exits_0(tmp_path: Path, number: signal.Signals) -> None:
+    async def scenario() -> None:
+        async with FakeProvider() as fake:
+            write_keys(tmp_path, KEYS)
+            for key in KEYS:
+                fake.script(key, Hang())
+            async with gateway(tmp_path, one_provider(fake.base_url, server="drain_timeout = 3600")) as running:
+                hanging = asyncio.create_task(ask(running.address))
+                while not fake.requests:
+                    await asyncio.sleep(0)
+                running.signal(signal.SIGTERM)
+                await running.wait_log("draining")
+                running.signal(number)
+                assert await running.wait() == 0
+                stopped = await running.wait_log("stopped")
+                assert (stopped["cut"], stopped["saved"]) == (1, True)
+                await asyncio.wait([hanging])
+                assert hanging.exception() is not None
+
+    run(scenario(), 60)
+
+
+def test_health_stays_and_readiness_goes_while_it_drains(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with FakeProvider() as fake:
+            write_keys(tmp_path, KEYS)
+            for key in KEYS:
+                fake.script(key, Delay(2.0))
+            async with gateway(tmp_path, one_provider(fake.base_url)) as running:
+                slow = asyncio.create_task(ask(running.address))
+                while not fake.requests:
+                    await asyncio.sleep(0)
+                running.signal(signal.SIGTERM)
+                await running.wait_log("draining")
+                for path, status in (("/health", 200), ("/ready", 503), ("/metrics", 200), ("/v1/models", 503)):
+                    caller = Caller(running.address)
+                    answer = await caller.request("GET", path)
+                    caller.close()
+                    assert (path, answer.status) == (path, status)
+                    if path == "/ready":
+                        assert answer.json == {"status": "unavailable", "missing": ["draining"]}
+                assert await slow == 200
+                assert await running.wait() == 0
 
     run(scenario(), 60)
 

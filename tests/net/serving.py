@@ -120,12 +120,15 @@ async def serving(
     *,
     listen: str = "127.0.0.1:0",
     inherited: Mapping[str, socket.socket] = NO_SOCKETS,
+    lasting: frozenset[str] = frozenset(),
     expect_errors: bool = False,
     **limits: Any,
 ) -> AsyncIterator[Served]:
     """A server with such limits. At the end nothing may be left of it, nor may it have made a mistake."""
     errors: list[BaseException] = []
-    server = Server(handler, refuse, ServerConfig(**limits), on_error=errors.append, inherited=inherited)
+    server = Server(
+        handler, refuse, ServerConfig(**limits), on_error=errors.append, inherited=inherited, lasting=lasting
+    )
     await server.listen(listen)
     served = Served(server, errors)
     try:

@@ -15,7 +15,7 @@ from gateway.config.model import ServerConfig
 from gateway.net.connection import Reply, Request
 from tests.net.raw import GET, Answer, RawClient, chunked, post
 from tests.net.scripted import both_loops
-from tests.net.serving import BIG, EVENTS, SHORT, TEXT, Handling, mirror, serving
+from tests.net.serving import BIG, EVENTS, SHORT, TEXT, Handling, echo, mirror, serving
 
 
 def assert_turned_away(answer: Answer, code: str) -> None:
@@ -210,6 +210,43 @@ async def test_what_a_drain_waited_for_in_vain_is_cut() -> None:
         assert slow.cancelled.is_set()
         assert stuck.cancelled.is_set()
         assert served.server.connections == 0
+
+
+@pytest.mark.parametrize("first", [False, True])
+@both_loops
+async def test_a_drain_in_a_hurry_cuts_at_once(first: bool) -> None:
+    handling = Handling()
+    async with serving(handling) as served, served.connecting() as client:
+        await client.send(GET)
+        await handling.waits.wait()
+        if first:
+            served.server.hurry()
+        draining = asyncio.create_task(served.server.drain(3600))
+        await asyncio.sleep(0)
+        served.server.hurry()
+        served.server.hurry()
+        assert await draining == 1
+        assert handling.cancelled.is_set()
+
+
+@both_loops
+async def test_a_path_that_lasts_is_answered_in_a_drain_too_and_is_the_last_of_its_connection() -> None:
+    handling = Handling()
+
+    async def either(request: Request, reply: Reply) -> None:
+        await (handling if request.path == "/" else echo)(request, reply)
+
+    async with serving(either, lasting=frozenset({"/how"})) as served, served.connecting() as busy:
+        await busy.send(GET)
+        await handling.waits.wait()
+        draining = asyncio.create_task(served.server.drain(10))
+        await asyncio.sleep(0)
+        answer = await served.exchange(GET.replace(b"/ ", b"/how "))
+        assert (answer.status, answer.closes) == (200, True)
+        assert_turned_away(await served.exchange(GET.replace(b"/ ", b"/what ")), "draining")
+        handling.may_go.set()
+        assert (await busy.read_answer()).status == 200
+        assert await draining == 0
 
 
 @both_loops
