@@ -42,7 +42,7 @@ from gateway.config.listen import is_loopback_host
 from gateway.config.load import load_config
 from gateway.config.model import Config, ServerConfig
 from gateway.config.validate import auth_is_on
-from gateway.errors import AddressTaken, GatewayError, RequestError, StartError, StoreError
+from gateway.errors import AddressTaken, ConfigError, GatewayError, RequestError, StartError, StoreError
 from gateway.keeper.keeper import Keeper
 from gateway.keeper.statuses import StatusWriter
 from gateway.keeper.supervisor import TRACE_CHARACTERS, Supervisor
@@ -80,6 +80,9 @@ over the steps of a request."""
 
 LOAD_SECONDS = 30.0
 """How long reading the configuration may take in a reload."""
+
+LOGGED_PROBLEMS = 20
+"""Problems of a configuration that are logged, a line each; `llmgateway config check` prints all."""
 
 RETIRE_SECONDS = 2 * ASK_SECONDS
 """After a reload, until nobody can be asking for the old list of models any more."""
@@ -248,7 +251,7 @@ class Daemon:
         openai = OpenAISurface(conductor, catalog)
         passthrough = PassthroughSurface(conductor)
         health = HealthSurface(providers, self._database, self._metrics, self._stopping.is_set)
-        admin = AdminSurface(providers, self, self._clock, self._started)
+        admin = AdminSurface(config.path, providers, self, self._clock, self._started)
         auth_on = auth_is_on(config)
 
         def router(guard: Guard, authenticator: Authenticator) -> Router:
@@ -370,7 +373,9 @@ class Daemon:
         try:
             await self.reload()
         except GatewayError as error:
-            self._log.error("reload_failed", detail=str(error), hint="the old configuration stays")
+            problems = error.problems[:LOGGED_PROBLEMS] if isinstance(error, ConfigError) else (error,)
+            for problem in problems:
+                self._log.error("reload_failed", detail=str(problem), hint="the old configuration stays")
 
     async def reload(self) -> dict[str, Any]:
         """See the module's text. Raises ConfigError or StartError; the old configuration then stays."""

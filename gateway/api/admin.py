@@ -9,6 +9,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -18,8 +19,9 @@ from gateway.api.inbound import Inbound
 from gateway.api.openai import read_object
 from gateway.errors import ConfigError, GatewayError, RequestError
 from gateway.net.connection import Reply
-from gateway.policy.health import ALL_MODELS, Standing
+from gateway.policy.health import Standing
 from gateway.policy.verdict import Status
+from gateway.secret import Secret
 from gateway.upstream.control import KeeperControl
 from gateway.upstream.key import Key
 from gateway.upstream.keypool import KeyPool
@@ -35,11 +37,17 @@ BATCH = 500
 
 
 class AdminSurface:
-    """`now` gives unix seconds, `started` is when the daemon was."""
+    """`config` is the file that the daemon runs with, `now` gives unix seconds, `started` is when the daemon was."""
 
     def __init__(
-        self, providers: Mapping[str, Provider], control: KeeperControl, now: Callable[[], float], started: float
+        self,
+        config: Path,
+        providers: Mapping[str, Provider],
+        control: KeeperControl,
+        now: Callable[[], float],
+        started: float,
     ) -> None:
+        self._config = config
         self._providers = providers
         self._control = control
         self._now = now
@@ -66,9 +74,11 @@ class AdminSurface:
         await reply.send(200, [JSON, *inbound.own_headers()], jsonlib.dumps(await endpoint(inbound)))
 
     async def _sync(self, inbound: Inbound) -> dict[str, Any]:
+        self._refuse_for_another(inbound)
         return await self._control.sync_now()
 
     async def _reload(self, inbound: Inbound) -> dict[str, Any]:
+        self._refuse_for_another(inbound)
         try:
             return await self._control.reload()
         except ConfigError as error:
@@ -81,12 +91,21 @@ class AdminSurface:
         except GatewayError as error:
             raise RequestError(409, "reload_failed", f"{error}; the old configuration stays.") from None
 
+    def _refuse_for_another(self, inbound: Inbound) -> None:
+        """Whoever has edited a file means the gateway that runs with it, and may say so: {"config": "/its/path"}."""
+        if not inbound.request.body:
+            return
+        named = read_object(inbound.request.body).get("config")
+        if named is not None and named != os.path.realpath(self._config):
+            raise RequestError(409, "other_config", f"This gateway runs with {self._config}.", param="config")
+
     async def _status(self, inbound: Inbound) -> dict[str, Any]:
         files = self._control.files()
         return {
             "version": __version__,
             "pid": os.getpid(),
             "uptime_seconds": round(self._now() - self._started, 1),
+            "config": str(self._config),
             "providers": [
                 await self._provider_status(provider, files.get(name, [])) for name, provider in self._providers.items()
             ],
@@ -150,22 +169,23 @@ class AdminSurface:
             act(provider.pool, key)
             total += 1
             if len(changed) < KEYS_LIMIT:
-                changed.append({"provider": provider.name, "key": key.fingerprint, "status": key.standing.status.value})
+                changed.append(_named(provider, key) | {"status": key.standing.status.value})
         return {"changed": changed, "total": total}
 
     async def _matching(self, provider_name: str, pattern: str) -> AsyncIterator[tuple[Provider, Key]]:
-        """Keys by fingerprint (`…` may be typed as `...`), by the beginning of their digest, or by a `*` pattern."""
+        """Keys by fingerprint (`…` may be typed as `...`), by the beginning of their digest, by a `*` pattern, or the
+        one that is the pattern itself."""
         if provider_name and provider_name not in self._providers:
             raise RequestError(404, "not_found", f"There is no provider {provider_name!r}.", param="provider")
-        wanted = pattern.replace("...", "…")
+        wanted, digest = pattern.replace("...", "…"), Secret(pattern).digest
         for provider in self._providers.values():
             if provider_name in ("", provider.name):
                 async for key in _each(provider.pool):
-                    if wanted == "*" or _matches(key, wanted):
+                    if wanted == "*" or key.digest == digest or _looks_like(key, wanted):
                         yield provider, key
 
 
-def _matches(key: Key, wanted: str) -> bool:
+def _looks_like(key: Key, wanted: str) -> bool:
     return fnmatchcase(key.fingerprint, wanted) or (len(wanted) >= 8 and key.digest.hex().startswith(wanted))
 
 
@@ -191,7 +211,7 @@ async def _groups(pool: KeyPool) -> list[dict[str, Any]]:
         for model, standing in _standings(key):
             if standing.usable:
                 continue
-            name = (standing.status.value, standing.reason, model)
+            name = (standing.status.value, standing.reason, model or "")
             group = groups.setdefault(
                 name,
                 {"status": name[0], "reason": name[1], "model": model, "keys": 0, "until": None, "last_error": ""},
@@ -203,16 +223,19 @@ async def _groups(pool: KeyPool) -> list[dict[str, Any]]:
     return [groups[name] for name in sorted(groups)]
 
 
-def _standings(key: Key) -> Iterator[tuple[str, Standing]]:
-    yield ALL_MODELS, key.standing
+def _standings(key: Key) -> Iterator[tuple[str | None, Standing]]:
+    """By model; None: what counts for all models."""
+    yield None, key.standing
     yield from (key.models or {}).items()
 
 
-def _row(provider: Provider, key: Key, model: str, standing: Standing) -> dict[str, Any]:
+def _named(provider: Provider, key: Key) -> dict[str, Any]:
+    return {"provider": provider.name, "key": key.fingerprint, "digest": key.digest.hex()[:16]}
+
+
+def _row(provider: Provider, key: Key, model: str | None, standing: Standing) -> dict[str, Any]:
     return {
-        "provider": provider.name,
-        "key": key.fingerprint,
-        "digest": key.digest.hex()[:16],
+        **_named(provider, key),
         "model": model,
         "status": standing.status.value,
         "reason": standing.reason,

@@ -16,10 +16,16 @@ SECONDS = 120.0
 
 
 class DaemonError(GatewayError):
-    """The daemon refused, or is not there. `problems`: what it said in particular, a line each."""
+    """The daemon refused, or is not there.
 
-    def __init__(self, message: str, *, detail: str = "", hint: str = "", problems: tuple[str, ...] = ()) -> None:
+    `code` is what it called its refusal, empty if none was heard; `problems` what it said in particular, a line each.
+    """
+
+    def __init__(
+        self, message: str, *, detail: str = "", hint: str = "", code: str = "", problems: tuple[str, ...] = ()
+    ) -> None:
         super().__init__(message, detail=detail, hint=hint)
+        self.code = code
         self.problems = problems
 
 
@@ -27,23 +33,25 @@ def add_socket_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--socket", metavar="PATH", help="the daemon's admin socket")
 
 
-def find_socket(explicit: str | None, config: str | None = None, *, demo: bool = True) -> str:
-    """Where the daemon is: --socket, $LLMGATEWAY_SOCKET, or the first that there is of the usual places.
+def find_sockets(explicit: str | None, config: str | None = None, *, demo: bool = True) -> list[str]:
+    """Where daemons may be: --socket, $LLMGATEWAY_SOCKET, or those that there are of the usual places.
 
-    `config` is what --config said; `demo`: the demo's place counts, too. Raises DaemonError.
+    `config` is what --config said; `demo`: the demo's place counts, too. Raises DaemonError if there is none.
     """
     named = explicit or os.environ.get("LLMGATEWAY_SOCKET")
     if named:
-        return named
-    closed = ""
+        return [named]
+    found, closed = [], ""
     for path in _places(config, demo):
         try:
             if stat.S_ISSOCK(path.stat().st_mode):
-                return str(path)
+                found.append(str(path))
         except PermissionError:
             closed = closed or str(path)
         except (OSError, ValueError):
             pass
+    if found:
+        return found
     if closed:
         raise _no_permission(closed)
     raise DaemonError(
@@ -79,8 +87,30 @@ def _state_folder(config: str | None) -> Path:
 
 def call(args: argparse.Namespace, method: str, path: str, body: object = None) -> Any:
     """The daemon's JSON object. Raises DaemonError."""
-    edits = hasattr(args, "config")  # the command is about a file, which is not the demo's
-    place = find_socket(args.socket, args.config if edits else None, demo=not edits)
+    return _ask(find_sockets(args.socket)[0], method, path, body)
+
+
+def call_for(config: Path, args: argparse.Namespace, path: str) -> Any:
+    """What the daemon that runs with this configuration file answers to a POST. No other one is made to do anything.
+
+    Raises DaemonError when it refuses, or is not found.
+    """
+    failure: DaemonError | None = None
+    for place in find_sockets(args.socket, args.config, demo=False):
+        try:
+            return _ask(place, "POST", path, {"config": os.path.realpath(config)})
+        except DaemonError as error:
+            if error.code == "other_config":
+                failure = DaemonError("no gateway that runs uses this configuration", detail=str(config))
+            elif error.code:
+                raise
+            else:
+                failure = failure or error
+    assert failure is not None
+    raise failure
+
+
+def _ask(place: str, method: str, path: str, body: object) -> Any:
     status, data = _exchange(place, method, path, None if body is None else jsonlib.dumps(body))
     try:
         answer = jsonlib.loads(data)
@@ -94,6 +124,7 @@ def call(args: argparse.Namespace, method: str, path: str, body: object = None) 
         problems = error.get("problems")
         raise DaemonError(
             str(error.get("message") or f"the gateway answered with status {status}"),
+            code=str(error.get("code") or status),
             problems=tuple(map(str, problems)) if isinstance(problems, list) else (),
         )
     return answer

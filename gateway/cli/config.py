@@ -1,7 +1,7 @@
 """`llmgateway config`: write, look at and check the configuration file.
 
 Edits happen in this process, keep the file's owner and mode, and keep every line that they are not about.
-A daemon that runs is then asked to reload.
+The daemon that runs with this very file is then asked to reload; no other one is.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from gateway.config.load import Loaded
     from gateway.config.model import Config, ProviderConfig
 
+WHEN_IT_COUNTS = "the change counts from the gateway's next start, or 'llmgateway reload'"
 KEY_FILE = "# one key a line; what follows a # is a comment\n"
 
 
@@ -78,8 +79,9 @@ def run_create(args: argparse.Namespace) -> int:
     for kind, name in specs:
         if PROVIDER_FACTS[kind].needs_keys and not PROVIDER_FACTS[kind].base_url:
             print(f"next: fill in the base_url of {name} in {path}")
-    print(f"next: llmgateway config check --config {path}; then llmgateway serve")
-    _ask_for_reload(args)
+    named = f" --config {path}" if args.config else ""
+    print(f"next: llmgateway config check{named}; then llmgateway serve{named}")
+    _ask_for_reload(args, path)
     return 0
 
 
@@ -97,7 +99,7 @@ def run_remove(args: argparse.Namespace) -> int:
         print("the file now has problems, to be solved before the next start:", file=sys.stderr)
         _print_problems(error)
         return 0
-    _ask_for_reload(args)
+    _ask_for_reload(args, path)
     return 0
 
 
@@ -186,14 +188,14 @@ def _create_key_file(path: Path) -> bool:
     return True
 
 
-def _ask_for_reload(args: argparse.Namespace) -> None:
-    """The file is what counts; a daemon that runs takes it over at once, or says why it cannot."""
-    from gateway.cli.admin import DaemonError, call
+def _ask_for_reload(args: argparse.Namespace, path: Path) -> None:
+    """The file is what counts; the daemon that runs with it takes it over at once, or says why it cannot."""
+    from gateway.cli.admin import DaemonError, call_for
 
     try:
-        answer = call(args, "POST", "/admin/reload")
+        answer = call_for(path, args, "/admin/reload")
     except DaemonError as error:
-        print(f"note: {error}; the change counts from the daemon's next start or reload", file=sys.stderr)
+        print(f"note: {error}; {WHEN_IT_COUNTS}", file=sys.stderr)
         for problem in error.problems:
             print(problem, file=sys.stderr)
         return

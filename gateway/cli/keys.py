@@ -15,16 +15,19 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from gateway.cli.admin import DaemonError, add_socket_argument, call
+from gateway.cli.admin import DaemonError, add_socket_argument, call, call_for
 from gateway.cli.table import in_words, print_json, print_table
 from gateway.errors import GatewayError
+
+DIGITS = 12
+"""Of a digest: more than the eight that name a key, so that even a hundred thousand differ."""
 
 
 def add_parser(commands: Any) -> None:
     keys = commands.add_parser("keys", help="list, bench and edit keys", description="The keys of the pool.")
     actions = keys.add_subparsers(title="actions", metavar="ACTION", required=True)
     listing = actions.add_parser("list", help="keys with status, reason and end of rest")
-    listing.add_argument("pattern", nargs="?", default="*", help="fingerprint, with * for anything")
+    listing.add_argument("pattern", nargs="?", default="*", help="as for disable")
     listing.add_argument("--provider", default="")
     listing.add_argument("--status", default="", metavar="STATUS[,STATUS]")
     listing.add_argument("--limit", type=_count, default=200, help="rows at most (200)")
@@ -37,7 +40,7 @@ def add_parser(commands: Any) -> None:
         ("clear", "forget every verdict on keys"),
     ):
         action = actions.add_parser(name, help=text)
-        action.add_argument("pattern", help="fingerprint (… may be typed as ...), digest, or a pattern with *")
+        action.add_argument("pattern", help="fingerprint (… may be typed as ...), key, digest, or a pattern with *")
         action.add_argument("--provider", default="")
         action.add_argument("--json", action="store_true", help="for scripts")
         add_socket_argument(action)
@@ -66,21 +69,25 @@ def run_list(args: argparse.Namespace) -> int:
 
 
 def _show(rows: list[dict[str, Any]]) -> None:
+    names, named = _names(rows)
     print_table(
-        ("PROVIDER", "KEY", "STATUS", "MODEL", "UNTIL", "REASON", "LAST ERROR"),
+        (*names, "STATUS", "MODEL", "UNTIL", "REASON", "LAST ERROR"),
         (
-            (
-                row["provider"],
-                row["key"],
-                row["status"],
-                "" if row["model"] == "__ALL_MODELS__" else row["model"],
-                in_words(row["until"]),
-                row["reason"],
-                row["last_error"][:80],
-            )
-            for row in rows
+            (*name, row["status"], row["model"], in_words(row["until"]), row["reason"], row["last_error"][:80])
+            for name, row in zip(named, rows, strict=True)
         ),
     )
+
+
+def _names(rows: list[dict[str, Any]]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """The columns that name a key, and what is in them for each row. Digests only where keys look alike: short ones
+    have hardly a fingerprint."""
+    digests: dict[str, set[str]] = {}
+    for row in rows:
+        digests.setdefault(row["key"], set()).add(row["digest"])
+    if all(len(alike) == 1 for alike in digests.values()):
+        return ("PROVIDER", "KEY"), [(row["provider"], row["key"]) for row in rows]
+    return ("PROVIDER", "KEY", "DIGEST"), [(row["provider"], row["key"], row["digest"][:DIGITS]) for row in rows]
 
 
 def run_change(args: argparse.Namespace) -> int:
@@ -88,12 +95,13 @@ def run_change(args: argparse.Namespace) -> int:
     if args.json:
         print_json(answer)
     elif answer["total"]:
-        print_table(
-            ("PROVIDER", "KEY", "STATUS"),
-            ((row["provider"], row["key"], row["status"]) for row in answer["changed"]),
-        )
+        names, named = _names(answer["changed"])
+        rows = zip(named, answer["changed"], strict=True)
+        print_table((*names, "STATUS"), ((*name, row["status"]) for name, row in rows))
     if not answer["total"]:
-        raise GatewayError(f"no key matches {args.pattern!r}", hint="'llmgateway keys list' shows what there is")
+        is_pattern = not {"*", "?", "[", "…"}.isdisjoint(args.pattern) or "..." in args.pattern
+        matches = f"matches {args.pattern!r}" if is_pattern else "is called that"  # it may be a key, which is not shown
+        raise GatewayError(f"no key {matches}", hint="'llmgateway keys list' shows what there is")
     return 0
 
 
@@ -138,6 +146,9 @@ def run_remove(args: argparse.Namespace) -> int:
 
 
 def _given(args: argparse.Namespace) -> list[str]:
+    for number, key in enumerate(args.keys, 1):
+        if not key.strip() or key.lstrip().startswith("#"):
+            raise GatewayError(f"key {number} of {len(args.keys)} given is empty or a comment")
     if args.keys:
         return list(args.keys)
     if sys.stdin is None:
@@ -201,8 +212,10 @@ def _write(path: Path, text: str) -> None:
 
 def _ask_for_sync(args: argparse.Namespace) -> int:
     """The file is what counts; a daemon that runs takes it over at once, one that does not will read it."""
+    from gateway.config.load import find_config
+
     try:
-        answer = call(args, "POST", "/admin/sync")
+        answer = call_for(find_config(args.config, os.environ), args, "/admin/sync")
     except DaemonError as error:
         print(f"note: {error}; the keys count from the gateway's next start", file=sys.stderr)
         return 0

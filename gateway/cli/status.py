@@ -50,7 +50,8 @@ def run_status(args: argparse.Namespace) -> int:
 
 
 def _show(answer: dict[str, Any]) -> None:
-    print(f"llmgateway {answer['version']}, pid {answer['pid']}, up {duration(answer['uptime_seconds'])}\n")
+    print(f"llmgateway {answer['version']}, pid {answer['pid']}, up {duration(answer['uptime_seconds'])}")
+    print(f"{printable(answer['config'])}\n")
     print_table(
         ("PROVIDER", "TYPE", "KEYS", "USABLE", "WAITING", "STATUSES", "NEXT RECOVERY"),
         (
@@ -76,7 +77,7 @@ def _show(answer: dict[str, Any]) -> None:
                     name,
                     group["status"],
                     group["reason"],
-                    "" if group["model"] == "__ALL_MODELS__" else group["model"],
+                    group["model"],
                     group["keys"],
                     in_words(group["until"]),
                     group["last_error"][:80],

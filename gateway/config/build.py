@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin
 
 from gateway.config.interpolate import Unresolved, interpolate
-from gateway.config.model import Setting, settings_of
+from gateway.config.model import ProviderConfig, Setting, settings_of
 from gateway.config.problems import Problems, did_you_mean
 from gateway.config.tomltext import key_path
 from gateway.secret import Secret
@@ -63,7 +63,8 @@ class Builder:
         for name, value in raw.items():
             setting = known.get(name)
             if setting is None:
-                self._problems.add(prefix + key_path(name), "unknown setting", did_you_mean(name, known))
+                hint = _whose_it_is(name) if not key else ""
+                self._problems.add(prefix + key_path(name), "unknown setting", hint or did_you_mean(name, known))
             else:
                 values[name] = self._value(setting, getattr(default, name), value, prefix + name)
         return replace(default, **values) if values else default  # type: ignore[type-var]
@@ -120,15 +121,16 @@ class Builder:
             raw = str(raw).lower()
         if not isinstance(raw, str):
             raw = self._texts.get(key, raw)
+        allowed = ", ".join(choice if choice in ("true", "false") else f'"{choice}"' for choice in choices)
         if not isinstance(raw, str):
-            self._problems.add(key, f"must be a string, not {kind_of(raw)}", "put it in quotes")
+            wanted, hint = (f"one of {allowed}", "") if choices else ("a string", "put it in quotes")
+            self._problems.add(key, f"must be {wanted}, not {kind_of(raw)}", hint)
             return None
         text = self._resolve(raw, key)
         if text is not None and "\0" in text:
             self._problems.add(key, "must not contain a NUL character")
             return None
         if text is not None and choices and text not in choices:
-            allowed = ", ".join(f'"{choice}"' for choice in choices)
             self._problems.add(key, f"must be one of {allowed}", did_you_mean(text[:40], choices))
             return None
         return text
@@ -167,6 +169,15 @@ class Builder:
             return raw
         text = self._resolve(raw, key)
         return None if text is None else toml_value(text)
+
+
+def _whose_it_is(name: str) -> str:
+    """A hint for what stands at the top and belongs into a provider's table; empty: nothing does."""
+    setting = settings_of(ProviderConfig).get(name)
+    if setting is None:
+        return ""
+    inner = f".{name}" if is_dataclass(setting.type) or get_origin(setting.type) is dict else ""
+    return f"it belongs under [providers.NAME{inner}]"
 
 
 def toml_value(text: str) -> object:

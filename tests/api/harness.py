@@ -289,7 +289,7 @@ class Gateway:
             OpenAISurface(conductor, self._catalog),
             PassthroughSurface(conductor),
             HealthSurface(providers, database, self.metrics, lambda: False),
-            AdminSurface(providers, self.control, self.clock, self.clock()),
+            AdminSurface(config.path, providers, self.control, self.clock, self.clock()),
         )
 
         def router(guard: Guard, authenticator: Authenticator) -> Router:

@@ -11,6 +11,7 @@ import pytest
 from gateway.api.admin import BATCH
 from gateway.errors import ConfigError, Problem, StartError, StoreUnavailable
 from gateway.policy.verdict import Status
+from gateway.secret import Secret
 from tests.api.harness import AS_ANN, AS_ROOT, KEYS, TOKENS, Gateway, configuration, gateway
 from tests.conftest import run
 from tests.fakes.behaviours import quota, rate_limited, unauthorized
@@ -91,7 +92,9 @@ def test_status_groups_what_is_benched_by_reason(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with FakeProvider() as fake, gateway(tmp_path, configuration(fake.base_url)) as running:
             await three_kinds(fake, running)
-            (provider,) = (await running.administrate("GET", "/admin/status")).json["providers"]
+            got = await running.administrate("GET", "/admin/status")
+            assert got.json["config"] == str(tmp_path / "config.toml")
+            (provider,) = got.json["providers"]
             groups = {group["status"]: group for group in provider.pop("groups")}
             recovery = provider.pop("next_recovery")
             assert provider == {
@@ -106,7 +109,7 @@ def test_status_groups_what_is_benched_by_reason(tmp_path: Path) -> None:
             }
             assert set(groups) == {"no_quota", "rate_limited"}
             limited = groups["rate_limited"]
-            assert (limited["keys"], limited["reason"], limited["model"]) == (1, "rate_limited", "__ALL_MODELS__")
+            assert (limited["keys"], limited["reason"], limited["model"]) == (1, "rate_limited", None)
             assert "Rate limit reached" in limited["last_error"]
             assert limited["until"] == recovery > running.clock() + 90
             assert groups["no_quota"]["until"] > recovery
@@ -126,6 +129,8 @@ def test_keys_are_listed_without_their_secrets(tmp_path: Path) -> None:
             known = {"provider", "key", "digest", "model", "status", "reason", "until", "provenance", "last_error"}
             assert set(row) == known | {"failing_since", "checked_at", "labels"}
             assert (row["status"], row["provenance"]) == ("rate_limited", "authoritative")
+            assert row["model"] is None
+            assert b"__ALL_MODELS__" not in got.body
 
     run(scenario())
 
@@ -143,7 +148,9 @@ def test_keys_are_listed_without_their_secrets(tmp_path: Path) -> None:
         ("pattern=sk-%E2%80%A60002", ["main 0002 no_quota"]),
         ("pattern=*0003", ["main 0003 valid"]),
         ("pattern=*", ["main 0001 rate_limited", "main 0002 no_quota", "main 0003 valid", "second 0009 untested"]),
-        ("pattern=sk-first-000000000001", []),
+        ("pattern=sk-first-000000000001", ["main 0001 rate_limited"]),
+        ("pattern=sk-first-00000000000", []),
+        ("pattern=sk-first-000000000001&provider=second", []),
         ("limit=1", ["main 0001 rate_limited"]),
         ("limit=0", []),
     ],
@@ -210,8 +217,9 @@ def test_the_operators_word_is_disable_enable_and_clear(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with FakeProvider() as fake, gateway(tmp_path, configuration(fake.base_url)) as running:
             await three_kinds(fake, running)
+            digest = Secret(KEYS[2]).digest.hex()[:16]
             assert await change(running, "disable", "*0003") == {
-                "changed": [{"provider": "main", "key": "sk-…0003", "status": "disabled"}],
+                "changed": [{"provider": "main", "key": "sk-…0003", "digest": digest, "status": "disabled"}],
                 "total": 1,
             }
             assert (await running.chat()).code == "keys_cooling"
@@ -221,6 +229,9 @@ def test_the_operators_word_is_disable_enable_and_clear(tmp_path: Path) -> None:
             assert (await change(running, "enable", "*"))["total"] == 3
             assert await keys_listed(running, "") == ["main 0001 valid", "main 0002 no_quota", "main 0003 untested"]
             assert await change(running, "disable", "nobody*") == {"changed": [], "total": 0}
+            assert (await change(running, "disable", KEYS[0]))["total"] == 1
+            assert await keys_listed(running, "status=disabled") == ["main 0001 disabled"]
+            assert not any(KEYS[0] in str(line) for line in running.lines)
 
     run(scenario())
 
@@ -241,6 +252,21 @@ def test_sync_and_reload_are_the_daemons(tmp_path: Path) -> None:
             running.control.failure = StoreUnavailable("the database is locked")
             got = await running.administrate("POST", "/admin/sync")
             assert (got.status, got.code) == (503, "store_unavailable")
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("path", ["/admin/sync", "/admin/reload"])
+def test_a_gateway_with_another_configuration_is_left_alone(tmp_path: Path, path: str) -> None:
+    async def scenario() -> None:
+        async with FakeProvider() as fake, gateway(tmp_path, configuration(fake.base_url)) as running:
+            mine = tmp_path / "config.toml"
+            got = await running.administrate("POST", path, {"config": str(tmp_path / "other.toml")})
+            assert (got.status, got.code) == (409, "other_config")
+            assert str(mine) in got.error["message"]
+            assert (await running.administrate("POST", path, {"config": str(mine)})).status == 200
+            assert (await running.administrate("POST", path, {})).status == 200
+            assert (await running.administrate("POST", path, b"[]")).status == 400
 
     run(scenario())
 

@@ -100,9 +100,71 @@ async def test_keys_are_disabled_enabled_and_cleared(running: GatewayProcess) ->
     assert rows(ended) == [["main", "sk-…0001", "disabled"]]
     assert await statuses(running) == {"sk-…0001": "disabled", "sk-…0002": "valid", "sk-…0003": "rate_limited"}
     ended = await running.command("keys", "enable", "sk-...0001", "--json")
-    assert ended.json == {"changed": [{"provider": "main", "key": "sk-…0001", "status": "untested"}], "total": 1}
+    assert [(row["key"], row["status"]) for row in ended.json["changed"]] == [("sk-…0001", "untested")]
     assert (await running.command("keys", "clear", "*", "--provider", "main")).code == 0
     assert set((await statuses(running)).values()) == {"untested"}
+
+
+@scenario_test
+async def test_a_key_is_named_by_itself_and_never_told_again(running: GatewayProcess) -> None:
+    assert rows(await running.command("keys", "list", ONE)) == [["main", "sk-…0001", "valid"]]
+    assert rows(await running.command("keys", "disable", ONE)) == [["main", "sk-…0001", "disabled"]]
+    ended = await running.command("keys", "disable", f"{ONE}9")
+    assert (ended.code, "error: no key is called that" in ended.err) == (1, True)
+    assert ONE not in ended.err + str(running.logs)
+
+
+@scenario_test
+async def test_keys_that_look_alike_are_told_apart_by_their_digests(running: GatewayProcess) -> None:
+    assert "DIGEST" not in (await running.command("keys", "list")).out
+    added = await running.command("keys", "add", "main", "k1", "k2", "--config", str(running.config))
+    assert added.code == 0, added.err
+    listed = await running.command("keys", "list", "…")
+    digests = [row[2] for row in rows(listed)]
+    assert [row[:2] for row in rows(listed)] == [["main", "…"]] * 2
+    assert len(set(digests)) == 2
+    assert rows(await running.command("keys", "disable", digests[0])) == [["main", "…", "disabled"]]
+    assert [row[3] for row in rows(await running.command("keys", "clear", "…"))] == ["untested", "untested"]
+
+
+@scenario_test
+async def test_a_gateway_is_not_asked_about_files_that_are_not_its_own(running: GatewayProcess) -> None:
+    other = running.config.parent / "other" / "config.toml"
+    ended = await running.command("config", "create", "openai:main", "--config", str(other))
+    assert ended.code == 0
+    assert f"no gateway that runs uses this configuration: {other}" in ended.err
+    assert "'llmgateway reload'" in ended.err
+    assert f"llmgateway serve --config {other}" in ended.out
+    ended = await running.command("keys", "add", "main", "sk-other-000000000009", "--config", str(other))
+    assert "no gateway that runs uses this configuration" in ended.err
+    assert not [line for line in running.logs if line["event"] == "reloaded"]
+    assert len(await statuses(running)) == 3
+
+
+@scenario_test
+async def test_a_failed_reload_has_a_line_for_each_problem(running: GatewayProcess) -> None:
+    running.config.write_text("[health]\n[queue]\nmax = -1\n")
+    ended = await running.command("reload")
+    assert ended.code == 1
+    first, *problems = ended.err.splitlines()
+    assert first == "error: The configuration has problems; the old one stays."
+    assert [line.partition(f"{running.config}: ")[2].partition(":")[0] for line in problems] == [
+        "health",
+        "queue.max",
+        "providers",
+    ]
+
+
+@scenario_test
+async def test_status_names_the_file_of_a_problem_and_files_that_anybody_reads(running: GatewayProcess) -> None:
+    path = running.config.parent / "keys" / "main.txt"
+    path.write_text(path.read_text() + "two words\n")
+    path.chmod(0o644)
+    assert (await running.command("reload")).code == 0
+    said = (await running.command("status")).out
+    assert str(running.config) in said
+    assert f"main: {path}: line 4: has something after the key" in said
+    assert f"main: {path}: can be read by every user; run: chmod o= {path}" in said
 
 
 @scenario_test

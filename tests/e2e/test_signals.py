@@ -70,9 +70,10 @@ def test_sighup_under_load_swaps_the_configuration_and_breaks_nothing(tmp_path: 
                     running.config.write_text(config.replace("[providers.main]", f"[providers.main]\npriority = {n}"))
                     running.signal(signal.SIGHUP)
                     assert (await running.wait_log("reloaded", n))["changed"] == ["providers.main"]
-                running.config.write_text("[server]\nlisten = 3\n")
+                running.config.write_text("[server]\nlisten = 3\n[queue]\nmax = -1\n")
                 running.signal(signal.SIGHUP)
-                assert "server.listen" in (await running.wait_log("reload_failed"))["detail"]
+                assert "server.listen" in (await running.wait_log("reload_failed", 1))["detail"]
+                assert "queue.max" in (await running.wait_log("reload_failed", 2))["detail"]
                 done = True
                 tally = await loading
         assert tally.statuses() == {200}
