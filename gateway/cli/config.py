@@ -57,6 +57,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run_create(args: argparse.Namespace) -> int:
     """Append the providers, make their key files, and say what to do next."""
+    from gateway.cli.program import program
     from gateway.config.create import create_config, parse_specs
     from gateway.config.load import read_config
     from gateway.providers import PROVIDER_FACTS
@@ -80,7 +81,7 @@ def run_create(args: argparse.Namespace) -> int:
         if PROVIDER_FACTS[kind].needs_keys and not PROVIDER_FACTS[kind].base_url:
             print(f"next: fill in the base_url of {name} in {path}")
     named = f" --config {path}" if args.config else ""
-    print(f"next: llmgateway config check{named}; then llmgateway serve{named}")
+    print(f"next: {program()} config check{named}; then {program()} serve{named}")
     _ask_for_reload(args, path)
     return 0
 

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import os
 import shlex
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gateway.cli.program import program
 from gateway.errors import AddressTaken, StartError
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def demo() -> Iterator[tuple[Config, dict[str, str], Callable[[list[str]], None]
         (folder / "config.toml").write_text(CONFIG.format(port=port))
 
         def announce(addresses: list[str]) -> None:
-            print(TEXT.format(address=_url(addresses[0]), program=_program(), remark=remark), flush=True)
+            print(TEXT.format(address=_url(addresses[0]), program=program(), remark=remark), flush=True)
 
         try:
             yield load_config(folder / "config.toml", environ, provider_types=PROVIDER_FACTS), environ, announce
@@ -158,16 +158,3 @@ def _url(address: str) -> str:
     """How curl is told of it."""
     path = address.removeprefix("unix:")
     return f"http://{address}" if path == address else f"--unix-socket {shlex.quote(path)} http://localhost"
-
-
-def _program() -> str:
-    """What to type in the same folder to run this program once more."""
-    import shutil
-
-    called = Path(sys.argv[0])
-    if called.name == "__main__.py":
-        return f"{sys.executable} -m gateway"
-    if called.suffix in (".py", ".pyz"):
-        return f"{sys.executable} {shlex.quote(sys.argv[0])}"
-    found = shutil.which(called.name)
-    return called.name if found and Path(found).samefile(called) else shlex.quote(sys.argv[0])

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from gateway.config.listen import Listener
 from gateway.errors import AddressTaken, StartError
 
-WHEN_TAKEN = "another process listens there; stop it, or change server.listen"
+WHEN_TAKEN = "another process listens there; stop it, or change listen under [server]"
 WHEN_FORBIDDEN = "ports below 1024 need CAP_NET_BIND_SERVICE; a Unix socket needs a folder that may be written to"
 
 ANSWER_SECONDS = 1.0

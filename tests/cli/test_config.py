@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from gateway.cli import config as command
+from gateway.cli.program import program
 from gateway.errors import ConfigError, GatewayError
 
 
@@ -36,7 +37,7 @@ def test_create_writes_a_file_that_passes_its_own_check(folder: Path, capsys: py
     assert run("create", "openai:main") == 0
     out = capsys.readouterr().out
     assert "next: put your keys into keys/main.txt" in out
-    assert "llmgateway serve" in out
+    assert f"{program()} serve" in out
     keys = folder / "keys/main.txt"
     assert keys.read_text().startswith("#")
     assert keys.stat().st_mode & 0o777 == 0o600

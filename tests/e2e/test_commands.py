@@ -134,7 +134,7 @@ async def test_a_gateway_is_not_asked_about_files_that_are_not_its_own(running: 
     assert ended.code == 0
     assert f"no gateway that runs uses this configuration: {other}" in ended.err
     assert "'llmgateway reload'" in ended.err
-    assert f"llmgateway serve --config {other}" in ended.out
+    assert f" serve --config {other}" in ended.out
     ended = await running.command("keys", "add", "main", "sk-other-000000000009", "--config", str(other))
     assert "no gateway that runs uses this configuration" in ended.err
     assert not [line for line in running.logs if line["event"] == "reloaded"]
