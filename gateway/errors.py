@@ -11,6 +11,7 @@
     ├── RequestError           our answer to a client's request, with status and code
     └── UpstreamError          the provider's side failed without an answer
         ├── ConnectError       nothing was sent: refused, DNS, TLS. Safe to try elsewhere
+        │   └── ProxyError     the proxy could not be reached or passed
         ├── Disconnect         closed or reset after the request was written
         ├── ProtocolError      what came back was not HTTP
         └── UpstreamTimeout    a deadline of ours passed; `phase` says which
@@ -148,6 +149,18 @@ class UpstreamError(GatewayError):
 
 class ConnectError(UpstreamError):
     sent = False
+
+
+class ProxyError(ConnectError):
+    """There was no way through the proxy.
+
+    `beyond`: the proxy is there, but nothing came back from behind it. That may be the origin's fault, and the same
+    through every proxy.
+    """
+
+    def __init__(self, message: str, *, detail: str = "", beyond: bool = False) -> None:
+        super().__init__(message, detail=detail)
+        self.beyond = beyond
 
 
 class Disconnect(UpstreamError):

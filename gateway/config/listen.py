@@ -45,7 +45,7 @@ def parse_listen(spec: str) -> Listener:
     host, port = match["v6"] if match["v6"] is not None else match["host"], int(match["port"])
     if port > 65535:
         raise ValueError("has a port above 65535")
-    if not (_is_ipv6(host) if match["v6"] is not None else is_host(host)):
+    if not (is_ipv6(host) if match["v6"] is not None else is_host(host)):
         raise ValueError("has no valid host")
     return Listener("tcp", host=host.lower(), port=port)
 
@@ -68,7 +68,7 @@ def is_loopback_host(host: str) -> bool:
     from socket import AF_INET6, inet_pton
 
     if ":" in host:
-        return _is_ipv6(host) and inet_pton(AF_INET6, host.partition("%")[0]) == bytes(15) + b"\x01"
+        return is_ipv6(host) and inet_pton(AF_INET6, host.partition("%")[0]) == bytes(15) + b"\x01"
     return host.lower() == "localhost" or (host.startswith("127.") and _is_ipv4(host))
 
 
@@ -84,7 +84,8 @@ def _is_ipv4(host: str) -> bool:
     return len(parts) == 4 and all(part.isascii() and part.isdigit() and int(part[:4]) < 256 for part in parts)
 
 
-def _is_ipv6(host: str) -> bool:
+def is_ipv6(host: str) -> bool:
+    """Whether a text is an IPv6 address without brackets, with or without a zone."""
     from socket import AF_INET6, inet_pton
 
     try:

@@ -23,10 +23,12 @@ from dataclasses import dataclass
 
 import h11
 
-from gateway.errors import ConnectError, Disconnect, ProtocolError, UpstreamTimeout
+from gateway.config.proxyurl import ProxyUrl
+from gateway.errors import ConnectError, Disconnect, ProtocolError, ProxyError, UpstreamTimeout
 from gateway.net.dial import MAX_HEAD, Connection, Origin, dial
 from gateway.net.headers import trusted_headers
 from gateway.net.pool import Place, Pool, PoolStatistics
+from gateway.net.tunnel import dial_through
 
 __all__ = ["Answer", "Client", "Origin", "PoolStatistics", "Timeouts"]
 
@@ -35,7 +37,7 @@ WITH_BODY = (b"POST", b"PUT", b"PATCH")  # methods whose empty body has its leng
 MAX_DETAIL = 200  # characters of h11's complaint, which quotes what the upstream sent
 
 
-Key = tuple[Origin, str | None]  # the origin, and the proxy on the way to it
+Key = tuple[Origin, ProxyUrl | None]  # the origin, and the proxy on the way to it
 _Place = Place[Key, Connection]
 
 
@@ -172,20 +174,21 @@ class Client:
         deadline: float,
         *,
         max_connections: int = 10000,
+        proxy: ProxyUrl | None = None,
     ) -> Answer:
         """Send a request; returns when the head of the answer (any status from 200) has arrived.
 
         `headers` have lower-case names and legal values; Host and Content-Length are added where they are
         missing. `deadline`, a `loop.time()`, is for everything including the body. Waiting for one of
-        `max_connections` to this origin counts as connecting.
+        `max_connections` to this origin (through this proxy) counts as connecting, as does the way through a proxy.
 
-        Raises ConnectError, UpstreamTimeout, Disconnect, ProtocolError; ValueError for a request that is
-        not HTTP, before anything is sent.
+        Raises ConnectError (ProxyError where the proxy is in the way), UpstreamTimeout, Disconnect, ProtocolError;
+        ValueError for a request that is not HTTP, before anything is sent.
         """
         request = _build_request(origin, method, target, headers, body)
         if self._closed:
             raise ConnectError("the client is closed")
-        place = self._pool.place((origin, None))
+        place = self._pool.place((origin, proxy))
         connection = self._pool.take(place)
         if connection is None and not self._pool.reserve(place, max_connections):
             connection = await self._wait_for_place(place, timeouts, deadline)
@@ -261,13 +264,22 @@ class Client:
             raise _unsent(UpstreamTimeout(phase, seconds)) from None
 
     async def _dial(self, place: _Place, timeouts: Timeouts, deadline: float) -> Connection:
-        origin, _proxy = place.key
+        origin, proxy = place.key
         phase, seconds = _connect_budget(timeouts, deadline, asyncio.get_running_loop().time())
         try:
-            connection = await dial(origin, self._context(origin), seconds)
+            context = self._context(origin.scheme)
+            if proxy is None:
+                connection = await dial(origin, context, seconds)
+            else:
+                connection = await dial_through(proxy, self._context(proxy.scheme), origin, context, seconds)
         except UpstreamTimeout:
             self._pool.free(place)
             raise _unsent(UpstreamTimeout(phase, seconds)) from None
+        except ProxyError as exc:
+            self._pool.free(place)
+            if phase == "total" and asyncio.get_running_loop().time() >= deadline:
+                raise _unsent(UpstreamTimeout(phase, seconds)) from exc  # no proxy could have been fast enough
+            raise
         except BaseException:
             self._pool.free(place)
             raise
@@ -278,8 +290,8 @@ class Client:
         self._connections.add(connection)
         return connection
 
-    def _context(self, origin: Origin) -> ssl.SSLContext | None:
-        if origin.scheme != "https":
+    def _context(self, scheme: str) -> ssl.SSLContext | None:
+        if scheme != "https":
             return None
         if self._tls is None:
             from gateway.net.tls import client_context

@@ -2,7 +2,8 @@
 
 `Connection` is the reading half of a stream that hands each piece to h11 the moment it arrives, instead of
 keeping it in a buffer of its own; that saves two copies and a coroutine for each streamed event. What the
-bytes mean is left to `client.py`, who gets which connection to `pool.py`, certificates to `tls.py`.
+bytes mean is left to `client.py`, who gets which connection to `pool.py`, certificates to `tls.py`, the way through a
+proxy to `tunnel.py`.
 
 Invariants:
 - `closed` is true from the moment nothing more can arrive: end of file, reset, expired deadline, `abort`.
@@ -258,9 +259,16 @@ async def dial(origin: Origin, context: ssl.SSLContext | None, seconds: float) -
     except TimeoutError as exc:
         raise UpstreamTimeout("connect", seconds) from exc
     except (OSError, UnicodeError) as exc:
-        raise _explain(origin, exc) from exc
+        raise explain(origin, exc) from exc
+    return finish(connection, transport, protocol, origin)
+
+
+def finish(
+    connection: Connection, transport: asyncio.Transport, protocol: asyncio.StreamReaderProtocol, origin: Origin
+) -> Connection:
+    """Give a connection what it writes with. Raises ConnectError when it has ended already."""
     connection.transport = transport
-    connection.writer = asyncio.StreamWriter(transport, protocol, connection, loop)
+    connection.writer = asyncio.StreamWriter(transport, protocol, connection, connection.loop)
     if connection.closed:
         connection.abort()
         raise ConnectError(f"{origin} closed the connection before the request")
@@ -278,7 +286,8 @@ MEANINGS: tuple[tuple[type[Exception], str], ...] = (
 """What went wrong while dialing, the more particular first."""
 
 
-def _explain(origin: Origin, exc: Exception) -> ConnectError:
-    message = next(words for kind, words in MEANINGS if isinstance(exc, kind))
+def explain(where: object, exc: Exception, kind: type[ConnectError] = ConnectError) -> ConnectError:
+    """The error for a connection to `where` that could not be opened."""
+    message = next(words for known, words in MEANINGS if isinstance(exc, known))
     detail = exc.verify_message if isinstance(exc, ssl.SSLCertVerificationError) else str(exc)
-    return ConnectError(message.format(origin), detail=detail)
+    return kind(message.format(where), detail=detail)
