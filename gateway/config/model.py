@@ -191,6 +191,16 @@ class SyncConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class ProxiesConfig:
+    """[proxies]: how proxies are looked after. Which ones a provider uses is said in [providers.NAME.proxy]."""
+
+    rest: float = setting(
+        60.0, "seconds that a proxy rests after a failure; doubled with each further one until it works again", above=0
+    )
+    max_rest: float = setting(1800.0, "no rest is longer: whether a proxy is back costs one connection to see", above=0)
+
+
+@dataclass(frozen=True, slots=True)
 class HealthConfig:
     """[providers.NAME.health]: how long a key rests after which outcome. See `llmgateway help keys`."""
 
@@ -404,6 +414,7 @@ class Config:
     tokens: dict[str, TokenConfig] = setting(dict, "static API tokens")
     queue: QueueConfig = setting(QueueConfig, "requests waiting for a key")
     sync: SyncConfig = setting(SyncConfig, "reading key files")
+    proxies: ProxiesConfig = setting(ProxiesConfig, "looking after proxies")
     providers: dict[str, ProviderConfig] = setting(dict, "where answers come from")
     metrics: MetricsConfig = setting(MetricsConfig, "Prometheus")
     logging: LoggingConfig = setting(LoggingConfig, "log lines")

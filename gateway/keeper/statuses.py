@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from itertools import islice
 
 from gateway.errors import StoreError
+from gateway.keeper.proxystatuses import ProxyStatuses
 from gateway.observe.logs import Log
 from gateway.store.keys import KeyStatusRow, KeyStore
 from gateway.store.responses import ResponseRow, ResponseStore
@@ -36,8 +37,10 @@ class StatusWriter:
         responses: ResponseStore,
         log: Log,
         clock: Callable[[], float],
+        proxies: ProxyStatuses | None = None,
     ) -> None:
         self._pools = pools
+        self._proxies = proxies
         self._owners = owners
         self._keys = keys
         self._responses = responses
@@ -58,6 +61,8 @@ class StatusWriter:
         async with self._flushing:
             try:
                 await self._flush_statuses()
+                if self._proxies is not None:
+                    await self._proxies.flush()
                 await self._flush_owners()
             except StoreError as error:
                 if not self._failing:

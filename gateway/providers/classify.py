@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from gateway import jsonlib
-from gateway.errors import UpstreamError, UpstreamTimeout
+from gateway.errors import ProxyError, UpstreamError, UpstreamTimeout
+from gateway.policy.proxyhealth import BEYOND_PROXY, PROXY_FAILED
 from gateway.policy.verdict import (
     EVIDENCE_LIMIT,
     Provenance,
@@ -71,8 +72,11 @@ def classify_failure(error: UpstreamError) -> Verdict:
     """The verdict on a call that got no usable answer. Never a key's fault.
 
     A connection that cannot be had or breaks never benches a key; a provider that takes the request and then too long
-    may, after the second time.
+    may, after the second time. What a proxy is to blame for says nothing about the provider either.
     """
+    if isinstance(error, ProxyError):
+        reason = BEYOND_PROXY if error.beyond else PROXY_FAILED
+        return Verdict(Scope.PROXY, Status.NETWORK_ERROR, reason, evidence=str(error)[:EVIDENCE_LIMIT])
     late = isinstance(error, UpstreamTimeout) and error.sent
     status = Status.TIMEOUT if late else Status.NETWORK_ERROR
     reason = f"timeout_{error.phase}" if isinstance(error, UpstreamTimeout) else type(error).__name__.lower()

@@ -1,7 +1,7 @@
-"""What survives a restart: keys and their statuses, and who made which Responses answer.
+"""What survives a restart: keys and proxies with their statuses, and who made which Responses answer.
 
-`open_store` gives a `Database` (database.py); the nouns over it have a file each (keys.py, responses.py), with
-all SQL that concerns them. Key secrets are never here: a SHA-256 digest identifies a key, a fingerprint shows it.
+`open_store` gives a `Database` (database.py); the nouns over it have a file each (keys.py, proxies.py, responses.py),
+with all SQL that concerns them. Secrets are never here: a SHA-256 digest identifies a key, a fingerprint shows it.
 
 Invariants: SQL is portable (`$1` parameters, TEXT, BIGINT, DOUBLE PRECISION, ON CONFLICT), so that another
 database can run the same text; times are unix seconds; the driver is imported when a database is opened, not before.

@@ -50,6 +50,25 @@ MIGRATIONS: tuple[tuple[int, tuple[str, ...]], ...] = (
             "CREATE INDEX responses_made_at ON responses (made_at)",
         ),
     ),
+    (
+        2,
+        (
+            # digest: SHA-256 of the proxy's URL, hex. provider: whom it concerns, or all of them.
+            """CREATE TABLE proxy_status (
+                digest TEXT NOT NULL,
+                provider TEXT NOT NULL,
+                status TEXT NOT NULL,
+                until DOUBLE PRECISION,
+                reason TEXT NOT NULL,
+                last_error TEXT NOT NULL,
+                failing_since DOUBLE PRECISION,
+                streak BIGINT NOT NULL,
+                checked_at DOUBLE PRECISION,
+                saved_at DOUBLE PRECISION NOT NULL,
+                PRIMARY KEY (digest, provider)
+            )""",
+        ),
+    ),
 )
 
 LATEST = MIGRATIONS[-1][0]

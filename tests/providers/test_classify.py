@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway import jsonlib
-from gateway.errors import ConnectError, Disconnect, ProtocolError, UpstreamError, UpstreamTimeout
+from gateway.errors import ConnectError, Disconnect, ProtocolError, ProxyError, UpstreamError, UpstreamTimeout
 from gateway.policy.verdict import EVIDENCE_LIMIT, Provenance, Row, Scope, Status, Verdict, statuses
 from gateway.providers.classify import classify_answer, classify_failure, classify_inside
 
@@ -233,6 +233,12 @@ def test_an_error_inside_a_200_means_what_it_would_alone(error: object, meaning:
 )
 def test_no_answer_is_never_the_keys_fault(error: UpstreamError, status: Status, why: str) -> None:
     assert classify_failure(error) == Verdict(Scope.PROVIDER, status, why, evidence=str(error))
+
+
+@pytest.mark.parametrize(("beyond", "reason"), [(False, "proxy_failed"), (True, "beyond_proxy")])
+def test_a_proxy_that_cannot_be_passed_is_neither_the_keys_nor_the_providers_fault(beyond: bool, reason: str) -> None:
+    error = ProxyError("http://proxy.test:1 refuses connections", beyond=beyond)
+    assert classify_failure(error) == Verdict(Scope.PROXY, Status.NETWORK_ERROR, reason, evidence=str(error))
 
 
 @given(

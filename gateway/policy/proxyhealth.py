@@ -1,0 +1,91 @@
+"""The life of a proxy: what a failure, a success or the passing of time does to its standing.
+
+    untested, valid ──failure──▶ network_error or no_access ──at `until`──▶ untested
+    anything ──success──▶ valid
+
+A proxy has one standing for all providers, and one more for each provider that blocks it or cannot be reached through
+it. Who keeps them and what else is usable is the pool's affair (`upstream/proxypool.py`).
+
+Invariants: every failure has an end; the rest doubles with every failure since the last success, up to a limit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+from gateway.config.model import ProxiesConfig
+from gateway.policy.verdict import Scope, Status, Verdict
+
+ALL_PROVIDERS: Final = "__ALL_PROVIDERS__"
+"""The provider's name under which the standing that holds for all of them is kept."""
+
+PROXY_FAILED: Final = "proxy_failed"
+BEYOND_PROXY: Final = "beyond_proxy"
+"""The reasons of verdicts on proxies: it could not be reached or passed, or nothing came back from behind it."""
+
+EGRESS_REASONS: Final = frozenset({"unsupported_region", "challenge_page"})
+"""Reasons of verdicts that are about the address a request came from."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyStanding:
+    """What is known of a proxy. Times are unix seconds.
+
+    `until`: not chosen before, None for a usable one. `streak`: failures since the last success. `failing_since`: the
+    first of them.
+    """
+
+    status: Status = Status.UNTESTED
+    until: float | None = None
+    reason: str = ""
+    evidence: str = ""
+    failing_since: float | None = None
+    streak: int = 0
+
+    @property
+    def usable(self) -> bool:
+        return self.until is None
+
+
+UNTESTED: Final = ProxyStanding()
+VALID: Final = ProxyStanding(Status.VALID)
+
+
+def blame_proxy(verdict: Verdict) -> Verdict:
+    """The verdict on an answer that came through a proxy: what is about the address is the proxy's."""
+    return replace(verdict, scope=Scope.PROXY) if verdict.reason in EGRESS_REASONS else verdict
+
+
+def concerns_all(verdict: Verdict) -> bool:
+    """Whether a verdict on a proxy holds for every provider: nobody gets through it."""
+    return verdict.reason == PROXY_FAILED
+
+
+def is_doubtful(verdict: Verdict) -> bool:
+    """Whether the provider may be at fault as well: benches only by two in a row while other proxies succeed."""
+    return verdict.reason == BEYOND_PROXY
+
+
+def bench(standing: ProxyStanding, verdict: Verdict, now: float, config: ProxiesConfig) -> ProxyStanding:
+    """The standing after a failure that takes the proxy out."""
+    counted = count_failure(standing, verdict, now)
+    rest = min(config.rest * 2.0 ** min(standing.streak, 30), config.max_rest)
+    status = Status.NETWORK_ERROR if verdict.status is Status.NETWORK_ERROR else Status.NO_ACCESS
+    return replace(counted, status=status, until=now + rest)
+
+
+def count_failure(standing: ProxyStanding, verdict: Verdict, now: float) -> ProxyStanding:
+    """The standing after a failure that leaves the proxy in: as it was, one more in the streak."""
+    return replace(
+        standing,
+        reason=verdict.reason,
+        evidence=verdict.evidence,
+        failing_since=standing.failing_since or now,
+        streak=standing.streak + 1,
+    )
+
+
+def wake(standing: ProxyStanding) -> ProxyStanding:
+    """The standing of a proxy whose rest is over: to be tried again, its failures not forgotten."""
+    return replace(standing, status=Status.UNTESTED, until=None)

@@ -1,0 +1,234 @@
+"""The proxies of one file: lease one, report what came of it.
+
+Several providers may share a pool; each has its own `ProviderProxies`, which is how it sees the pool. A proxy that
+cannot be reached is out for all of them, one that a provider blocks or that cannot reach it is out for that provider.
+Memory is the authority; the Keeper reads the file, probes, writes changes behind and restores them at start.
+
+Rules of the file:
+
+- Reports are versioned by lease, as in `keypool.py`: a late failure never overwrites a newer success or an operator's
+  word, and an attempt that began before a proxy was benched neither lifts that nor makes it worse.
+- Where the provider may be at fault as well (`is_doubtful`), a proxy is benched by the second failure in a row, and
+  only if another one got through to the provider in between. So an outage of the provider costs no proxy.
+- Rests end when somebody looks; no timer is needed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Sequence
+from random import Random
+
+from gateway.config.model import ProxiesConfig
+from gateway.policy.proxyhealth import (
+    ALL_PROVIDERS,
+    UNTESTED,
+    VALID,
+    ProxyStanding,
+    bench,
+    concerns_all,
+    count_failure,
+    is_doubtful,
+    wake,
+)
+from gateway.policy.verdict import Verdict
+from gateway.upstream.proxy import Proxy, ProxyChange, ProxyLease, ProxyRest, rest_ends
+from gateway.upstream.proxychoice import NONE_TRIED, ProxyChoice
+from gateway.upstream.rests import Rests
+
+JITTER = 0.2
+"""By how much the times between checks differ, so that a file's proxies are not all checked at once."""
+
+
+class ProxyPool:
+    """See the module's text. `clock` gives unix seconds; `name` is what people see: the file, or a single URL."""
+
+    def __init__(self, name: str, config: ProxiesConfig, *, clock: Callable[[], float], rng: Random) -> None:
+        self.name = name
+        self.config = config
+        self.proxies: dict[bytes, Proxy] = {}
+        self.users: dict[str, ProviderProxies] = {}
+        self._clock = clock
+        self._rng = rng
+        self._rests: Rests[ProxyRest] = Rests(rest_ends)
+        self._changes: dict[tuple[bytes, str], Proxy] = {}
+        self._seq = 0
+
+    def user(self, provider: str) -> ProviderProxies:
+        """How a provider sees this pool. The same one each time."""
+        known = self.users.get(provider)
+        if known is None:
+            known = self.users[provider] = ProviderProxies(self, provider)
+            for proxy in self._rng.sample(list(self.proxies.values()), len(self.proxies)):
+                known.choice.put(proxy, proxy.usable_for(provider))
+        return known
+
+    # -- leases ------------------------------------------------------------------------------------------------
+
+    def lend(self, proxy: Proxy) -> ProxyLease:
+        """This very one, for a probe."""
+        self._seq += 1
+        return ProxyLease(proxy, self._seq)
+
+    def succeed(self, lease: ProxyLease, user: ProviderProxies) -> None:
+        """The provider answered through the proxy, whatever it said."""
+        proxy, seq = lease
+        user.successes += 1
+        proxy.checked_at = self._clock()
+        if seq > proxy.good_seq:
+            proxy.good_seq = seq
+        if proxy.standing is VALID and not proxy.blocks:
+            return
+        if proxy.standing is not VALID and seq > proxy.benched_seq.get(ALL_PROVIDERS, 0):
+            self._set(proxy, ALL_PROVIDERS, VALID)
+        if user.provider in proxy.blocks and seq > proxy.benched_seq.get(user.provider, 0):
+            self._set(proxy, user.provider, None)
+
+    def report(self, lease: ProxyLease, user: ProviderProxies, verdict: Verdict) -> None:
+        """The attempt failed, and the verdict blames the proxy."""
+        proxy, seq = lease
+        name = ALL_PROVIDERS if concerns_all(verdict) else user.provider
+        standing = proxy.standing if name == ALL_PROVIDERS else proxy.blocks.get(name, UNTESTED)
+        stale = not standing.usable and seq <= proxy.benched_seq.get(name, 0)
+        if proxy.removed or seq < proxy.good_seq or stale:
+            return
+        now = self._clock()
+        proxy.checked_at = now
+        if is_doubtful(verdict) and not user.confirms(proxy, standing):
+            self._set(proxy, name, count_failure(standing, verdict, now))
+            return
+        proxy.benched_seq[name] = self._seq
+        self._set(proxy, name, bench(standing, verdict, now, self.config))
+
+    def wake_due(self) -> None:
+        """End the rests that are over."""
+        now = self._clock()
+        while (rest := self._rests.pop_due(now)) is not None:
+            proxy, name = rest
+            self._set(proxy, name, wake(proxy.standing if name == ALL_PROVIDERS else proxy.blocks[name]))
+
+    # -- the Keeper's and the operator's side ------------------------------------------------------------------
+
+    def add(self, proxies: Sequence[Proxy]) -> None:
+        """New proxies, each with the standings it was restored with or `untested`, in random order."""
+        for proxy in self._rng.sample(proxies, len(proxies)):
+            if proxy.digest in self.proxies:
+                continue
+            proxy.jitter = self._rng.uniform(1.0 - JITTER, 1.0 + JITTER)
+            self.proxies[proxy.digest] = proxy
+            self._take_over(proxy)
+            for name, standing in ((ALL_PROVIDERS, proxy.standing), *proxy.blocks.items()):
+                self._rest(proxy, name, standing)
+            self._place(proxy)
+
+    def remove(self, digests: Iterable[bytes]) -> None:
+        """Proxies that are gone from the file leave at once; attempts under way finish and report to nobody."""
+        for digest in digests:
+            proxy = self.proxies.pop(digest, None)
+            if proxy is not None:
+                proxy.removed = True
+                self._place(proxy)
+
+    def clear(self, proxy: Proxy) -> None:
+        """Forget every verdict on the proxy; what older attempts still report is ignored."""
+        self._seq += 1
+        proxy.good_seq = self._seq
+        proxy.checked_at = 0.0
+        for name in list(proxy.blocks):
+            self._set(proxy, name, None)
+        self._set(proxy, ALL_PROVIDERS, UNTESTED)
+        proxy.benched_seq = dict.fromkeys((ALL_PROVIDERS, *self.users), self._seq)
+
+    def take_changes(self, limit: int = 5000) -> list[ProxyChange]:
+        """Standings that changed since they were last taken, oldest first, at most `limit`."""
+        taken: list[ProxyChange] = []
+        while self._changes and len(taken) < limit:
+            (digest, name), proxy = next(iter(self._changes.items()))
+            del self._changes[(digest, name)]
+            standing = proxy.standing if name == ALL_PROVIDERS else proxy.blocks.get(name)
+            taken.append(ProxyChange(digest, name, standing, proxy.checked_at))
+        return taken
+
+    def counts(self) -> dict[str, int]:
+        """Proxies by status."""
+        self.wake_due()
+        return dict(sorted(Counter(proxy.standing.status.value for proxy in self.proxies.values()).items()))
+
+    # -- inside ------------------------------------------------------------------------------------------------
+
+    def _set(self, proxy: Proxy, name: str, standing: ProxyStanding | None) -> None:
+        """Give a proxy its new standing (None: for this provider it is as for all) and put it where that belongs."""
+        if name == ALL_PROVIDERS:
+            assert standing is not None
+            proxy.standing = standing
+        elif standing is None:
+            proxy.blocks.pop(name, None)
+        else:
+            proxy.blocks[name] = standing
+        self._changes[(proxy.digest, name)] = proxy
+        if standing is not None:
+            self._rest(proxy, name, standing)
+        self._place(proxy)
+
+    def _take_over(self, proxy: Proxy) -> None:
+        """What a proxy that left and came back has not yet had written is newer than what it was restored with."""
+        for name in (ALL_PROVIDERS, *self.users):
+            before = self._changes.get((proxy.digest, name))
+            if before is None:
+                continue
+            self._changes[(proxy.digest, name)] = proxy
+            proxy.checked_at = before.checked_at
+            if name == ALL_PROVIDERS:
+                proxy.standing = before.standing
+            elif name in before.blocks:
+                proxy.blocks[name] = before.blocks[name]
+            else:
+                proxy.blocks.pop(name, None)
+
+    def _rest(self, proxy: Proxy, name: str, standing: ProxyStanding) -> None:
+        if standing.until is not None:
+            self._rests.push(standing.until, ProxyRest(proxy, name), len(self.proxies) * (1 + len(self.users)))
+
+    def _place(self, proxy: Proxy) -> None:
+        for user in self.users.values():
+            if proxy.removed:
+                user.choice.discard(proxy)
+            else:
+                user.choice.put(proxy, proxy.usable_for(user.provider))
+
+
+class ProviderProxies:
+    """A pool as one provider uses it. `sticky`: each key keeps its proxy, otherwise they take turns."""
+
+    __slots__ = ("_marks", "choice", "pool", "provider", "sticky", "successes")
+
+    def __init__(self, pool: ProxyPool, provider: str) -> None:
+        self.pool = pool
+        self.provider = provider
+        self.sticky = False
+        self.choice = ProxyChoice()
+        self.successes = 0
+        self._marks: dict[bytes, int] = {}  # successes when a proxy's first doubtful failure came
+
+    def lease(self, key: bytes, tried: Collection[Proxy] = NONE_TRIED) -> ProxyLease | None:
+        """A proxy for the key with this digest, if possible none that this request has tried. None: there is none."""
+        pool = self.pool
+        pool.wake_due()
+        proxy = self.choice.for_key(key, tried) if self.sticky else self.choice.next(tried)
+        return None if proxy is None else pool.lend(proxy)
+
+    def succeed(self, lease: ProxyLease) -> None:
+        self.pool.succeed(lease, self)
+
+    def report(self, lease: ProxyLease, verdict: Verdict) -> None:
+        self.pool.report(lease, self, verdict)
+
+    def has_other(self, tried: Collection[Proxy]) -> bool:
+        """Whether a usable proxy is left that was not tried."""
+        return self.choice.has_other(tried)
+
+    def confirms(self, proxy: Proxy, standing: ProxyStanding) -> bool:
+        """Whether a doubtful failure is the proxy's: not its first, and others have got through since that one."""
+        if standing.streak == 0:
+            self._marks[proxy.digest] = self.successes
+        return standing.streak > 0 and self.successes > self._marks.get(proxy.digest, 0)

@@ -1,0 +1,81 @@
+"""The life of a proxy, a table of what follows what."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.config.model import ProxiesConfig
+from gateway.policy.proxyhealth import (
+    BEYOND_PROXY,
+    PROXY_FAILED,
+    UNTESTED,
+    VALID,
+    ProxyStanding,
+    bench,
+    blame_proxy,
+    concerns_all,
+    count_failure,
+    is_doubtful,
+    wake,
+)
+from gateway.policy.verdict import Scope, Status, Verdict
+
+CONFIG = ProxiesConfig(rest=60.0, max_rest=1800.0)
+DOWN = Verdict(Scope.PROXY, Status.NETWORK_ERROR, PROXY_FAILED, evidence="refuses connections")
+BEYOND = Verdict(Scope.PROXY, Status.NETWORK_ERROR, BEYOND_PROXY)
+CHALLENGED = Verdict(Scope.PROXY, Status.UNKNOWN, "challenge_page")
+
+
+@pytest.mark.parametrize(
+    ("verdict", "status"),
+    [(DOWN, Status.NETWORK_ERROR), (BEYOND, Status.NETWORK_ERROR), (CHALLENGED, Status.NO_ACCESS)],
+)
+def test_a_failure_benches(verdict: Verdict, status: Status) -> None:
+    standing = bench(VALID, verdict, 1000.0, CONFIG)
+    assert (standing.status, standing.until, standing.streak) == (status, 1060.0, 1)
+    assert (standing.reason, standing.evidence) == (verdict.reason, verdict.evidence)
+    assert not standing.usable
+    assert standing.failing_since == 1000.0
+
+
+def test_each_further_failure_doubles_the_rest_up_to_the_limit() -> None:
+    standing: ProxyStanding = UNTESTED
+    rests = []
+    now = 1000.0
+    for _ in range(40):
+        standing = (
+            wake(bench(standing, DOWN, now, CONFIG)) if standing.streak % 2 else bench(standing, DOWN, now, CONFIG)
+        )
+        if standing.until is not None:
+            rests.append(standing.until - now)
+    assert rests[:4] == [60.0, 240.0, 960.0, 1800.0]
+    assert max(rests) == 1800.0
+    assert standing.failing_since == 1000.0
+
+
+def test_a_rest_that_is_over_leaves_an_untested_proxy_that_remembers_its_failures() -> None:
+    standing = wake(bench(VALID, DOWN, 1000.0, CONFIG))
+    assert standing.usable
+    assert (standing.status, standing.streak, standing.reason) == (Status.UNTESTED, 1, PROXY_FAILED)
+
+
+def test_a_counted_failure_leaves_the_status() -> None:
+    standing = count_failure(VALID, BEYOND, 1000.0)
+    assert standing.usable
+    assert (standing.status, standing.streak, standing.failing_since) == (Status.VALID, 1, 1000.0)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "all_of_them", "doubtful"), [(DOWN, True, False), (BEYOND, False, True), (CHALLENGED, False, False)]
+)
+def test_whom_a_failure_concerns(verdict: Verdict, all_of_them: bool, doubtful: bool) -> None:
+    assert concerns_all(verdict) is all_of_them
+    assert is_doubtful(verdict) is doubtful
+
+
+@pytest.mark.parametrize(
+    ("reason", "scope"),
+    [("unsupported_region", Scope.PROXY), ("challenge_page", Scope.PROXY), ("server_error", Scope.PROVIDER)],
+)
+def test_what_is_about_the_address_is_the_proxys(reason: str, scope: Scope) -> None:
+    assert blame_proxy(Verdict(Scope.PROVIDER, Status.NO_ACCESS, reason)).scope is scope
