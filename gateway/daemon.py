@@ -18,7 +18,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +44,7 @@ from gateway.config.model import Config, ServerConfig
 from gateway.config.validate import auth_is_on
 from gateway.errors import AddressTaken, ConfigError, GatewayError, RequestError, StartError, StoreError
 from gateway.keeper.keeper import Keeper
+from gateway.keeper.probes import Checked
 from gateway.keeper.statuses import StatusWriter
 from gateway.keeper.supervisor import TRACE_CHARACTERS, Supervisor
 from gateway.net.client import Client
@@ -83,6 +84,9 @@ LOAD_SECONDS = 30.0
 
 LOGGED_PROBLEMS = 20
 """Problems of a configuration that are logged, a line each; `llmgateway config check` prints all."""
+
+CHECKS_KEPT = 16
+"""Of the operator's latest checks the outcomes are kept."""
 
 RETIRE_SECONDS = 2 * ASK_SECONDS
 """After a reload, until nobody can be asking for the old list of models any more."""
@@ -131,6 +135,8 @@ class Daemon:
         self._loop = asyncio.get_running_loop()
         self._ready = False
         self._retired = 0
+        self._checked = 0
+        self._checks: dict[str, Checked] = {}
         self._inherited: Mapping[str, socket.socket] = {}
         self._assembly: Assembly
         self._database: Database
@@ -448,6 +454,25 @@ class Daemon:
             }
             for name, result in results.items()
         }
+
+    def start_check(self, provider: str, keys: Sequence[Key]) -> str | None:
+        prober = self._keeper.prober(provider)
+        if prober is None:
+            return None
+        while len(self._checks) >= CHECKS_KEPT:
+            del self._checks[next(iter(self._checks))]
+        self._checked += 1
+        name, checked = f"check {self._checked}", Checked(len(keys))
+        self._checks[name] = checked
+        self._supervisor.start_once(name, lambda: prober.check(keys, checked))
+        return name
+
+    def checked(self, check: str) -> dict[str, Any] | None:
+        found = self._checks.get(check)
+        if found is None:
+            return None
+        outcomes = dict(sorted(found.outcomes.items()))
+        return {"total": found.total, "done": found.done, "outcomes": outcomes, "ended": found.ended}
 
     def files(self) -> dict[str, list[dict[str, Any]]]:
         return self._keeper.files()

@@ -58,6 +58,10 @@ class AdminSurface:
             "/admin/keys/disable": ("POST", self._disable),
             "/admin/keys/enable": ("POST", self._enable),
             "/admin/keys/clear": ("POST", self._clear),
+            "/admin/keys/amnesty": ("POST", self._amnesty),
+            "/admin/keys/check": ("POST", self._check),
+            "/admin/checks": ("GET", self._checked),
+            "/admin/guard/reset": ("POST", self._reset_guard),
             "/admin/sync": ("POST", self._sync),
             "/admin/reload": ("POST", self._reload),
         }
@@ -122,6 +126,9 @@ class AdminSurface:
             "waiting": len(pool.waiters),
             "counts": {status.value: n for status, n in sorted(pool.counts.items()) if n},
             "next_recovery": pool.next_wake(),
+            "probing": pool.probing,
+            "to_probe": len(pool.to_probe),
+            "guard": _guard(pool),
             "groups": await _groups(pool),
             "files": files,
         }
@@ -154,15 +161,42 @@ class AdminSurface:
     async def _clear(self, inbound: Inbound) -> dict[str, Any]:
         return await self._change(inbound, KeyPool.clear)
 
-    async def _change(self, inbound: Inbound, act: Callable[[KeyPool, Key], None]) -> dict[str, Any]:
+    async def _amnesty(self, inbound: Inbound) -> dict[str, Any]:
+        return await self._change(inbound, KeyPool.amnesty)
+
+    async def _check(self, inbound: Inbound) -> dict[str, Any]:
+        """Probe the named keys now: {"checks": [{"check", "provider", "total"}], "unprobed": [provider]}."""
+        provider_name, pattern = _asked(read_object(inbound.request.body))
+        found: dict[str, list[Key]] = {}
+        async for provider, key in self._matching(provider_name, pattern):
+            found.setdefault(provider.name, []).append(key)
+        checks, unprobed = [], []
+        for name, keys in found.items():
+            check = self._control.start_check(name, keys)
+            if check is None:
+                unprobed.append(name)
+            else:
+                checks.append({"check": check, "provider": name, "total": len(keys)})
+        return {"checks": checks, "unprobed": unprobed}
+
+    async def _checked(self, inbound: Inbound) -> dict[str, Any]:
+        name = parse_qs(inbound.request.query).get("check", [""])[0]
+        checked = self._control.checked(name)
+        if checked is None:
+            raise RequestError(404, "not_found", f"There is no check {name[:100]!r}.", param="check")
+        return checked
+
+    async def _reset_guard(self, inbound: Inbound) -> dict[str, Any]:
+        """The operator says that the common cause of many rejections is gone: {"provider"?}."""
+        name, _ = _asked({"pattern": "*", **read_object(inbound.request.body)})
+        reset = [each for each in self._providers.values() if name in ("", each.name) and each.pool.guard.tripped]
+        for provider in reset:
+            provider.pool.reset_guard()
+        return {"reset": [provider.name for provider in reset]}
+
+    async def _change(self, inbound: Inbound, act: Callable[[KeyPool, Key], object]) -> dict[str, Any]:
         """Apply the operator's word to the keys that the body names: {"pattern", "provider"?}."""
-        asked = read_object(inbound.request.body)
-        pattern = asked.get("pattern")
-        if not isinstance(pattern, str) or not pattern:
-            raise RequestError(400, "invalid_request_error", "'pattern' must name keys.", param="pattern")
-        provider_name = asked.get("provider") or ""
-        if not isinstance(provider_name, str):
-            raise RequestError(400, "invalid_request_error", "'provider' must be a name.", param="provider")
+        provider_name, pattern = _asked(read_object(inbound.request.body))
         changed: list[dict[str, Any]] = []
         total = 0
         async for provider, key in self._matching(provider_name, pattern):
@@ -187,6 +221,30 @@ class AdminSurface:
 
 def _looks_like(key: Key, wanted: str) -> bool:
     return fnmatchcase(key.fingerprint, wanted) or (len(wanted) >= 8 and key.digest.hex().startswith(wanted))
+
+
+def _asked(body: Mapping[str, Any]) -> tuple[str, str]:
+    """The provider ("" for all) and the pattern that a body names. Raises RequestError 400."""
+    pattern, provider = body.get("pattern"), body.get("provider") or ""
+    if not isinstance(pattern, str) or not pattern:
+        raise RequestError(400, "invalid_request_error", "'pattern' must name keys.", param="pattern")
+    if not isinstance(provider, str):
+        raise RequestError(400, "invalid_request_error", "'provider' must be a name.", param="provider")
+    return provider, pattern
+
+
+def _guard(pool: KeyPool) -> dict[str, Any] | None:
+    """What the guard holds back, and why; None while all is well."""
+    guard = pool.guard
+    if not guard.tripped:
+        return None
+    return {
+        "since": guard.since,
+        "keys": len(guard.taken_back),
+        "canaries": guard.tries,
+        "next_canary": guard.canary_at,
+        "last_error": guard.evidence,
+    }
 
 
 async def _each(pool: KeyPool) -> AsyncIterator[Key]:

@@ -16,11 +16,14 @@ from typing import Any
 from urllib.parse import urlencode
 
 from gateway.cli.admin import DaemonError, add_socket_argument, call, call_for
-from gateway.cli.table import in_words, print_json, print_table
+from gateway.cli.table import in_words, print_json, print_table, show_progress
 from gateway.errors import GatewayError
 
 DIGITS = 12
 """Of a digest: more than the eight that name a key, so that even a hundred thousand differ."""
+
+POLL_SECONDS = 0.3
+"""Between two looks at how far a check is."""
 
 
 def add_parser(commands: Any) -> None:
@@ -38,6 +41,7 @@ def add_parser(commands: Any) -> None:
         ("disable", "take keys out until they are enabled again"),
         ("enable", "let disabled keys in again"),
         ("clear", "forget every verdict on keys"),
+        ("amnesty", "give benched keys one more look now, and count their failing from now on"),
     ):
         action = actions.add_parser(name, help=text)
         action.add_argument("pattern", help="fingerprint (… may be typed as ...), key, digest, or a pattern with *")
@@ -45,6 +49,12 @@ def add_parser(commands: Any) -> None:
         action.add_argument("--json", action="store_true", help="for scripts")
         add_socket_argument(action)
         action.set_defaults(run=run_change, action=name)
+    check = actions.add_parser("check", help="probe keys now", description="Probe keys now, whatever their schedule.")
+    check.add_argument("pattern", nargs="?", default="*", help="fingerprint, digest, or a pattern with *; default: all")
+    check.add_argument("--provider", default="")
+    check.add_argument("--json", action="store_true", help="for scripts")
+    add_socket_argument(check)
+    check.set_defaults(run=run_check)
     for name, text in (("add", "add keys to a provider's file"), ("remove", "take keys out of a provider's files")):
         action = actions.add_parser(name, help=text)
         action.add_argument("provider")
@@ -103,6 +113,42 @@ def run_change(args: argparse.Namespace) -> int:
         matches = f"matches {args.pattern!r}" if is_pattern else "is called that"  # it may be a key, which is not shown
         raise GatewayError(f"no key {matches}", hint="'llmgateway keys list' shows what there is")
     return 0
+
+
+def run_check(args: argparse.Namespace) -> int:
+    asked = call(args, "POST", "/admin/keys/check", {"pattern": args.pattern, "provider": args.provider})
+    for provider in asked["unprobed"]:
+        print(f"the keys of {provider} are not probed (providers.{provider}.probe.kind)", file=sys.stderr)
+    if not asked["checks"]:
+        if asked["unprobed"]:
+            raise GatewayError("nothing was checked")
+        raise GatewayError(f"no key matches {args.pattern!r}", hint="'llmgateway keys list' shows what there is")
+    results = []
+    for check in asked["checks"]:
+        checked = _follow(args, check)
+        results.append({"provider": check["provider"], "total": checked["total"], "outcomes": checked["outcomes"]})
+    if args.json:
+        print_json({"checks": results})
+    else:
+        rows = [(each["provider"], outcome, n) for each in results for outcome, n in each["outcomes"].items()]
+        print_table(("PROVIDER", "OUTCOME", "KEYS"), rows)
+    return 0
+
+
+def _follow(args: argparse.Namespace, check: dict[str, Any]) -> Any:
+    """Wait for a check, with a progress bar where somebody looks."""
+    import time
+
+    path = f"/admin/checks?{urlencode({'check': check['check']})}"
+    while True:
+        checked = call(args, "GET", path)
+        if sys.stderr.isatty():
+            show_progress(check["provider"], checked["done"], checked["total"])
+        if checked["ended"]:
+            if sys.stderr.isatty():
+                print(file=sys.stderr)
+            return checked
+        time.sleep(POLL_SECONDS)
 
 
 def run_add(args: argparse.Namespace) -> int:

@@ -67,6 +67,16 @@ def _show(answer: dict[str, Any]) -> None:
             for provider in answer["providers"]
         ),
     )
+    for provider in answer["providers"]:
+        guard = provider["guard"]
+        if guard is not None:
+            print(
+                f"\n{provider['name']}: {guard['keys']} different keys were rejected alike, so the provider or the way "
+                f"there is to blame, not the keys: none is used until a trial gets through (next "
+                f"{in_words(guard['next_canary'])}). Last error: {printable(guard['last_error'])}"
+            )
+        if provider["to_probe"]:
+            print(f"\n{provider['name']}: {provider['to_probe']} keys are waiting for a probe ({provider['probing']})")
     groups = [(provider["name"], group) for provider in answer["providers"] for group in provider["groups"]]
     if groups:
         print("\nBenched keys")

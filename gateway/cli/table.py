@@ -43,3 +43,20 @@ def duration(seconds: float) -> str:
         if count:
             parts.append(f"{count} {unit}")
     return " ".join(parts[:2]) or "0 s"
+
+
+BAR = 30
+"""Characters."""
+
+
+def show_progress(what: str, done: int, total: int) -> None:
+    """A bar on standard error, drawn over the one before. For terminals only."""
+    import sys
+
+    filled = BAR * done // max(total, 1)
+    print(
+        f"\r{printable(what)} [{'#' * filled}{'.' * (BAR - filled)}] {done}/{total}",
+        end="",
+        file=sys.stderr,
+        flush=True,
+    )

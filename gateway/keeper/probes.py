@@ -60,6 +60,7 @@ class Checked:
 
     total: int
     done: int = 0
+    ended: bool = False
     outcomes: Counter[str] = field(default_factory=Counter)
 
 
@@ -120,9 +121,11 @@ class Prober:
     async def check(self, keys: Iterable[Key], checked: Checked) -> None:
         """Probe these now, whatever the schedule says; for the operator, who sees `checked` fill up."""
         rests = [Rest(key, None) for key in keys]
-        checked.total = len(rests)
-        for start in range(0, len(rests), SLICE):
-            await self.probe_all(rests[start : start + SLICE], checked)
+        try:
+            for start in range(0, len(rests), SLICE):
+                await self.probe_all(rests[start : start + SLICE], checked)
+        finally:
+            checked.ended = True
 
     async def probe_all(self, rests: Iterable[Rest], checked: Checked | None = None) -> Counter[str]:
         """Probe these; the outcomes, counted."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol
+
+from gateway.upstream.key import Key
 
 
 class KeeperControl(Protocol):
@@ -14,6 +17,14 @@ class KeeperControl(Protocol):
 
     async def reload(self) -> dict[str, Any]:
         """Load the configuration again. Returns {"changed": […]}. Raises ConfigError; the old one then stays."""
+        ...
+
+    def start_check(self, provider: str, keys: Sequence[Key]) -> str | None:
+        """Probe these keys now. The name of the check; None when this provider's keys are not probed."""
+        ...
+
+    def checked(self, check: str) -> dict[str, Any] | None:
+        """How far a check is: {"total", "done", "outcomes": {outcome: n}, "ended"}. None: no check has that name."""
         ...
 
     def files(self) -> dict[str, list[dict[str, Any]]]:

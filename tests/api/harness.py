@@ -234,6 +234,12 @@ class Control:
             raise self.failure
         return {"changed": ["queue"]}
 
+    def start_check(self, provider: str, keys: Sequence[Key]) -> str | None:
+        return None if provider == "unprobed" else f"check of {len(keys)}"
+
+    def checked(self, check: str) -> dict[str, Any] | None:
+        return {"total": 3, "done": 3, "outcomes": {"success": 3}, "ended": True} if check == "check of 3" else None
+
     def files(self) -> dict[str, list[dict[str, Any]]]:
         return {"main": [{"path": "keys/main.txt", "keys": 3}]}
 

@@ -105,6 +105,9 @@ def test_status_groups_what_is_benched_by_reason(tmp_path: Path) -> None:
                 "usable": 1,
                 "waiting": 0,
                 "counts": {"no_quota": 1, "rate_limited": 1, "valid": 1},
+                "probing": "none",
+                "to_probe": 0,
+                "guard": None,
                 "files": [{"path": "keys/main.txt", "keys": 3}],
             }
             assert set(groups) == {"no_quota", "rate_limited"}
