@@ -123,7 +123,7 @@ def run_list(args: argparse.Namespace) -> int:
 
 
 def run_check(args: argparse.Namespace) -> int:
-    """Exit code 0 and a summary, or 3 and every problem on a line of its own."""
+    """Exit code 0, a summary and warnings about key files, or 3 and every problem on a line of its own."""
     try:
         config = _load(args).config
     except ConfigError as error:
@@ -131,10 +131,25 @@ def run_check(args: argparse.Namespace) -> int:
         return error.exit_code
     print(f"{config.path}: ok, {_summary(config)}")
     for provider in config.providers.values():
-        for keys in provider.keys:
-            if provider.enabled and not Path(keys).exists():
-                print(f"note: providers.{provider.name}: there is no key file {keys} yet", file=sys.stderr)
+        if provider.enabled and provider.keys:
+            _check_keys(provider)
     return 0
+
+
+def _check_keys(provider: ProviderConfig) -> None:
+    """How many keys a provider's files hold, and a warning for each thing that is wrong with them."""
+    from gateway.keeper.keyfiles import KeySource
+
+    reading = KeySource(tuple(map(Path, provider.keys))).read()
+    keys, name = len(reading.entries), f"providers.{provider.name}"
+    # In one file, or in two of them.
+    duplicates = sum(file.duplicates + file.keys for file in reading.files) - keys
+    twice = f", {_count(duplicates, 'duplicate')}" if duplicates else ""
+    print(f"{name}: {_count(keys, 'key')} in {_count(len(reading.files), 'file')}{twice}")
+    problems = list(reading.problems)
+    problems += [f"{file.path}: has no key" for file in reading.files if not (file.keys or file.problems)]
+    for problem in problems:
+        print(f"warning: {name}: {problem}", file=sys.stderr)
 
 
 def run_show(args: argparse.Namespace) -> int:

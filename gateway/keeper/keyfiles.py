@@ -17,7 +17,7 @@ import os
 import shlex
 import stat
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -42,6 +42,12 @@ MAX_PROBLEMS = 100
 READ_TRIES = 3
 RETRY_SECONDS = 0.02
 """A file that changes while it is read is read again, after this time; most writers are done by then."""
+
+
+KeysByFile = Mapping[Path, tuple[KeyEntry, ...]]
+
+Losses = Mapping[Path, frozenset[Secret]]
+"""Keys that a file had and that are in no file any more."""
 
 
 class FileStamp(NamedTuple):
@@ -75,13 +81,15 @@ class FileReport:
 
 @dataclass(frozen=True, slots=True)
 class SourceReading:
-    """All files together: their keys in order, each once. `problems` name the file and what to do.
+    """All files together: their keys in order, each once; `by_file` has what each of them contributes. `problems`
+    name the file and what to do.
 
     `unstable`: a file changed while it was read, so it has to be read again even if it looks the same then.
     """
 
     entries: tuple[KeyEntry, ...]
     files: tuple[FileReport, ...]
+    by_file: KeysByFile
     problems: tuple[str, ...] = ()
     unstable: bool = False
 
@@ -116,7 +124,8 @@ class KeySource:
                 advice = f"chmod o= {shlex.quote(str(path))}"
                 problems.append(f"{path}: can be read by every user of this machine; run: {advice}")
         self._good = sets
-        return SourceReading(_merge(tuple(sets.values())), tuple(reports), tuple(problems[:MAX_PROBLEMS]), unstable)
+        told = tuple(problems[:MAX_PROBLEMS])
+        return SourceReading(_merge(tuple(sets.values())), tuple(reports), sets, told, unstable)
 
     def _listed(self) -> Iterator[Found]:
         """Every file once, and folders that have a problem."""
@@ -152,24 +161,36 @@ class KeySource:
 
 
 class ShrinkGuard:
-    """Disbelieves a sudden loss in any one file until it is confirmed: half-written and emptied files are more common
-    than operators who remove most keys at once. Counts are keys by file; a file that is not among them has none."""
+    """Disbelieves a sudden loss in any one file until it is confirmed: half-written and emptied files, and one that was
+    copied over another, are more common than operators who take most keys out at once."""
 
     def __init__(self) -> None:
-        self._believed: Mapping[Path, int] = {}
-        self._doubted: Mapping[Path, int] = {}
+        self._believed: KeysByFile = {}
+        self._doubted: Losses = {}
 
-    def doubt(self, counts: Mapping[Path, int]) -> tuple[Path, ...]:
-        """The files that lost more than half since the reading that was believed last. The same loss seen twice is
-        none."""
-        lost = {path: counts.get(path, 0) for path, n in self._believed.items() if counts.get(path, 0) * 2 < n}
-        confirmed = lost == self._doubted
-        self._doubted = lost
-        return () if confirmed else tuple(lost)
+    def losses(self, gone: Collection[Secret]) -> Losses:
+        """The files that lost more than half of their keys since the reading that was believed last, and which of them
+        those are. `gone` are the keys that no file has any more: a key that moved to another file is not lost.
 
-    def believe(self, counts: Mapping[Path, int]) -> None:
-        """What is compared with from now on."""
-        self._believed, self._doubted = counts, {}
+        Changes nothing, and belongs into the thread.
+        """
+        found = {}
+        for path, entries in self._believed.items():
+            time.sleep(0)
+            lost = frozenset(entry.secret for entry in entries if entry.secret in gone)
+            if len(lost) * 2 > len(entries):
+                found[path] = lost
+        return found
+
+    def doubt(self, losses: Losses) -> tuple[Path, ...]:
+        """Which of these losses are not to be believed. The same losses seen twice are none."""
+        confirmed = losses == self._doubted
+        self._doubted = losses
+        return () if confirmed else tuple(losses)
+
+    def believe(self, by_file: KeysByFile) -> None:
+        """What is compared with from now on. The entries are the reading's own, so that this takes no memory."""
+        self._believed, self._doubted = by_file, {}
 
 
 def _list_folder(folder: Path) -> list[Found]:

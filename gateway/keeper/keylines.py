@@ -5,8 +5,10 @@
     sk-second   account=team-a  weight=2  note="bought in May"   # so is this
     {"value": "sk-third", "account": "team-a"}                     in files named .ndjson
 
-A line that cannot be understood is a problem with a number; the other lines still count. A file that is no UTF-8
-text is broken as a whole, since nobody knows what else is wrong with it. Nothing raises for what a file may hold.
+A line that cannot be understood is a problem with a number; the other lines still count. So is a line that is
+certainly something else than a key (`JUNK`): as a key it would cost requests until the provider has rejected it. A
+file that is no UTF-8 text is broken as a whole, since nobody knows what else is wrong with it. Nothing raises for what
+a file may hold.
 
 Invariant: no message ever holds a part of a line, because any part of it may be a part of a key.
 """
@@ -36,8 +38,8 @@ MAX_KEY_LENGTH = 4096
 MAX_LABEL_LENGTH = 200
 """Characters of a label's value: it goes into tables for people."""
 
-MAX_PROBLEMS = 20
-"""Problems reported of one file. Whoever sees twenty knows what is wrong with the rest."""
+FIRST_LINES = 5
+"""Line numbers named of one kind of problem. Whoever sees five knows what is wrong with the rest."""
 
 SLICE = 500
 """Lines parsed before other threads may run: about half a millisecond, so that requests do not notice."""
@@ -45,6 +47,27 @@ SLICE = 500
 KEY = re.compile(r"[\x21-\x7e]+")
 LABEL = re.compile(r"""\s+(?P<name>[A-Za-z][\w-]*)=(?:"(?P<quoted>[^"]*)"|(?P<plain>[^\s"]*))(?=\s|$)""", re.ASCII)
 COMMENT = re.compile(r"\s+(?:#.*)?|$", re.DOTALL)
+PLAIN = re.compile(r"[\w.~+/:-]+=*", re.ASCII)
+"""What nearly all keys are made of: RFC 6750, section 2.1, and the colon between the halves of some."""
+
+PEM_BEGIN = re.compile(r"-----BEGIN [A-Z0-9 ]+-----")
+PEM_BODY = re.compile(r"[A-Za-z0-9+/=]{,76}|[A-Z][A-Za-z-]+: .*")
+"""A line within a PEM block (RFC 7468; encrypted ones begin with headers as in RFC 1421)."""
+
+JUNK: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(r"-----(?:BEGIN|END)"), "is part of a PEM block, such as a certificate or an SSH key"),
+    (re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://"), "is a URL"),
+    (
+        re.compile(r"[A-Za-z_]\w{2,}=[^=]", re.ASCII),
+        "is NAME=value; write the value alone, or let 'llmgateway keys import' read the file",
+    ),
+    (re.compile(r"[{}\[\]]"), "is JSON, which belongs into a file named .ndjson, an object a line"),
+    (re.compile(r".*[\"'`]"), "has quotation marks; write the key without them"),
+    (re.compile(r"[$<]"), "is a placeholder for a key"),
+    (re.compile(r".*[,;]"), "has a comma or a semicolon; write one key a line"),
+    (re.compile(r".*(?:\.\.\.|\*\*\*)"), "is a key that was shortened or masked to be shown"),
+)
+"""What is certainly no key, by how its first word begins. No provider's key looks like any of these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +83,7 @@ NOTHING_KNOWN: Mapping[Secret, KeyEntry] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True)
 class ParsedKeys:
-    """What a file holds: keys in order, each once; at most `MAX_PROBLEMS` problems ("line 3: …").
+    """What a file holds: keys in order, each once; a problem of each kind there is ("lines 3, 5: …").
 
     `broken` says why the file as a whole is unusable; it then has no entries.
     """
@@ -72,7 +95,7 @@ class ParsedKeys:
 
 
 class BadLineError(ValueError):
-    """A line without a usable key; the text says why without quoting it."""
+    """A line without a usable key; the text says what is there instead, without quoting it."""
 
 
 def parse_key_lines(data: bytes, ndjson: bool, known: Mapping[Secret, KeyEntry] = NOTHING_KNOWN) -> ParsedKeys:
@@ -86,16 +109,19 @@ def parse_key_lines(data: bytes, ndjson: bool, known: Mapping[Secret, KeyEntry] 
     entries: dict[Secret, KeyEntry] = {}
     problems = _Problems()
     shared: dict[str, Mapping[str, str]] = {}
-    duplicates = 0
+    duplicates, in_pem = 0, False
     for number, raw in enumerate(io.BytesIO(data.removeprefix(codecs.BOM_UTF8)), 1):
         if number % SLICE == 0:
             time.sleep(0)
         try:
-            found = parse_line(raw.decode(), ndjson)
+            line = raw.decode()
+            in_pem = in_pem and PEM_BODY.fullmatch(line.strip()) is not None
+            found = None if in_pem else parse_line(line, ndjson)
         except UnicodeDecodeError:
             return ParsedKeys(broken=f"line {number} is not UTF-8; save the file as UTF-8")
         except BadLineError as error:
             problems.add(number, str(error))
+            in_pem = PEM_BEGIN.match(line.lstrip()) is not None
             continue
         if found is None:
             continue
@@ -124,15 +150,16 @@ def parse_line(line: str, ndjson: bool) -> tuple[str, Mapping[str, str], tuple[s
         return None
     if ndjson:
         return _parse_object(line)
-    if len(line) <= MAX_KEY_LENGTH and KEY.fullmatch(line) and line[0] != "{":
+    if len(line) <= MAX_KEY_LENGTH and PLAIN.fullmatch(line) and "//" not in line and "..." not in line:
         return line, NO_LABELS, ()
     return _parse_words(line)
 
 
 def _parse_words(line: str) -> tuple[str, Mapping[str, str], tuple[str, ...]]:
-    if line.startswith("{"):
-        raise BadLineError("is a JSON object, which belongs into a file named .ndjson")
-    key = (line.split(maxsplit=1) or [line])[0]  # a line of nothing but exotic blanks has no words
+    words = line.split(maxsplit=2)
+    key = words[0] if words else line  # a line of nothing but exotic blanks has no words
+    if key == "export" and len(words) > 1:
+        refuse_junk(words[1])
     check_key(key)
     found: dict[str, str] = {}
     at = len(key)
@@ -160,7 +187,8 @@ def _parse_object(line: str) -> tuple[str, Mapping[str, str], tuple[str, ...]]:
 
 
 def check_key(key: str) -> None:
-    """Raises BadLineError for what cannot be sent as a credential in a header (RFC 9110, section 5.5)."""
+    """Raises BadLineError for junk, and for what no header can carry as a credential (RFC 9110, section 5.5)."""
+    refuse_junk(key)
     if not key:
         raise BadLineError("has an empty key")
     if len(key) > MAX_KEY_LENGTH:
@@ -170,6 +198,13 @@ def check_key(key: str) -> None:
     if not key.isascii():
         raise BadLineError("has a character that is not ASCII in its key")
     raise BadLineError("has a blank or a control character in its key")
+
+
+def refuse_junk(word: str) -> None:
+    """Raises BadLineError for what is certainly something else than a key."""
+    for pattern, text in JUNK:
+        if pattern.match(word):
+            raise BadLineError(text)
 
 
 def _check_labels(found: Mapping[str, object]) -> tuple[Mapping[str, str], tuple[str, ...]]:
@@ -205,17 +240,21 @@ def _why_no_text(data: bytes) -> str:
 
 
 class _Problems:
-    """The first problems in words, the others as a number."""
+    """Problems by kind: how many lines have it, and the numbers of the first ones. Kinds are few."""
 
     def __init__(self) -> None:
-        self._texts: list[str] = []
-        self._more = 0
+        self._found: dict[str, tuple[int, list[int]]] = {}
 
     def add(self, number: int, text: str) -> None:
-        if len(self._texts) < MAX_PROBLEMS - 1:
-            self._texts.append(f"line {number}: {text}")
-        else:
-            self._more += 1
+        count, first = self._found.get(text, (0, []))
+        self._found[text] = (count + 1, [*first, number] if count < FIRST_LINES else first)
 
     def listed(self) -> tuple[str, ...]:
-        return (*self._texts, f"and {self._more} more problems") if self._more else tuple(self._texts)
+        return tuple(_describe(text, count, first) for text, (count, first) in self._found.items())
+
+
+def _describe(text: str, count: int, first: list[int]) -> str:
+    if count == 1:
+        return f"line {first[0]}: {text}"
+    more = f" and {count - len(first)} more" if count > len(first) else ""
+    return f"lines {', '.join(map(str, first))}{more}: each {text}"

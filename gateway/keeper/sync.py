@@ -26,7 +26,7 @@ from typing import Any, TypeVar
 
 from gateway import jsonlib
 from gateway.errors import StoreError
-from gateway.keeper.keyfiles import FileReport, KeyEntry, KeySource, ShrinkGuard, SourceReading
+from gateway.keeper.keyfiles import FileReport, KeyEntry, KeySource, Losses, ShrinkGuard, SourceReading
 from gateway.observe.logs import Log
 from gateway.policy.health import ALL_MODELS, UNTESTED, VALID, Standing
 from gateway.policy.verdict import Provenance, Status
@@ -82,6 +82,7 @@ class Look:
     stamp: object
     reading: SourceReading
     plan: Plan
+    losses: Losses
 
 
 class KeySync:
@@ -135,7 +136,7 @@ class KeySync:
         if look is None:
             return SyncResult(len(self.pool.keys))
         self._stamp = look.stamp
-        return await self._apply(look.reading, look.plan, save)
+        return await self._apply(look, save)
 
     def _look(self, force: bool) -> Look | None:
         """In the thread. None: nothing has changed since the last look."""
@@ -144,11 +145,12 @@ class KeySync:
             return None
         reading = self._source.read()
         plan = make_plan(reading.entries, self.pool, self._rng, whole=not self._stored)
-        return Look(None if reading.unstable else stamp, reading, plan)
+        losses = self._guard.losses({self.pool.keys[digest].secret for digest in plan.removed}) if plan.removed else {}
+        return Look(None if reading.unstable else stamp, reading, plan, losses)
 
-    async def _apply(self, reading: SourceReading, plan: Plan, save: bool) -> SyncResult:
-        counts = {report.path: report.keys for report in reading.files}
-        doubted = self._guard.doubt(counts) if plan.removed and self.shrink_guard else ()
+    async def _apply(self, look: Look, save: bool) -> SyncResult:
+        reading, plan = look.reading, look.plan
+        doubted = self._guard.doubt(look.losses) if self.shrink_guard else ()
         self.files = [_describe(report, doubted) for report in reading.files]
         self._tell(reading.problems)
         self._held = bool(doubted)
@@ -159,7 +161,7 @@ class KeySync:
             )  # fmt: skip
             lost = tuple(f"{path}: {LOST}" for path in doubted)
             return SyncResult(len(self.pool.keys), held=True, problems=(*reading.problems, *lost))
-        self._guard.believe(counts)
+        self._guard.believe(reading.by_file)
         await self._change_pool(plan)
         if not save:
             self._stored = False

@@ -42,8 +42,12 @@ def test_create_writes_a_file_that_passes_its_own_check(folder: Path, capsys: py
     assert keys.read_text().startswith("#")
     assert keys.stat().st_mode & 0o777 == 0o600
     assert run("check") == 0
-    out = capsys.readouterr().out
-    assert out == f"{folder}/config.toml: ok, 1 provider, 0 API tokens, auth off, listening on 127.0.0.1:8000\n"
+    said = capsys.readouterr()
+    assert said.out.splitlines() == [
+        f"{folder}/config.toml: ok, 1 provider, 0 API tokens, auth off, listening on 127.0.0.1:8000",
+        "providers.main: 0 keys in 1 file",
+    ]
+    assert said.err == f"warning: providers.main: {folder}/keys/main.txt: has no key\n"
 
 
 def test_create_adds_to_the_file_and_leaves_its_mode_and_key_files(folder: Path) -> None:
@@ -113,12 +117,55 @@ def test_check_prints_every_problem_on_a_line(folder: Path, capsys: pytest.Captu
     ]
 
 
-def test_check_mentions_key_files_that_are_not_there_yet(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+KEY_FILES: dict[str, tuple[dict[str, str | None], str, list[str]]] = {
+    "good": ({"main.txt": "sk-1\nsk-2\n"}, "2 keys in 1 file", []),
+    "missing": ({"main.txt": None}, "0 keys in 1 file", ["keys/main.txt: does not exist"]),
+    "empty": ({"main.txt": "\n"}, "0 keys in 1 file", ["keys/main.txt: has no key"]),
+    "duplicates": ({"main.txt": "sk-1\nsk-1\n", "more/a.txt": "sk-1\nsk-2"}, "2 keys in 2 files, 2 duplicates", []),
+    "junk": (
+        {"main.txt": "https://a.example\nsk-1\nOPENAI_API_KEY=sk-2\nhttps://b.example\n"},
+        "1 key in 1 file",
+        ["keys/main.txt: lines 1, 4: each is a URL", "keys/main.txt: line 3: is NAME=value"],
+    ),
+    "no text": ({"main.txt": "sk-1\0"}, "0 keys in 1 file", ["keys/main.txt: has NUL bytes"]),
+    "an empty folder": ({"main.txt": "sk-1", "more/README": ""}, "1 key in 1 file", ["keys/more: has no .txt"]),
+}
+
+
+@pytest.mark.parametrize("kind", KEY_FILES)
+def test_check_looks_into_the_key_files(kind: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    files, found, warnings = KEY_FILES[kind]
     run("create", "openai:main")
-    (folder / "keys/main.txt").unlink()
+    for name, text in files.items():
+        path = folder / "keys" / name
+        path.parent.mkdir(exist_ok=True)
+        path.unlink(missing_ok=True)
+        if text is not None:
+            path.write_text(text)
+            path.chmod(0o600)
+    if (folder / "keys/more").exists():
+        config = folder / "config.toml"
+        config.write_text(config.read_text().replace('"keys/main.txt"', '["keys/main.txt", "keys/more"]'))
     capsys.readouterr()
     assert run("check") == 0
-    assert f"there is no key file {folder}/keys/main.txt" in capsys.readouterr().err
+    said = capsys.readouterr()
+    assert said.out.splitlines()[1] == f"providers.main: {found}"
+    told = said.err.splitlines()
+    assert len(told) == len(warnings)
+    for line, warning in zip(told, warnings, strict=True):
+        assert line.startswith(f"warning: providers.main: {folder}/{warning}")
+    assert "sk-" not in said.out + said.err
+
+
+def test_check_says_how_to_close_a_file_that_everybody_may_read(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run("create", "openai:main")
+    (folder / "keys/main.txt").write_text("sk-1\n")
+    (folder / "keys/main.txt").chmod(0o644)
+    capsys.readouterr()
+    assert run("check") == 0
+    assert f"run: chmod o= {folder}/keys/main.txt" in capsys.readouterr().err
 
 
 def test_check_without_a_file_says_how_to_begin(capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from gateway.keeper import keyfiles
 from gateway.keeper.keyfiles import KeySource, ShrinkGuard, SourceReading
+from gateway.secret import Secret
 
 
 def keys(reading: SourceReading) -> list[str]:
@@ -271,33 +272,42 @@ def test_a_key_that_stays_stays_the_same_object(tmp_path: Path) -> None:
 
 
 A, B = Path("a.txt"), Path("b.txt")
+ENTRIES = {name: keyfiles.KeyEntry(Secret(f"sk-{name}")) for name in "abcdefghijklmnop"}
 
 
 @pytest.mark.parametrize(
     ("readings", "doubted"),
     [
-        ([{A: 0}, {A: 10}], [(), ()]),
-        ([{A: 10}, {A: 9}, {A: 5}, {A: 100}], [(), (), (), ()]),
-        ([{A: 10}, {A: 4}, {A: 4}, {A: 1}], [(), (A,), (), (A,)]),
-        ([{A: 10}, {A: 0}, {A: 0}], [(), (A,), ()]),
-        ([{A: 10}, {}, {}, {A: 10}], [(), (A,), (), ()]),  # gone
-        ([{A: 10}, {A: 0}, {A: 10}, {A: 0}], [(), (A,), (), (A,)]),  # the first loss was only a moment
-        ([{A: 10}, {A: 4}, {A: 3}, {A: 3}], [(), (A,), (A,), ()]),  # still shrinking
-        ([{A: 1}, {A: 0}], [(), (A,)]),
-        ([{A: 1, B: 1000}, {A: 0, B: 1000}], [(), (A,)]),  # small beside big
-        ([{A: 9, B: 9}, {A: 0, B: 9}, {A: 0, B: 0}, {A: 0, B: 0}], [(), (A,), (A, B), ()]),  # one after the other
-        ([{A: 9, B: 9}, {A: 0, B: 9}, {A: 9, B: 0}, {A: 9, B: 0}], [(), (A,), (B,), ()]),
+        ([{A: ""}, {A: "abcd"}], [(), ()]),
+        ([{A: "abcd"}, {A: "abc"}, {A: "abefgh"}, {A: "efgh"}], [(), (), (), ()]),
+        ([{A: "abcd"}, {A: "a"}, {A: "a"}, {}], [(), (A,), (), (A,)]),
+        ([{A: "abcd"}, {A: ""}, {A: ""}], [(), (A,), ()]),
+        ([{A: "abcd"}, {}, {}, {A: "abcd"}], [(), (A,), (), ()]),  # gone
+        ([{A: "abcd"}, {A: "efgh"}, {A: "efgh"}], [(), (A,), ()]),  # another file in its place
+        ([{A: "abcd"}, {A: "aefghijkl"}, {A: "abcd"}, {A: "abcd"}], [(), (A,), (), ()]),
+        ([{A: "abcd"}, {A: ""}, {A: "abcd"}, {A: ""}], [(), (A,), (), (A,)]),  # the first loss was only a moment
+        ([{A: "abcd"}, {A: "a"}, {A: ""}, {A: ""}], [(), (A,), (A,), ()]),  # still shrinking
+        ([{A: "abcd"}, {A: "a"}, {A: "b"}, {A: "b"}], [(), (A,), (A,), ()]),  # as many, but others
+        ([{A: "a"}, {A: ""}], [(), (A,)]),
+        ([{A: "a", B: "bcdefgh"}, {A: "", B: "bcdefgh"}], [(), (A,)]),  # small beside big
+        ([{A: "a", B: "bc"}, {B: "abc"}], [(), ()]),  # moved to the other file
+        ([{A: "abc", B: "abcd"}, {A: "abc"}], [(), ()]),  # the other file has nearly all of them, too
+        ([{A: "ab", B: "cd"}, {B: "cd"}, {}, {}], [(), (A,), (A, B), ()]),  # one after the other
+        ([{A: "ab", B: "cd"}, {B: "cd"}, {A: "ab"}, {A: "ab"}], [(), (A,), (B,), ()]),
     ],
 )
 def test_a_sudden_loss_in_a_file_is_believed_at_the_second_look(
-    readings: list[dict[Path, int]], doubted: list[tuple[Path, ...]]
+    readings: list[dict[Path, str]], doubted: list[tuple[Path, ...]]
 ) -> None:
-    guard = ShrinkGuard()
-    found = []
-    for counts in readings:
-        found.append(guard.doubt(counts))
+    """The keys in each file, look by look."""
+    guard, believed, found = ShrinkGuard(), "", []
+    for reading in readings:
+        now = "".join(reading.values())
+        gone = {ENTRIES[name].secret for name in set(believed) - set(now)}
+        found.append(guard.doubt(guard.losses(gone)))
         if not found[-1]:
-            guard.believe(counts)
+            guard.believe({path: tuple(ENTRIES[name] for name in names) for path, names in reading.items()})
+            believed = now
     assert found == doubted
 
 

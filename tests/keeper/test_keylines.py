@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.keeper.keylines import MAX_PROBLEMS, NO_LABELS, SLICE, KeyEntry, ParsedKeys, parse_key_lines
+from gateway.keeper.keylines import NO_LABELS, SLICE, KeyEntry, ParsedKeys, parse_key_lines
 from gateway.secret import Secret
 
 
@@ -34,6 +34,8 @@ def keys(result: ParsedKeys) -> list[str]:
         ("sk#1\n", ["sk#1"]),  # only after a blank does # begin a comment
         ("a=b==\n", ["a=b=="]),
         ("b\na\nb\n", ["b", "a"]),
+        ("id:secret\nab//cd..ef==\n", ["id:secret", "ab//cd..ef=="]),
+        ('sk-1 # a, b; "c" at https://example.org\n', ["sk-1"]),  # only the key itself is looked at
         ("x" * 4096, ["x" * 4096]),
     ],
 )
@@ -75,7 +77,7 @@ BAD_LINES = [
     ("sk-\x7f", "line 2: has a blank or a control character in its key"),
     ("sk-1\rsk-2", "line 2: has something after the key that is neither label=value nor a # comment"),
     ("x" * 4097, "line 2: has a key longer than 4096 characters"),
-    ('{"value":"sk-1"}', "line 2: is a JSON object, which belongs into a file named .ndjson"),
+    ('{"value":"sk-1"}', "line 2: is JSON, which belongs into a file named .ndjson, an object a line"),
 ]
 
 
@@ -171,11 +173,77 @@ def test_duplicates_count_once_and_the_first_labels_stay() -> None:
     assert result.entries[0].labels == {"account": "a"}
 
 
-def test_only_the_first_problems_are_listed() -> None:
-    result = parsed("a b\n" * 100)
-    assert len(result.problems) == MAX_PROBLEMS
-    assert result.problems[0].startswith("line 1: ")
-    assert result.problems[-1] == "and 81 more problems"
+def test_a_kind_of_problem_is_told_once_with_its_first_lines() -> None:
+    result = parsed("https://a.example\n" * 100 + "sk-1\na,b\nsk-ä\nc,d\n")
+    assert result.problems == (
+        "lines 1, 2, 3, 4, 5 and 95 more: each is a URL",
+        "lines 102, 104: each has a comma or a semicolon; write one key a line",
+        "line 103: has a character that is not ASCII in its key",
+    )
+
+
+JUNK = [
+    ("https://api.openai.com/v1", "is a URL"),
+    ("socks5h://user:password@10.0.0.1:1080", "is a URL"),
+    ('"sk-1"', "has quotation marks; write the key without them"),
+    ("'sk-1'", "has quotation marks; write the key without them"),
+    ('"sk-1",', "has quotation marks; write the key without them"),
+    ('"keys": [', "has quotation marks; write the key without them"),
+    ("[", "is JSON, which belongs into a file named .ndjson, an object a line"),
+    ("},", "is JSON, which belongs into a file named .ndjson, an object a line"),
+    ('["sk-1"]', "is JSON, which belongs into a file named .ndjson, an object a line"),
+    ("OPENAI_API_KEY=sk-1", "is NAME=value"),
+    ("openai_key_1='sk-1'", "is NAME=value"),
+    ("export OPENAI_API_KEY=sk-1", "is NAME=value"),
+    ("account=a weight=2", "is NAME=value"),
+    ("name,key", "has a comma or a semicolon; write one key a line"),
+    ("sk-1;sk-2", "has a comma or a semicolon; write one key a line"),
+    ("sk-1,account=a", "has a comma or a semicolon; write one key a line"),
+    ("${OPENAI_API_KEY}", "is a placeholder for a key"),
+    ("<your-key-here>", "is a placeholder for a key"),
+    ("sk-...a1b2", "is a key that was shortened or masked to be shown"),
+    ("sk-****", "is a key that was shortened or masked to be shown"),
+    ("OPENAI_API_KEY = sk-1", "has something after the key"),
+    ("Authorization: Bearer sk-1", "has something after the key"),
+    ("put your keys here", "has something after the key"),
+    ("name\tsk-1", "has something after the key"),
+]
+
+
+@pytest.mark.parametrize(("line", "problem"), JUNK)
+def test_what_is_certainly_no_key_is_not_taken_for_one(line: str, problem: str) -> None:
+    result = parsed(f"good-1\n{line}\ngood-2\n")
+    assert keys(result) == ["good-1", "good-2"]
+    (told,) = result.problems
+    assert told.startswith(f"line 2: {problem}")
+    assert "sk-1" not in told
+
+
+@pytest.mark.parametrize("value", ["https://a.example", "'sk-1'", "a,b", "sk-...a1b2"])
+def test_what_is_certainly_no_key_is_none_in_an_object_either(value: str) -> None:
+    result = parsed(f'{{"value": "{value}"}}', ndjson=True)
+    assert (result.entries, len(result.problems)) == ((), 1)
+
+
+PEM = """sk-1
+-----BEGIN RSA PRIVATE KEY-----
+Proc-Type: 4,ENCRYPTED
+
+MIIEowIBAAKCAQEAuqbbMqNkjpRoJmfXRmGP+6dXcv
+Yw==
+-----END RSA PRIVATE KEY-----
+sk-2
+"""
+
+
+def test_nothing_of_a_pem_block_is_a_key() -> None:
+    result = parsed(PEM)
+    assert keys(result) == ["sk-1", "sk-2"]
+    assert result.problems == ("lines 2, 7: each is part of a PEM block, such as a certificate or an SSH key",)
+
+
+def test_a_pem_block_without_an_end_ends_where_it_looks_like_none() -> None:
+    assert keys(parsed("-----BEGIN PRIVATE KEY-----\nMIIEow\nsk-1\nMIIEow\n")) == ["sk-1", "MIIEow"]
 
 
 def test_equal_labels_are_kept_in_memory_once() -> None:
@@ -189,7 +257,7 @@ def test_a_long_file_is_read_to_its_end() -> None:
     assert keys(parsed("\n".join(wanted))) == wanted
 
 
-@pytest.mark.parametrize("line", [line for line, _ in BAD_LINES])
+@pytest.mark.parametrize("line", [line for line, _ in BAD_LINES + JUNK])
 def test_no_problem_quotes_the_line(line: str) -> None:
     result = parsed(line.replace("sk-1", "sk-VERYSECRET"))
     assert "VERYSECRET" not in repr(result)

@@ -124,7 +124,7 @@ async def test_a_problem_that_comes_back_is_told_again(r: Rig) -> None:
 
 def test_a_returning_key_gets_its_history_back(tmp_path: Path) -> None:
     async def scenario() -> None:
-        async with rig(tmp_path) as r:
+        async with rig(tmp_path, shrink_guard=False) as r:
             r.write(ONE, TWO)
             await r.sync.sync()
             r.bench(ONE, NOW + 1234.5678)
@@ -181,7 +181,12 @@ def test_a_status_in_words_of_another_version_counts_as_none(tmp_path: Path) -> 
     run(scenario())
 
 
-@pytest.mark.parametrize("after", [[], [ONE]], ids=["emptied", "shrunk by more than half"])
+OTHERS = [f"sk-other-{n:011}" for n in range(3)]
+
+
+@pytest.mark.parametrize(
+    "after", [[], [ONE], OTHERS], ids=["emptied", "shrunk by more than half", "as many keys, but others"]
+)
 def test_a_sudden_loss_waits_for_the_next_look(tmp_path: Path, after: list[str]) -> None:
     async def scenario() -> None:
         async with rig(tmp_path) as r:
@@ -191,7 +196,7 @@ def test_a_sudden_loss_waits_for_the_next_look(tmp_path: Path, after: list[str])
             result = await r.sync.sync()
             assert result == SyncResult(3, held=True, problems=(f"{r.path}: {LOST}",))
             assert r.sync.files[0]["problems"] == [LOST]
-            assert (await r.sync.sync()).removed == 3 - len(after)
+            assert (await r.sync.sync()).removed == len({ONE, TWO, THREE} - set(after))
             assert r.secrets() == after
             assert r.sync.files[0]["problems"] == []
             (line,) = r.logged("keys_shrink_held")
@@ -245,6 +250,17 @@ async def test_a_file_renamed_inside_a_folder_is_no_loss(r: Rig) -> None:
     assert r.key(ONE) is key
     (r.path / "c.txt").unlink()  # the new name is guarded like the old one
     assert (await r.sync.sync()).held
+
+
+@scenario_test("keys")
+async def test_keys_that_move_to_another_file_are_not_lost(r: Rig) -> None:
+    r.write(ONE, TWO, name="a.txt")
+    r.write(THREE, name="b.txt")
+    await r.sync.sync()
+    r.write(name="a.txt")
+    r.write(ONE, TWO, name="b.txt")
+    assert (await r.sync.sync()).held  # b.txt lost its only key, a.txt none
+    assert r.logged("keys_shrink_held")[0]["files"] == [str(r.path / "b.txt")]
 
 
 @scenario_test(shrink_guard=False)
