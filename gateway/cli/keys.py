@@ -1,4 +1,5 @@
 """`llmgateway keys`: list, disable, enable and clear the running gateway's keys; add to and remove from key files.
+`keys explain` is in `explain.py`.
 
 Files are edited by this process, atomically and keeping owner and mode; then the daemon is asked for a sync. It need
 not be running for that.
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+from gateway.cli import explain
 from gateway.cli.admin import DaemonError, add_socket_argument, call, call_for
 from gateway.cli.table import in_words, print_json, print_table, show_progress
 from gateway.errors import GatewayError
@@ -63,6 +65,7 @@ def add_parser(commands: Any) -> None:
         action.add_argument("--config", metavar="FILE", help="configuration file")
         add_socket_argument(action)
         action.set_defaults(run=run_add if name == "add" else run_remove)
+    explain.add_parser(actions)
 
 
 def run_list(args: argparse.Namespace) -> int:

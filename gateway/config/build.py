@@ -55,7 +55,8 @@ class Builder:
     def table(self, default: Table, raw: object, key: str) -> Table:
         """`default`, a dataclass instance, with what the TOML table `raw` says instead. `key` is the table's path."""
         if not isinstance(raw, dict):
-            self._problems.add(key, f"must be a table, not {kind_of(raw)}", f"write [{key}]")
+            hint = f"write [[{key[: key.rindex('[')]}]]" if key.endswith("]") else f"write [{key}]"
+            self._problems.add(key, f"must be a table, not {kind_of(raw)}", hint)
             return default
         known = settings_of(default)
         prefix = f"{key}." if key else ""
@@ -76,6 +77,8 @@ class Builder:
         container = get_origin(setting.type)
         if container is dict:
             return self._entries(setting, raw, key)
+        if container is tuple and is_dataclass(get_args(setting.type)[0]):
+            return self._tables(setting, raw, key)
         self.origins[key] = self._problems.variable_of(key) or "file"
         if container is tuple:
             return self._list(setting, default, raw, key)
@@ -105,6 +108,14 @@ class Builder:
             if text is not None:
                 built[name] = text
         return built
+
+    def _tables(self, setting: Setting, raw: object, key: str) -> tuple[Any, ...]:
+        """An array of tables ([[providers.NAME.error_parsing.rules]])."""
+        if not isinstance(raw, list):
+            self._problems.add(key, f"must be an array of tables, not {kind_of(raw)}", f"write [[{key}]]")
+            return ()
+        entry = get_args(setting.type)[0]
+        return tuple(self.table(entry(), item, f"{key}[{index}]") for index, item in enumerate(raw))
 
     def _list(self, setting: Setting, default: tuple[str, ...], raw: object, key: str) -> tuple[str, ...]:
         """A list of texts; a single text stands for a list of one."""

@@ -12,11 +12,11 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import is_dataclass
 from pathlib import Path
-from typing import Any, get_origin
+from typing import Any, get_args, get_origin
 
 from gateway.config.edit import cut
 from gateway.config.load import parse_toml
-from gateway.config.model import Config, ProviderConfig, Setting, TokenConfig, settings_of
+from gateway.config.model import Config, ErrorRule, ProviderConfig, Setting, TokenConfig, settings_of
 from gateway.config.problems import did_you_mean
 from gateway.config.tomltext import key_path, scalar
 from gateway.config.validate import NAME, ProviderFacts
@@ -24,6 +24,9 @@ from gateway.errors import ConfigError, GatewayError, Problem
 from gateway.secret import Secret
 
 WIDTH = 110
+
+EXAMPLE_RULE = ErrorRule(429, "error.code", "^daily_", "no_quota", 10, "a day's allowance is used up")
+"""Rules have no default worth showing: this one stays a comment even where everything is written out."""
 
 INTRODUCTION = """\
 # The configuration of llmgateway: every setting, its default and what it does.
@@ -168,17 +171,25 @@ def _table_text(table: Any, key: str, *, commented: bool, title: str) -> str:
     texts = ["\n".join(_table_lines(table, key, commented=commented, title=title)) + "\n"]
     for setting in settings_of(table).values():
         if _is_table(setting):
-            value = getattr(table, setting.name)
-            texts.append(
-                _table_text(value, f"{key}.{setting.name}", commented=commented, title=setting.rules["help"])
-                if is_dataclass(value)
-                else f"[{key}.{setting.name}]  # {setting.rules['help']}\n"
-            )
+            value, here, title = getattr(table, setting.name), f"{key}.{setting.name}", setting.rules["help"]
+            if is_dataclass(value):
+                texts.append(_table_text(value, here, commented=commented, title=title))
+            elif _is_array(setting):
+                lines = _table_lines(EXAMPLE_RULE, f"[{here}]", commented=True, title=title)
+                texts.append("\n".join("#" + line if line[0] != "#" else line for line in lines) + "\n")
+            else:
+                texts.append(f"[{here}]  # {title}\n")
     return "\n".join(texts)
 
 
 def _is_table(setting: Setting) -> bool:
-    return get_origin(setting.type) is dict or (is_dataclass(setting.type) and not setting.rules["inline"])
+    own = is_dataclass(setting.type) and not setting.rules["inline"]
+    return get_origin(setting.type) is dict or own or _is_array(setting)
+
+
+def _is_array(setting: Setting) -> bool:
+    """Whether it is an array of tables."""
+    return get_origin(setting.type) is tuple and is_dataclass(get_args(setting.type)[0])
 
 
 def _table_lines(table: Any, key: str, *, commented: bool, title: str) -> list[str]:

@@ -338,12 +338,42 @@ class StreamingConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class ErrorRule:
+    """[[providers.NAME.error_parsing.rules]]. See `llmgateway help errors`."""
+
+    status_code: int = setting(0, "HTTP status of the answer, 400 to 599; 0: any", minimum=0, maximum=599)
+    error_path: str = setting(
+        "error.message", 'where to look: a dot path such as "error.details.0.reason", or "$" for the raw body'
+    )
+    match_pattern: str = setting("", "regular expression, searched for in the first 4096 characters of that text")
+    map_to: str = setting(
+        "",
+        '"rate_limited", "no_quota", "no_model", "no_access", "invalid_key", "overloaded", "server_error", "timeout", '
+        '"network_error", "bad_request" or "unknown"',
+    )
+    priority: int = setting(
+        0, "the rule with the highest decides; among equals the first", minimum=-1_000_000, maximum=1_000_000
+    )
+    description: str = setting("", "for those who read the file, and `llmgateway keys explain`")
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorParsingConfig:
+    """[providers.NAME.error_parsing]"""
+
+    enabled: bool = setting(True, "false leaves the rules out without deleting them")
+    rules: tuple[ErrorRule, ...] = setting((), "rules of your own, asked before the built-in tables")
+
+
+@dataclass(frozen=True, slots=True)
 class ProviderConfig:
     """[providers.NAME]"""
 
     name: str = field(default="", metadata={"internal": True})
     type: str = setting(
-        "", '"openai" for everything that speaks OpenAI\'s API, "echo" for the built-in one that answers by itself'
+        "",
+        '"openai" for everything that speaks OpenAI\'s API; a vendor, such as "groq", "mistral" or "ollama" (all '
+        'of them: `llmgateway help config`); "echo" for the built-in one that answers by itself',
     )
     keys: tuple[str, ...] = setting(
         (), "key file, folder of key files, or a list of them; one key a line; default: keys/NAME.txt"
@@ -382,6 +412,7 @@ class ProviderConfig:
     timeouts: TimeoutsConfig = setting(TimeoutsConfig, "deadlines towards the provider, in seconds")
     retry: RetryConfig = setting(RetryConfig, "what is tried again, before the client sees anything")
     streaming: StreamingConfig = setting(StreamingConfig, "streamed answers")
+    error_parsing: ErrorParsingConfig = setting(ErrorParsingConfig, "how errors are read")
     headers: dict[str, str] = setting(dict, "extra request headers for this provider", secret=True)
 
 

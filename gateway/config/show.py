@@ -37,6 +37,8 @@ def _add_table(lines: list[str], loaded: Loaded, table: Any, key: str, origins: 
                 inner.append((here, texts))
         elif is_dataclass(value) and not setting.rules["inline"]:
             inner.append((here, value))
+        elif isinstance(value, tuple) and any(map(is_dataclass, value)):
+            inner += [(f"{here}[{index}]", entry) for index, entry in enumerate(value)]
         else:
             own.append((here, value, setting.rules["secret"]))
     if own:
@@ -51,7 +53,7 @@ def _add_table(lines: list[str], loaded: Loaded, table: Any, key: str, origins: 
 def _add_settings(
     lines: list[str], loaded: Loaded, settings: list[tuple[str, Any, bool]], key: str, origins: bool
 ) -> None:
-    lines += ["", f"[{key}]"]
+    lines += ["", f"[[{key[: key.rindex('[')]}]]" if key.endswith("]") else f"[{key}]"]
     for path, value, secret in settings:
         shown = _shown(loaded, value, path, secret)
         origin = f"  # {_origin(loaded, value, path)}" if origins else ""

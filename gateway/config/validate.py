@@ -14,8 +14,9 @@ from pathlib import Path
 
 from gateway import jsonlib
 from gateway.config.listen import is_host, is_loopback_listener, parse_listen
-from gateway.config.model import Config, ProviderConfig, ServerConfig, TlsConfig, TokenConfig
+from gateway.config.model import Config, ErrorRule, ProviderConfig, ServerConfig, TlsConfig, TokenConfig
 from gateway.config.problems import Problems, did_you_mean
+from gateway.config.rules import compile_pattern, parse_path
 from gateway.config.tomltext import key_path, quoted
 
 __all__ = ["ProviderFacts", "auth_is_on", "is_loopback_listener", "validate"]
@@ -30,6 +31,7 @@ HEADER_VALUE = re.compile(r"([!-~]([ -~\t]*[!-~])?)?")  # RFC 9110, section 5.5,
 TOKEN = re.compile(r"[!-~]+")  # what a header can carry as one word
 MODEL = re.compile(r"[^\s=]+(=[^\s]+)?")
 OWN_HEADERS = frozenset({"host", "content-length", "transfer-encoding", "connection", "authorization"})
+LOOPBACK = ("127.0.0.1", "localhost", "[::1]", "::1")
 MIN_TOKEN = 8
 """Characters of an API token: shorter ones are guessed, and every wrong guess is cheap."""
 
@@ -37,10 +39,11 @@ MIN_TOKEN = 8
 @dataclass(frozen=True, slots=True)
 class ProviderFacts:
     """What configuration must know of a provider type: its base URL ("": none by default; then a type that needs
-    keys requires one in the file), and whether it needs keys."""
+    keys requires one in the file), whether it needs keys, and the `outcomes` that an error rule may map to."""
 
     base_url: str
     needs_keys: bool
+    outcomes: frozenset[str] = frozenset()
 
 
 def auth_is_on(config: Config) -> bool:
@@ -223,6 +226,9 @@ def _check_providers(config: Config, provider_types: Mapping[str, ProviderFacts]
         _check_type(provider, key, provider_types, problems)
         _check_models(provider, key, problems)
         _check_headers(provider, f"{key}.headers", problems)
+        if provider.enabled and provider.base_url and _leads_back(provider.base_url, config.server.listen):
+            problems.add(f"{key}.base_url", "leads back to this gateway", "change it, or server.listen")
+        _check_rules(provider, f"{key}.error_parsing.rules", provider_types, problems)
         for item, path in _items(f"{key}.keys", provider.keys):
             if not path:
                 problems.add(item, "names no file", f'write keys = "keys/{name}.txt"')
@@ -268,6 +274,28 @@ def _is_url_host(host: str) -> bool:
     return _is_network(host[1:-1]) if host.startswith("[") else is_host(host)
 
 
+def _leads_back(url: str, listen: tuple[str, ...]) -> bool:
+    """Whether a URL is a listener of our own on this machine: requests would go round until nothing is left.
+
+    vLLM's default port is ours, too.
+    """
+    match = BASE_URL.fullmatch(url)
+    if match is None or match["host"].lower() not in LOOPBACK:
+        return False
+    port = int(match["port"] or (443 if url.lower().startswith("https:") else 80))
+    return any(_port_here(spec) == port for spec in listen)
+
+
+def _port_here(spec: str) -> int:
+    """The port of a TCP listener that loopback reaches; 0: none."""
+    try:
+        listener = parse_listen(spec)
+    except ValueError:
+        return 0
+    reached = listener.kind == "tcp" and listener.host in ("0.0.0.0", "::", "", *LOOPBACK)  # noqa: S104 - compared
+    return listener.port if reached else 0
+
+
 def _check_models(provider: ProviderConfig, key: str, problems: Problems) -> None:
     seen = set()
     for item, model in _items(f"{key}.models", provider.models):
@@ -292,3 +320,36 @@ def _check_headers(provider: ProviderConfig, key: str, problems: Problems) -> No
         elif not HEADER_VALUE.fullmatch(value):
             problems.add(here, "has a value that no header can carry", "use printable ASCII on one line")
         seen.add(name.lower())
+
+
+def _check_rules(
+    provider: ProviderConfig, key: str, provider_types: Mapping[str, ProviderFacts], problems: Problems
+) -> None:
+    """Rules that are switched off are checked too: they are meant to be switched on again."""
+    facts = provider_types.get(provider.type)
+    for index, rule in enumerate(provider.error_parsing.rules):
+        here = f"{key}[{index}]"
+        if problems.has(here):
+            continue
+        if 0 < rule.status_code < 400:
+            problems.add(f"{here}.status_code", "is no status of an error", "write one from 400 to 599, or 0 for any")
+        _check_rule_texts(rule, here, problems)
+        if facts is not None and rule.map_to not in facts.outcomes:
+            hint = did_you_mean(rule.map_to[:100], facts.outcomes) or "one of " + ", ".join(sorted(facts.outcomes))
+            what = "is no status that a rule can map to" if rule.map_to else "is missing"
+            problems.add(f"{here}.map_to", what, hint)
+
+
+def _check_rule_texts(rule: ErrorRule, key: str, problems: Problems) -> None:
+    if not rule.match_pattern:
+        problems.add(f"{key}.match_pattern", "is missing", 'write ".*" for whatever stands there')
+    try:
+        parse_path(rule.error_path)
+    except ValueError as exc:
+        problems.add(
+            f"{key}.error_path", str(exc), 'write "error.code", "error.details.0.reason", or "$" for the raw body'
+        )
+    try:
+        compile_pattern(rule.match_pattern)
+    except ValueError as exc:
+        problems.add(f"{key}.match_pattern", str(exc))

@@ -4,8 +4,9 @@ Every attempt ends in one `Verdict` or in success. The meaning of an answer is l
 rows, first match wins: structured fields (`error.code`, `error.type`) stand before text, text before the bare
 status code. A vendor's own table (`providers/`) is asked first, then `COMMON_ROWS`.
 
-What this module leaves to others: reading hints for `until` out of headers (`wire/retry_after.py`), and what a
-verdict does to a key (`policy/health.py`).
+What this module leaves to others: reading the facts out of a body (`policy/facts.py`), hints for `until` out of
+headers (`wire/retry_after.py`), the operator's own rules (`policy/error_rules.py`), and what a verdict does to a key
+(`policy/health.py`).
 
 Invariants: a client's mistake never has scope KEY; a transport error never does; text is only looked at in
 error bodies, and never for a bare word such as "credit", because errors echo what users wrote.
@@ -14,16 +15,15 @@ error bodies, and never for a bare word such as "credit", because errors echo wh
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+
+from gateway.policy.calendar import Reset
+from gateway.policy.facts import TEXT_LIMIT, ErrorFacts
 
 EVIDENCE_LIMIT = 300
 """Characters kept of what a provider said: enough to recognise the case, too little to hold a prompt."""
-
-TEXT_LIMIT = 4096
-"""Characters of a body that text patterns look at: error messages are short, challenge pages are not."""
 
 
 class Scope(StrEnum):
@@ -94,20 +94,12 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
-class ErrorFacts:
-    """What an error answer says, whatever envelope it came in. `reasons`: Google's words beside a numeric code."""
-
-    status: int
-    code: str = ""
-    type: str = ""
-    reasons: frozenset[str] = frozenset()
-    message: str = ""
-    html: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class Row:
-    """One meaning. A condition that is empty holds for every answer; all conditions must hold."""
+    """One meaning. A condition that is empty holds for every answer; all conditions must hold.
+
+    `codes` are looked for in the code and in the facts' reasons, `limits` must all be among the facts' limits.
+    `reset` is no condition: the point of the provider's calendar at which the quota is back. It outranks every hint.
+    """
 
     scope: Scope
     verdict: Status
@@ -115,14 +107,17 @@ class Row:
     statuses: frozenset[int] = frozenset()
     codes: frozenset[str] = frozenset()
     types: frozenset[str] = frozenset()
+    limits: frozenset[str] = frozenset()
     text: re.Pattern[str] | None = None
     html: bool | None = None
+    reset: Reset | None = None
 
     def matches(self, facts: ErrorFacts) -> bool:
         return (
             (not self.statuses or facts.status in self.statuses)
             and (not self.codes or facts.code in self.codes or not self.codes.isdisjoint(facts.reasons))
             and (not self.types or facts.type in self.types)
+            and self.limits <= facts.limits
             and (self.html is None or self.html is facts.html)
             and (self.text is None or self.text.search(facts.message[:TEXT_LIMIT]) is not None)
         )
@@ -209,7 +204,7 @@ COMMON_ROWS: tuple[Row, ...] = (
 )
 """What the field agrees on, in order. Everything that no row names is the client's: forwarded, never retried."""
 
-_OTHERWISE = Row(Scope.CLIENT, Status.BAD_REQUEST, "bad_request")
+OTHERWISE = Row(Scope.CLIENT, Status.BAD_REQUEST, "bad_request")
 
 
 def decide_row(facts: ErrorFacts, vendor_rows: Iterable[Row] = ()) -> Row:
@@ -218,78 +213,4 @@ def decide_row(facts: ErrorFacts, vendor_rows: Iterable[Row] = ()) -> Row:
         for row in rows:
             if row.matches(facts):
                 return row
-    return _OTHERWISE
-
-
-def read_facts(status: int, body: Any, text: str, content_type: str) -> ErrorFacts:
-    """The facts of an error answer.
-
-    `body` is the decoded JSON or None, `text` the raw body. Understood are OpenAI's `{"error": {…}}`, xAI's
-    `{"code", "error": "…"}`, Mistral's `{"detail"}` / `{"message", "type", "code"}` and Google's array around it.
-    """
-    if isinstance(body, list) and body:
-        body = body[0]
-    if isinstance(body, Mapping):
-        error = body.get("error") or body
-        if isinstance(error, Mapping):
-            message = _message(error) or _message(body)
-            return ErrorFacts(status, _word(error.get("code")), _word(error.get("type")), _reasons(error), message)
-        return ErrorFacts(status, _word(body.get("code")), _word(body.get("type")), message=str(error))
-    html = "html" in content_type or text[:TEXT_LIMIT].lstrip()[:15].lower().startswith(("<!doctype", "<html"))
-    return ErrorFacts(status, message=text[:TEXT_LIMIT], html=html)
-
-
-def _message(error: Mapping[str, Any]) -> str:
-    for name in ("message", "detail", "msg"):
-        value = error.get(name)
-        if isinstance(value, str):
-            return value
-    return ""
-
-
-def _reasons(error: Mapping[str, Any]) -> frozenset[str]:
-    """`status` and `details[].reason`. https://google.aip.dev/193"""
-    details = error.get("details")
-    found = [detail.get("reason") for detail in details if isinstance(detail, Mapping)] if type(details) is list else []
-    return frozenset(word for word in (error.get("status"), *found) if isinstance(word, str))
-
-
-def _word(value: Any) -> str:
-    return value if isinstance(value, str) else ""
-
-
-STATUS_OF_CODE: Mapping[str, int] = {
-    "invalid_api_key": 401,
-    "authentication_error": 401,
-    "billing_error": 402,
-    "permission_error": 403,
-    "insufficient_quota": 429,
-    "rate_limit_exceeded": 429,
-    "rate_limit_error": 429,
-    "model_not_found": 404,
-    "not_found_error": 404,
-    "invalid_request_error": 400,
-    "invalid_prompt": 400,
-    "content_filter": 400,
-    "context_length_exceeded": 400,
-    "overloaded_error": 503,
-    "server_error": 500,
-}
-"""The HTTP status that an error inside a 200 would have had, by its code or type."""
-
-
-def status_inside(body: Any) -> int:
-    """The status an error object carries inside a 200 answer or stream: its numeric code, its word, or 500."""
-    if isinstance(body, Mapping):
-        error = body.get("error")
-        fields = error if isinstance(error, Mapping) else body
-        for name in ("code", "status", "type"):
-            value = fields.get(name)
-            if isinstance(value, int) and 400 <= value <= 599:
-                return value
-            if isinstance(value, str):
-                if value in STATUS_OF_CODE:
-                    return STATUS_OF_CODE[value]
-                if value.isdigit() and 400 <= int(value) <= 599:
-                    return int(value)
-    return 500
+    return OTHERWISE

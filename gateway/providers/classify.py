@@ -1,24 +1,22 @@
-"""Putting an answer's parts together into a verdict: the vendor's rows, the common rows, the hint for `until`."""
+"""Putting an answer's parts together into a verdict: the operator's rules, the vendor's rows, the common rows, the hint
+for `until`.
+
+`judge_answer` says what decided, too, for those who ask (`llmgateway keys explain`); `classify_answer` gives its
+verdict alone.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from gateway import jsonlib
 from gateway.errors import ProxyError, UpstreamError, UpstreamTimeout
+from gateway.policy.error_rules import Rule, find_rule
+from gateway.policy.facts import read_facts, status_inside
 from gateway.policy.proxyhealth import BEYOND_PROXY, PROXY_FAILED
-from gateway.policy.verdict import (
-    EVIDENCE_LIMIT,
-    Provenance,
-    Row,
-    Scope,
-    Status,
-    Verdict,
-    decide_row,
-    read_facts,
-    status_inside,
-)
-from gateway.wire.retry_after import hint
+from gateway.policy.verdict import EVIDENCE_LIMIT, Provenance, Row, Scope, Status, Verdict, decide_row
+from gateway.wire.retry_after import Hint, hint
 
 HINTED = frozenset({Status.RATE_LIMITED, Status.NO_QUOTA})
 """Verdicts whose end the provider may name."""
@@ -26,16 +24,31 @@ HINTED = frozenset({Status.RATE_LIMITED, Status.NO_QUOTA})
 QUOTA_HINT_FLOOR = 60.0
 """Seconds. A used-up quota that is said to be back sooner is a rate limit's header beside a quota's error."""
 
+Headers = Sequence[tuple[bytes, bytes]]
 
-def classify_answer(
-    rows: Iterable[Row],
-    status: int,
-    headers: Sequence[tuple[bytes, bytes]],
-    body: bytes,
-    now: float,
-    conceal: Callable[[str], str] = str,
-) -> Verdict:
-    """The verdict on an error answer. `now` in unix seconds, `headers` with lower-case names.
+
+@dataclass(frozen=True, slots=True)
+class Meanings:
+    """What a provider's errors mean: the operator's rules in their order, and the rows of its type."""
+
+    rules: tuple[Rule, ...] = ()
+    rows: tuple[Row, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """A verdict, the row behind it, the rule where it was the operator's, and the hint that was followed."""
+
+    verdict: Verdict
+    row: Row
+    rule: Rule | None
+    hint: Hint | None
+
+
+def judge_answer(
+    meanings: Meanings, status: int, headers: Headers, body: bytes, now: float, conceal: Callable[[str], str] = str
+) -> Judgement:
+    """The judgement on an error answer. `now` in unix seconds, `headers` with lower-case names.
 
     `conceal` takes the key out of what the provider said: some repeat the one they reject.
     """
@@ -46,26 +59,41 @@ def classify_answer(
         decoded = None
     text = body.decode("utf-8", "replace")
     facts = read_facts(status, decoded, text, content_type)
-    row = decide_row(facts, rows)
+    rule = find_rule(meanings.rules, status, decoded, text)
+    row = decide_row(facts, meanings.rows) if rule is None else rule.row
+    said = _time_named(row, hint(headers, decoded, facts.message or text, now), now)
     until, provenance, hinted = None, Provenance.HEURISTIC, ""
-    if row.verdict in HINTED:
-        said = hint(headers, decoded, facts.message or text, now)
-        if said is not None and (row.verdict is not Status.NO_QUOTA or said.seconds >= QUOTA_HINT_FLOOR):
-            until, provenance = now + said.seconds, Provenance.AUTHORITATIVE
-            hinted = f"({said.source}: {said.raw})"
+    if said is not None:
+        until, provenance = now + said.seconds, Provenance.AUTHORITATIVE
+        hinted = f"({said.source}: {said.raw})"
     evidence = " ".join(filter(None, (f"{status}", facts.code or facts.type, hinted, facts.message)))
-    return Verdict(row.scope, row.verdict, row.reason, until, provenance, conceal(evidence)[:EVIDENCE_LIMIT])
+    verdict = Verdict(row.scope, row.verdict, row.reason, until, provenance, conceal(evidence)[:EVIDENCE_LIMIT])
+    return Judgement(verdict, row, rule, said)
+
+
+def _time_named(row: Row, said: Hint | None, now: float) -> Hint | None:
+    """The end that the provider named, where the verdict is one that may have it: its calendar before its hints."""
+    if row.verdict not in HINTED:
+        return None
+    if row.reset is not None:
+        return Hint(row.reset.next(now) - now, "quota", row.reset.name)
+    if said is not None and row.verdict is Status.NO_QUOTA and said.seconds < QUOTA_HINT_FLOOR:
+        return None
+    return said
+
+
+def classify_answer(
+    meanings: Meanings, status: int, headers: Headers, body: bytes, now: float, conceal: Callable[[str], str] = str
+) -> Verdict:
+    """The verdict on an error answer; see `judge_answer`."""
+    return judge_answer(meanings, status, headers, body, now, conceal).verdict
 
 
 def classify_inside(
-    rows: Iterable[Row],
-    headers: Sequence[tuple[bytes, bytes]],
-    error: object,
-    now: float,
-    conceal: Callable[[str], str] = str,
+    meanings: Meanings, headers: Headers, error: object, now: float, conceal: Callable[[str], str] = str
 ) -> Verdict:
     """The verdict on an error that came inside a 200, judged as if it had the status it carries."""
-    return classify_answer(rows, status_inside(error), headers, jsonlib.dumps(error), now, conceal)
+    return classify_answer(meanings, status_inside(error), headers, jsonlib.dumps(error), now, conceal)
 
 
 def classify_failure(error: UpstreamError) -> Verdict:

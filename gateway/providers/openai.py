@@ -1,10 +1,15 @@
 """The provider type "openai": OpenAI itself, and with another base URL everything that speaks its API.
 
-Constants only: where it is, how it wants its key, and which headers travel through.
-Source: https://platform.openai.com/docs/api-reference/introduction
+Constants only: where it is, how it wants its key, which headers travel through, and what its errors mean.
+Sources: https://platform.openai.com/docs/api-reference/introduction,
+https://platform.openai.com/docs/guides/error-codes
 """
 
 from __future__ import annotations
+
+import re
+
+from gateway.policy.verdict import Row, Scope, Status, statuses, words
 
 NAME = "openai"
 BASE_URL = "https://api.openai.com/v1"
@@ -24,3 +29,34 @@ FORWARDED_WITH_ERRORS = frozenset({b"retry-after", b"retry-after-ms"})
 
 REQUEST_ID_HEADER = b"x-request-id"
 """The provider's own name for a call, which its support asks for; the client gets it under another name."""
+
+LIMIT_OF_MODEL = Row(
+    Scope.KEY_MODEL,
+    Status.RATE_LIMITED,
+    "rate_limited_for_model",
+    statuses(429),
+    text=re.compile(r"^Rate limit reached for (?:model )?\S{1,200} in organization "),
+)
+"""Limits "vary by the model being used" (https://platform.openai.com/docs/guides/rate-limits), and this sentence names
+the model: the key's other models may go on. Groq uses the same words."""
+
+ROWS: tuple[Row, ...] = (
+    # Further codes of what `insufficient_quota` means: https://help.openai.com/en/articles/5955604
+    Row(
+        Scope.ACCOUNT,
+        Status.NO_QUOTA,
+        "insufficient_quota",
+        statuses(429),
+        codes=words(
+            "credit_balance_exhausted",
+            "organization_spend_limit_exceeded",
+            "project_spend_limit_exceeded",
+            "organization_usage_limit_exceeded",
+        ),
+    ),
+    LIMIT_OF_MODEL,
+    # "Project `proj_…` does not have access to model `gpt-4o`" (cursor/cursor#2953): this key's project, and no other.
+    Row(Scope.KEY_MODEL, Status.NO_MODEL, "model_not_allowed", statuses(403), codes=words("model_not_found")),
+    # The project's list of addresses leaves ours out: the key is good elsewhere.
+    Row(Scope.KEY, Status.NO_ACCESS, "address_not_allowed", statuses(401, 403), codes=words("ip_not_authorized")),
+)

@@ -169,7 +169,7 @@ class Exchange:
         if answer.status >= 400:
             outcome.body = await _read_error(answer)
             outcome.verdict = classify_answer(
-                (), answer.status, answer.headers, outcome.body, self.clock(), partial(_conceal, key)
+                provider.meanings, answer.status, answer.headers, outcome.body, self.clock(), partial(_conceal, key)
             )
             return outcome
         if call.shape == "raw" or answer.status >= 300:
@@ -181,10 +181,12 @@ class Exchange:
             outcome.streamed = True
             await self._hold(provider, key, call, outcome, answer)
         elif b"json" in content_type:
-            await self._look_inside(key, call, outcome, answer)
+            await self._look_inside(provider, key, call, outcome, answer)
         return outcome
 
-    async def _look_inside(self, key: Key, call: Call, outcome: Outcome, answer: UpstreamAnswer) -> None:
+    async def _look_inside(
+        self, provider: Provider, key: Key, call: Call, outcome: Outcome, answer: UpstreamAnswer
+    ) -> None:
         """Read a plain answer whole and see whether it is one."""
         first = await answer.read()
         size = len(first)
@@ -203,7 +205,7 @@ class Exchange:
         except ValueError:
             pass  # no answer to a question for choices; anything else is the client's to read
         if carries_error(outcome.decoded):
-            outcome.verdict = self._verdict_inside(key, outcome, outcome.decoded)
+            outcome.verdict = self._verdict_inside(provider, key, outcome, outcome.decoded)
         elif call.shape in CHOICES and empty_answer(outcome.decoded):
             outcome.verdict = EMPTY_ANSWER
 
@@ -227,7 +229,7 @@ class Exchange:
                     kinds = [(classify(event), event) for event in reader.feed(piece)]
                     decisive = next((pair for pair in kinds if pair[0] != "preamble"), None)
                     if decisive is not None:
-                        outcome.verdict = self._verdict_of_event(*decisive, key, call, outcome)
+                        outcome.verdict = self._verdict_of_event(*decisive, provider, key, call, outcome)
                         break
         except TimeoutError:
             pass  # held long enough: the client gets what there is
@@ -237,15 +239,17 @@ class Exchange:
             parts.append(await _rest_of_error(answer))
         outcome.body = b"".join(parts)
 
-    def _verdict_of_event(self, kind: str, event: Event, key: Key, call: Call, outcome: Outcome) -> Verdict | None:
+    def _verdict_of_event(
+        self, kind: str, event: Event, provider: Provider, key: Key, call: Call, outcome: Outcome
+    ) -> Verdict | None:
         if kind == "done":
             return EMPTY_STREAM
         if kind == "error":
-            return self._verdict_inside(key, outcome, STREAM_ERRORS[call.shape](event))
+            return self._verdict_inside(provider, key, outcome, STREAM_ERRORS[call.shape](event))
         return None
 
-    def _verdict_inside(self, key: Key, outcome: Outcome, error: object) -> Verdict:
-        return classify_inside((), outcome.headers, error, self.clock(), partial(_conceal, key))
+    def _verdict_inside(self, provider: Provider, key: Key, outcome: Outcome, error: object) -> Verdict:
+        return classify_inside(provider.meanings, outcome.headers, error, self.clock(), partial(_conceal, key))
 
 
 CHOICES = frozenset({"chat", "completions"})

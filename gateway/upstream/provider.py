@@ -5,7 +5,7 @@ from __future__ import annotations
 from gateway.config.model import ProviderConfig
 from gateway.net.client import Origin, Timeouts
 from gateway.policy.retry import RetryBudget
-from gateway.providers import PROVIDER_TYPES
+from gateway.providers import PROVIDER_TYPES, meanings_of
 from gateway.upstream.keypool import KeyPool
 
 
@@ -18,6 +18,7 @@ class Provider:
         "budget",
         "config",
         "extra_headers",
+        "meanings",
         "models",
         "name",
         "origin",
@@ -30,6 +31,7 @@ class Provider:
         self.config = config
         self.name = config.name
         self.type = PROVIDER_TYPES[config.type]
+        self.meanings = meanings_of(config)
         self.pool = pool
         self.budget = RetryBudget(config.retry.budget)
         limits = config.timeouts

@@ -2,11 +2,12 @@
 
 Every parser takes text that a stranger wrote and gives seconds, or `None` for what is negative, past or not
 understood; none of them raises. `hint()` asks the sources in a fixed order, from the most to the least
-binding. What a hint does to a key, its floor and its ceiling are policy and decided elsewhere; so is
-Google's rule that a daily quota outranks every delay.
+binding. What a hint does to a key, its floor and its ceiling are policy and decided elsewhere; so are quotas
+that return by the calendar, such as Google's daily ones, which outrank every delay.
 
 Sources: RFC 9110 section 10.2.3 (Retry-After); OpenAI "Rate limits in headers" (x-ratelimit-*, durations such
-as `6m0s`); Anthropic "Rate limits" (anthropic-ratelimit-*-reset, RFC 3339); google.rpc.RetryInfo.
+as `6m0s`); Anthropic "Rate limits" (anthropic-ratelimit-*-reset, RFC 3339); google.rpc.RetryInfo; OpenRouter's
+copy of its headers in `error.metadata.headers`.
 """
 
 from __future__ import annotations
@@ -63,6 +64,12 @@ _LEAD = r"\b(?:(?:try again|retry|resets?|available)\b[^.\d]{0,30}?\b(?:in|after
 _PROSE = re.compile(rf"{_LEAD}({_DURATION.pattern})", re.IGNORECASE)
 
 
+# Anthropic's spend limits: "You will regain access on 2026-04-01 at 00:00 UTC."
+_ON_A_DAY = re.compile(r"\bregain access on (\d{4}-\d{2}-\d{2})(?: at (\d{2}:\d{2}))? UTC", re.ASCII)
+# Azure's plans: "Quota will be replenished in 22.14:18:12", days and hours (.NET's TimeSpan).
+_REPLENISHED = re.compile(r"\breplenished in (?:(\d{1,5})\.)?(\d{2}):(\d{2}):(\d{2})", re.ASCII)
+
+
 def parse_duration(text: str) -> float | None:
     """Seconds of a duration: "1m26.4s", "12ms", "6m0s", "156h14m36.7s", "0s", also "2 minutes"."""
     text = text.strip().lower()
@@ -98,7 +105,8 @@ def hint(headers: Headers, body: object | None, text: str, now: float) -> Hint |
     elsewhere a zero stands beside limits that are not reached, or for a day's quota (Google).
     """
     zero: Hint | None = None
-    for seconds, source, raw in _sources(_relevant(headers), body, text, now):
+    relevant = _relevant(_inner_headers(body)) | _relevant(headers)
+    for seconds, source, raw in _sources(relevant, body, text[:MAX_TEXT], now):
         if seconds is None:
             continue
         found = Hint(seconds, source, raw[:MAX_RAW])
@@ -122,8 +130,13 @@ def _sources(headers: dict[str, str], body: object | None, text: str, now: float
     yield from _tightest(headers, _ANTHROPIC, now)
     yield from _tightest(headers, _OPENAI, now)
     yield from _google(body)
-    if match := _PROSE.search(text[:MAX_TEXT]):
+    if match := _PROSE.search(text):
         yield parse_duration(match[1]), "text", match[0]
+    if match := _ON_A_DAY.search(text):
+        yield _from_now(_rfc3339(f"{match[1]}T{match[2] or '00:00'}"), now), "text", match[0]
+    if match := _REPLENISHED.search(text):
+        days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
+        yield days * 86400.0 + hours * 3600 + minutes * 60 + seconds, "text", match[0]
 
 
 _ANTHROPIC = re.compile(r"anthropic-ratelimit-(?:(?P<dimension>.+)-)?(?P<kind>limit|remaining|reset)")
@@ -189,6 +202,13 @@ def _google_details(body: object | None) -> Iterator[dict[str, Any]]:
         details = error.get("details") if isinstance(error, dict) else None
         if isinstance(details, list):
             yield from (detail for detail in details if isinstance(detail, dict))
+
+
+def _inner_headers(body: object | None) -> Mapping[str, str]:
+    """The headers that OpenRouter repeats in the body of a 429 (and only there)."""
+    for name in ("error", "metadata", "headers"):
+        body = body.get(name) if isinstance(body, dict) else None
+    return {name: value for name, value in body.items() if isinstance(value, str)} if isinstance(body, dict) else {}
 
 
 def _relevant(headers: Headers) -> dict[str, str]:

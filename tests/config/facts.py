@@ -12,10 +12,11 @@ from gateway.config.model import Config
 from gateway.config.validate import ProviderFacts
 from gateway.errors import ConfigError, Problem
 
+OUTCOMES = frozenset({"rate_limited", "no_quota", "bad_request"})
 FACTS = {
-    "openai": ProviderFacts("https://api.openai.com/v1", True),
-    "echo": ProviderFacts("", False),
-    "azure": ProviderFacts("", True),
+    "openai": ProviderFacts("https://api.openai.com/v1", True, OUTCOMES),
+    "echo": ProviderFacts("", False, OUTCOMES),
+    "azure": ProviderFacts("", True, OUTCOMES),
 }
 ECHO = '[providers.main]\ntype = "echo"\n'
 PATH = Path("/etc/gateway/config.toml")

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.config.create import create_config, example_config, remove_provider
-from gateway.config.model import Config
+from gateway.config.model import Config, ErrorParsingConfig
 from gateway.errors import ConfigError, GatewayError
 from tests.config.facts import FACTS, PATH, parse
 
@@ -187,7 +188,12 @@ def test_every_comment_of_the_example_may_be_uncommented(tmp_path: Path) -> None
     text = re.sub(r"^#(?=[a-z\[])", "", example_config(), flags=re.MULTILINE)
     config = parse(text, path=tmp_path / "config.toml")
     plain = parse(example_config(), path=tmp_path / "config.toml")
-    assert config.providers == plain.providers
+    (rule,) = config.providers["main"].error_parsing.rules
+    assert (rule.status_code, rule.map_to) == (429, "no_quota"), (
+        "an array of tables has an example instead of a default"
+    )
+    main = replace(config.providers["main"], error_parsing=ErrorParsingConfig())
+    assert main == plain.providers["main"]
     assert config.server == plain.server
     assert config.tokens["alice"].scopes == ("use",)
 

@@ -9,20 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.policy.verdict import (
-    COMMON_ROWS,
-    TEXT_LIMIT,
-    ErrorFacts,
-    Row,
-    Scope,
-    Status,
-    Verdict,
-    decide_row,
-    read_facts,
-    status_inside,
-    statuses,
-    words,
-)
+from gateway.policy.facts import TEXT_LIMIT, ErrorFacts, read_facts, status_inside
+from gateway.policy.verdict import COMMON_ROWS, Row, Scope, Status, Verdict, decide_row, statuses, words
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),

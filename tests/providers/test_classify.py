@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from gateway import jsonlib
 from gateway.errors import ConnectError, Disconnect, ProtocolError, ProxyError, UpstreamError, UpstreamTimeout
 from gateway.policy.verdict import EVIDENCE_LIMIT, Provenance, Row, Scope, Status, Verdict, statuses
-from gateway.providers.classify import classify_answer, classify_failure, classify_inside
+from gateway.providers.classify import Meanings, classify_answer, classify_failure, classify_inside
 
 NOW = 1_800_000_000.0
+COMMON = Meanings()
 Headers = Sequence[tuple[bytes, bytes]]
 JSON: Headers = ((b"content-type", b"application/json"),)
 HTML: Headers = ((b"content-type", b"text/html; charset=UTF-8"),)
@@ -126,12 +127,12 @@ ANSWERS: list[tuple[int, bytes, tuple[Scope, Status]]] = [
 @pytest.mark.parametrize(("status", "body", "meaning"), ANSWERS)
 def test_every_answer_has_a_meaning(status: int, body: bytes, meaning: tuple[Scope, Status]) -> None:
     headers = HTML if body.lstrip().startswith(b"<") else JSON
-    verdict = classify_answer((), status, headers, body, NOW)
+    verdict = classify_answer(COMMON, status, headers, body, NOW)
     assert (verdict.scope, verdict.status) == meaning
     assert verdict.until is None and verdict.provenance is Provenance.HEURISTIC
     assert verdict.evidence.startswith(f"{status}")
     assert verdict.reason
-    bare = classify_answer((), status, (), body, NOW)
+    bare = classify_answer(COMMON, status, (), body, NOW)
     assert (bare.scope, bare.status) == meaning, "the type of the content may be missing"
 
 
@@ -170,7 +171,7 @@ RETRY_INFO = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay":
 def test_the_providers_own_time_is_taken_for_limits_and_quotas(
     status: int, headers: list[tuple[bytes, bytes]], body: bytes, seconds: float | None
 ) -> None:
-    verdict = classify_answer((), status, [*JSON, *headers], body, NOW)
+    verdict = classify_answer(COMMON, status, [*JSON, *headers], body, NOW)
     if seconds is None:
         assert (verdict.until, verdict.provenance) == (None, Provenance.HEURISTIC)
     else:
@@ -179,7 +180,7 @@ def test_the_providers_own_time_is_taken_for_limits_and_quotas(
 
 
 def test_the_raw_hint_is_kept_as_evidence() -> None:
-    verdict = classify_answer((), 429, [*JSON, (b"retry-after", b"20")], LIMIT, NOW)
+    verdict = classify_answer(COMMON, 429, [*JSON, (b"retry-after", b"20")], LIMIT, NOW)
     assert verdict.evidence == "429 rate_limit_exceeded (retry-after: 20) Rate limit reached."
 
 
@@ -187,14 +188,14 @@ def test_the_raw_hint_is_kept_as_evidence() -> None:
 def test_evidence_is_bounded_and_holds_no_key(before: str, after: str) -> None:
     secret = "sk-0123456789abcdef0123456789abcdef"
     body = openai(f"{before}{secret}{after}", "invalid_request_error", "invalid_api_key")
-    verdict = classify_answer((), 401, JSON, body, NOW, lambda text: text.replace(secret, "sk-…cdef"))
+    verdict = classify_answer(COMMON, 401, JSON, body, NOW, lambda text: text.replace(secret, "sk-…cdef"))
     assert len(verdict.evidence) <= EVIDENCE_LIMIT
     assert secret[:8] not in verdict.evidence
 
 
 def test_a_vendors_rows_come_first() -> None:
     own = Row(Scope.KEY, Status.NO_QUOTA, "own", statuses(418))
-    assert classify_answer([own], 418, JSON, b"", NOW).reason == "own"
+    assert classify_answer(Meanings(rows=(own,)), 418, JSON, b"", NOW).reason == "own"
 
 
 @pytest.mark.parametrize(
@@ -214,7 +215,7 @@ def test_a_vendors_rows_come_first() -> None:
     ],
 )  # fmt: skip
 def test_an_error_inside_a_200_means_what_it_would_alone(error: object, meaning: tuple[Scope, Status]) -> None:
-    verdict = classify_inside((), JSON, error, NOW)
+    verdict = classify_inside(COMMON, JSON, error, NOW)
     assert (verdict.scope, verdict.status) == meaning
 
 
@@ -250,5 +251,5 @@ def test_a_proxy_that_cannot_be_passed_is_neither_the_keys_nor_the_providers_fau
     st.binary(max_size=200),
 )
 def test_whatever_comes_there_is_a_verdict(status: int, headers: Headers, body: bytes) -> None:
-    verdict = classify_answer((), status, headers, body, NOW)
+    verdict = classify_answer(COMMON, status, headers, body, NOW)
     assert verdict.until is None or verdict.until >= NOW
