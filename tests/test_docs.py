@@ -17,7 +17,8 @@ from gateway.cli.help_topics import topics
 from gateway.config.load import parse_config
 from gateway.config.model import Config, settings_of
 from gateway.observe.metrics import FAMILIES
-from gateway.providers import PROVIDER_FACTS
+from gateway.providers import PROVIDER_FACTS, PROVIDER_TYPES
+from tests import errors_page
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted((ROOT / "gateway" / "docs").glob("*.md"))
@@ -154,7 +155,22 @@ def test_the_page_on_operations_lists_every_event_of_the_log() -> None:
     assert {event for event in events if f"`{event}`" not in page} == set()
 
 
-@pytest.mark.parametrize("document", [ROOT / "README.md", ROOT / "gateway" / "docs" / "config.md"], ids=name)
+def test_the_page_on_errors_has_the_tables_of_the_code() -> None:
+    page = errors_page.PAGE.read_text("utf-8")
+    assert page == errors_page.renewed(page), "python3 -m tests.errors_page renews it"
+    assert page.count("\n| ") > 80
+
+
+def test_the_page_on_configuration_lists_every_type_of_provider_with_its_address() -> None:
+    page = (ROOT / "gateway" / "docs" / "config.md").read_text("utf-8")
+    for kind, provider in PROVIDER_TYPES.items():
+        assert re.search(rf"^\| `{re.escape(kind)}` \|.*{re.escape(provider.base_url)}", page, re.M), kind
+
+
+SHOWING = [ROOT / "README.md", *(ROOT / "gateway" / "docs" / page for page in ("config.md", "errors.md"))]
+
+
+@pytest.mark.parametrize("document", SHOWING, ids=name)
 def test_configuration_that_a_document_shows_is_valid(document: Path, tmp_path: Path) -> None:
     text = document.read_text("utf-8")
     shown = [body for kind, body in FENCE.findall(text) if kind == "toml"]

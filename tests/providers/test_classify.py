@@ -3,128 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway import jsonlib
 from gateway.errors import ConnectError, Disconnect, ProtocolError, ProxyError, UpstreamError, UpstreamTimeout
 from gateway.policy.verdict import EVIDENCE_LIMIT, Provenance, Row, Scope, Status, Verdict, statuses
 from gateway.providers.classify import Meanings, classify_answer, classify_failure, classify_inside
+from tests.providers.bodies import (
+    ACCOUNT_NO_QUOTA,
+    CLIENT,
+    FAILED,
+    KEY_LIMITED,
+    KEY_SUSPECT,
+    MODEL,
+    NO_ACCESS,
+    OVERLOADED,
+    google,
+    openai,
+)
+from tests.providers.bodies import COMMON as COMMON_ANSWERS
 
 NOW = 1_800_000_000.0
 COMMON = Meanings()
 Headers = Sequence[tuple[bytes, bytes]]
 JSON: Headers = ((b"content-type", b"application/json"),)
 HTML: Headers = ((b"content-type", b"text/html; charset=UTF-8"),)
-CHALLENGE = b"<!DOCTYPE html><html lang=en><head><title>Just a moment...</title></head><body></body></html>"
-NGINX = b"<html>\r\n<head><title>503 Service Temporarily Unavailable</title></head>\r\n<body><hr>nginx</body></html>"
 
 
-def openai(message: str, kind: str | None = None, code: str | None = None) -> bytes:
-    return jsonlib.dumps({"error": {"message": message, "type": kind, "param": None, "code": code}})
-
-
-def anthropic(kind: str, message: str) -> bytes:
-    return jsonlib.dumps({"type": "error", "error": {"type": kind, "message": message}, "request_id": "req_1"})
-
-
-def google(code: int, status: str, message: str, *details: dict[str, Any], wrapped: bool = True) -> bytes:
-    """`wrapped`: in an array, as the OpenAI-compatible endpoint sends it."""
-    error = {"error": {"code": code, "message": message, "status": status, "details": list(details)}}
-    return jsonlib.dumps([error] if wrapped else error)
-
-
-def reason(name: str) -> dict[str, Any]:
-    return {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": name, "domain": "googleapis.com"}
-
-
-KEY_SUSPECT = (Scope.KEY, Status.SUSPECT)
-ACCOUNT_NO_QUOTA = (Scope.ACCOUNT, Status.NO_QUOTA)
-KEY_LIMITED = (Scope.KEY, Status.RATE_LIMITED)
-NO_ACCESS = (Scope.KEY_MODEL, Status.NO_ACCESS)
-REGION = (Scope.PROVIDER, Status.NO_ACCESS)
-CHALLENGED = (Scope.PROVIDER, Status.UNKNOWN)
-MODEL = (Scope.CLIENT, Status.NO_MODEL)
-CLIENT = (Scope.CLIENT, Status.BAD_REQUEST)
-FAILED = (Scope.PROVIDER, Status.SERVER_ERROR)
-OVERLOADED = (Scope.PROVIDER, Status.OVERLOADED)
-
-ANSWERS: list[tuple[int, bytes, tuple[Scope, Status]]] = [
-    # The credential.
-    (401, openai("Incorrect API key provided: sk-abcd.", "invalid_request_error", "invalid_api_key"), KEY_SUSPECT),
-    (401, anthropic("authentication_error", "invalid x-api-key"), KEY_SUSPECT),
-    (401, jsonlib.dumps({"detail": "Unauthorized"}), KEY_SUSPECT),
-    (401, b"<html><head><title>401 Authorization Required</title></head></html>", KEY_SUSPECT),
-    (401, b"", KEY_SUSPECT),
-    (403, openai("Your account is not active.", "invalid_request_error", "account_deactivated"), KEY_SUSPECT),
-    (400, google(400, "INVALID_ARGUMENT", "API key not valid.", reason("API_KEY_INVALID")), KEY_SUSPECT),
-    (403, google(403, "PERMISSION_DENIED", "Bad key.", reason("API_KEY_INVALID"), wrapped=False), KEY_SUSPECT),
-    # The account's money.
-    (402, openai("Insufficient Balance", "unknown_error", "invalid_request_error"), ACCOUNT_NO_QUOTA),
-    (402, b"Payment Required", ACCOUNT_NO_QUOTA),
-    (429, openai("You exceeded your current quota.", "insufficient_quota", "insufficient_quota"), ACCOUNT_NO_QUOTA),
-    (429, openai("You exceeded your current quota.", "insufficient_quota"), ACCOUNT_NO_QUOTA),
-    (400, openai("Hard limit.", "invalid_request_error", "billing_hard_limit_reached"), ACCOUNT_NO_QUOTA),
-    (429, openai("Hard limit.", "invalid_request_error", "billing_hard_limit_reached"), ACCOUNT_NO_QUOTA),
-    (429, openai("Not active.", "billing_not_active", "billing_not_active"), ACCOUNT_NO_QUOTA),
-    (400, anthropic("invalid_request_error", "Your credit balance is too low to go on."), ACCOUNT_NO_QUOTA),
-    (400, jsonlib.dumps({"code": "Arrearage", "message": "Access denied.", "request_id": "1"}), ACCOUNT_NO_QUOTA),
-    # Its limits.
-    (429, openai("Rate limit reached for requests.", "requests", "rate_limit_exceeded"), KEY_LIMITED),
-    (429, anthropic("rate_limit_error", "This would exceed your rate limit."), KEY_LIMITED),
-    (429, jsonlib.dumps({"object": "error", "message": "Rate limit exceeded", "code": "1300"}), KEY_LIMITED),
-    (429, google(429, "RESOURCE_EXHAUSTED", "You exceeded your current quota."), KEY_LIMITED),
-    (429, b"Too many requests", KEY_LIMITED),
-    (429, openai("Request too large for m on tokens per min (TPM).", "tokens", "rate_limit_exceeded"), CLIENT),
-    # Permission.
-    (403, openai("You are not allowed to sample from this model", "invalid_request_error"), NO_ACCESS),
-    (403, google(403, "PERMISSION_DENIED", "The API is disabled.", reason("SERVICE_DISABLED")), NO_ACCESS),
-    (403, google(403, "PERMISSION_DENIED", "Referer.", reason("API_KEY_HTTP_REFERRER_BLOCKED")), NO_ACCESS),
-    (403, google(403, "PERMISSION_DENIED", "Address.", reason("API_KEY_IP_ADDRESS_BLOCKED")), NO_ACCESS),
-    # Where we call from, and who stands between.
-    (403, openai("Not supported.", "request_forbidden", "unsupported_country_region_territory"), REGION),
-    (400, google(400, "FAILED_PRECONDITION", "User location is not supported for the API use."), REGION),
-    (403, CHALLENGE, CHALLENGED),
-    (503, CHALLENGE, CHALLENGED),
-    (503, NGINX, CHALLENGED),
-    # A model that is not there: the pool knows whether other keys serve it.
-    (404, openai("The model `m` does not exist.", "invalid_request_error", "model_not_found"), MODEL),
-    (400, openai("The requested model 'm' does not exist.", "invalid_request_error", "model_not_found"), MODEL),
-    (404, openai('model "m:latest" not found, try pulling it first', "api_error"), MODEL),
-    (404, anthropic("not_found_error", "model: no-such-model"), MODEL),
-    (404, google(404, "NOT_FOUND", "models/m-1.5 is not found for API version v1beta"), MODEL),
-    (404, openai("The API deployment does not exist.", code="DeploymentNotFound"), MODEL),
-    # The request's own mistakes.
-    (404, openai("Invalid URL (POST /v1/chat/nonsense)", "invalid_request_error", "unknown_url"), CLIENT),
-    (404, openai("This is not a chat model and thus not supported here.", "invalid_request_error"), CLIENT),
-    (400, openai("Maximum context length exceeded.", "invalid_request_error", "context_length_exceeded"), CLIENT),
-    (400, openai("Invalid prompt: 'my credit, my quota, my invalid api key'", "invalid_request_error"), CLIENT),
-    (400, openai("my essay is about credit, balance and quota", "invalid_request_error"), CLIENT),
-    (404, b"Not Found", CLIENT),
-    (405, openai("Method not allowed."), CLIENT),
-    (413, b"Failed to buffer the request body: length limit exceeded", CLIENT),
-    (415, jsonlib.dumps({"detail": "Unsupported Media Type"}), CLIENT),
-    (422, jsonlib.dumps({"detail": [{"loc": ["body", "messages"], "msg": "field required"}]}), CLIENT),
-    (501, openai("The current model does not support audio input.", "not_supported_error"), CLIENT),
-    (418, b"", CLIENT),
-    # The provider's.
-    (500, openai("The server had an error while processing your request.", "server_error"), FAILED),
-    (500, b"", FAILED),
-    (502, b"<html><body>Bad Gateway</body></html>", FAILED),
-    (504, b"upstream request timeout", FAILED),
-    *((status, b"<html>cloudflare</html>", FAILED) for status in (520, 521, 522, 523, 524)),
-    (503, openai("That model is currently overloaded with other requests.", "server_error"), OVERLOADED),
-    (503, b"upstream connect error or disconnect/reset before headers", OVERLOADED),
-    (503, google(503, "UNAVAILABLE", "The model is overloaded. Please try again later."), OVERLOADED),
-    (529, anthropic("overloaded_error", "Overloaded"), OVERLOADED),
-    (408, b"", (Scope.PROVIDER, Status.TIMEOUT)),
-]
-
-
-@pytest.mark.parametrize(("status", "body", "meaning"), ANSWERS)
+@pytest.mark.parametrize(("status", "body", "meaning"), COMMON_ANSWERS)
 def test_every_answer_has_a_meaning(status: int, body: bytes, meaning: tuple[Scope, Status]) -> None:
     headers = HTML if body.lstrip().startswith(b"<") else JSON
     verdict = classify_answer(COMMON, status, headers, body, NOW)
