@@ -19,6 +19,13 @@ models = ["x", "${file:url}"]
 X-Team = "s3cret-header"
 [providers."a.b".retry]
 on_server_error = {attempts = 5}
+[[providers."a.b".error_parsing.rules]]
+match_pattern = "${file:url}"
+map_to = "no_quota"
+[[providers."a.b".error_parsing.rules]]
+match_pattern = "second"
+map_to = "bad_request"
+priority = 4
 [tokens.alice]
 token = "s3cret-token"
 [queue]
@@ -47,6 +54,8 @@ def test_it_is_toml_with_every_setting_and_without_secrets(tmp_path: Path) -> No
     assert provider["headers"] == {"X-Team": "****"}
     assert provider["retry"]["on_server_error"] == {"attempts": 5, "backoff": 0.5, "factor": 2.0}
     assert shown["queue"] == {"max": 5, "timeout": 3.0}
+    first, second = provider["error_parsing"]["rules"]
+    assert (first["match_pattern"], second["match_pattern"], second["priority"]) == ("****", "second", 4)
 
 
 def test_each_setting_says_where_it_comes_from(tmp_path: Path) -> None:
@@ -57,6 +66,7 @@ def test_each_setting_says_where_it_comes_from(tmp_path: Path) -> None:
     assert "on_server_error = { attempts = 5, backoff = 0.5, factor = 2.0 }  # file, default" in lines
     assert 'X-Team = "****"  # file' in lines
     assert "public = false  # default" in lines
+    assert "priority = 4  # file" in lines
     assert all("  # " in line for line in lines[1:] if " = " in line)
 
 

@@ -197,3 +197,76 @@ def test_hosts_origins_and_proxies_of_every_kind_pass() -> None:
         'trusted_proxies = ["10.0.0.1", "10.0.0.1/8", "fd00::/8"]\n'
     )
     assert parse(f"[server]\n{text}{ECHO}").server.trusted_proxies[0] == "10.0.0.1"
+
+
+RULE = f"{ECHO}[[providers.main.error_parsing.rules]]\n"
+GOOD = 'match_pattern = "x"\nmap_to = "no_quota"\n'
+
+BAD_RULES = [
+    ("", "match_pattern", "is missing", 'write ".*"'),
+    (GOOD + "status_code = 200", "status_code", "is no status of an error", "400 to 599"),
+    (GOOD + "status_code = 600", "status_code", "must be at most 599", ""),
+    (GOOD + 'error_path = "a..b"', "error_path", "has an empty step", "error.code"),
+    ('match_pattern = "("\nmap_to = "no_quota"', "match_pattern", "is no regular expression", ""),
+    ('match_pattern = "(a+)+"\nmap_to = "no_quota"', "match_pattern", "repeats a group", ""),
+    ('match_pattern = "x"', "map_to", "is missing", "one of bad_request, no_quota, rate_limited"),
+    ('match_pattern = "x"\nmap_to = "no_quotas"', "map_to", "is no status", 'did you mean "no_quota"?'),
+    ('match_pattern = "x"\nmap_to = "disabled"', "map_to", "is no status", "one of"),
+    (GOOD + "priorty = 1", "priorty", "unknown setting", 'did you mean "priority"?'),
+]
+
+
+@pytest.mark.parametrize(("text", "setting", "message", "hint"), BAD_RULES)
+def test_an_error_rule_that_cannot_work_is_a_problem(text: str, setting: str, message: str, hint: str) -> None:
+    problem = problems_of(RULE + text)[f"providers.main.error_parsing.rules[0].{setting}"]
+    assert message in problem.message
+    assert hint in problem.hint
+
+
+def test_rules_are_checked_one_by_one_even_when_they_are_switched_off() -> None:
+    text = (
+        f'{ECHO}[providers.main.error_parsing]\nenabled = false\nrules = [{{}}, {{match_pattern = "[", map_to = "x"}}]'
+    )
+    rules = "providers.main.error_parsing.rules"
+    assert set(problems_of(text)) == {
+        f"{rules}[{index}].{setting}" for index in (0, 1) for setting in ("match_pattern", "map_to")
+    }
+
+
+def test_rules_are_an_array_of_tables() -> None:
+    assert (
+        "array of tables" in problems_of(f"{ECHO}error_parsing.rules = 7")["providers.main.error_parsing.rules"].message
+    )
+    problem = problems_of(f"{ECHO}error_parsing.rules = [7]")["providers.main.error_parsing.rules[0]"]
+    assert (problem.message, problem.hint) == (
+        "must be a table, not a whole number", "write [[providers.main.error_parsing.rules]]",
+    )  # fmt: skip
+
+
+def test_a_good_rule_passes_in_its_place() -> None:
+    config = parse(f'{RULE}{GOOD}[[providers.main.error_parsing.rules]]\n{GOOD}priority = 2\nerror_path = "$"')
+    first, second = config.providers["main"].error_parsing.rules
+    assert (first.priority, first.error_path, first.status_code) == (0, "error.message", 0)
+    assert (second.priority, second.error_path) == (2, "$")
+
+
+@pytest.mark.parametrize(
+    ("listen", "url", "back"),
+    [
+        ("127.0.0.1:8000", "http://127.0.0.1:8000/v1", True),
+        ("127.0.0.1:8000", "http://localhost:8000/v1", True),
+        ("0.0.0.0:80", "http://localhost/v1", True),
+        ("[::]:443", "https://[::1]", True),
+        ("127.0.0.1:8000", "http://127.0.0.1:8001/v1", False),
+        ("10.0.0.1:8000", "http://127.0.0.1:8000/v1", False),
+        ("unix:/run/a", "http://127.0.0.1:8000/v1", False),
+        ("127.0.0.1:8000", "http://example.org:8000/v1", False),
+    ],
+)
+def test_a_provider_that_is_this_gateway_itself_is_a_problem(listen: str, url: str, back: bool) -> None:
+    text = f'{TOKEN}[server]\nlisten = ["{listen}"]\n[providers.a]\ntype = "openai"\nbase_url = "{url}"\n'
+    if back:
+        assert "leads back to this gateway" in problems_of(text)["providers.a.base_url"].message
+        assert parse(text + "enabled = false\n" + ECHO)
+    else:
+        assert parse(text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -35,6 +36,14 @@ JSON = st.recursive(
         ({"error": {"code": 400, "msg": "m"}}, ErrorFacts(400, message="m")),
         ({"error": {"code": "c"}, "message": "m"}, ErrorFacts(400, "c", message="m")),
         ({"error": None, "message": "m"}, ErrorFacts(400, message="m")),
+        ({"code": 20012, "message": "m", "data": None}, ErrorFacts(400, "20012", message="m")),
+        ({"error": {"code": True, "message": "m"}}, ErrorFacts(400, message="m")),
+        ({"status": 400, "title": "t", "detail": "m"}, ErrorFacts(400, message="m")),
+        ({"error": {"type": "t", "details": {"error_code": "e"}}}, ErrorFacts(400, "", "t", frozenset("e"))),
+        (
+            {"error": {"code": 400, "metadata": {"limit_source": "l", "flagged_input": "…"}}},
+            ErrorFacts(400, reasons=frozenset({"l", "flagged_input"})),
+        ),
         (
             [{"error": {"code": 400, "message": "m", "status": "S", "details": [{"reason": "R"}, {}, "x"]}}],
             ErrorFacts(400, reasons=frozenset("SR"), message="m"),
@@ -43,6 +52,33 @@ JSON = st.recursive(
 )
 def test_every_envelope_is_opened(body: object, facts: ErrorFacts) -> None:
     assert read_facts(400, body, "", "application/json") == facts
+
+
+PER_DAY = {"quotaId": "GenerateRequestsPerDayPerProjectPerModel-FreeTier"}
+PER_MINUTE = {"quotaId": "GenerateContentInputTokensPerModelPerMinute-FreeTier"}
+OLD = {"quotaMetric": "generativelanguage.googleapis.com/generate_requests_per_model_per_day"}
+
+
+@pytest.mark.parametrize(
+    ("violations", "message", "limits"),
+    [
+        ([PER_MINUTE, PER_DAY], "", {"PerDay", "PerModel"}),
+        ([PER_MINUTE], "", {"PerMinute", "PerModel"}),
+        ([{"quotaId": "RequestsPerDay"}, PER_MINUTE], "", {"PerDay"}),
+        ([OLD], "", {"PerDay", "PerModel"}),
+        ([PER_DAY, PER_MINUTE | {"quotaValue": "0"}], "", {"PerMinute", "PerModel", "Zero"}),
+        ([PER_DAY], "* Quota exceeded, limit: 0, model: m", {"Zero"}),
+        ([PER_DAY], "* Quota exceeded, limit: 0.5", {"PerDay", "PerModel"}),
+        ([], "limit: 0", set()),
+        ([{"quotaId": "PerDaydream"}, {"quotaId": 7}, "x", {}], "limit: 0", set()),
+        ("none", "", set()),
+        (None, "", set()),
+    ],
+)
+def test_of_several_quotas_the_longest_counts(violations: Any, message: str, limits: set[str]) -> None:
+    body = {"error": {"code": 429, "message": message, "details": [{"violations": violations}, {"reason": "R"}]}}
+    assert read_facts(429, body, "", "").limits == limits
+    assert read_facts(400, body, "", "").limits == set()
 
 
 @pytest.mark.parametrize(
@@ -94,6 +130,8 @@ def test_all_conditions_of_a_row_must_hold() -> None:
     )
     facts = {"status": 400, "code": "c", "type": "t", "message": "I was told"}
     assert row.matches(ErrorFacts(**facts))
+    assert not replace(row, limits=words("PerDay")).matches(ErrorFacts(**facts))
+    assert replace(row, limits=words("PerDay")).matches(ErrorFacts(**facts, limits=words("PerDay", "PerModel")))
     for name, other in {"status": 401, "code": "d", "type": "", "message": "I was", "html": True}.items():
         assert not row.matches(ErrorFacts(**{**facts, name: other}))
     assert row.matches(ErrorFacts(**{**facts, "code": "", "reasons": frozenset(["c"])}))

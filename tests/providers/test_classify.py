@@ -8,9 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.config.model import ErrorParsingConfig, ErrorRule
 from gateway.errors import ConnectError, Disconnect, ProtocolError, ProxyError, UpstreamError, UpstreamTimeout
+from gateway.policy.calendar import MIDNIGHT_PACIFIC
+from gateway.policy.error_rules import compile_rules
 from gateway.policy.verdict import EVIDENCE_LIMIT, Provenance, Row, Scope, Status, Verdict, statuses
-from gateway.providers.classify import Meanings, classify_answer, classify_failure, classify_inside
+from gateway.providers.classify import Meanings, classify_answer, classify_failure, classify_inside, judge_answer
 from tests.providers.bodies import (
     ACCOUNT_NO_QUOTA,
     CLIENT,
@@ -161,3 +164,23 @@ def test_a_proxy_that_cannot_be_passed_is_neither_the_keys_nor_the_providers_fau
 def test_whatever_comes_there_is_a_verdict(status: int, headers: Headers, body: bytes) -> None:
     verdict = classify_answer(COMMON, status, headers, body, NOW)
     assert verdict.until is None or verdict.until >= NOW
+
+
+def test_the_operators_rules_come_before_the_vendors_and_keep_the_providers_time() -> None:
+    row = Row(Scope.CLIENT, Status.BAD_REQUEST, "vendor", statuses(418))
+    own = compile_rules(ErrorParsingConfig(rules=(ErrorRule(418, "$", "tea", "rate_limited"),)))
+    judged = judge_answer(Meanings(own, (row,)), 418, [*JSON, (b"retry-after", b"20")], b"no tea", NOW)
+    assert (judged.verdict.scope, judged.verdict.status, judged.verdict.reason) == (*KEY_LIMITED, "rule_1")
+    assert judged.verdict.until == NOW + 20
+    assert judged.rule is own[0]
+    without = judge_answer(Meanings(own, (row,)), 418, JSON, b"coffee", NOW)
+    assert (without.row, without.rule) == (row, None)
+
+
+def test_a_quota_that_returns_by_the_calendar_outranks_every_hint() -> None:
+    row = Row(Scope.ACCOUNT, Status.NO_QUOTA, "daily", statuses(429), reset=MIDNIGHT_PACIFIC)
+    body = google(429, "RESOURCE_EXHAUSTED", "Please retry in 964 ms", RETRY_INFO)
+    verdict = classify_answer(Meanings(rows=(row,)), 429, [*JSON, (b"retry-after", b"7200")], body, NOW)
+    assert verdict.until == NOW + 86400  # NOW is midnight there
+    assert verdict.provenance is Provenance.AUTHORITATIVE
+    assert "(quota: midnight Pacific)" in verdict.evidence

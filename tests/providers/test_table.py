@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from gateway.providers import PROVIDER_FACTS, PROVIDER_TYPES
+from pathlib import Path
+
+import pytest
+
+from gateway.config.create import create_config
+from gateway.config.load import parse_config
+from gateway.config.model import ErrorParsingConfig, ErrorRule, ProviderConfig
+from gateway.errors import ConfigError
+from gateway.providers import PROVIDER_FACTS, PROVIDER_TYPES, meanings_of
+from gateway.providers.classify import Meanings
+from gateway.providers.presets import PRESETS, Preset
 
 
 def test_the_table_says_where_a_provider_is_and_how_its_key_travels() -> None:
@@ -12,6 +22,44 @@ def test_the_table_says_where_a_provider_is_and_how_its_key_travels() -> None:
     )  # fmt: skip
     assert (openai.needs_keys, openai.local) == (True, False)
     assert (echo.base_url, echo.needs_keys, echo.local) == ("", False, True)
+
+
+@pytest.mark.parametrize("preset", PRESETS, ids=lambda preset: preset.name)
+def test_a_preset_is_openais_dialect_at_another_address(preset: Preset) -> None:
+    kind = PROVIDER_TYPES[preset.name]
+    assert (kind.auth_header, kind.auth_prefix, kind.local) == (b"authorization", b"Bearer ", False)
+    assert kind.rows == preset.rows
+    here = preset.base_url.startswith("http://127.0.0.1:")
+    assert preset.needs_keys is not here, "what runs on this machine needs no keys"
+    assert here or preset.base_url.startswith("https://"), "keys travel encrypted"
+
+
+def test_every_preset_has_a_name_and_an_address_of_its_own() -> None:
+    assert len({preset.name for preset in PRESETS}) == len({preset.base_url for preset in PRESETS}) == len(PRESETS)
+    assert len(PROVIDER_TYPES) == len(PRESETS) + 2
+
+
+@pytest.mark.parametrize("kind", [name for name in PROVIDER_TYPES if name != "vllm"])
+def test_a_provider_of_every_type_is_created_and_loads(kind: str) -> None:
+    text = create_config(None, [f"{kind}:main"], False, PROVIDER_FACTS)
+    (provider,) = parse_config(text, Path("/etc/config.toml"), {}, PROVIDER_FACTS).providers.values()
+    assert (provider.type, provider.base_url) == (kind, PROVIDER_TYPES[kind].base_url)
+    assert bool(provider.keys) is PROVIDER_TYPES[kind].needs_keys
+    assert meanings_of(provider) == Meanings((), PROVIDER_TYPES[kind].rows)
+
+
+def test_vllms_own_port_is_not_taken_for_it_while_it_is_ours() -> None:
+    text = create_config(None, ["vllm:main"], False, PROVIDER_FACTS)
+    with pytest.raises(ConfigError, match="leads back to this gateway"):
+        parse_config(text, Path("/etc/config.toml"), {}, PROVIDER_FACTS)
+    moved = f'{text}[server]\nlisten = ["127.0.0.1:9000"]\n'
+    assert parse_config(moved, Path("/etc/config.toml"), {}, PROVIDER_FACTS).providers["main"].type == "vllm"
+
+
+def test_what_a_providers_errors_mean_is_its_rules_and_its_types_rows() -> None:
+    rule = ErrorRule(match_pattern="x", map_to="no_quota")
+    meanings = meanings_of(ProviderConfig(type="groq", error_parsing=ErrorParsingConfig(rules=(rule,))))
+    assert ([each.number for each in meanings.rules], meanings.rows) == ([1], PROVIDER_TYPES["groq"].rows)
 
 
 def test_configuration_knows_the_same_types() -> None:

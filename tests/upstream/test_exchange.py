@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from gateway import jsonlib
-from gateway.config.model import ProviderConfig
+from gateway.config.model import ErrorParsingConfig, ErrorRule, ProviderConfig
 from gateway.errors import ConnectError, Disconnect, ProtocolError, UpstreamTimeout
 from gateway.net.client import Client
 from gateway.policy.verdict import Provenance, Scope, Status
@@ -474,5 +474,42 @@ def test_the_built_in_provider_answers_through_the_same_door(key: str, status: S
         assert status is not None or b"hi" in outcome.body + rest
         outcome.close()
         await client.close()
+
+    run(scenario())
+
+
+# What errors mean is the provider's own affair.
+
+
+RULES = ErrorParsingConfig(rules=(ErrorRule(429, "error.code", "^rate_limit", "no_quota"),))
+
+
+@pytest.mark.parametrize(
+    "answer", [Answer(429, TOO_MANY), Answer(200, TOO_MANY), Stream(({"error": TOO_MANY["error"]},))], ids=str
+)
+def test_the_operators_rules_are_asked_wherever_an_error_is_found(answer: Behaviour) -> None:
+    async def scenario() -> None:
+        async with wired() as wire:
+            wire.fake.script(SECRET, answer, answer)
+            stream = isinstance(answer, Stream)
+            outcome = await wire.call(stream=stream, error_parsing=RULES)
+            assert outcome.verdict is not None
+            assert (outcome.verdict.status, outcome.verdict.reason) == (Status.NO_QUOTA, "rule_1")
+            outcome = await wire.call(stream=stream)
+            assert outcome.verdict is not None
+            assert outcome.verdict.status is Status.RATE_LIMITED, "without rules"
+
+    run(scenario())
+
+
+def test_a_vendors_rows_are_those_of_the_providers_type() -> None:
+    async def scenario() -> None:
+        async with wired() as wire:
+            body = {"error": {"message": "You exceeded your current quota.", "type": "insufficient_quota", "code": 401}}
+            wire.fake.script(SECRET, Answer(401, body), Answer(401, body))
+            for kind, status in (("perplexity", Status.NO_QUOTA), ("openai", Status.SUSPECT)):
+                outcome = await wire.call(type=kind)
+                assert outcome.verdict is not None
+                assert outcome.verdict.status is status, kind
 
     run(scenario())

@@ -57,12 +57,14 @@ class Wire:
         hold: float = 30.0,
         idle: float = 10.0,
         first_byte: float = 10.0,
+        **settings: Any,
     ) -> Outcome:
         provider = a_provider(
             self.fake.base_url,
             self.clock,
             streaming=StreamingConfig(hold=hold),
             timeouts=TimeoutsConfig(idle=idle, first_byte=first_byte),
+            **settings,
         )
         (key,) = provider.pool.keys.values()
         body = jsonlib.dumps({"model": "gpt-4o", "messages": [], "input": "x", "stream": stream})

@@ -84,6 +84,7 @@ def test_a_reset_is_told_apart_by_its_form_and_size(value: str, seconds: float |
 
 
 RETRY_INFO = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "34s"}
+OPENROUTER = {"error": {"metadata": {"headers": {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "1760000060500"}}}}
 RESET_DELAY = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "metadata": {"quotaResetDelay": "1h0m36.5s"}}
 
 
@@ -119,6 +120,26 @@ RESET_DELAY = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "metadata": 
         ({}, {"error": "busy"}, "", None),
         ({}, ["busy", 3, None], "", None),
         ({}, {"error": {"details": [{"retryDelay": 7}, "x", {"metadata": []}]}}, "", None),
+        (
+            {},
+            None,
+            "You will regain access on 2025-10-10 at 00:00 UTC.",
+            Hint(54400.0, "text", "regain access on 2025-10-10 at 00:00 UTC"),
+        ),
+        ({}, None, "regain access on 2025-10-10 UTC", Hint(54400.0, "text", "regain access on 2025-10-10 UTC")),
+        ({}, None, "You will regain access on 2025-10-01 at 00:00 UTC.", None),
+        ({}, None, "You will regain access on 2025-99-01 at 00:00 UTC.", None),
+        ({}, None, "Quota will be replenished in 22.14:18:12.", Hint(1952292.0, "text", "replenished in 22.14:18:12")),
+        ({}, None, "Quota will be replenished in 00:00:12.", Hint(12.0, "text", "replenished in 00:00:12")),
+        ({}, OPENROUTER, "", Hint(60.5, "x-ratelimit-reset", "1760000060500")),
+        ({"x-ratelimit-reset": "7"}, OPENROUTER, "", Hint(7.0, "x-ratelimit-reset", "7")),
+        (
+            {},
+            {"error": {"metadata": {"headers": {"X-RateLimit-Reset": 7, "retry-after": "5"}}}},
+            "",
+            Hint(5.0, "retry-after", "5"),
+        ),
+        ({}, {"error": {"metadata": {"headers": "none"}}}, "", None),
         ({"retry-after": "0"}, None, "try again in 3s", Hint(3.0, "text", "try again in 3s")),
         ({"retry-after-ms": "0"}, None, "", Hint(0.0, "retry-after-ms", "0")),
         ({"x-ratelimit-reset-tokens": "0s"}, None, "", None),
