@@ -200,7 +200,7 @@ def _complete_provider(
     facts = provider_types.get(provider.type)
     keys, base_url = provider.keys, provider.base_url
     if facts is not None:
-        keys = keys or ((f"keys/{name}.txt",) if facts.needs_keys else ())
+        keys = keys or (_usual_keys(name, folder) if facts.needs_keys else ())
         base_url = base_url or facts.base_url
     return replace(
         provider,
@@ -208,6 +208,16 @@ def _complete_provider(
         keys=tuple(_absolute(each, folder) for each in keys),
         base_url=base_url.rstrip("/"),
     )
+
+
+def _usual_keys(name: str, folder: Path) -> tuple[str, ...]:
+    """Where the keys of a provider are that names no place: keys/NAME.txt, the folder keys/NAME, or both."""
+    file, below = f"keys/{name}.txt", f"keys/{name}"
+    try:
+        has_folder, has_file = (folder / below).is_dir(), (folder / file).exists()
+    except (OSError, ValueError):  # no permission, or a name that is none; reading the file will say so
+        has_folder, has_file = False, True
+    return ((file,) if has_file or not has_folder else ()) + ((below,) if has_folder else ())
 
 
 def _absolute(path: str, folder: Path) -> str:

@@ -376,7 +376,9 @@ class ProviderConfig:
         'of them: `llmgateway help config`); "echo" for the built-in one that answers by itself',
     )
     keys: tuple[str, ...] = setting(
-        (), "key file, folder of key files, or a list of them; one key a line; default: keys/NAME.txt"
+        (),
+        "key file, folder of key files, or a list of them; one key a line; "
+        "default: keys/NAME.txt, and the folder keys/NAME if there is one",
     )
     base_url: str = setting("", "where the provider's API is; default by type")
     enabled: bool = setting(True, "false takes the provider out without deleting its table")

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import codecs
 import io
-import math
 import re
 import time
 from collections.abc import Mapping
@@ -28,6 +27,10 @@ from gateway import jsonlib
 from gateway.secret import Secret
 
 LABELS = ("account", "weight", "note")
+"""Keys of one account share their quota, weights are for `selection = "weighted"`, a note is for people."""
+
+LEAST_WEIGHT, GREATEST_WEIGHT = 0.001, 1_000_000.0
+"""Turns are counted in steps of 1/weight; beyond a thousand million to one nobody would see the difference."""
 
 NO_LABELS: Mapping[str, str] = MappingProxyType({})
 """Shared by all keys without labels, which are nearly all of them."""
@@ -218,7 +221,7 @@ def _check_labels(found: Mapping[str, object]) -> tuple[Mapping[str, str], tuple
         elif not text or len(text) > MAX_LABEL_LENGTH or not text.isprintable():
             remarks.append(f"has an empty, overlong or unprintable {name}, which is ignored")
         elif name == "weight" and not _is_weight(text):
-            remarks.append("has a weight that is no positive number, which is ignored")
+            remarks.append("has a weight that is no number from 0.001 to 1000000, which is ignored")
         else:
             labels[name] = text
     return MappingProxyType(labels), tuple(remarks)
@@ -226,7 +229,7 @@ def _check_labels(found: Mapping[str, object]) -> tuple[Mapping[str, str], tuple
 
 def _is_weight(text: str) -> bool:
     try:
-        return 0 < float(text) < math.inf
+        return LEAST_WEIGHT <= float(text) <= GREATEST_WEIGHT
     except ValueError:
         return False
 

@@ -13,6 +13,8 @@ from itertools import islice
 from gateway.errors import StoreError
 from gateway.keeper.proxystatuses import ProxyStatuses
 from gateway.observe.logs import Log
+from gateway.policy.health import ALL_MODELS
+from gateway.policy.verdict import Status
 from gateway.store.keys import KeyStatusRow, KeyStore
 from gateway.store.responses import ResponseRow, ResponseStore
 from gateway.upstream.key import Change
@@ -79,7 +81,9 @@ class StatusWriter:
             await self._take(name, pool)
         while self._unsaved:
             batch = dict(islice(self._unsaved.items(), BATCH))
-            await self._keys.save_statuses(list(batch.values()))
+            gone = {place for place, row in batch.items() if row.model != ALL_MODELS and row.status == Status.VALID}
+            await self._keys.forget_statuses(list(gone))
+            await self._keys.save_statuses([row for place, row in batch.items() if place not in gone])
             for row in batch:
                 del self._unsaved[row]
 

@@ -269,6 +269,17 @@ def count_failure(standing: Standing, verdict: Verdict, now: float) -> Standing:
     )
 
 
+def postpone(standing: Standing, verdict: Verdict, now: float, health: HealthConfig) -> Standing:
+    """The standing of a key whose trial met the provider's faults: it is what it was, and tried later."""
+    rest = min(default_rest(standing.status, health), health.server_error)
+    return replace(count_failure(standing, verdict, now), until=now + rest, due=False, streak=0)
+
+
+def shifted(standing: Standing, seconds: float) -> Standing:
+    """The standing after the clock was set back by so many seconds: what was left of the rest is left."""
+    return standing if standing.until is None else replace(standing, until=standing.until - seconds)
+
+
 def faults_in_row(standing: Standing, now: float, health: HealthConfig) -> int:
     """Faults in a row before this one: those of which the last is not longer ago than `fault_window`."""
     return standing.streak if now - standing.failed_at <= health.fault_window else 0

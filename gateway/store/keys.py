@@ -93,6 +93,8 @@ SAVE_STATUS = """
         next_check_at = excluded.next_check_at, checked_at = excluded.checked_at, streak = excluded.streak,
         proven = excluded.proven"""
 
+FORGET_STATUS = "DELETE FROM key_status WHERE provider = $1 AND digest = $2 AND model = $3"
+
 DIGESTS = 50
 """Keys asked for in one read: a fixed number, so that the database prepares the statement once."""
 
@@ -135,6 +137,11 @@ class KeyStore:
         for start in range(0, len(rows), BATCH):
             values = [_values(row) for row in rows[start : start + BATCH]]
             await self._database.transaction([Statement(SAVE_STATUS, rows=values)])
+
+    async def forget_statuses(self, rows: Sequence[tuple[str, str, str]]) -> None:
+        """Of (provider, digest, model): what was known of a key for one model is no longer so."""
+        for start in range(0, len(rows), BATCH):
+            await self._database.transaction([Statement(FORGET_STATUS, rows=rows[start : start + BATCH])])
 
     async def load_statuses(self, provider: str, digests: Sequence[str]) -> list[KeyStatusRow]:
         """Of these keys, whether they are in the files or not; in the order of the digests."""

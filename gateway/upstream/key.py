@@ -74,6 +74,11 @@ class Rest(NamedTuple):
     model: str | None
 
     @property
+    def model_name(self) -> str:
+        """Of the model that the rest is about, empty where it is about all."""
+        return self.model if self.model is not None and self.model is not PAUSED else ""
+
+    @property
     def standing(self) -> Standing | None:
         if self.model is None:
             return self.key.standing

@@ -42,17 +42,20 @@ from gateway.policy.health import (
     forgive_downtime,
     is_fault,
     outlasts,
+    postpone,
+    shifted,
     wake,
 )
 from gateway.policy.key_limits import KeyMeter
 from gateway.policy.verdict import Provenance, Scope, Status, Verdict
+from gateway.upstream.accounts import Accounts
 from gateway.upstream.changes import Changes
 from gateway.upstream.guard import REJECTIONS, Guard, Rejected
-from gateway.upstream.key import PAUSED, Change, Key, Lease, Rest, Shortage, rest_ends
-from gateway.upstream.rests import Rests
+from gateway.upstream.key import PAUSED, Change, Key, Lease, Rest, Shortage
 from gateway.upstream.rotation import Rotation
 from gateway.upstream.selection import ring_maker
 from gateway.upstream.waiters import Waiters
+from gateway.upstream.wakeups import Wakeups
 
 SERVED_LIMIT = 1024
 """Models remembered as answered by some key, which is what tells a model's 404 from a key's."""
@@ -60,18 +63,17 @@ SERVED_LIMIT = 1024
 WAKE_BATCH = 500
 """Keys woken in one turn of the loop, so that ten thousand rests ending together do not hold it up."""
 
-LONGEST_NAP = 30.0
-"""Seconds after which the clock on the wall is looked at again: it may have been set, and timers stand still while a
-computer sleeps."""
-
 CHECKED_GRAIN = 3600.0
 """Seconds of use after which the database is told that a key still works: a restart then probes only idle ones."""
 
-SIBLINGS = 1000
-"""Keys of one account that follow each other at once; of more, the rest learn by themselves."""
-
 FITTING = 16
 """Keys looked at for one whose token limit has room for a large request."""
+
+NAME_LIMIT = 200
+"""Characters of a model's name that may have a standing of its own: clients choose them, and each is a row."""
+
+STRANGERS_UP_TO = 10_000
+"""Keys of a pool in which a model that nobody lists or has served may have a view, which takes O(keys) to make."""
 
 ACCOUNT_REASON = "account_"
 """Begins the reason of a key that rests because of another one of its account."""
@@ -106,12 +108,12 @@ class KeyPool:
         self._selection = "round_robin"
         self._probing = "none"
         self._confirmations = 1
-        self._rests: Rests[Rest] = Rests(rest_ends)
-        self._served: dict[str, None] = {}
-        self._accounts: dict[str, dict[Key, None]] = {}
+        self._place_of_keys = ("", "")  # the provider's type and address, of which the standings speak
+        self._listed: frozenset[str] = frozenset()
+        self._wakeups = Wakeups(clock, self.wake_due, self._next_canary)
+        self._served: dict[str, tuple[Key, Key]] = {}
+        self._accounts = Accounts()
         self._changes = Changes()
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_at = 0.0
         self._seq = 0
         self._successes = 0
 
@@ -124,6 +126,12 @@ class KeyPool:
         if config.selection != self._selection:
             self._selection = config.selection
             self._rotation.remake(ring_maker(config.selection, self._rng))
+        self._listed = frozenset(entry.partition("=")[2] or entry for entry in config.models)
+        before, self._place_of_keys = self._place_of_keys, (config.type, config.base_url)
+        if before not in (("", ""), self._place_of_keys):
+            for key in self.keys.values():
+                if key.standing.status is not Status.DISABLED and (key.models or not key.standing.usable):
+                    self.clear(key)  # another provider's verdicts
         concurrency = config.key_limits.concurrency
         if probing != self._probing or concurrency != self._rotation.concurrency:
             self._probing = probing
@@ -202,8 +210,9 @@ class KeyPool:
         if now - key.checked_at > CHECKED_GRAIN:
             self._changes.note(key, None)
         key.checked_at = now
-        if lease.model not in self._served:
-            self._remember_served(lease.model)
+        served = self._served.get(lease.model)
+        if served is None or served[0] is not key:
+            self._remember_served(lease.model, key, served)
         was = key.standing
         if was is not VALID:
             self._set(key, None, VALID)
@@ -254,7 +263,10 @@ class KeyPool:
         now = self._clock()
         if self._benches(lease, standing, verdict, now):
             key.benched_seq = self._seq
-            after = advance(standing, verdict, now, self.health, self._confirmations)
+            if is_fault(verdict) and not standing.usable:
+                after = postpone(standing, verdict, now, self.health)
+            else:
+                after = advance(standing, verdict, now, self.health, self._confirmations)
             self._set(key, model, after)
             if verdict.scope is Scope.ACCOUNT and key.account:
                 self._bench_siblings(key, model, after)
@@ -287,10 +299,7 @@ class KeyPool:
             canary = max(self.guard.canary_at - self._clock(), 0.0) if self.guard.canary is None else 1.0
             return Shortage(canary, _words(self._rotation.count(model, self.counts)), False, self.guard.evidence)
 
-        def may_serve(rest: Rest) -> bool:
-            return rest.key not in excluded and (rest.model is None or rest.model is PAUSED or rest.model == model)
-
-        until = self._rests.earliest_where(may_serve, len(excluded) + 32)
+        until = self._wakeups.earliest_for(model, lambda rest: rest.key not in excluded, len(excluded) + 32)
         wait = None if until is None else max(until - self._clock(), 0.0)
         counts = self._rotation.count(model, self.counts)
         busy = self.limits is not None and bool(counts[Status.VALID] + counts[Status.UNTESTED])
@@ -307,18 +316,21 @@ class KeyPool:
     def wake_due(self) -> int:
         """End the rests that are over, at most `WAKE_BATCH` of them. Returns how many."""
         now = self._clock()
-        for n in range(WAKE_BATCH):
-            rest = self._rests.pop_due(now)
-            if rest is None:
-                return n
+        step = self._wakeups.clock_set_back(now)
+        if step:
+            self._shift_rests(step)
+        woken = 0
+        while woken < WAKE_BATCH and (rest := self._wakeups.pop_due(now)) is not None:
             self._wake(rest)
-        return WAKE_BATCH
+            woken += 1
+        guard = self.guard
+        if guard.tripped and guard.canary is None and now >= guard.canary_at:
+            self.waiters.wake_one()  # or the next request is the canary
+        return woken
 
     def close(self) -> None:
         """Stop the timer and let those who wait find out."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._wakeups.stop()
         self.waiters.wake_all()
 
     # -- the Keeper's and the operator's side ------------------------------------------------------------------
@@ -335,9 +347,9 @@ class KeyPool:
                 continue
             self.keys[key.digest] = key
             self._changes.take_over(key, self._rotation.views)
-            key.standing = forgive_downtime(key.standing, now, self.health)
+            key.standing = self._restored(key.standing, now)
             self.counts[key.standing.status] += 1
-            self._join_account(key)
+            self._accounts.join(key)
             if key.standing.until is not None:
                 self._rest(key, None, key.standing.until)
             self._restore_models(key)
@@ -353,14 +365,14 @@ class KeyPool:
             key.removed = True
             self.counts[key.standing.status] -= 1
             self._rotation.count_models(key, -1)
-            self._leave_account(key)
+            self._accounts.leave(key)
             self._place(key)
 
     def relabel(self, key: Key, labels: Mapping[str, str]) -> None:
         """The file says something else about a key that stays."""
-        self._leave_account(key)
+        self._accounts.leave(key)
         key.labels = labels
-        self._join_account(key)
+        self._accounts.join(key)
 
     def disable(self, key: Key) -> None:
         """The operator's word; only `enable` or `clear` ends it."""
@@ -423,7 +435,7 @@ class KeyPool:
 
     def next_wake(self) -> float | None:
         """Unix time at which the next rest ends."""
-        return self._rests.earliest()
+        return self._wakeups.earliest()
 
     def served(self) -> list[str]:
         """Models that some key has answered for lately."""
@@ -479,10 +491,11 @@ class KeyPool:
     # -- inside: verdicts --------------------------------------------------------------------------------------
 
     def _understand(self, lease: Lease, verdict: Verdict) -> Verdict:
-        """A model that other keys have answered for is missing for this key, not for the client."""
+        """A model that another key, still in order, has answered for is missing for this key, not for the client."""
         if verdict.scope is not Scope.CLIENT or verdict.status is not Status.NO_MODEL:
             return verdict
-        if not lease.model or lease.model not in self._served:
+        ring = self._rotation.ring(lease.model)
+        if not any(key is not lease.key and key in ring for key in self._served.get(lease.model, ())):
             return verdict
         return replace(verdict, scope=Scope.KEY_MODEL)
 
@@ -499,11 +512,19 @@ class KeyPool:
         key = lease.key
         if verdict.scope is Scope.KEY_MODEL and not lease.model:
             return False
+        if self._scope_of(verdict, lease.model) is not None and not self._may_have_view(lease.model):
+            return False
         if not verdict.blames_key and not is_fault(verdict):
             return False
         if key.removed or lease.seq < key.good_seq or key.standing.status is Status.DISABLED:
             return False
         return standing.usable or lease.seq > key.benched_seq or outlasts(standing, verdict)
+
+    def _may_have_view(self, model: str) -> bool:
+        """Whether a model may have standings of its own, given that clients name models as they like."""
+        if not model or model in self._rotation.views or model in self._served or model in self._listed:
+            return True
+        return len(model) <= NAME_LIMIT and len(self.keys) <= STRANGERS_UP_TO
 
     def _stale(self, lease: Lease) -> bool:
         """Whether a success that began before the newest bench says nothing: that was about this model, or all."""
@@ -541,11 +562,20 @@ class KeyPool:
             self.counts[standing.status] += 1
             key.standing = standing
         else:
-            self._rotation.set_model(key, model, standing, self.keys.values())
+            if standing is not None and model not in self._rotation.views:
+                self._make_room()
+            self._rotation.set_model(key, model, standing)
         self._changes.note(key, model)
         self._place(key)
         if standing is not None and standing.until is not None:
             self._rest(key, model, standing.until)
+
+    def _make_room(self) -> None:
+        """For another model's view; the database forgets what is forgotten here."""
+        for model, keys in self._rotation.make_room(self.keys.values()).items():
+            self._wakeups.forget_model(model)
+            for key in keys:
+                self._changes.note(key, model)
 
     def _place(self, key: Key) -> None:
         if self._rotation.place(key):
@@ -553,24 +583,9 @@ class KeyPool:
 
     # -- inside: accounts --------------------------------------------------------------------------------------
 
-    def _join_account(self, key: Key) -> None:
-        if key.account:
-            self._accounts.setdefault(key.account, {})[key] = None
-
-    def _leave_account(self, key: Key) -> None:
-        siblings = self._accounts.get(key.account)
-        if siblings is not None:
-            siblings.pop(key, None)
-            if not siblings:
-                del self._accounts[key.account]
-
-    def _siblings(self, key: Key) -> list[Key]:
-        siblings = self._accounts.get(key.account, {})
-        return [other for other, _ in zip(siblings, range(SIBLINGS), strict=False) if other is not key]
-
     def _bench_siblings(self, key: Key, model: str | None, after: Standing) -> None:
         """The account's quota is used up: its other keys need not find that out one by one."""
-        for other in self._siblings(key):
+        for other in self._accounts.siblings(key):
             own = other.standing if model is None else (other.models or {}).get(model, other.standing)
             if own.usable and other.standing.usable:
                 other.benched_seq = self._seq
@@ -580,7 +595,7 @@ class KeyPool:
 
     def _wake_siblings(self, key: Key) -> None:
         """The account has quota again."""
-        for other in self._siblings(key):
+        for other in self._accounts.siblings(key):
             if other.standing.status is Status.NO_QUOTA and other.standing.reason.startswith(ACCOUNT_REASON):
                 self._set(other, None, wake(other.standing))
 
@@ -618,7 +633,7 @@ class KeyPool:
         self._place(lease.key)
         if canary:
             self.guard.canary_failed(self._clock())
-            self._arm()
+            self._wakeups.arm()
         return True
 
     def _lease_canary(self, model: str, excluded: Collection[Key], tokens: int) -> Lease | None:
@@ -640,7 +655,7 @@ class KeyPool:
         """The standings for models that a key was restored with, as far as there is room for their views."""
         for model, standing in (key.models or {}).items():
             if model in self._rotation.views or self._rotation.has_room(len(self.keys)):
-                self._rotation.add_view(model, self.keys.values())
+                self._rotation.add_view(model)
                 if standing.until is not None:
                     self._rest(key, model, standing.until)
         if key.models is not None:
@@ -649,9 +664,33 @@ class KeyPool:
             self._rotation.count_models(key, 1)
 
     def _rest(self, key: Key, model: str | None, until: float) -> None:
-        self._rests.push(until, Rest(key, model), len(self.keys) * (2 + len(self._rotation.views)))
-        if self._timer is None or until < self._timer_at:
-            self._arm()
+        self._wakeups.push(until, Rest(key, model), len(self.keys))
+
+    def _restored(self, standing: Standing, now: float) -> Standing:
+        """A standing from the database, which a clock may have made that was ahead."""
+        latest = now + self.health.max_cooldown
+        if standing.until is not None and standing.until > latest:
+            standing = replace(standing, until=latest)
+        return forgive_downtime(standing, now, self.health)
+
+    def _shift_rests(self, seconds: float) -> None:
+        """The clock was set back: nobody rests longer for that. O(keys), and rare."""
+        for key in self.keys.values():
+            if key.paused_until is not None:
+                key.paused_until -= seconds
+                self._rest(key, PAUSED, key.paused_until)
+            for model in (None, *(key.models or ())):
+                standing = Rest(key, model).standing
+                if standing is not None and standing.until is not None and not standing.due:
+                    later = shifted(standing, seconds)
+                    if model is None:
+                        key.standing = later
+                    elif key.models is not None:
+                        key.models[model] = later
+                    self._changes.note(key, model)
+                    self._rest(key, model, later.until or 0.0)
+        if self.guard.tripped:
+            self.guard.canary_at -= seconds
 
     def _wake(self, rest: Rest) -> None:
         """The rest is over: the key is as it was before, or due for a trial or a probe."""
@@ -680,31 +719,10 @@ class KeyPool:
             self.to_probe[rest] = None
             self.probe_wanted.set()
 
-    def _arm(self) -> None:
-        """Set the timer to the next end of a rest. Without a running loop (tests, tools) nobody waits for it."""
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
-            return
-        until = self._rests.earliest()
+    def _next_canary(self) -> float | None:
+        """When the timer is to wake somebody who waits, to look whether the common cause is gone."""
         guard = self.guard
-        if guard.tripped and guard.canary is None and guard.canary_at > self._clock():
-            until = min(until, guard.canary_at) if until is not None else guard.canary_at
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if until is not None:
-            self._timer_at = until
-            nap = min(max(until - self._clock(), 0.0), LONGEST_NAP)
-            self._timer = loop.call_later(nap, self._on_timer)
-
-    def _on_timer(self) -> None:
-        self._timer = None
-        self.wake_due()
-        guard = self.guard
-        if guard.tripped and guard.canary is None and self._clock() >= guard.canary_at:
-            self.waiters.wake_one()  # or the next request is the canary
-        self._arm()
+        return guard.canary_at if guard.tripped and guard.canary is None and guard.canary_at > self._clock() else None
 
     def _operator_says(self, key: Key, standing: Standing) -> None:
         self._seq += 1
@@ -714,10 +732,11 @@ class KeyPool:
         self._set(key, None, standing)
         self._ask_for_probe(Rest(key, None), standing)
 
-    def _remember_served(self, model: str) -> None:
-        if len(self._served) >= SERVED_LIMIT:
+    def _remember_served(self, model: str, key: Key, served: tuple[Key, Key] | None) -> None:
+        """The last two keys that answered for a model: one of them may be the one that is asked about."""
+        if served is None and len(self._served) >= SERVED_LIMIT:
             del self._served[next(iter(self._served))]
-        self._served[model] = None
+        self._served[model] = (key, served[0] if served is not None else key)
 
 
 def _standing(key: Key, model: str | None) -> Standing | None:

@@ -146,13 +146,13 @@ class Rotation:
         elif model in self.views:
             self.views[model].trials.pop(key, None)
 
-    def set_model(self, key: Key, model: str, standing: Standing | None, keys: Collection[Key]) -> None:
+    def set_model(self, key: Key, model: str, standing: Standing | None) -> None:
         """Give a key a standing of its own for a model; None: the model is as the key again."""
         before = key.models.pop(model, None) if key.models else None
         if before is not None:
             self.views[model].counts[before.status] -= 1
         if standing is not None:
-            counts = self.add_view(model, keys).counts
+            counts = self.add_view(model).counts
             counts[standing.status] += 1
             key.models = key.models or {}
             key.models[model] = standing
@@ -162,15 +162,21 @@ class Rotation:
         """Whether another model may have a view among so many keys."""
         return len(self.views) < min(VIEWS_LIMIT, max(VIEW_ENTRIES // max(keys, 1), 1))
 
-    def add_view(self, model: str, keys: Collection[Key]) -> View:
-        """The model's view; a new one begins with all ready keys, and takes the place of the oldest if it must.
+    def make_room(self, keys: Collection[Key]) -> dict[str, list[Key]]:
+        """Drop the oldest views until another one has room: the models, and the keys that had a standing for them.
 
-        What was known of that model is forgotten: its keys are tried again.
+        What was known of such a model is forgotten: its keys are tried again.
         """
+        dropped = {}
+        while self.views and not self.has_room(len(keys)):
+            model = next(iter(self.views))
+            dropped[model] = self._drop_view(model, keys)
+        return dropped
+
+    def add_view(self, model: str) -> View:
+        """The model's view; a new one begins with all ready keys."""
         view = self.views.get(model)
         if view is None:
-            while self.views and not self.has_room(len(keys)):
-                self._drop_view(next(iter(self.views)), keys)
             view = self.views[model] = View(self._make(self.ready), self._make(self.proven))
         return view
 
@@ -193,11 +199,12 @@ class Rotation:
             benched -= hidden
         return +counts
 
-    def _drop_view(self, model: str, keys: Collection[Key]) -> None:
+    def _drop_view(self, model: str, keys: Collection[Key]) -> list[Key]:
         del self.views[model]
-        for key in keys:
-            if key.models is not None and key.models.pop(model, None) is not None:
-                key.models = key.models or None
+        forgotten = [key for key in keys if key.models is not None and key.models.pop(model, None) is not None]
+        for key in forgotten:
+            key.models = key.models or None
+        return forgotten
 
 
 def _put(ring: Ring[Key], key: Key, belongs: bool) -> None:

@@ -130,6 +130,25 @@ def test_a_trailing_slash_of_the_base_url_does_not_count() -> None:
     assert parse(text).providers["a"].base_url == "http://[::1]:9/v1"
 
 
+@pytest.mark.parametrize(
+    ("there", "keys"),
+    [
+        ([], ["keys/main.txt"]),
+        (["keys/main.txt"], ["keys/main.txt"]),
+        (["keys/main/a.txt"], ["keys/main"]),
+        (["keys/main.txt", "keys/main/a.txt"], ["keys/main.txt", "keys/main"]),
+    ],
+)
+def test_without_a_place_keys_are_looked_for_in_a_file_and_a_folder(
+    there: list[str], keys: list[str], tmp_path: Path
+) -> None:
+    for name in there:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    config = parse('[providers.main]\ntype = "openai"', path=tmp_path / "config.toml")
+    assert config.providers["main"].keys == tuple(str(tmp_path / name) for name in keys)
+
+
 def test_other_paths_are_relative_to_the_file_too(tmp_path: Path) -> None:
     (tmp_path / "cert.pem").write_text("")
     (tmp_path / "token").write_text("a-long-token\n")

@@ -53,6 +53,27 @@ def test_a_file_named_twice_is_read_once(tmp_path: Path) -> None:
     assert len(reading.files) == 1
 
 
+def test_several_files_and_folders_make_one_set_and_the_first_labels_stay(tmp_path: Path) -> None:
+    first = write(tmp_path / "main.txt", "sk-1 account=a\nsk-2\n")
+    write(tmp_path / "bought" / "b.ndjson", '{"value": "sk-3", "weight": 2}\n{"value": "sk-1", "account": "b"}\n')
+    write(tmp_path / "bought" / "a.txt", "sk-2 note=again\nsk-4\n")
+    last = write(tmp_path / "last.ndjson", '{"value": "sk-5", "note": "two words"}\n')
+    reading = KeySource((first, tmp_path / "bought", last)).read()
+    assert [(entry.secret.reveal(), dict(entry.labels)) for entry in reading.entries] == [
+        ("sk-1", {"account": "a"}),
+        ("sk-2", {}),
+        ("sk-4", {}),
+        ("sk-3", {"weight": "2"}),
+        ("sk-5", {"note": "two words"}),
+    ]
+    assert [(report.path.name, report.keys) for report in reading.files] == [
+        ("main.txt", 2),
+        ("a.txt", 2),
+        ("b.ndjson", 2),
+        ("last.ndjson", 1),
+    ]
+
+
 def test_an_empty_folder_is_a_problem(tmp_path: Path) -> None:
     reading = KeySource((tmp_path,)).read()
     assert reading.problems == (f"{tmp_path}: has no .txt or .ndjson file",)

@@ -95,11 +95,13 @@ def test_a_bad_line_is_reported_and_the_others_load(line: str, problem: str) -> 
         ("account=", "line 1: has an empty, overlong or unprintable account, which is ignored"),
         ("note=" + "x" * 201, "line 1: has an empty, overlong or unprintable note, which is ignored"),
         ("note=\x1b[2J", "line 1: has an empty, overlong or unprintable note, which is ignored"),
-        ("weight=heavy", "line 1: has a weight that is no positive number, which is ignored"),
-        ("weight=0", "line 1: has a weight that is no positive number, which is ignored"),
-        ("weight=-1", "line 1: has a weight that is no positive number, which is ignored"),
-        ("weight=inf", "line 1: has a weight that is no positive number, which is ignored"),
-        ("weight=nan", "line 1: has a weight that is no positive number, which is ignored"),
+        ("weight=heavy", "line 1: has a weight that is no number from 0.001 to 1000000, which is ignored"),
+        ("weight=0", "line 1: has a weight that is no number from 0.001 to 1000000, which is ignored"),
+        ("weight=-1", "line 1: has a weight that is no number from 0.001 to 1000000, which is ignored"),
+        ("weight=inf", "line 1: has a weight that is no number from 0.001 to 1000000, which is ignored"),
+        ("weight=1e-9", "line 1: has a weight that is no number from 0.001 to 1000000, which is ignored"),
+        ("weight=1e300", "line 1: has a weight that is no number from 0.001 to 1000000, which is ignored"),
+        ("weight=nan", "line 1: has a weight that is no number from 0.001 to 1000000, which is ignored"),
     ],
 )
 def test_a_bad_label_never_costs_the_key(label: str, problem: str) -> None:

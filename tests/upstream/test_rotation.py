@@ -9,8 +9,9 @@ import pytest
 
 from gateway.policy.verdict import Scope, Status, Verdict
 from gateway.upstream.key import Key
-from gateway.upstream.keypool import LONGEST_NAP, KeyPool
+from gateway.upstream.keypool import KeyPool
 from gateway.upstream.rotation import VIEWS_LIMIT, Rotation
+from gateway.upstream.wakeups import LONGEST_NAP
 from tests.upstream.pools import (
     FORBIDDEN,
     NO_MODEL,
@@ -180,7 +181,7 @@ def test_only_so_many_models_have_a_rotation_of_their_own_and_the_oldest_gives_w
 def test_the_rotations_of_all_models_together_are_bounded(keys: int, views: int) -> None:
     rotation = Rotation()
     while rotation.has_room(keys):
-        rotation.add_view(f"model-{len(rotation.views)}", [])
+        rotation.add_view(f"model-{len(rotation.views)}")
     assert len(rotation.views) == views
 
 
@@ -232,7 +233,7 @@ def test_a_clock_that_is_set_ends_the_rests_that_are_over_by_it() -> None:
         clock.advance(21600)  # a computer that has slept for six hours
         assert await waiting is True
         assert loop.time() <= LONGEST_NAP
-        assert pool.next_wake() is None and pool._timer is None
+        assert pool.next_wake() is None and pool._wakeups._timer is None
         pool.close()
 
     try:
