@@ -5,10 +5,11 @@ whole pool is benched for days. With it, when several *different* keys that were
 `guard_window` and no request succeeds in between, their verdicts are taken back and the pool is closed: requests get
 503 `circuit_open` but for one *canary* at a time, which looks whether it is over.
 
-- The first canary takes a key that was not among the rejected ones, and one that has proven itself if there is one.
-  If it succeeds, there was no common cause: what was taken back is given back, the pool opens.
-- If it is rejected too, canaries follow at growing intervals, with any key. The first that is not rejected ends it,
-  and the keys keep what they were before.
+- Canaries take keys that were not among the rejected ones, and that have proven themselves, as long as there are such.
+- Of the first `FIRST_ROUND`, which go at once, one that succeeds shows that there was no common cause, but many bad
+  keys: what was taken back is given back, the pool opens.
+- If all of them are rejected, too, further ones follow at growing intervals. The first that is not rejected ends it, and
+  the keys keep what they were before.
 
 Limits, quotas and the provider's own faults never come here: the first two are the key's whatever the others do, and
 faults do not bench keys while nobody succeeds. Who is asked what, and when, is `keypool.py`'s.
@@ -26,10 +27,12 @@ from gateway.upstream.key import Key, Lease
 
 REJECTIONS = frozenset({Status.SUSPECT, Status.INVALID_KEY, Status.NO_ACCESS})
 
-FIRST_CANARY_AFTER = 0.0
+FIRST_ROUND = 3
+"""Canaries that go at once, one after the other: when half of the keys are bad, seven of eight times one gets through."""
+
 CANARY_DELAY = 5.0
 LONGEST_CANARY_DELAY = 300.0
-"""Seconds between canaries: the first at once, then 5, doubling up to five minutes."""
+"""Seconds between later canaries: 5, doubling up to five minutes."""
 
 REMEMBERED = 10_000
 """Rejections kept within a window: more keys than that in 30 s are as good a proof."""
@@ -88,20 +91,24 @@ class Guard:
         self.taken_back = list(reversed(self._recent))
         self._recent.clear()
         self._delay = CANARY_DELAY
-        self.canary_at = now + FIRST_CANARY_AFTER
+        self.canary_at = now
         return self.taken_back
 
     def suspects(self) -> set[Key]:
-        """Keys that the first canary had better not take. Later ones may take any."""
-        return {entry.key for entry in self.taken_back} if self.tries == 0 else set()
+        """Keys that a canary had better not take."""
+        return {entry.key for entry in self.taken_back}
 
     def begin_canary(self, lease: Lease) -> None:
         self.canary = lease
 
-    def canary_failed(self, now: float) -> None:
-        """It was rejected, or nobody answered."""
+    def canary_failed(self, rejected: Rejected | None, now: float) -> None:
+        """It was rejected, or nobody answered (None)."""
         self.canary = None
         self.tries += 1
+        if rejected is not None and len(self.taken_back) < REMEMBERED:
+            self.taken_back.append(rejected)
+        if self.tries < FIRST_ROUND:
+            return
         self.canary_at = now + self._delay
         self._delay = min(self._delay * 2, LONGEST_CANARY_DELAY)
 
@@ -110,7 +117,7 @@ class Guard:
         self.canary = None
 
     def reset(self) -> list[Rejected]:
-        """The pool opens again. The verdicts that were right after all: those, if the first canary went through."""
-        guilty = self.taken_back if self.tries == 0 else []
+        """The pool opens again. The verdicts that were right after all, if any: see the top."""
+        guilty = self.taken_back if self.tries < FIRST_ROUND else []
         self.tripped, self.canary, self.taken_back = False, None, []
         return guilty

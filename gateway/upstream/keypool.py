@@ -165,8 +165,12 @@ class KeyPool:
         """
         if self.guard.tripped:
             return self._lease_canary(model, excluded, tokens)
-        retry = retry or self._probing != "none"
-        key = self._rotation.next(model, excluded, retry=retry, affinity=affinity)
+        key = None
+        if self._probing != "none":  # good keys are known: untested ones come last, and trials are made on purpose
+            key = None if retry else self._rotation.next_due(model, excluded)
+            retry = True
+        if key is None:
+            key = self._rotation.next(model, excluded, retry=retry, affinity=affinity)
         if key is not None and self.limits is not None and self.limits.tpm:
             key = self._fitting(key, model, excluded, retry, tokens)
         return None if key is None else self._lend(key, model, tokens)
@@ -632,7 +636,13 @@ class KeyPool:
         self.finish(lease, 0)
         self._place(lease.key)
         if canary:
-            self.guard.canary_failed(self._clock())
+            now, rejected = self._clock(), None
+            if verdict.status in REJECTIONS:
+                model = self._scope_of(verdict, lease.model)
+                before = _standing(lease.key, model) or lease.key.standing
+                after = advance(before, verdict, now, self.health, self._confirmations)
+                rejected = Rejected(now, lease.key, model, before, after)
+            self.guard.canary_failed(rejected, now)
             self._wakeups.arm()
         return True
 

@@ -34,13 +34,15 @@ MakeRing = Callable[[Iterable[Key]], Ring[Key]]
 
 
 class View:
-    """One model's own rotation. `counts` are the keys with a standing for this model, by status."""
+    """One model's own rotation. `due` are the keys whose rest for this model is over, `counts` those with a standing
+    for it, by status."""
 
-    __slots__ = ("counts", "proven", "ring", "trials")
+    __slots__ = ("counts", "due", "proven", "ring", "trials")
 
     def __init__(self, ring: Ring[Key], proven: Ring[Key]) -> None:
         self.ring = ring
         self.proven = proven
+        self.due: Ring[Key] = Ring()
         self.counts: Counter[Status] = Counter()
         self.trials: dict[Key, Lease] = {}
 
@@ -49,12 +51,13 @@ class Rotation:
     """See the module's text. `probed`: the statuses that a probe decides about. `concurrency`: requests that a key may
     have under way at once, 0 for any number."""
 
-    __slots__ = ("_make", "concurrency", "probed", "proven", "ready", "views")
+    __slots__ = ("_make", "concurrency", "due", "probed", "proven", "ready", "views")
 
     def __init__(self, make: MakeRing = Ring) -> None:
         self._make = make
         self.ready = make(())
         self.proven = make(())
+        self.due: Ring[Key] = Ring()
         self.views: dict[str, View] = {}
         self.probed: frozenset[Status] = frozenset()
         self.concurrency = 0
@@ -75,6 +78,13 @@ class Rotation:
         key = self.proven.next(excluded, affinity) if retry else None
         return key if key is not None else self.ready.next(excluded, affinity)
 
+    def next_due(self, model: str, excluded: Collection[Key]) -> Key | None:
+        """A key whose rest is over, where a request is to find out. Each is lent once, so that costs little."""
+        key = self.due.next(excluded) if self.due else None
+        if key is None and self.views and (view := self.views.get(model)) is not None:
+            key = view.due.next(excluded)
+        return key
+
     def ring(self, model: str) -> Ring[Key]:
         """The keys that may be chosen for a model."""
         view = self.views.get(model)
@@ -88,20 +98,23 @@ class Rotation:
     def place(self, key: Key) -> bool:
         """Into the rings where its standings allow it, out of all others. True if it may be chosen at all."""
         if not self._may_be_chosen(key):
-            self.ready.discard(key)
-            self.proven.discard(key)
+            for ring in (self.ready, self.proven, self.due):
+                ring.discard(key)
             for view in self.views.values():
                 view.ring.discard(key)
                 view.proven.discard(key)
+                view.due.discard(key)
             return False
         proven = key.standing.status is Status.VALID
-        _put(self.ready, key, True)
+        self.ready.add(key)
         _put(self.proven, key, proven)
+        _put(self.due, key, key.standing.due)
         for model, view in self.views.items():
             own = key.models.get(model) if key.models else None
             serves = own is None or (self._eligible(own) and key not in view.trials)
             _put(view.ring, key, serves)
             _put(view.proven, key, serves and proven)
+            _put(view.due, key, serves and own is not None and own.due)
         return True
 
     def _may_be_chosen(self, key: Key) -> bool:

@@ -110,30 +110,38 @@ def test_the_guard_can_be_turned_off() -> None:
     assert not pool.guard.tripped
 
 
+def reject_canaries(pool: KeyPool, count: int) -> list[Key]:
+    """So many canaries in a row are rejected; the keys they took."""
+    taken = []
+    for _ in range(count):
+        canary = pool.lease("m")
+        assert canary is not None
+        taken.append(canary.key)
+        pool.report(canary, REJECTED)
+    return taken
+
+
 def test_one_canary_at_a_time_looks_whether_it_is_over() -> None:
     pool, keys, clock = a_tripped_pool()
     canary = pool.lease("m")
     assert canary is not None and canary.key is keys["a"], "the one that has proven itself"
-    assert pool.lease("m") is None
-    shortage = pool.shortage("m")
-    assert shortage.cause == REJECTED.evidence or shortage.retry_after == 1.0
+    assert pool.lease("m") is None and pool.shortage("m").retry_after == 1
     pool.report(canary, REJECTED)
+    assert reject_canaries(pool, 1) == [keys["e"]], "then one that was not among the rejected"
+    reject_canaries(pool, 1)
     assert pool.lease("m") is None and pool.shortage("m").retry_after == 5
     clock.advance(5)
-    following = pool.lease("m")
-    assert following is not None
-    pool.report(following, REJECTED)
+    reject_canaries(pool, 1)
     assert pool.shortage("m").retry_after == 10
     assert pool.guard.tripped and pool.counts[Status.SUSPECT] == 0
 
 
 def test_canaries_become_as_rare_as_every_five_minutes() -> None:
     pool, _, clock = a_tripped_pool()
+    reject_canaries(pool, 2)
     waits = []
     for _ in range(10):
-        canary = pool.lease("m")
-        assert canary is not None
-        pool.report(canary, FORBIDDEN)
+        reject_canaries(pool, 1)
         waits.append(pool.shortage("m").retry_after)
         clock.advance(waits[-1] or 0)
     assert waits == [5, 10, 20, 40, 80, 160, 300, 300, 300, 300]
@@ -149,11 +157,19 @@ def test_a_first_canary_that_goes_through_shows_that_the_rejected_ones_are_bad()
     assert pool.usable == 2 and pool.next_wake() == clock.now + 65
 
 
+def test_a_canary_that_was_rejected_in_the_first_round_is_as_bad_as_the_others() -> None:
+    pool, keys, _ = a_tripped_pool()
+    reject_canaries(pool, 1)
+    canary = pool.lease("m")
+    assert canary is not None and canary.key is keys["e"]
+    pool.succeed(canary)
+    assert not pool.guard.tripped
+    assert [keys[name].standing.status for name in "abcd"] == [Status.SUSPECT] * 4
+
+
 def test_a_later_canary_that_goes_through_leaves_the_keys_as_they_were() -> None:
     pool, keys, clock = a_tripped_pool()
-    first = pool.lease("m")
-    assert first is not None
-    pool.report(first, REJECTED)
+    reject_canaries(pool, 3)
     clock.advance(5)
     second = pool.lease("m")
     assert second is not None
@@ -174,9 +190,10 @@ def test_a_canary_that_is_limited_was_let_in(verdict: Verdict) -> None:
 @pytest.mark.parametrize("verdict", [SERVER_ERROR, NETWORK_ERROR])
 def test_a_canary_without_an_answer_is_no_end(verdict: Verdict) -> None:
     pool, _, _ = a_tripped_pool()
-    canary = pool.lease("m")
-    assert canary is not None
-    pool.report(canary, verdict)
+    for _ in range(3):
+        canary = pool.lease("m")
+        assert canary is not None
+        pool.report(canary, verdict)
     assert pool.guard.tripped and pool.shortage("m").retry_after == 5
 
 

@@ -1,0 +1,160 @@
+"""What becomes of a pool in months of a provider's life. No good key is lost, no bad one is used more than allowed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from gateway.policy.verdict import Status
+from tests.conftest import run
+from tests.keeper.world import DAY, HOUR, MINUTE, Gateway, Naive, Plan, World, usable
+from tests.upstream.pools import Clock
+
+START = Clock().now
+FOREVER = START + 10_000 * DAY
+
+
+def a_world(**groups: tuple[int, Callable[[], Plan]]) -> World:
+    plans = {f"{name}-{n}": make() for name, (count, make) in groups.items() for n in range(count)}
+    return World(Clock(), plans)
+
+
+def live(world: World, until: float, every: float, probing: str = "models") -> Gateway:
+    """The gateway after this time."""
+
+    async def scenario() -> Gateway:
+        gateway = Gateway(world, probing)
+        await gateway.run(until, every)
+        return gateway
+
+    return run(scenario(), 60)
+
+
+@pytest.mark.parametrize("probing", ["none", "models", "request"])
+def test_dead_keys_are_asked_seldom_and_never_noticed(probing: str) -> None:
+    world = a_world(good=(14, Plan), dead=(6, lambda: Plan(dead=[(START, FOREVER)])))
+    gateway = live(world, START + 100 * DAY, HOUR, probing)
+    assert gateway.failed == 0 and gateway.lost() == []
+    assert usable(gateway) == {f"good-{n}" for n in range(14)}
+    for n in range(6):
+        calls = len(world.calls[f"dead-{n}"])
+        assert 2 <= calls <= 4 + 10, "until it is confirmed, then every ten days, and after ninety no more"
+
+
+@pytest.mark.parametrize("probing", ["none", "models", "request"])
+def test_keys_that_were_suspended_for_days_come_back(probing: str) -> None:
+    span = (START + 2 * DAY, START + 5 * DAY)
+    world = a_world(good=(10, Plan), suspended=(10, lambda: Plan(dead=[span])))
+    gateway = live(world, START + 20 * DAY, 20 * MINUTE, probing)
+    assert gateway.failed == 0 and gateway.lost() == []
+    assert len(usable(gateway)) == 20
+
+
+def test_keys_that_are_dead_for_forty_days_come_back_from_quarantine() -> None:
+    world = a_world(good=(5, Plan), gone=(5, lambda: Plan(dead=[(START + DAY, START + 41 * DAY)])))
+    gateway = live(world, START + 65 * DAY, HOUR)
+    assert len(usable(gateway)) == 10 and gateway.failed == 0
+
+
+def test_a_limit_per_minute_is_met_once_per_minute_at_the_most() -> None:
+    world = a_world(limited=(10, lambda: Plan(per_minute=2)))
+    gateway = live(world, START + HOUR, 4.0)
+    assert gateway.failed == 0
+    for name, calls in world.calls.items():
+        minutes = [int(at // MINUTE) for at in calls]
+        assert max(minutes.count(minute) for minute in set(minutes)) <= 3 + 1, name
+
+
+def test_a_daily_quota_is_asked_for_a_few_times_a_day_when_it_is_used_up() -> None:
+    world = a_world(daily=(4, lambda: Plan(per_day=20)), free=(4, Plan))
+    gateway = live(world, START + 5 * DAY, 5 * MINUTE)
+    assert gateway.failed == 0 and gateway.lost() == []
+    for n in range(4):
+        calls = len(world.calls[f"daily-{n}"])
+        assert calls <= 5 * (20 + 5 + 2), "its quota, a look every six hours, a probe a day"
+
+
+@pytest.mark.parametrize("probing", ["none", "models"])
+def test_an_hours_ban_of_the_address_costs_no_key(probing: str) -> None:
+    world = a_world(good=(20, Plan))
+    world.bans = [(START + DAY, START + DAY + HOUR)]
+    gateway = live(world, START + 2 * DAY, MINUTE, probing)
+    assert gateway.lost() == [] and len(usable(gateway)) == 20
+    banned = sum(1 for calls in world.calls.values() for at in calls if START + DAY <= at < START + DAY + HOUR)
+    assert banned <= 45, "canaries, not a storm"
+    assert gateway.failed <= 60 + 5, "nothing fails later than the ban and the last canary's pause"
+
+
+@pytest.mark.parametrize("probing", ["none", "models", "request"])
+def test_an_outage_of_an_hour_costs_no_key(probing: str) -> None:
+    world = a_world(good=(20, Plan))
+    world.outages = [(START + DAY, START + DAY + HOUR)]
+    gateway = live(world, START + 2 * DAY, MINUTE, probing)
+    assert gateway.lost() == [] and len(usable(gateway)) == 20
+    assert gateway.failed <= 60
+
+
+def test_a_clock_that_jumps_back_and_forth_loses_nothing() -> None:
+    world = a_world(good=(8, Plan), limited=(4, lambda: Plan(per_minute=1)))
+
+    async def scenario() -> None:
+        gateway = Gateway(world)
+        for jump in (0.0, -3 * DAY, 5 * DAY, -400 * DAY, 30.0):
+            world.clock.advance(jump)
+            gateway.pool.wake_due()
+            await gateway.run(world.clock.now + 2 * HOUR, 30.0)
+            assert gateway.failed == 0
+        world.clock.advance(MINUTE)
+        gateway.pool.wake_due()
+        assert len(usable(gateway)) == 12
+
+    run(scenario(), 60)
+
+
+def test_every_automatic_status_is_left_again_in_ninety_days_of_trouble() -> None:
+    world = trouble()
+    gateway = live(world, START + 90 * DAY, 30 * MINUTE)
+    good = {name for name, plan in world.plans.items() if plan.good(world.clock.now)}
+    benched = {name for name in good if gateway.keys[name].standing.status not in (Status.VALID, Status.UNTESTED)}
+    assert gateway.lost() == []
+    assert len(benched) <= 2, "at most those that ran into a limit a moment ago"
+
+
+def trouble() -> World:
+    """A pool of fifty: half of it has something, the address is banned twice, the provider is down four times."""
+    world = a_world(
+        good=(24, Plan),
+        dies=(6, lambda: Plan(dead=[(START + 10 * DAY, FOREVER)])),
+        recovers=(8, lambda: Plan(dead=[(START + 20 * DAY, START + 23 * DAY)])),
+        minute=(6, lambda: Plan(per_minute=3)),
+        empty=(6, lambda: Plan(empty=[(START + 30 * DAY, START + 40 * DAY)])),
+    )
+    world.bans = [(START + day * DAY, START + day * DAY + HOUR) for day in (5, 50)]
+    world.outages = [(START + day * DAY, START + day * DAY + HOUR) for day in (8, 33, 60, 80)]
+    return world
+
+
+def compare(days: int = 90, every: float = 10 * MINUTE) -> dict[str, tuple[int, int, int]]:
+    """Good keys lost, failed requests, calls to rejected keys: this gateway's, and three strikes and out."""
+    ours = trouble()
+    gateway = live(ours, START + days * DAY, every)
+    theirs = trouble()
+    naive = Naive(theirs)
+    naive.run(START + days * DAY, every)
+    return {
+        "llmgateway": (len(gateway.lost()), gateway.failed, sum(ours.rejections.values())),
+        "three strikes and out": (len(naive.lost()), naive.failed, sum(theirs.rejections.values())),
+    }
+
+
+def test_three_strikes_and_out_loses_good_keys_and_requests_that_this_policy_keeps() -> None:
+    results = compare(days=40)
+    (lost, failed, _), (naive_lost, naive_failed, _) = results.values()
+    assert lost == 0 < naive_lost
+    assert failed < naive_failed
+
+
+if __name__ == "__main__":  # python -m tests.keeper.test_world: the table of the README
+    for name, (lost, failed, rejected) in compare().items():
+        print(f"{name:<24}{lost:>4} good keys lost{failed:>8} failed requests{rejected:>8} calls to rejected keys")

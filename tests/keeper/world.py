@@ -1,0 +1,278 @@
+"""A provider's world on a virtual clock: keys that die and recover, quotas, bans, outages; months in seconds.
+
+`World` says what the provider answers at a moment, with real statuses and bodies; everything behind the answer (the
+exchange, the classifier, the pool, attempts, probes) is the gateway's own. `Naive` is the policy of much of the field,
+three strikes and out, in the same world.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import io
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from random import Random
+
+from gateway import jsonlib
+from gateway.conductor.attempts import Attempts
+from gateway.config.model import ProbeConfig, ProviderConfig, QueueConfig, RetryConfig, RetryCount
+from gateway.errors import RequestError
+from gateway.keeper.probes import Prober
+from gateway.net.client import Client
+from gateway.observe.logs import Log
+from gateway.observe.record import RequestRecord
+from gateway.policy.verdict import Status
+from gateway.secret import Secret
+from gateway.upstream.exchange import Call, Exchange, UpstreamAnswer
+from gateway.upstream.key import Key
+from gateway.upstream.keypool import KeyPool
+from gateway.upstream.provider import Provider
+from tests.upstream.pools import Clock
+
+MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
+MODEL = "gpt-4o"
+Answer = tuple[int, dict[str, str], bytes]
+
+
+def body(message: str, code: str | None, kind: str) -> bytes:
+    return jsonlib.dumps({"error": {"message": message, "type": kind, "param": None, "code": code}})
+
+
+GOOD: Answer = (
+    200,
+    {},
+    jsonlib.dumps({"object": "chat.completion", "choices": [{"index": 0, "message": {"role": "assistant"}}]}),
+)
+REJECTED: Answer = (401, {}, body("Incorrect API key provided.", "invalid_api_key", "invalid_request_error"))
+BANNED: Answer = (403, {}, body("Access denied.", None, "permission_error"))
+NO_QUOTA: Answer = (429, {}, body("You exceeded your current quota.", "insufficient_quota", "insufficient_quota"))
+BROKEN: Answer = (500, {}, body("The server had an error.", None, "server_error"))
+
+
+def limited(seconds: float) -> Answer:
+    return (
+        429,
+        {"retry-after": f"{seconds:.0f}"},
+        body("Rate limit reached for requests", "rate_limit_exceeded", "requests"),
+    )
+
+
+@dataclass
+class Plan:
+    """What one key is. `dead` and `empty` are spans of unix time; `per_minute` and `per_day` are its quotas."""
+
+    dead: Sequence[tuple[float, float]] = ()
+    empty: Sequence[tuple[float, float]] = ()
+    per_minute: int = 0
+    per_day: int = 0
+    used: Counter[tuple[str, int]] = field(default_factory=Counter)
+
+    def answer(self, now: float, listing: bool) -> Answer:
+        if within(now, self.dead):
+            return REJECTED
+        if listing:
+            return GOOD
+        if within(now, self.empty):
+            return NO_QUOTA
+        minute, day = ("minute", int(now // MINUTE)), ("day", int(now // DAY))
+        if self.per_minute and self.used[minute] >= self.per_minute:
+            return limited((minute[1] + 1) * MINUTE - now + 1)
+        if self.per_day and self.used[day] >= self.per_day:
+            return NO_QUOTA
+        self.used[minute] += 1
+        self.used[day] += 1
+        return GOOD
+
+    def good(self, now: float) -> bool:
+        return not within(now, self.dead) and not within(now, self.empty)
+
+
+def within(now: float, spans: Sequence[tuple[float, float]]) -> bool:
+    return any(start <= now < end for start, end in spans)
+
+
+class World:
+    """The provider. `bans` and `outages` hit every key alike."""
+
+    def __init__(self, clock: Clock, plans: dict[str, Plan]) -> None:
+        self.clock = clock
+        self.plans = plans
+        self.bans: list[tuple[float, float]] = []
+        self.outages: list[tuple[float, float]] = []
+        self.calls: dict[str, list[float]] = defaultdict(list)
+        self.rejections: Counter[str] = Counter()
+
+    def ask(self, name: str, listing: bool = False) -> Answer:
+        now = self.clock.now
+        self.calls[name].append(now)
+        if within(now, self.outages):
+            return BROKEN
+        if within(now, self.bans):
+            return BANNED
+        answer = self.plans[name].answer(now, listing)
+        if answer is REJECTED:
+            self.rejections[name] += 1
+        return answer
+
+
+class WorldAnswer:
+    """An answer as the network client would give it."""
+
+    def __init__(self, answer: Answer) -> None:
+        self.status, headers, self._body = answer
+        self.headers = [(b"content-type", b"application/json"), *((k.encode(), v.encode()) for k, v in headers.items())]
+
+    async def read(self) -> bytes:
+        data, self._body = self._body, b""
+        return data
+
+    async def read_all(self, limit: int) -> bytes:
+        return await self.read()
+
+    def close(self) -> None:
+        pass
+
+
+class WorldExchange(Exchange):
+    """The exchange, with the world at the other end of the wire."""
+
+    world: World
+    names: dict[bytes, str]
+
+    async def _send(self, provider: Provider, key: Key, call: Call, *rest: object) -> UpstreamAnswer:
+        return WorldAnswer(self.world.ask(self.names[key.digest], listing=call.method == b"GET"))
+
+
+class Gateway:
+    """The gateway's own parts in the world. Each step of `run` is one request."""
+
+    def __init__(self, world: World, probing: str = "models") -> None:
+        self.world, self.clock = world, world.clock
+        config = replace(
+            ProviderConfig(name="main", type="openai", base_url="https://world.example/v1", models=(MODEL,)),
+            retry=RetryConfig(on_server_error=RetryCount(2, 0.0, 1.0)),
+            probe=ProbeConfig(min_interval=0.0),
+        )
+        self.pool = KeyPool("main", config.health, clock=self.clock, rng=Random(7))
+        self.pool.configure(config, probing, 10)
+        secrets = {name: Secret(f"sk-{name}-0123456789abcdef") for name in world.plans}
+        self.keys = {name: Key(secret, secret.digest) for name, secret in secrets.items()}
+        self.pool.add(list(self.keys.values()))
+        self.provider = Provider(config, self.pool)
+        exchange = WorldExchange(Client(), self.clock)
+        exchange.world, exchange.names = world, {secret.digest: name for name, secret in secrets.items()}
+        self._attempts = Attempts(exchange, QueueConfig(timeout=0.001), Random(7), lambda *_: None)
+        self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
+        self._n = 0
+        log = Log(write=io.BytesIO().write, human=False, clock=self.clock)
+        self._prober = Prober(self.provider, exchange, log, self.clock, lambda *_: None, sleep=self.sleep)
+        self.statuses: Counter[int] = Counter()
+
+    async def sleep(self, seconds: float) -> None:
+        """Virtual time."""
+        self._n += 1
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._sleepers, (self.clock.now + seconds, self._n, future))
+        await future
+
+    async def run(self, until: float, every: float, during: Callable[[float], None] = lambda now: None) -> None:
+        """A request every so many seconds, probes beside, until then."""
+        tasks = [asyncio.create_task(life(), name="probes") for life in (self._prober.run, self._prober.sweep)]
+        try:
+            next_request = self.clock.now
+            while self.clock.now < until:
+                await self._settle()
+                sleeping = self._sleepers[0][0] if self._sleepers else until
+                waking = self.pool.next_wake() or until
+                self.clock.now = max(self.clock.now, min(next_request, sleeping, max(waking, self.clock.now), until))
+                self.pool.wake_due()
+                while self._sleepers and self._sleepers[0][0] <= self.clock.now:
+                    future = heapq.heappop(self._sleepers)[2]
+                    if not future.done():
+                        future.set_result(None)
+                if self.clock.now >= next_request:
+                    next_request = self.clock.now + every
+                    await self.request()
+                during(self.clock.now)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            self._sleepers.clear()
+
+    async def request(self) -> int:
+        """One client's request; the status that it gets."""
+        call = Call(b"POST", "/v1/chat/completions", "", (), b"{}", MODEL, "chat")
+        record = RequestRecord("id", 0.0)
+        try:
+            outcome, lease = await self._attempts.run(self.provider, call, record)
+        except RequestError as error:
+            status = error.status
+        else:
+            self.pool.finish(lease)
+            status = outcome.status
+        self.statuses[status] += 1
+        return status
+
+    async def _settle(self) -> None:
+        """Let everything that can go on do so."""
+        for _ in range(6):
+            await asyncio.sleep(0)
+
+    @property
+    def failed(self) -> int:
+        return sum(n for status, n in self.statuses.items() if status != 200)
+
+    def lost(self) -> list[str]:
+        """Good keys that the pool would not use, nor look at within a day."""
+        now = self.clock.now
+        return [
+            name
+            for name, key in self.keys.items()
+            if self.world.plans[name].good(now)
+            and not key.standing.usable
+            and (key.standing.until is None or key.standing.until > now + DAY)
+        ]
+
+
+class Naive:
+    """Three strikes and out: a key that failed three times in a row is never used again."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.turn = list(world.plans)
+        self.strikes: Counter[str] = Counter()
+        self.statuses: Counter[int] = Counter()
+
+    def run(self, until: float, every: float, during: Callable[[float], None] = lambda now: None) -> None:
+        while self.world.clock.now < until:
+            self.statuses[self.request()] += 1
+            during(self.world.clock.now)
+            self.world.clock.advance(every)
+
+    def request(self) -> int:
+        """As many attempts as the gateway has."""
+        status = 503
+        for _ in range(min(21, len(self.turn))):
+            name = self.turn.pop(0)
+            status = self.world.ask(name)[0]
+            self.strikes[name] = 0 if status == 200 else self.strikes[name] + 1
+            if self.strikes[name] < 3:
+                self.turn.append(name)
+            if status == 200:
+                break
+        return status
+
+    @property
+    def failed(self) -> int:
+        return sum(n for status, n in self.statuses.items() if status != 200)
+
+    def lost(self) -> list[str]:
+        now = self.world.clock.now
+        return [name for name, plan in self.world.plans.items() if plan.good(now) and name not in self.turn]
+
+
+def usable(gateway: Gateway) -> set[str]:
+    return {name for name, key in gateway.keys.items() if key.standing.status in (Status.VALID, Status.UNTESTED)}
