@@ -2,8 +2,8 @@
 
 A ban of our address or an outage of the provider's login answers every key with 401 or 403. Without the guard a
 whole pool is benched for days. With it, when several *different* keys that were in use are rejected within
-`guard_window` and no request succeeds in between, their verdicts are taken back and the pool is closed: requests get
-503 `circuit_open` but for one *canary* at a time, which looks whether it is over.
+`guard_window` and no request succeeds in between, their verdicts are taken back and the pool is closed: requests
+get 503 `circuit_open` but for one *canary* at a time, which looks whether it is over.
 
 - Canaries take keys that were not among the rejected ones, and that have proven themselves, as long as there are such.
 - Of the first `FIRST_ROUND`, which go at once, one that succeeds shows that there was no common cause, but many bad
@@ -28,7 +28,7 @@ from gateway.upstream.key import Key, Lease
 REJECTIONS = frozenset({Status.SUSPECT, Status.INVALID_KEY, Status.NO_ACCESS})
 
 FIRST_ROUND = 3
-"""Canaries that go at once, one after the other: when half of the keys are bad, seven of eight times one gets through."""
+"""Canaries that go at once, one after the other: where half of the keys are bad, one of them gets through as a rule."""
 
 CANARY_DELAY = 5.0
 LONGEST_CANARY_DELAY = 300.0
