@@ -5,35 +5,29 @@ On the admin socket the file's permissions are the access control; on a TCP list
 
 from __future__ import annotations
 
-import asyncio
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from fnmatch import fnmatchcase
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
 from gateway import __version__, jsonlib
+from gateway.api.admin_keys import asked, each_key, export_keys, matching, parse_statuses
 from gateway.api.errors import JSON
 from gateway.api.inbound import Inbound
 from gateway.api.openai import read_object
 from gateway.errors import ConfigError, GatewayError, RequestError
 from gateway.net.connection import Reply
-from gateway.policy.health import Standing
-from gateway.policy.verdict import Status
-from gateway.secret import Secret
 from gateway.upstream.control import KeeperControl
 from gateway.upstream.key import Key
 from gateway.upstream.keypool import KeyPool
+from gateway.upstream.listing import describe, named, standings
 from gateway.upstream.provider import Provider
 
 Endpoint = Callable[[Inbound], Awaitable[dict[str, Any]]]
 
 KEYS_LIMIT = 1000
 """Keys in one listing unless the caller asks for more; a terminal shows fewer."""
-
-BATCH = 500
-"""Keys looked at in one turn of the loop, which takes up to 5 ms. There may be a hundred thousand."""
 
 
 class AdminSurface:
@@ -69,6 +63,9 @@ class AdminSurface:
     async def handle(self, inbound: Inbound, reply: Reply) -> None:
         """Any admin call."""
         method, path = inbound.request.method, inbound.path
+        if path == "/admin/keys/export":
+            await export_keys(self._providers, inbound, reply)
+            return
         wanted, endpoint = self._routes.get(path, ("", None))
         if endpoint is None:
             raise RequestError(404, "not_found", f"There is nothing at {path[:200]}.")
@@ -135,21 +132,18 @@ class AdminSurface:
 
     async def _keys(self, inbound: Inbound) -> dict[str, Any]:
         query = parse_qs(inbound.request.query)
-        statuses = set(",".join(query.get("status", [])).split(",")) - {""}
-        unknown = statuses - {status.value for status in Status}
-        if unknown:
-            raise RequestError(
-                400, "invalid_request_error", f"There is no status {sorted(unknown)[0]!r}.", param="status"
-            )
+        statuses = parse_statuses(",".join(query.get("status", [])))
         limit = _number(query.get("limit", [str(KEYS_LIMIT)])[0])
         rows: list[dict[str, Any]] = []
         total = 0
-        async for provider, key in self._matching(query.get("provider", [""])[0], query.get("pattern", ["*"])[0]):
-            for model, standing in _standings(key):
+        async for provider, key in matching(
+            self._providers, query.get("provider", [""])[0], query.get("pattern", ["*"])[0]
+        ):
+            for model, standing in standings(key):
                 if not statuses or standing.status in statuses:
                     total += 1
                     if len(rows) < limit:
-                        rows.append(_row(provider, key, model, standing))
+                        rows.append(describe(provider.name, key, model, standing))
         return {"keys": rows, "total": total}
 
     async def _disable(self, inbound: Inbound) -> dict[str, Any]:
@@ -166,9 +160,9 @@ class AdminSurface:
 
     async def _check(self, inbound: Inbound) -> dict[str, Any]:
         """Probe the named keys now: {"checks": [{"check", "provider", "total"}], "unprobed": [provider]}."""
-        provider_name, pattern = _asked(read_object(inbound.request.body))
+        provider_name, pattern = asked(read_object(inbound.request.body))
         found: dict[str, list[Key]] = {}
-        async for provider, key in self._matching(provider_name, pattern):
+        async for provider, key in matching(self._providers, provider_name, pattern):
             found.setdefault(provider.name, []).append(key)
         checks, unprobed = [], []
         for name, keys in found.items():
@@ -188,7 +182,7 @@ class AdminSurface:
 
     async def _reset_guard(self, inbound: Inbound) -> dict[str, Any]:
         """The operator says that the common cause of many rejections is gone: {"provider"?}."""
-        name, _ = _asked({"pattern": "*", **read_object(inbound.request.body)})
+        name, _ = asked({"pattern": "*", **read_object(inbound.request.body)})
         reset = [each for each in self._providers.values() if name in ("", each.name) and each.pool.guard.tripped]
         for provider in reset:
             provider.pool.reset_guard()
@@ -196,41 +190,15 @@ class AdminSurface:
 
     async def _change(self, inbound: Inbound, act: Callable[[KeyPool, Key], object]) -> dict[str, Any]:
         """Apply the operator's word to the keys that the body names: {"pattern", "provider"?}."""
-        provider_name, pattern = _asked(read_object(inbound.request.body))
+        provider_name, pattern = asked(read_object(inbound.request.body))
         changed: list[dict[str, Any]] = []
         total = 0
-        async for provider, key in self._matching(provider_name, pattern):
+        async for provider, key in matching(self._providers, provider_name, pattern):
             act(provider.pool, key)
             total += 1
             if len(changed) < KEYS_LIMIT:
-                changed.append(_named(provider, key) | {"status": key.standing.status.value})
+                changed.append(named(provider.name, key) | {"status": key.standing.status.value})
         return {"changed": changed, "total": total}
-
-    async def _matching(self, provider_name: str, pattern: str) -> AsyncIterator[tuple[Provider, Key]]:
-        """Keys by fingerprint (`…` may be typed as `...`), by the beginning of their digest, by a `*` pattern, or the
-        one that is the pattern itself."""
-        if provider_name and provider_name not in self._providers:
-            raise RequestError(404, "not_found", f"There is no provider {provider_name!r}.", param="provider")
-        wanted, digest = pattern.replace("...", "…"), Secret(pattern).digest
-        for provider in self._providers.values():
-            if provider_name in ("", provider.name):
-                async for key in _each(provider.pool):
-                    if wanted == "*" or key.digest == digest or _looks_like(key, wanted):
-                        yield provider, key
-
-
-def _looks_like(key: Key, wanted: str) -> bool:
-    return fnmatchcase(key.fingerprint, wanted) or (len(wanted) >= 8 and key.digest.hex().startswith(wanted))
-
-
-def _asked(body: Mapping[str, Any]) -> tuple[str, str]:
-    """The provider ("" for all) and the pattern that a body names. Raises RequestError 400."""
-    pattern, provider = body.get("pattern"), body.get("provider") or ""
-    if not isinstance(pattern, str) or not pattern:
-        raise RequestError(400, "invalid_request_error", "'pattern' must name keys.", param="pattern")
-    if not isinstance(provider, str):
-        raise RequestError(400, "invalid_request_error", "'provider' must be a name.", param="provider")
-    return provider, pattern
 
 
 def _guard(pool: KeyPool) -> dict[str, Any] | None:
@@ -247,15 +215,6 @@ def _guard(pool: KeyPool) -> dict[str, Any] | None:
     }
 
 
-async def _each(pool: KeyPool) -> AsyncIterator[Key]:
-    """The keys that are there, without holding up the loop for all of them."""
-    for n, key in enumerate(list(pool.keys.values())):
-        if n % BATCH == BATCH - 1:
-            await asyncio.sleep(0)
-        if not key.removed:
-            yield key
-
-
 def _number(text: str) -> int:
     if not text.isdigit() or len(text) > 9:
         raise RequestError(400, "invalid_request_error", "'limit' must be a number.", param="limit")
@@ -265,8 +224,8 @@ def _number(text: str) -> int:
 async def _groups(pool: KeyPool) -> list[dict[str, Any]]:
     """Benched keys by status and reason, with the last error and the next recovery of each group."""
     groups: dict[tuple[str, str, str], dict[str, Any]] = {}
-    async for key in _each(pool):
-        for model, standing in _standings(key):
+    async for key in each_key(pool):
+        for model, standing in standings(key):
             if standing.usable:
                 continue
             name = (standing.status.value, standing.reason, model or "")
@@ -279,28 +238,3 @@ async def _groups(pool: KeyPool) -> list[dict[str, Any]]:
             if standing.until is not None:
                 group["until"] = min(standing.until, group["until"] or standing.until)
     return [groups[name] for name in sorted(groups)]
-
-
-def _standings(key: Key) -> Iterator[tuple[str | None, Standing]]:
-    """By model; None: what counts for all models."""
-    yield None, key.standing
-    yield from (key.models or {}).items()
-
-
-def _named(provider: Provider, key: Key) -> dict[str, Any]:
-    return {"provider": provider.name, "key": key.fingerprint, "digest": key.digest.hex()[:16]}
-
-
-def _row(provider: Provider, key: Key, model: str | None, standing: Standing) -> dict[str, Any]:
-    return {
-        **_named(provider, key),
-        "model": model,
-        "status": standing.status.value,
-        "reason": standing.reason,
-        "until": standing.until,
-        "provenance": standing.provenance.value,
-        "last_error": standing.evidence,
-        "failing_since": standing.failing_since,
-        "checked_at": key.checked_at or None,
-        "labels": dict(key.labels),
-    }

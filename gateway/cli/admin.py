@@ -110,8 +110,22 @@ def call_for(config: Path, args: argparse.Namespace, path: str) -> Any:
     raise failure
 
 
+def call_for_lines(args: argparse.Namespace, path: str, body: object) -> list[Any]:
+    """What the daemon answers to a POST in lines, a JSON object each. Raises DaemonError."""
+    place = find_sockets(args.socket)[0]
+    status, data = _exchange(place, "POST", path, jsonlib.dumps(body))
+    if status >= 400:
+        _read_answer(place, status, data)
+    return [jsonlib.loads(line) for line in data.splitlines()]
+
+
 def _ask(place: str, method: str, path: str, body: object) -> Any:
     status, data = _exchange(place, method, path, None if body is None else jsonlib.dumps(body))
+    return _read_answer(place, status, data)
+
+
+def _read_answer(place: str, status: int, data: bytes) -> Any:
+    """The JSON object of an answer. Raises DaemonError for a refusal."""
     try:
         answer = jsonlib.loads(data)
     except ValueError:

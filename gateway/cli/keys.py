@@ -1,5 +1,5 @@
 """`llmgateway keys`: list, disable, enable and clear the running gateway's keys; add to and remove from key files.
-`keys explain` is in `explain.py`.
+`keys explain` is in `explain.py`, `keys import` and `keys export` are in `transfer.py`.
 
 Files are edited by this process, atomically and keeping owner and mode; then the daemon is asked for a sync. It need
 not be running for that.
@@ -8,16 +8,13 @@ not be running for that.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from gateway.cli import explain
-from gateway.cli.admin import DaemonError, add_socket_argument, call, call_for
+from gateway.cli import explain, transfer
+from gateway.cli.admin import add_socket_argument, call
+from gateway.cli.keyfile import ask_for_sync, file_to_extend, key_paths, locked, read_text, write_text
 from gateway.cli.table import in_words, print_json, print_table, show_progress
 from gateway.errors import GatewayError
 
@@ -66,6 +63,7 @@ def add_parser(commands: Any) -> None:
         add_socket_argument(action)
         action.set_defaults(run=run_add if name == "add" else run_remove)
     explain.add_parser(actions)
+    transfer.add_parsers(actions)
 
 
 def run_list(args: argparse.Namespace) -> int:
@@ -157,29 +155,28 @@ def _follow(args: argparse.Namespace, check: dict[str, Any]) -> Any:
 def run_add(args: argparse.Namespace) -> int:
     from gateway.keeper.keyedit import add_keys
 
-    first = _paths(args)[0]
-    path = first / "added.txt" if first.is_dir() else first
+    paths = key_paths(args)
+    path = file_to_extend(paths)
     given = _given(args)
-    first.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with _locked(first.parent):
-        before = _read(path) if path.exists() else ""
+    with locked(paths):
+        before = read_text(path) if path.exists() else ""
         after = add_keys(before, given, ndjson=path.suffix == ".ndjson")
         if after == before:
             print("nothing to add: all of them are there")
             return 0
-        _write(path, after)
+        write_text(path, after)
     print(f"added to {path}")
-    return _ask_for_sync(args)
+    return ask_for_sync(args)
 
 
 def run_remove(args: argparse.Namespace) -> int:
     from gateway.keeper.keyedit import remove_keys
     from gateway.keeper.keyfiles import KeySource
 
-    paths = _paths(args)
+    paths = key_paths(args)
     given = _given(args)
-    with _locked(paths[0].parent):
-        texts = {path: _read(path) for path, stamp in KeySource(paths).stamp() if stamp and path.is_file()}
+    with locked(paths):
+        texts = {path: read_text(path) for path, stamp in KeySource(paths).stamp() if stamp and path.is_file()}
         # Of all files at once: what looks alike in two of them is as ambiguous as in one.
         _, removed = remove_keys("\n".join(texts.values()), given)
         if not removed:
@@ -187,11 +184,11 @@ def run_remove(args: argparse.Namespace) -> int:
         for path, text in texts.items():
             after, count = remove_keys(text, given)
             if count:
-                _write(path, after)
+                write_text(path, after)
                 print(f"removed {count} from {path}")
     if removed < len(set(given)):
         print(f"note: {len(set(given)) - removed} of those given are in none of the files", file=sys.stderr)
-    return _ask_for_sync(args)
+    return ask_for_sync(args)
 
 
 def _given(args: argparse.Namespace) -> list[str]:
@@ -212,70 +209,6 @@ def _given(args: argparse.Namespace) -> list[str]:
     if not keys:
         raise GatewayError("no keys were given")
     return keys
-
-
-def _paths(args: argparse.Namespace) -> list[Path]:
-    """The key files and folders of a provider, by the configuration."""
-    from gateway.config.load import find_config, load_config
-    from gateway.providers import PROVIDER_FACTS
-
-    config = load_config(find_config(args.config, os.environ), os.environ, provider_types=PROVIDER_FACTS)
-    provider = config.providers.get(args.provider)
-    if provider is None:
-        names = ", ".join(config.providers) or "none"
-        raise GatewayError(f"there is no provider {args.provider!r}", hint=f"providers: {names}")
-    if not provider.keys:
-        raise GatewayError(f"the provider {args.provider!r} needs no keys", hint='give it a key file: keys = "FILE"')
-    return [Path(path) for path in provider.keys]
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Two commands at once must not undo each other's edits."""
-    import fcntl
-
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _read(path: Path) -> str:
-    """With its own line ends. A file that is no text is not edited: who knows what would be lost."""
-    try:
-        text = path.read_bytes().decode()
-    except UnicodeDecodeError:
-        text = "\0"
-    if "\0" in text:
-        raise GatewayError(f"{path} is no UTF-8 text", hint="nothing was changed; save it as UTF-8 first")
-    return text
-
-
-def _write(path: Path, text: str) -> None:
-    from gateway.config.files import write_atomically
-
-    write_atomically(path, text.encode(), mode=None if path.exists() else 0o600)
-
-
-def _ask_for_sync(args: argparse.Namespace) -> int:
-    """The file is what counts; a daemon that runs takes it over at once, one that does not will read it."""
-    from gateway.config.load import find_config
-
-    try:
-        answer = call_for(find_config(args.config, os.environ), args, "/admin/sync")
-    except DaemonError as error:
-        print(f"note: {error}; the keys count from the gateway's next start", file=sys.stderr)
-        return 0
-    result = answer.get(args.provider)
-    if result is None:
-        print(f"note: the gateway that runs has no provider {args.provider!r}", file=sys.stderr)
-        return 0
-    print(f"{args.provider}: {result['keys']} keys ({result['added']} added, {result['removed']} removed)")
-    for problem in result["problems"]:
-        print(f"note: {problem}", file=sys.stderr)
-    return 0
 
 
 def _count(text: str) -> int:

@@ -24,7 +24,7 @@ CREDENTIAL_LIMIT = 8192
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who asks, and what they may. Empty `providers` or `models`: all of them."""
+    """Who asks, and what they may. Empty `providers` or `models`: all of them. `operator`: on the admin socket."""
 
     user: str
     token: str = ""
@@ -32,6 +32,7 @@ class Identity:
     providers: frozenset[str] = frozenset()
     models: frozenset[str] = frozenset()
     default_provider: str = ""
+    operator: bool = False
 
     def may(self, scope: str) -> bool:
         return scope in self.scopes or "admin" in self.scopes
@@ -49,7 +50,7 @@ class Authenticator:
     def of_operator(cls) -> Authenticator:
         """For the admin socket, whose file permissions say who may: everybody who gets in is an admin."""
         authenticator = cls(Config(), required=False)
-        authenticator._everybody = Identity("operator", scopes=frozenset({"use", "read", "admin"}))
+        authenticator._everybody = Identity("operator", scopes=frozenset({"use", "read", "admin"}), operator=True)
         return authenticator
 
     def identify(self, fields: Mapping[bytes, bytes], query: str, peer: str) -> Identity:

@@ -7,7 +7,7 @@ the file is the caller's affair, and only ever on the operator's word. No messag
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from gateway import jsonlib
 from gateway.errors import GatewayError
@@ -38,13 +38,18 @@ def add_keys(text: str, keys: Sequence[str], *, ndjson: bool | None = None) -> s
         if as_json:
             added.append(jsonlib.dumps({"value": key, **labels}).decode())
         else:
-            added.append(key + "".join(f" {name}={_quoted(value)}" for name, value in labels.items()))
+            added.append(key_line(key, labels))
     if not added:
         return text
     end = "\r\n" if "\r\n" in text else "\n"
     if text and not text.endswith("\n"):
         text += end
     return text + "".join(line + end for line in added)
+
+
+def key_line(key: str, labels: Mapping[str, str]) -> str:
+    """A key and its labels as a line of a .txt file, without its end."""
+    return key + "".join(f" {name}={_quoted(value)}" for name, value in labels.items())
 
 
 def remove_keys(text: str, wanted: Sequence[str]) -> tuple[str, int]:
@@ -91,4 +96,6 @@ def _looks_like_json(text: str) -> bool:
 
 
 def _quoted(value: str) -> str:
-    return value if value and not set(value) & set(' "') else f'"{value}"'
+    """Nothing can stand for a double quote in such a line, so it becomes a single one."""
+    value = value.replace('"', "'")
+    return f'"{value}"' if " " in value or not value else value

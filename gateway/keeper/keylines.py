@@ -110,7 +110,7 @@ def parse_key_lines(data: bytes, ndjson: bool, known: Mapping[Secret, KeyEntry] 
     if broken:
         return ParsedKeys(broken=broken)
     entries: dict[Secret, KeyEntry] = {}
-    problems = _Problems()
+    problems = Problems()
     shared: dict[str, Mapping[str, str]] = {}
     duplicates, in_pem = 0, False
     for number, raw in enumerate(io.BytesIO(data.removeprefix(codecs.BOM_UTF8)), 1):
@@ -172,7 +172,7 @@ def _parse_words(line: str) -> tuple[str, Mapping[str, str], tuple[str, ...]]:
             raise BadLineError("has something after the key that is neither label=value nor a # comment")
         found[label["name"]] = label["plain"] if label["quoted"] is None else label["quoted"]
         at = label.end()
-    labels, remarks = _check_labels(found)
+    labels, remarks = check_labels(found)
     return key, labels, remarks
 
 
@@ -185,7 +185,7 @@ def _parse_object(line: str) -> tuple[str, Mapping[str, str], tuple[str, ...]]:
     if not isinstance(key, str):
         raise BadLineError('is no JSON object with a text as "value"')
     check_key(key)
-    labels, remarks = _check_labels(value)
+    labels, remarks = check_labels(value)
     return key, labels, remarks
 
 
@@ -210,7 +210,7 @@ def refuse_junk(word: str) -> None:
             raise BadLineError(text)
 
 
-def _check_labels(found: Mapping[str, object]) -> tuple[Mapping[str, str], tuple[str, ...]]:
+def check_labels(found: Mapping[str, object]) -> tuple[Mapping[str, str], tuple[str, ...]]:
     """The usable ones of these labels, and why the others are not. A bad label never costs the key."""
     labels: dict[str, str] = {}
     remarks = []
@@ -242,10 +242,14 @@ def _why_no_text(data: bytes) -> str:
     return ""
 
 
-class _Problems:
-    """Problems by kind: how many lines have it, and the numbers of the first ones. Kinds are few."""
+class Problems:
+    """Problems by kind, of which there are few: how many lines have it, and the numbers of the first ones.
 
-    def __init__(self) -> None:
+    `what` is numbered: a line, unless somebody says otherwise.
+    """
+
+    def __init__(self, what: str = "line") -> None:
+        self._what = what
         self._found: dict[str, tuple[int, list[int]]] = {}
 
     def add(self, number: int, text: str) -> None:
@@ -253,11 +257,10 @@ class _Problems:
         self._found[text] = (count + 1, [*first, number] if count < FIRST_LINES else first)
 
     def listed(self) -> tuple[str, ...]:
-        return tuple(_describe(text, count, first) for text, (count, first) in self._found.items())
+        return tuple(self._describe(text, count, first) for text, (count, first) in self._found.items())
 
-
-def _describe(text: str, count: int, first: list[int]) -> str:
-    if count == 1:
-        return f"line {first[0]}: {text}"
-    more = f" and {count - len(first)} more" if count > len(first) else ""
-    return f"lines {', '.join(map(str, first))}{more}: each {text}"
+    def _describe(self, text: str, count: int, first: list[int]) -> str:
+        if count == 1:
+            return f"{self._what} {first[0]}: {text}"
+        more = f" and {count - len(first)} more" if count > len(first) else ""
+        return f"{self._what}s {', '.join(map(str, first))}{more}: each {text}"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gateway.api.admin import BATCH
+from gateway.api.admin_keys import BATCH
 from gateway.errors import ConfigError, Problem, StartError, StoreUnavailable
 from gateway.policy.verdict import Status
 from gateway.secret import Secret
@@ -74,6 +75,7 @@ def test_an_admin_token_counts_with_auth_off_too(tmp_path: Path) -> None:
         ("GET", "/admin/keys/disable", 405, "method_not_allowed"),
         ("POST", "/admin/status", 405, "method_not_allowed"),
         ("GET", "/admin/reload", 405, "method_not_allowed"),
+        ("GET", "/admin/keys/export", 405, "method_not_allowed"),
     ],
 )
 def test_an_unknown_call_is_told_apart_from_a_wrong_method(
@@ -196,6 +198,9 @@ def test_a_key_is_found_by_the_beginning_of_its_digest(tmp_path: Path) -> None:
         ("POST", "/admin/keys/disable", {"pattern": 7}, 400, "pattern"),
         ("POST", "/admin/keys/clear", {"pattern": "*", "provider": "nobody"}, 404, "provider"),
         ("POST", "/admin/keys/clear", {"pattern": "*", "provider": 7}, 400, "provider"),
+        ("POST", "/admin/keys/export", {"status": "weird"}, 400, "status"),
+        ("POST", "/admin/keys/export", {"provider": "nobody"}, 404, "provider"),
+        ("POST", "/admin/keys/export", {"pattern": 7}, 400, "pattern"),
     ],
 )
 def test_a_wrong_argument_is_named(
@@ -298,6 +303,51 @@ def test_the_admin_socket_serves_models_as_well(tmp_path: Path) -> None:
     run(scenario())
 
 
+async def exported(running: Gateway, **asked: object) -> list[dict[str, Any]]:
+    got = await running.administrate("POST", "/admin/keys/export", asked)
+    assert (got.status, got.header("content-type"), got.complete) == (200, "application/x-ndjson", True)
+    return [json.loads(line) for line in got.body.splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("asked", "listed"),
+    [
+        ({}, ["0001", "0002", "0003"]),
+        ({"status": "valid"}, ["0003"]),
+        ({"status": "valid,no_quota"}, ["0002", "0003"]),
+        ({"pattern": "*0002", "provider": "main"}, ["0002"]),
+        ({"status": "disabled"}, []),
+    ],
+)
+def test_keys_are_exported_a_line_each_without_their_secrets(
+    tmp_path: Path, asked: dict[str, object], listed: list[str]
+) -> None:
+    async def scenario() -> None:
+        async with FakeProvider() as fake, gateway(tmp_path, configuration(fake.base_url)) as running:
+            await three_kinds(fake, running)
+            rows = await exported(running, **asked)
+            assert [row["key"][-4:] for row in rows] == listed
+            assert not any("value" in row or set(KEYS) & set(map(str, row.values())) for row in rows)
+
+    run(scenario())
+
+
+def test_the_keys_themselves_are_exported_on_the_admin_socket_and_to_no_token(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with FakeProvider() as fake, gateway(tmp_path, configuration(fake.base_url, more=TOKENS)) as running:
+            assert [row["value"] for row in await exported(running, full=True)] == list(KEYS)
+            full = {"full": True}
+            for headers, status in ((AS_ROOT, 403), (AS_ANN, 403), ({"x-api-key": "token-of-reader"}, 403), ({}, 401)):
+                got = await running.ask("POST", "/admin/keys/export", full, headers)
+                assert got.status == status
+                assert not any(key.encode() in got.body for key in KEYS)
+            got = await running.ask("POST", "/admin/keys/export", {}, AS_ROOT)
+            assert got.status == 200 and not any(key.encode() in got.body for key in KEYS)
+            assert not any(key in str(running.lines) for key in KEYS)
+
+    run(scenario())
+
+
 def test_many_keys_hold_nobody_up(tmp_path: Path) -> None:
     """Counted in turns of the loop: whoever waits for one is served in between."""
     keys = [f"sk-many-{n:012}" for n in range(20_000)]
@@ -316,6 +366,7 @@ def test_many_keys_hold_nobody_up(tmp_path: Path) -> None:
             enough = len(keys) // BATCH
             assert await turns(running, "GET", "/admin/status") >= enough
             assert await turns(running, "GET", "/admin/keys?pattern=nothing") >= enough
+            assert await turns(running, "POST", "/admin/keys/export", {"full": True}) >= enough
             assert await turns(running, "POST", "/admin/keys/disable", {"pattern": "*"}) >= enough
             assert running.pool.counts[Status.DISABLED] == len(keys)
 

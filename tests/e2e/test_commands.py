@@ -190,6 +190,21 @@ async def test_keys_that_are_added_and_removed_count_at_once(running: GatewayPro
 
 
 @scenario_test
+async def test_keys_are_imported_and_exported(running: GatewayProcess) -> None:
+    given = f'["{ONE}", "sk-new-0000000000000004"]'.encode()
+    ended = await running.command("keys", "import", "-", "--config", str(running.config), stdin=given)
+    assert ended.code == 0
+    assert ended.out.endswith("; 1 there already, 0 twice in -\nmain: 4 keys (1 added, 0 removed)\n")
+    ended = await running.command("keys", "export", "--status", "valid")
+    assert (ended.out, ended.err) == ("sk-…0001\nsk-…0002\n", "2 keys\n")
+    ended = await running.command("keys", "export", "*0004", "--full")
+    assert ended.out == "sk-new-0000000000000004\n"
+    assert (await running.command("keys", "export", "--json", "--status", "rate_limited")).json[0]["key"] == "sk-…0003"
+    ended = await running.command("keys", "export", "--provider", "nobody")
+    assert (ended.code, ended.out) == (1, "")
+
+
+@scenario_test
 async def test_a_sudden_removal_is_held_for_a_moment_and_says_so(running: GatewayProcess) -> None:
     ended = await running.command("keys", "remove", "main", ONE, TWO, "--config", str(running.config))
     assert ended.code == 0

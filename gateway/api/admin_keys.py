@@ -1,0 +1,114 @@
+"""Which keys an admin call means, and the export of keys.
+
+An export is a JSON object a line, written as it is made: a hundred thousand keys are never in memory as text. Keys
+themselves are only given on the admin socket, to whom the file permissions let in; no token gets them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from fnmatch import fnmatchcase
+from typing import Any
+
+from gateway import jsonlib
+from gateway.api.inbound import Inbound
+from gateway.api.openai import read_object
+from gateway.errors import RequestError
+from gateway.net.connection import Reply
+from gateway.policy.verdict import Status
+from gateway.secret import Secret
+from gateway.upstream.key import Key
+from gateway.upstream.keypool import KeyPool
+from gateway.upstream.listing import describe, with_secret
+from gateway.upstream.provider import Provider
+
+BATCH = 500
+"""Keys looked at in one turn of the loop, which takes up to 5 ms. There may be a hundred thousand."""
+
+NDJSON = (b"content-type", b"application/x-ndjson")
+
+
+async def each_key(pool: KeyPool) -> AsyncIterator[Key]:
+    """The keys that are there, without holding up the loop for all of them."""
+    for n, key in enumerate(list(pool.keys.values())):
+        if n % BATCH == BATCH - 1:
+            await asyncio.sleep(0)
+        if not key.removed:
+            yield key
+
+
+async def matching(
+    providers: Mapping[str, Provider], provider_name: str, pattern: str
+) -> AsyncIterator[tuple[Provider, Key]]:
+    """Keys by fingerprint (`…` may be typed as `...`), by the beginning of their digest, by a `*` pattern, or the
+    one that is the pattern itself. Raises RequestError 404 for an unknown provider."""
+    if provider_name and provider_name not in providers:
+        raise RequestError(404, "not_found", f"There is no provider {provider_name!r}.", param="provider")
+    wanted, digest = pattern.replace("...", "…"), Secret(pattern).digest
+    for provider in providers.values():
+        if provider_name in ("", provider.name):
+            async for key in each_key(provider.pool):
+                if wanted == "*" or key.digest == digest or _looks_like(key, wanted):
+                    yield provider, key
+
+
+def _looks_like(key: Key, wanted: str) -> bool:
+    return fnmatchcase(key.fingerprint, wanted) or (len(wanted) >= 8 and key.digest.hex().startswith(wanted))
+
+
+def parse_statuses(text: str) -> set[str]:
+    """Of "valid,suspect"; empty for all. Raises RequestError 400 for a word that is no status."""
+    statuses = set(text.split(",")) - {""}
+    unknown = statuses - {status.value for status in Status}
+    if unknown:
+        raise RequestError(400, "invalid_request_error", f"There is no status {sorted(unknown)[0]!r}.", param="status")
+    return statuses
+
+
+def asked(body: Mapping[str, Any]) -> tuple[str, str]:
+    """The provider ("" for all) and the pattern that a body names. Raises RequestError 400."""
+    pattern, provider = body.get("pattern"), body.get("provider") or ""
+    if not isinstance(pattern, str) or not pattern:
+        raise RequestError(400, "invalid_request_error", "'pattern' must name keys.", param="pattern")
+    if not isinstance(provider, str):
+        raise RequestError(400, "invalid_request_error", "'provider' must be a name.", param="provider")
+    return provider, pattern
+
+
+async def export_keys(providers: Mapping[str, Provider], inbound: Inbound, reply: Reply) -> None:
+    """POST {"pattern"?, "provider"?, "status"?: "valid,…", "full"?}: a line for each key of which that is the status
+    for all models. With `full` each line begins with the key itself."""
+    if inbound.request.method != "POST":
+        method = inbound.request.method[:20]
+        raise RequestError(405, "method_not_allowed", f"{method} is not for this path.", extra={"allow": "POST"})
+    body = read_object(inbound.request.body)
+    provider_name, pattern = asked({"pattern": "*", **body})
+    statuses = parse_statuses(str(body.get("status") or ""))
+    full = body.get("full") is True
+    if full and not inbound.identity.operator:
+        raise RequestError(403, "permission_denied", "The keys themselves are only given on the admin socket.")
+    rows = _rows(providers, provider_name, pattern, statuses, full)
+    first = await anext(rows, b"")  # what is wrong with the question becomes an error, not half an answer
+    await reply.start(200, [NDJSON, (b"cache-control", b"no-store"), *inbound.own_headers()])
+    await reply.write(first)
+    async for lines in rows:
+        await reply.write(lines)
+    await reply.end()
+
+
+async def _rows(
+    providers: Mapping[str, Provider], provider_name: str, pattern: str, statuses: set[str], full: bool
+) -> AsyncIterator[bytes]:
+    """Lines, some hundred at a time."""
+    lines: list[bytes] = []
+    async for provider, key in matching(providers, provider_name, pattern):
+        if statuses and key.standing.status not in statuses:
+            continue
+        row = describe(provider.name, key, None, key.standing)
+        lines.append(jsonlib.dumps(with_secret(row, key) if full else row) + b"\n")
+        if len(lines) == BATCH:
+            yield b"".join(lines)
+            lines.clear()
+    if lines:
+        yield b"".join(lines)
