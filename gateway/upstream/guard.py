@@ -8,8 +8,8 @@ get 503 `circuit_open` but for one *canary* at a time, which looks whether it is
 - Canaries take keys that were not among the rejected ones, and that have proven themselves, as long as there are such.
 - Of the first `FIRST_ROUND`, which go at once, one that succeeds shows that there was no common cause, but many bad
   keys: what was taken back is given back, the pool opens.
-- If all of them are rejected, too, further ones follow at growing intervals. The first that is not rejected ends it, and
-  the keys keep what they were before.
+- If all of them are rejected, too, further ones follow at growing intervals. The first that is not rejected ends it,
+  and the keys keep what they were before.
 
 Limits, quotas and the provider's own faults never come here: the first two are the key's whatever the others do, and
 faults do not bench keys while nobody succeeds. Who is asked what, and when, is `keypool.py`'s.
