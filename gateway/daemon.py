@@ -45,6 +45,8 @@ from gateway.config.validate import auth_is_on
 from gateway.errors import AddressTaken, ConfigError, GatewayError, RequestError, StartError, StoreError
 from gateway.keeper.keeper import Keeper
 from gateway.keeper.probes import Checked
+from gateway.keeper.proxykeeper import ProxyKeeper
+from gateway.keeper.proxystatuses import ProxyStatuses
 from gateway.keeper.statuses import StatusWriter
 from gateway.keeper.supervisor import TRACE_CHARACTERS, Supervisor
 from gateway.net.client import Client
@@ -58,6 +60,7 @@ from gateway.secret import Secret
 from gateway.store import open_store
 from gateway.store.database import Database
 from gateway.store.keys import KeyStore
+from gateway.store.proxies import ProxyStore
 from gateway.store.responses import ResponseStore
 from gateway.upstream.catalog import ASK_SECONDS, Catalog
 from gateway.upstream.exchange import Exchange
@@ -65,6 +68,7 @@ from gateway.upstream.key import Key
 from gateway.upstream.keypool import KeyPool
 from gateway.upstream.owners import Owner, ResponseOwners
 from gateway.upstream.provider import Provider
+from gateway.upstream.proxypools import ProxyPools
 
 ADMIN_SOCKET_MODE = 0o600
 
@@ -129,6 +133,7 @@ class Daemon:
         self._stopping = asyncio.Event()
         self._reloading = asyncio.Lock()
         self._pools: dict[str, KeyPool] = {}
+        self._proxy_pools = ProxyPools(self._clock, self._rng)
         self._metrics = Metrics()
         self._client = Client()
         self._supervisor = Supervisor(log)
@@ -141,6 +146,7 @@ class Daemon:
         self._assembly: Assembly
         self._database: Database
         self._keeper: Keeper
+        self._proxy_keeper: ProxyKeeper
         self._owners: ResponseOwners
         self._server: Server
         self._admin_server: Server
@@ -218,10 +224,11 @@ class Daemon:
             return None if found is None else Owner(*found)
 
         self._owners = ResponseOwners(look_up)
-        statuses = StatusWriter(lambda: self._pools, self._owners, keys, responses, self._log, self._clock)
-        self._keeper = Keeper(keys, responses, statuses, self._log, self._clock, self._rng)
+        proxies = ProxyStatuses(lambda: self._proxy_pools, ProxyStore(self._database), self._clock)
+        statuses = StatusWriter(lambda: self._pools, self._owners, keys, responses, self._log, self._clock, proxies)
+        self._proxy_keeper = ProxyKeeper(proxies, self._log)
+        self._keeper = Keeper(keys, responses, statuses, self._log, self._clock, self._rng, self._proxy_keeper)
         self._arrange_pools(config)
-        self._keeper.arrange(config, self._pools)
         await self._keeper.sync_all(save=False)  # the first look of the watch does it while requests run
         self._assembly = self._assemble(config)
         self._metrics.collect_keys(self._count_keys)
@@ -229,7 +236,7 @@ class Daemon:
         self._metrics.collect_dropped(lambda: {"log": self._log.dropped})
 
     def _arrange_pools(self, config: Config) -> None:
-        """A pool for every enabled provider; one that is there already keeps what it knows."""
+        """A pool for every enabled provider, and the Keeper told; one that is there already keeps what it knows."""
         for name, provider in config.providers.items():
             if not provider.enabled:
                 continue
@@ -241,10 +248,13 @@ class Daemon:
                 pool.remove(list(pool.keys))
                 pool.add([Key(BUILT_IN_KEY, BUILT_IN_KEY.digest)])
             pool.configure(provider, probe_kind(provider.probe.kind, provider.type), config.queue.max)
+        self._proxy_pools.arrange(config)
+        self._keeper.arrange(config, self._pools)
+        self._proxy_keeper.arrange(config, self._proxy_pools.of_files(config))
 
     def _assemble(self, config: Config) -> Assembly:
         providers = {
-            name: Provider(provider, self._pools[name])
+            name: Provider(provider, self._pools[name], self._proxy_pools.of(provider))
             for name, provider in config.providers.items()
             if provider.enabled
         }
@@ -403,7 +413,6 @@ class Daemon:
             refuse_public(self._inherited)
         await self._listen_too(old.config.server, config.server)
         self._arrange_pools(config)
-        self._keeper.arrange(config, self._pools)
         await self._keeper.sync_all(force=True)
         self._assembly = self._assemble(config)
         for spec in old.config.server.listen:
@@ -413,6 +422,7 @@ class Daemon:
             if name not in self._assembly.providers:
                 await self._keeper.flush()
                 self._pools.pop(name).close()
+        self._proxy_pools.retire(config)
         self._log.level = config.logging.level
         self._retired += 1
         self._supervisor.start_once(f"retired catalog {self._retired}", lambda: retire(old.catalog))

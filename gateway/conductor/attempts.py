@@ -1,7 +1,8 @@
 """Trying until it works: lease a key, call, report, and do what the policy says next.
 
 Everything here happens before the commit point; the client has not seen a byte. A key that a verdict blamed is not
-tried again in the same request; after a provider's fault any untried key goes first, then one that was tried.
+tried again in the same request; after a provider's fault any untried key goes first, then one that was tried. After a
+proxy's fault the same key goes through another proxy.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ from gateway.config.model import QueueConfig
 from gateway.errors import RequestError
 from gateway.observe.record import RequestRecord
 from gateway.policy.retry import GiveUp, Tally, decide
-from gateway.policy.verdict import Status, Verdict
+from gateway.policy.verdict import Scope, Status, Verdict
 from gateway.upstream.exchange import Call, Exchange, Outcome
 from gateway.upstream.key import Key, Lease, Shortage
 from gateway.upstream.keypool import KeyPool
 from gateway.upstream.provider import Provider
+from gateway.upstream.proxy import Proxy
 
 NO_RECOVERY_KNOWN = 30.0
 """Seconds in Retry-After when nothing says when a key comes back: the operator has to add or enable one."""
@@ -52,9 +54,13 @@ class Attempts:
         tally = Tally()
         tried: set[Key] = set()
         blamed: set[Key] = set()
+        avoided: set[Proxy] = set()
+        again: Key | None = None  # it goes through another proxy next
         last: tuple[Outcome, Lease] | None = None
         while True:
-            lease = self._lease(provider.pool, call, tried, blamed, pinned)
+            lease = None if again is None else provider.pool.lease_key(again, call.model, call.tokens)
+            if lease is None:
+                lease = self._lease(provider.pool, call, tried, blamed, pinned)
             if lease is None:
                 shortage = self._shortage(provider.pool, call.model, blamed, pinned)
                 if await self._wait(provider.pool, shortage, record, deadline, pinned):
@@ -64,15 +70,18 @@ class Attempts:
                 raise shortage_error(provider, shortage)
             if record.phase == "queued" and provider.pool.usable:
                 provider.pool.waiters.wake_one()  # the key that came back serves more than one
-            outcome = await self._attempt(provider, lease, call, record, deadline)
+            outcome = await self._attempt(provider, lease, call, record, deadline, avoided)
             key = lease.key
             if outcome.verdict is None:
                 return outcome, lease
             last = outcome, lease
-            tried.add(key)
+            elsewhere = _has_other_proxy(provider, outcome, avoided)
+            again = key if elsewhere else None
+            if not elsewhere:
+                tried.add(key)
             if outcome.verdict.blames_key:
                 blamed.add(key)
-            tally = tally.after(outcome.verdict)
+            tally = tally.after(outcome.verdict, elsewhere=elsewhere)
             decision = decide(
                 outcome.verdict,
                 tally,
@@ -81,6 +90,7 @@ class Attempts:
                 self._rng,
                 unanswered=outcome.unanswered,
                 streamed=call.stream,
+                elsewhere=elsewhere,
             )
             if isinstance(decision, GiveUp) or self._loop.time() + decision.delay >= deadline:
                 return last
@@ -97,7 +107,13 @@ class Attempts:
         return lease
 
     async def _attempt(
-        self, provider: Provider, lease: Lease, call: Call, record: RequestRecord, deadline: float
+        self,
+        provider: Provider,
+        lease: Lease,
+        call: Call,
+        record: RequestRecord,
+        deadline: float,
+        avoided: set[Proxy],
     ) -> Outcome:
         pool = provider.pool
         record.attempts += 1
@@ -106,7 +122,7 @@ class Attempts:
         started = self._loop.time()
         outcome = None
         try:
-            outcome = await self._exchange.call(provider, lease.key, call, deadline)
+            outcome = await self._exchange.call(provider, lease.key, call, deadline, avoided)
         finally:
             record.upstream_seconds += self._loop.time() - started
             if outcome is None:
@@ -115,6 +131,7 @@ class Attempts:
             pool.succeed(lease, answering=True)
         else:
             outcome.verdict = pool.report(lease, outcome.verdict)
+        record.proxy = "" if outcome.proxy is None else outcome.proxy.url.fingerprint
         self._note(provider, lease.key, outcome.verdict)
         return outcome
 
@@ -157,6 +174,15 @@ class Attempts:
             await asyncio.sleep(seconds)
         finally:
             record.upstream_seconds += self._loop.time() - started
+
+
+def _has_other_proxy(provider: Provider, outcome: Outcome, avoided: set[Proxy]) -> bool:
+    """Whether a proxy is to blame and another one is left to try; the one it was is `avoided` from now on."""
+    if provider.proxies is None or outcome.verdict is None or outcome.verdict.scope is not Scope.PROXY:
+        return False
+    if outcome.proxy is not None:
+        avoided.add(outcome.proxy)
+    return provider.proxies.has_other(avoided)
 
 
 def shortage_error(provider: Provider, shortage: Shortage) -> RequestError:

@@ -202,11 +202,15 @@ def _complete_provider(
     if facts is not None:
         keys = keys or (_usual_keys(name, folder) if facts.needs_keys else ())
         base_url = base_url or facts.base_url
+    proxy = provider.proxy
+    if proxy.listed:
+        proxy = replace(proxy, file=_absolute(proxy.file or f"proxies/{name}.txt", folder))
     return replace(
         provider,
         name=name,
         keys=tuple(_absolute(each, folder) for each in keys),
         base_url=base_url.rstrip("/"),
+        proxy=proxy,
     )
 
 

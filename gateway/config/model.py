@@ -278,10 +278,35 @@ class KeyLimitsConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class ProxyConfig:
+    """[providers.NAME.proxy]"""
+
+    mode: str = setting(
+        "none",
+        '"none" | "static": one proxy | "pool": those of a file in turn, another one for each attempt | '
+        '"sticky": each key keeps its proxy of the file as long as that works',
+        choices=("none", "static", "pool", "sticky"),
+    )
+    url: Secret = setting(
+        lambda: Secret(""),
+        'the proxy of mode "static": http://, https://, socks5:// or socks5h://, then user:password@host:port',
+        secret=True,
+    )
+    file: str = setting(
+        "", "the proxy file of the other modes, one URL a line; providers may share one; default: proxies/NAME.txt"
+    )
+
+    @property
+    def listed(self) -> bool:
+        """Whether the proxies are those of a file."""
+        return self.mode in ("pool", "sticky")
+
+
+@dataclass(frozen=True, slots=True)
 class TimeoutsConfig:
     """[providers.NAME.timeouts]"""
 
-    connect: float = setting(10.0, "seconds to a connection, TLS included", above=0)
+    connect: float = setting(10.0, "seconds to a connection, TLS and the way through a proxy included", above=0)
     write: float = setting(60.0, "seconds without progress while the request is written", above=0)
     first_byte: float = setting(600.0, "seconds until the answer begins: reasoning models are slow to start", above=0)
     idle: float = setting(300.0, "seconds of silence inside an answer", above=0)
@@ -415,6 +440,7 @@ class ProviderConfig:
     retry: RetryConfig = setting(RetryConfig, "what is tried again, before the client sees anything")
     streaming: StreamingConfig = setting(StreamingConfig, "streamed answers")
     error_parsing: ErrorParsingConfig = setting(ErrorParsingConfig, "how errors are read")
+    proxy: ProxyConfig = setting(ProxyConfig, "on the way to the provider; never is a request sent around it")
     headers: dict[str, str] = setting(dict, "extra request headers for this provider", secret=True)
 
 

@@ -18,6 +18,8 @@ from gateway.secret import Secret
 HTTP: Final = ("http", "https")
 SOCKS: Final = ("socks5", "socks5h")
 
+SOCKS_HINT: Final = "pip install 'llmgateway[socks]'"
+
 MAX_SOCKS_WORD: Final = 255
 """Bytes of a user name or password: RFC 1929 keeps their length in one byte."""
 
@@ -73,6 +75,16 @@ class ProxyUrl:
 
     def __str__(self) -> str:
         return f"{self.scheme}://{self.authority}"
+
+
+def socks_installed() -> bool:
+    """Whether the library for SOCKS proxies is there. It is imported only when one is used."""
+    from importlib.util import find_spec
+
+    try:
+        return find_spec("python_socks") is not None
+    except ValueError:  # what the import system says of a module that was blocked
+        return False
 
 
 def _check_credentials(scheme: str, user: str, password: str) -> None:

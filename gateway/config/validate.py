@@ -14,8 +14,17 @@ from pathlib import Path
 
 from gateway import jsonlib
 from gateway.config.listen import is_host, is_loopback_listener, parse_listen
-from gateway.config.model import Config, ErrorRule, ProviderConfig, ServerConfig, TlsConfig, TokenConfig
+from gateway.config.model import (
+    Config,
+    ErrorRule,
+    ProviderConfig,
+    ProxyConfig,
+    ServerConfig,
+    TlsConfig,
+    TokenConfig,
+)
 from gateway.config.problems import Problems, did_you_mean
+from gateway.config.proxyurl import SOCKS_HINT, ProxyUrl, socks_installed
 from gateway.config.rules import compile_pattern, parse_path
 from gateway.config.tomltext import key_path, quoted
 
@@ -229,6 +238,7 @@ def _check_providers(config: Config, provider_types: Mapping[str, ProviderFacts]
         if provider.enabled and provider.base_url and _leads_back(provider.base_url, config.server.listen):
             problems.add(f"{key}.base_url", "leads back to this gateway", "change it, or server.listen")
         _check_rules(provider, f"{key}.error_parsing.rules", provider_types, problems)
+        _check_proxy(provider.proxy, f"{key}.proxy", problems)
         for item, path in _items(f"{key}.keys", provider.keys):
             if not path:
                 problems.add(item, "names no file", f'write keys = "keys/{name}.txt"')
@@ -305,6 +315,28 @@ def _check_models(provider: ProviderConfig, key: str, problems: Problems) -> Non
         if name in seen:
             problems.add(item, f"lists the model {quoted(name)} a second time")
         seen.add(name)
+
+
+def _check_proxy(proxy: ProxyConfig, key: str, problems: Problems) -> None:
+    if problems.has(f"{key}.mode"):
+        return
+    url = proxy.url.reveal()  # to look at its form; no message has anything of it
+    if url and proxy.mode != "static":
+        problems.add(f"{key}.url", f'is not used in mode "{proxy.mode}"', 'set mode = "static", or take it out')
+    if proxy.file and not proxy.listed:
+        problems.add(f"{key}.file", f'is not used in mode "{proxy.mode}"', 'set mode = "pool" or "sticky"')
+    if proxy.mode != "static" or problems.has(f"{key}.url"):
+        return
+    if not url:
+        problems.add(f"{key}.url", "is missing", 'write url = "${file:/path/to/url}", or choose another mode')
+        return
+    try:
+        parsed = ProxyUrl.parse(url)
+    except ValueError as exc:
+        problems.add(f"{key}.url", str(exc), 'write "http://user:password@host:port"')
+        return
+    if parsed.socks and not socks_installed():
+        problems.add(f"{key}.url", "SOCKS proxies need python-socks", SOCKS_HINT)
 
 
 def _check_headers(provider: ProviderConfig, key: str, problems: Problems) -> None:

@@ -1,4 +1,4 @@
-"""The Keeper as a whole: one sync per provider, watched, and the write-behind."""
+"""The Keeper as a whole: one sync per provider and proxy file, watched, the probes, and the write-behind."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 from gateway.config.model import Config, ProviderConfig
 from gateway.keeper.keyfiles import KeySource
 from gateway.keeper.probes import Note, Prober
+from gateway.keeper.proxykeeper import ProxyKeeper
 from gateway.keeper.statuses import StatusWriter
 from gateway.keeper.sync import KeySync, SyncResult
 from gateway.observe.logs import Log
@@ -37,7 +38,9 @@ class Keeper:
         log: Log,
         clock: Callable[[], float],
         rng: Random,
+        proxies: ProxyKeeper | None = None,
     ) -> None:
+        self.proxies = proxies
         self._store = store
         self._responses = responses
         self._statuses = statuses
@@ -103,8 +106,11 @@ class Keeper:
 
     async def sync_all(self, *, force: bool = False, save: bool = True) -> dict[str, SyncResult]:
         """Look at every provider's files now. One look at a time: a reload's waits for the one that is under way, so
-        that no pool is changed by two. `save` as in `KeySync.sync`."""
+        that no pool is changed by two. `save` as in `KeySync.sync`.
+        Proxies come first: keys are probed through them."""
         async with self._looking:
+            if self.proxies is not None:
+                await self.proxies.sync_all(force=force)
             return {name: await sync.sync(force=force, save=save) for name, (_, sync) in list(self._syncs.items())}
 
     async def watch(self) -> None:

@@ -17,7 +17,7 @@ import os
 import shlex
 import stat
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -95,10 +95,17 @@ class SourceReading:
 
 
 class KeySource:
-    """The files of one provider. A folder stands for every .txt and .ndjson file in it, in the order of their names."""
+    """The files of one provider. A folder stands for every .txt and .ndjson file in it, in the order of their names.
 
-    def __init__(self, paths: Sequence[Path]) -> None:
+    Files of other things than keys, which keep the same rules, are read with another `noun` and a `check`.
+    """
+
+    def __init__(
+        self, paths: Sequence[Path], *, noun: str = "keys", check: Callable[[str], None] | None = None
+    ) -> None:
         self._paths = tuple(paths)
+        self._noun = noun
+        self._check = check
         self._good: dict[Path, tuple[KeyEntry, ...]] = {}
 
     def stamp(self) -> tuple[tuple[Path, FileStamp | None], ...]:
@@ -146,18 +153,21 @@ class KeySource:
             return (), FileReport(path, 0, ("does not exist",)), True
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-            return good, FileReport(path, len(good), (_kept(reason, good),), broken=True), True
+            return good, FileReport(path, len(good), (self._kept(reason, good),), broken=True), True
         world_readable = bool(mode & stat.S_IROTH)
         if not settled:
             return good, FileReport(path, len(good), world_readable=world_readable), False
-        parsed = parse_key_lines(data, path.suffix == ".ndjson", {entry.secret: entry for entry in good})
+        parsed = parse_key_lines(data, path.suffix == ".ndjson", {entry.secret: entry for entry in good}, self._check)
         if parsed.broken:
-            problem = _kept(parsed.broken, good)
+            problem = self._kept(parsed.broken, good)
             return good, FileReport(path, len(good), (problem,), True, world_readable), True
         report = FileReport(
             path, len(parsed.entries), parsed.problems, world_readable=world_readable, duplicates=parsed.duplicates
         )
         return parsed.entries, report, True
+
+    def _kept(self, reason: str, good: tuple[KeyEntry, ...]) -> str:
+        return f"{reason}; the {len(good)} {self._noun} it had are kept" if good else reason
 
 
 class ShrinkGuard:
@@ -247,7 +257,3 @@ def _merge(sets: Sequence[tuple[KeyEntry, ...]]) -> tuple[KeyEntry, ...]:
         for entry in entries:
             merged.setdefault(entry.secret, entry)
     return tuple(merged.values())
-
-
-def _kept(reason: str, good: tuple[KeyEntry, ...]) -> str:
-    return f"{reason}; the {len(good)} keys it had are kept" if good else reason

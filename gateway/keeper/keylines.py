@@ -19,7 +19,7 @@ import codecs
 import io
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -101,10 +101,16 @@ class BadLineError(ValueError):
     """A line without a usable key; the text says what is there instead, without quoting it."""
 
 
-def parse_key_lines(data: bytes, ndjson: bool, known: Mapping[Secret, KeyEntry] = NOTHING_KNOWN) -> ParsedKeys:
+def parse_key_lines(
+    data: bytes,
+    ndjson: bool,
+    known: Mapping[Secret, KeyEntry] = NOTHING_KNOWN,
+    check: Callable[[str], None] | None = None,
+) -> ParsedKeys:
     """The keys in the bytes of a file. May run in a thread: it gives the interpreter lock away often.
 
-    An entry that is among the `known` ones is that very object, so that no key is in memory twice.
+    An entry that is among the `known` ones is that very object, so that no key is in memory twice. `check` says what
+    else than keys the file has, as in `parse_line`.
     """
     broken = _why_no_text(data)
     if broken:
@@ -119,7 +125,7 @@ def parse_key_lines(data: bytes, ndjson: bool, known: Mapping[Secret, KeyEntry] 
         try:
             line = raw.decode()
             in_pem = in_pem and PEM_BODY.fullmatch(line.strip()) is not None
-            found = None if in_pem else parse_line(line, ndjson)
+            found = None if in_pem else parse_line(line, ndjson, check)
         except UnicodeDecodeError:
             return ParsedKeys(broken=f"line {number} is not UTF-8; save the file as UTF-8")
         except BadLineError as error:
@@ -143,27 +149,35 @@ def parse_key_lines(data: bytes, ndjson: bool, known: Mapping[Secret, KeyEntry] 
     return ParsedKeys(tuple(entries.values()), problems.listed(), duplicates)
 
 
-def parse_line(line: str, ndjson: bool) -> tuple[str, Mapping[str, str], tuple[str, ...]] | None:
+def parse_line(
+    line: str, ndjson: bool, check: Callable[[str], None] | None = None
+) -> tuple[str, Mapping[str, str], tuple[str, ...]] | None:
     """The key of a line, its labels, and what is wrong with those; None for blanks and comments.
 
-    Raises BadLineError.
+    `check` takes the place of `check_key` in files of other things than keys. Raises BadLineError.
     """
     line = line.strip(" \t\r\n")
     if not line or line.startswith("#"):
         return None
     if ndjson:
-        return _parse_object(line)
-    if len(line) <= MAX_KEY_LENGTH and PLAIN.fullmatch(line) and "//" not in line and "..." not in line:
+        return _parse_object(line, check or check_key)
+    if (
+        check is None
+        and len(line) <= MAX_KEY_LENGTH
+        and PLAIN.fullmatch(line)
+        and "//" not in line
+        and "..." not in line
+    ):
         return line, NO_LABELS, ()
-    return _parse_words(line)
+    return _parse_words(line, check or check_key)
 
 
-def _parse_words(line: str) -> tuple[str, Mapping[str, str], tuple[str, ...]]:
+def _parse_words(line: str, check: Callable[[str], None]) -> tuple[str, Mapping[str, str], tuple[str, ...]]:
     words = line.split(maxsplit=2)
     key = words[0] if words else line  # a line of nothing but exotic blanks has no words
     if key == "export" and len(words) > 1:
         refuse_junk(words[1])
-    check_key(key)
+    check(key)
     found: dict[str, str] = {}
     at = len(key)
     while not COMMENT.fullmatch(line, at):
@@ -176,7 +190,7 @@ def _parse_words(line: str) -> tuple[str, Mapping[str, str], tuple[str, ...]]:
     return key, labels, remarks
 
 
-def _parse_object(line: str) -> tuple[str, Mapping[str, str], tuple[str, ...]]:
+def _parse_object(line: str, check: Callable[[str], None]) -> tuple[str, Mapping[str, str], tuple[str, ...]]:
     try:
         value = jsonlib.loads(line)
     except ValueError:
@@ -184,7 +198,7 @@ def _parse_object(line: str) -> tuple[str, Mapping[str, str], tuple[str, ...]]:
     key = value.pop("value", None) if isinstance(value, dict) else None
     if not isinstance(key, str):
         raise BadLineError('is no JSON object with a text as "value"')
-    check_key(key)
+    check(key)
     labels, remarks = check_labels(value)
     return key, labels, remarks
 

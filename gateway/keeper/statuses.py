@@ -42,7 +42,7 @@ class StatusWriter:
         proxies: ProxyStatuses | None = None,
     ) -> None:
         self._pools = pools
-        self._proxies = proxies
+        self.proxies = proxies
         self._owners = owners
         self._keys = keys
         self._responses = responses
@@ -63,8 +63,8 @@ class StatusWriter:
         async with self._flushing:
             try:
                 await self._flush_statuses()
-                if self._proxies is not None:
-                    await self._proxies.flush()
+                if self.proxies is not None:
+                    await self.proxies.flush()
                 await self._flush_owners()
             except StoreError as error:
                 if not self._failing:

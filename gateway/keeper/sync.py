@@ -27,6 +27,7 @@ from typing import Any, TypeVar
 from gateway import jsonlib
 from gateway.errors import StoreError
 from gateway.keeper.keyfiles import FileReport, KeyEntry, KeySource, Losses, ShrinkGuard, SourceReading
+from gateway.keeper.look import Look
 from gateway.observe.logs import Log
 from gateway.policy.health import ALL_MODELS, UNTESTED, VALID, Standing
 from gateway.policy.verdict import Provenance, Status
@@ -39,9 +40,6 @@ SLICE = 250
 
 SAVED_AT_ONCE = 1000
 """Keys written in one transaction of a difference, since its rows are made on the loop."""
-
-READ_SECONDS = 60.0
-"""How long reading a provider's files may take, on a slow network disk too."""
 
 FREEZE_FROM = 5000
 """New keys after which the garbage collector is told to leave them alone: they live as long as the process, and
@@ -76,7 +74,7 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Seen:
     """What a look at the files brought. `stamp` is None when they must be looked at again."""
 
     stamp: object
@@ -108,7 +106,7 @@ class KeySync:
         self._clock = clock
         self._rng = rng
         self._guard = ShrinkGuard()
-        self._looking: asyncio.Future[Look | None] | None = None
+        self._looking: Look[Seen | None] = Look()
         self._stamp: object = None
         self._held = False
         self._stored = False  # the database has what memory has
@@ -120,25 +118,18 @@ class KeySync:
         Without `save` the database learns of it at the next look, which then comes as if something had changed.
         Raises nothing: what is wrong with the files is in the result, what is wrong with the database in the log.
         """
-        if self._looking is None:
-            self._looking = asyncio.get_running_loop().run_in_executor(None, self._look, force)
         try:
-            async with asyncio.timeout(READ_SECONDS):
-                look = await asyncio.shield(self._looking)
-        except TimeoutError:
-            # The thread goes on, and the next sync waits for it: two readings would get in each other's way.
-            problem = f"the key files could not be read within {READ_SECONDS:g} s"
+            seen = await self._looking.take(lambda: self._look(force))
+        except TimeoutError as exc:
+            problem = f"the key files {exc}"
             self._tell((problem,))
             return SyncResult(len(self.pool.keys), problems=(problem,))
-        finally:
-            if self._looking.done():
-                self._looking = None
-        if look is None:
+        if seen is None:
             return SyncResult(len(self.pool.keys))
-        self._stamp = look.stamp
-        return await self._apply(look, save)
+        self._stamp = seen.stamp
+        return await self._apply(seen, save)
 
-    def _look(self, force: bool) -> Look | None:
+    def _look(self, force: bool) -> Seen | None:
         """In the thread. None: nothing has changed since the last look."""
         stamp = self._source.stamp()
         if not force and stamp == self._stamp and not self._held and self._stored:
@@ -146,11 +137,11 @@ class KeySync:
         reading = self._source.read()
         plan = make_plan(reading.entries, self.pool, self._rng, whole=not self._stored)
         losses = self._guard.losses({self.pool.keys[digest].secret for digest in plan.removed}) if plan.removed else {}
-        return Look(None if reading.unstable else stamp, reading, plan, losses)
+        return Seen(None if reading.unstable else stamp, reading, plan, losses)
 
-    async def _apply(self, look: Look, save: bool) -> SyncResult:
-        reading, plan = look.reading, look.plan
-        doubted = self._guard.doubt(look.losses) if self.shrink_guard else ()
+    async def _apply(self, seen: Seen, save: bool) -> SyncResult:
+        reading, plan = seen.reading, seen.plan
+        doubted = self._guard.doubt(seen.losses) if self.shrink_guard else ()
         self.files = [_describe(report, doubted) for report in reading.files]
         self._tell(reading.problems)
         self._held = bool(doubted)

@@ -23,7 +23,7 @@ from typing import Final, cast
 
 import h11
 
-from gateway.config.proxyurl import ProxyUrl
+from gateway.config.proxyurl import SOCKS_HINT, ProxyUrl
 from gateway.errors import ConnectError, ProxyError
 from gateway.net.dial import Connection, Origin, explain, finish
 
@@ -202,7 +202,7 @@ async def _pass_socks(proxy: ProxyUrl, origin: Origin) -> socket.socket:
         from python_socks import ProxyError as Refused
         from python_socks.async_.asyncio import Proxy
     except ImportError as exc:
-        raise ProxyError("SOCKS proxies need python-socks", detail="pip install 'llmgateway[socks]'") from exc
+        raise ProxyError("SOCKS proxies need python-socks", detail=SOCKS_HINT) from exc
     way = Proxy(
         ProxyType.SOCKS5,
         proxy.host,

@@ -134,6 +134,8 @@ class Log:
             line["provider"] = record.provider
             line["attempts"] = record.attempts
             line["key"] = record.key
+            if record.proxy:
+                line["proxy"] = record.proxy
             if record.upstream_model != record.model:
                 line["upstream_model"] = record.upstream_model[:NAME_LIMIT]
         if record.streamed:

@@ -27,6 +27,7 @@ class RequestRecord:
         "path",
         "phase",
         "provider",
+        "proxy",
         "request_id",
         "started",
         "status",
@@ -50,6 +51,7 @@ class RequestRecord:
         self.provider = ""  # name of the provider that answered, or was tried last
         self.upstream_model = ""  # as the provider was asked for it
         self.key = ""  # fingerprint of the key that was used last
+        self.proxy = ""  # the proxy that was used last, without its password
         self.attempts = 0  # upstream calls made
         self.status = 0  # HTTP status that the client saw; 0: none was sent
         self.user = ""

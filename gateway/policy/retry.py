@@ -7,7 +7,7 @@ away from bad keys is bounded by its own count only, because it does not add loa
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 from gateway.config.model import RetryConfig, RetryCount
@@ -22,7 +22,7 @@ LAST_GROWTH = 64
 
 @dataclass(frozen=True, slots=True)
 class Rotate:
-    """Another key, after `delay` seconds."""
+    """Another key, or another proxy, after `delay` seconds."""
 
     delay: float
 
@@ -50,11 +50,15 @@ class Tally:
 
     key_errors: int = 0
     server_errors: int = 0
+    proxy_errors: int = 0
 
-    def after(self, verdict: Verdict) -> Tally:
+    def after(self, verdict: Verdict, *, elsewhere: bool = False) -> Tally:
+        """One more. `elsewhere`: a proxy is to blame, and another one is left to try."""
         if verdict.blames_key:
-            return Tally(self.key_errors + 1, self.server_errors)
-        return Tally(self.key_errors, self.server_errors + 1)
+            return replace(self, key_errors=self.key_errors + 1)
+        if elsewhere:
+            return replace(self, proxy_errors=self.proxy_errors + 1)
+        return replace(self, server_errors=self.server_errors + 1)
 
 
 class RetryBudget:
@@ -95,17 +99,24 @@ def decide(
     *,
     unanswered: bool,
     streamed: bool,
+    elsewhere: bool = False,
 ) -> Decision:
     """What follows a failed attempt, before the commit point.
 
     `tally` counts this failure already. `unanswered`: the request was written and no answer came, so it may have
-    been carried out.
+    been carried out. `elsewhere`: a proxy is to blame, and another one is left to try; that costs the provider as
+    little as another key does, so as many are tried.
     """
     if verdict.blames_key:
         count = config.on_key_error
         if tally.key_errors > count.attempts:
             return GiveUp("key_attempts")
         return Rotate(full_jitter(count, tally.key_errors, rng))
+    if elsewhere:
+        count = config.on_key_error
+        if tally.proxy_errors > count.attempts:
+            return GiveUp("proxy_attempts")
+        return Rotate(full_jitter(count, tally.proxy_errors, rng))
     if not verdict.blames_provider:
         return GiveUp("client_error")
     if unanswered and not _may_replay(config.replay_unanswered, streamed):

@@ -1,8 +1,10 @@
-"""One call with one key, classified.
+"""One call with one key, through one proxy where the provider has any, classified.
 
 Traffic and probes alike come through here: build the request, send it, and say what the answer means. An answer
 is handed on only when it is known to be one: a plain JSON answer is read whole and looked into, a stream is held
 until its first meaningful event. So an error inside a 200 is an error, while the caller can still try elsewhere.
+
+The proxy is leased and reported on here, so that every call goes through one that suits its key, and none around them.
 
 What is left to others: which key (pool), what next (policy), and moving the bytes to the client (conductor).
 """
@@ -10,18 +12,20 @@ What is left to others: which key (pool), what next (policy), and moving the byt
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 from gateway import jsonlib
+from gateway.config.proxyurl import ProxyUrl
 from gateway.dialects.openai_chat import stream as chat_stream
 from gateway.dialects.openai_chat.errors import carries_error, empty_answer
 from gateway.dialects.openai_responses import stream as responses_stream
-from gateway.errors import UpstreamError
+from gateway.errors import ProxyError, UpstreamError
 from gateway.net.client import Client
-from gateway.policy.verdict import Verdict
+from gateway.policy.proxyhealth import blame_proxy
+from gateway.policy.verdict import Scope, Status, Verdict
 from gateway.providers import echo
 from gateway.providers.classify import (
     EMPTY_ANSWER,
@@ -33,6 +37,7 @@ from gateway.providers.classify import (
 from gateway.upstream.key import Key
 from gateway.upstream.local import InProcessAnswer
 from gateway.upstream.provider import Provider
+from gateway.upstream.proxy import Proxy
 from gateway.wire.sse import Event, EventReader
 
 PLAIN_LIMIT = 4 * 1024 * 1024
@@ -51,6 +56,8 @@ HOLD_LIMIT = 64 * 1024
 CONCEALED_FROM = 16
 """Characters of a key that is looked for in what a provider says. Real ones have more; shorter ones ("none", "ollama",
 "placeholder") stand where none is needed, and are words."""
+
+NO_PROXY = Verdict(Scope.PROXY, Status.NETWORK_ERROR, "no_proxy", evidence="there is no proxy to send it through")
 
 Header = tuple[bytes, bytes]
 
@@ -89,7 +96,7 @@ class Outcome:
     """What came of a call. Without a verdict it is a success and `answer`, if any, still has the rest of the body.
 
     `body` is what was read already; `decoded` the JSON in it where it was looked into. `error` is set when there was
-    no answer at all, `unanswered` when the provider may nevertheless have done the work.
+    no answer at all, `unanswered` when the provider may nevertheless have done the work. `proxy` is the one used.
     """
 
     verdict: Verdict | None = None
@@ -100,6 +107,7 @@ class Outcome:
     answer: UpstreamAnswer | None = None
     error: UpstreamError | None = None
     streamed: bool = False
+    proxy: Proxy | None = None
 
     @property
     def unanswered(self) -> bool:
@@ -125,11 +133,31 @@ class Exchange:
     clock: Callable[[], float]
     _loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
 
-    async def call(self, provider: Provider, key: Key, call: Call, deadline: float) -> Outcome:
-        """Send and classify. `deadline` in loop time is the request's own. Never raises UpstreamError."""
+    async def call(
+        self, provider: Provider, key: Key, call: Call, deadline: float, tried: Collection[Proxy] = ()
+    ) -> Outcome:
+        """Send and classify. `deadline` in loop time is the request's own, `tried` are proxies to be avoided. Never
+        raises UpstreamError."""
+        proxies = provider.proxies
+        if proxies is None:
+            return await self._call(provider, key, call, deadline, None)
+        lease = proxies.lease(key.digest, tried)
+        if lease is None:
+            return Outcome(verdict=NO_PROXY, error=ProxyError(NO_PROXY.evidence, detail=proxies.pool.name))
+        outcome = await self._call(provider, key, call, deadline, lease.proxy.url)
+        outcome.proxy = lease.proxy
+        if outcome.verdict is not None:
+            outcome.verdict = blame_proxy(outcome.verdict)
+        if outcome.verdict is not None and outcome.verdict.scope is Scope.PROXY:
+            proxies.report(lease, outcome.verdict)
+        elif outcome.status:
+            proxies.succeed(lease)
+        return outcome
+
+    async def _call(self, provider: Provider, key: Key, call: Call, deadline: float, proxy: ProxyUrl | None) -> Outcome:
         answer: UpstreamAnswer | None = None
         try:
-            answer = await self._send(provider, key, call, deadline)
+            answer = await self._send(provider, key, call, deadline, proxy)
             outcome = await self._judge(provider, key, call, answer)
         except UpstreamError as error:
             if answer is not None:
@@ -145,7 +173,9 @@ class Exchange:
             outcome.body = _conceal_bytes(key, outcome.body)
         return outcome
 
-    async def _send(self, provider: Provider, key: Key, call: Call, deadline: float) -> UpstreamAnswer:
+    async def _send(
+        self, provider: Provider, key: Key, call: Call, deadline: float, proxy: ProxyUrl | None
+    ) -> UpstreamAnswer:
         kind = provider.type
         if kind.local:
             asked = _read_asked(call.body)
@@ -162,6 +192,7 @@ class Exchange:
             provider.timeouts,
             deadline,
             max_connections=provider.config.max_connections,
+            proxy=proxy,
         )
 
     async def _judge(self, provider: Provider, key: Key, call: Call, answer: UpstreamAnswer) -> Outcome:

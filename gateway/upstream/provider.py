@@ -1,4 +1,4 @@
-"""One provider as it runs: its configuration, its type, its keys, its retry budget."""
+"""One provider as it runs: its configuration, its type, its keys and proxies, its retry budget."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from gateway.net.client import Origin, Timeouts
 from gateway.policy.retry import RetryBudget
 from gateway.providers import PROVIDER_TYPES, meanings_of
 from gateway.upstream.keypool import KeyPool
+from gateway.upstream.proxypool import ProviderProxies
 
 
 class Provider:
-    """What a call to the provider needs, worked out once. The pool outlives a reload, the rest is made anew."""
+    """What a call to the provider needs, worked out once. The pools outlive a reload, the rest is made anew."""
 
     __slots__ = (
         "aliases",
@@ -23,16 +24,18 @@ class Provider:
         "name",
         "origin",
         "pool",
+        "proxies",
         "timeouts",
         "type",
     )
 
-    def __init__(self, config: ProviderConfig, pool: KeyPool) -> None:
+    def __init__(self, config: ProviderConfig, pool: KeyPool, proxies: ProviderProxies | None = None) -> None:
         self.config = config
         self.name = config.name
         self.type = PROVIDER_TYPES[config.type]
         self.meanings = meanings_of(config)
         self.pool = pool
+        self.proxies = None if self.type.local else proxies
         self.budget = RetryBudget(config.retry.budget)
         limits = config.timeouts
         self.timeouts = Timeouts(limits.connect, limits.write, limits.first_byte, limits.idle)

@@ -54,6 +54,7 @@ from gateway.upstream.key import Key
 from gateway.upstream.keypool import KeyPool
 from gateway.upstream.owners import Owner, ResponseOwners
 from gateway.upstream.provider import Provider
+from gateway.upstream.proxypools import ProxyPools
 
 CHAT = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Say hello."}]}
 STREAM = {**CHAT, "stream": True}
@@ -285,7 +286,12 @@ class Gateway:
             lambda: self.pools, self.owners, KeyStore(database), responses, self._log, self.clock
         )
         self._client = Client()
-        providers = {name: Provider(config.providers[name], pool) for name, pool in self.pools.items()}
+        self.proxy_pools = ProxyPools(self.clock, rng)
+        self.proxy_pools.arrange(config)
+        providers = {
+            name: Provider(config.providers[name], pool, self.proxy_pools.of(config.providers[name]))
+            for name, pool in self.pools.items()
+        }
         exchange = Exchange(self._client, self.clock)
         self._catalog = Catalog(providers, exchange, self.clock)
         resolver = ModelResolver(providers, self._catalog, config.server.default_provider)

@@ -330,3 +330,19 @@ def test_importing_the_loader_is_cheap() -> None:
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     heavy = {"asyncio", "ssl", "sqlite3", "logging", "difflib", "socket", "argparse", "textwrap", "http", "email"}
     assert not heavy & set(loaded)
+
+
+@pytest.mark.parametrize(
+    ("proxy", "file"),
+    [
+        ('mode = "none"', ""),
+        ('mode = "static"\nurl = "http://h:1"', ""),
+        ('mode = "pool"', "/etc/gateway/proxies/main.txt"),
+        ('mode = "sticky"', "/etc/gateway/proxies/main.txt"),
+        ('mode = "pool"\nfile = "exits.txt"', "/etc/gateway/exits.txt"),
+        ('mode = "pool"\nfile = "/a/b.txt"', "/a/b.txt"),
+    ],
+)
+def test_a_proxy_file_stands_beside_the_key_files(proxy: str, file: str) -> None:
+    config = parse(f'[providers.main]\ntype = "openai"\n[providers.main.proxy]\n{proxy}')
+    assert config.providers["main"].proxy.file == file

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from gateway.config.validate import auth_is_on
@@ -101,6 +103,17 @@ BAD = [
     ('[providers.b]\ntype = "echo"\n[providers.b.retry]\nbudget = 11', "providers.b.retry.budget", "at most 10", ""),
     ('[providers.b]\ntype = "echo"\n[providers.b.retry]\nreplay_unanswered = "often"',
      "providers.b.retry.replay_unanswered", "must be one of", ""),
+    ('[providers.b]\ntype = "echo"\n[providers.b.proxy]\nmode = "tor"', "providers.b.proxy.mode", "must be one of", ""),
+    ('[providers.b]\ntype = "echo"\n[providers.b.proxy]\nmode = "static"', "providers.b.proxy.url", "is missing",
+     "${file:"),
+    ('[providers.b]\ntype = "echo"\n[providers.b.proxy]\nmode = "static"\nurl = "http://user:s3cret@host"',
+     "providers.b.proxy.url", "must end in host:port", "http://user:password@host:port"),
+    ('[providers.b]\ntype = "echo"\n[providers.b.proxy]\nurl = "http://h:1"', "providers.b.proxy.url",
+     'not used in mode "none"', "static"),
+    ('[providers.b]\ntype = "echo"\n[providers.b.proxy]\nmode = "pool"\nurl = "http://h:1"', "providers.b.proxy.url",
+     'not used in mode "pool"', "static"),
+    ('[providers.b]\ntype = "echo"\n[providers.b.proxy]\nmode = "static"\nurl = "http://h:1"\nfile = "a"',
+     "providers.b.proxy.file", 'not used in mode "static"', "sticky"),
     ('[providers.b]\ntype = "echo"\n[providers.b.headers]\nHost = "a"', "providers.b.headers.Host", "sets itself", ""),
     ('[providers.b]\ntype = "echo"\n[providers.b.headers]\nauthorization = "a"', "providers.b.headers.authorization",
      "sets itself", "key file"),
@@ -270,3 +283,16 @@ def test_a_provider_that_is_this_gateway_itself_is_a_problem(listen: str, url: s
         assert parse(text + "enabled = false\n" + ECHO)
     else:
         assert parse(text)
+
+
+def test_a_socks_proxy_without_its_library_is_named_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = '[providers.b]\ntype = "echo"\n[providers.b.proxy]\nmode = "static"\nurl = "socks5://h:1"\n'
+    parse(f"{text}{ECHO}")
+    monkeypatch.setitem(sys.modules, "python_socks", None)
+    found = problems_of(f"{text}{ECHO}")["providers.b.proxy.url"]
+    assert "pip install 'llmgateway[socks]'" in found.hint
+
+
+def test_a_mistake_in_a_proxys_url_does_not_show_it() -> None:
+    text = '[providers.b]\ntype = "echo"\n[providers.b.proxy]\nmode = "static"\nurl = "http://ann:s3cret@h"\n'
+    assert "s3cret" not in str(problems_of(f"{text}{ECHO}"))

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from gateway.keeper import sync as sync_module
+from gateway.keeper import look as look_module
 from gateway.keeper.keyfiles import SourceReading
 from gateway.keeper.sync import LOST, SLICE, SyncResult
 from gateway.policy.health import UNTESTED, VALID
@@ -373,7 +373,7 @@ def test_a_hundred_thousand_keys_are_applied_in_slices_with_a_turn_of_the_loop_b
 def test_files_that_take_too_long_are_told_and_read_to_their_end_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sync_module, "READ_SECONDS", 0.01)
+    monkeypatch.setattr(look_module, "READ_SECONDS", 0.01)
 
     async def scenario() -> None:
         async with rig(tmp_path) as r:
@@ -392,7 +392,7 @@ def test_files_that_take_too_long_are_told_and_read_to_their_end_later(
                 result = await r.sync.sync()
                 assert result.problems == ("the key files could not be read within 0.01 s",)
             slow.set()
-            monkeypatch.setattr(sync_module, "READ_SECONDS", 60.0)
+            monkeypatch.setattr(look_module, "READ_SECONDS", 60.0)
             assert (await r.sync.sync()).added == 1
             assert reads == [1]
 

@@ -29,6 +29,7 @@ def decided(
     *,
     unanswered: bool = False,
     streamed: bool = False,
+    elsewhere: bool = False,
 ) -> Decision:
     return decide(
         verdict,
@@ -38,6 +39,7 @@ def decided(
         Random(1),
         unanswered=unanswered,
         streamed=streamed,
+        elsewhere=elsewhere,
     )
 
 
@@ -45,6 +47,13 @@ def decided(
 @pytest.mark.parametrize(("errors", "decision"), [(1, Rotate(0.0)), (20, Rotate(0.0)), (21, GiveUp("key_attempts"))])
 def test_a_blamed_key_makes_room_for_another_so_many_times(verdict: Verdict, errors: int, decision: Decision) -> None:
     assert decided(verdict, Tally(key_errors=errors)) == decision
+
+
+@pytest.mark.parametrize(("errors", "decision"), [(1, Rotate(0.0)), (20, Rotate(0.0)), (21, GiveUp("proxy_attempts"))])
+def test_a_dead_proxy_makes_room_for_another_so_many_times(errors: int, decision: Decision) -> None:
+    budget = RetryBudget(0)
+    assert decided(UNREACHED, Tally(proxy_errors=errors), budget=budget, elsewhere=True) == decision
+    assert budget.withdraw()  # it has cost the provider nothing
 
 
 @pytest.mark.parametrize("verdict", [FAILED, UNREACHED])
@@ -90,6 +99,7 @@ def test_failures_are_counted_by_whose_they_are() -> None:
     for verdict in (LIMITED, FAILED, NO_QUOTA, UNREACHED, FORBIDDEN):
         tally = tally.after(verdict)
     assert tally == Tally(key_errors=3, server_errors=2)
+    assert tally.after(UNREACHED, elsewhere=True) == Tally(key_errors=3, server_errors=2, proxy_errors=1)
 
 
 def test_in_an_outage_retries_are_a_share_of_the_requests() -> None:

@@ -1,0 +1,84 @@
+"""Proxies from a file, in a gateway that runs: used, changed, and remembered."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from tests.conftest import run
+from tests.e2e.load import Caller
+from tests.e2e.process import GatewayProcess, gateway, one_provider, write_keys
+from tests.fakes.provider import FakeProvider
+from tests.fakes.proxy import FakeProxy
+
+KEYS = [f"sk-good-{n:016}" for n in range(4)]
+
+
+def configuration(fake: FakeProvider, mode: str) -> str:
+    return one_provider(fake.base_url, more=f'[providers.main.proxy]\nmode = "{mode}"')
+
+
+def write_proxies(folder: Path, *urls: str) -> None:
+    path = folder / "proxies" / "main.txt"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(f"{url}\n" for url in urls))
+    path.chmod(0o600)
+
+
+def url_of(proxy: FakeProxy) -> str:
+    return f"{proxy.url.scheme}://ann:secret@{proxy.url.authority}"
+
+
+async def chat(running: GatewayProcess) -> int:
+    """On a connection of its own."""
+    caller = Caller(running.address)
+    try:
+        return (await caller.chat()).status
+    finally:
+        caller.close()
+
+
+def test_a_changed_proxy_file_counts_without_a_restart(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with (
+            FakeProvider() as fake,
+            FakeProxy("http", user="ann", password="secret") as one,
+            FakeProxy("socks5", user="ann", password="secret") as two,
+        ):
+            write_keys(tmp_path, KEYS)
+            write_proxies(tmp_path, url_of(one))
+            async with gateway(tmp_path, configuration(fake, "pool")) as running:
+                assert await chat(running) == 200
+                assert (one.tunnels, two.tunnels) == (1, 0)
+                write_proxies(tmp_path, url_of(two))
+                await running.wait_log("proxies_synced", 2)
+                assert await chat(running) == 200
+                assert (one.tunnels, two.tunnels) == (1, 1)
+                (tmp_path / "config.toml").write_text(configuration(fake, "sticky"))
+                assert (await running.command("reload")).code == 0
+                assert await chat(running) == 200
+                assert (one.tunnels, two.tunnels, fake.connections) == (1, 1, 2)
+            assert "secret" not in str(running.logs)
+
+    run(scenario(), 60)
+
+
+def test_a_dead_proxy_is_remembered_over_a_restart(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with FakeProvider() as fake, FakeProxy(user="ann", password="secret") as alive:
+            async with FakeProxy(user="ann", password="secret") as dead:
+                pass
+            write_keys(tmp_path, KEYS)
+            write_proxies(tmp_path, url_of(dead), url_of(alive))
+            async with gateway(tmp_path, configuration(fake, "pool")) as running:
+                assert [await chat(running) for _ in range(2)] == [200, 200]
+            with sqlite3.connect(tmp_path / "state" / "llmgateway.db") as database:
+                before = database.execute("SELECT digest, status, until FROM proxy_status ORDER BY digest").fetchall()
+            assert {status for _, status, _ in before} == {"valid", "network_error"}
+            async with gateway(tmp_path, configuration(fake, "pool")) as running:
+                assert await chat(running) == 200
+            with sqlite3.connect(tmp_path / "state" / "llmgateway.db") as database:
+                after = database.execute("SELECT digest, status, until FROM proxy_status ORDER BY digest").fetchall()
+            assert after == before
+
+    run(scenario(), 60)
