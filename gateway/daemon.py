@@ -267,7 +267,7 @@ class Daemon:
         openai = OpenAISurface(conductor, catalog)
         passthrough = PassthroughSurface(conductor)
         health = HealthSurface(providers, self._database, self._metrics, self._stopping.is_set)
-        admin = AdminSurface(config.path, providers, self, self._clock, self._started)
+        admin = AdminSurface(config, providers, self, self._clock, self._started)
         auth_on = auth_is_on(config)
 
         def router(guard: Guard, authenticator: Authenticator) -> Router:

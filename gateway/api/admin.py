@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable, Mapping
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -16,6 +15,8 @@ from gateway.api.admin_keys import asked, each_key, export_keys, matching, parse
 from gateway.api.errors import JSON
 from gateway.api.inbound import Inbound
 from gateway.api.openai import read_object
+from gateway.config.model import Config
+from gateway.config.tomltext import key_path
 from gateway.errors import ConfigError, GatewayError, RequestError
 from gateway.net.connection import Reply
 from gateway.upstream.control import KeeperControl
@@ -31,11 +32,11 @@ KEYS_LIMIT = 1000
 
 
 class AdminSurface:
-    """`config` is the file that the daemon runs with, `now` gives unix seconds, `started` is when the daemon was."""
+    """`config` is what the daemon runs with, `now` gives unix seconds, `started` is when the daemon was."""
 
     def __init__(
         self,
-        config: Path,
+        config: Config,
         providers: Mapping[str, Provider],
         control: KeeperControl,
         now: Callable[[], float],
@@ -97,8 +98,8 @@ class AdminSurface:
         if not inbound.request.body:
             return
         named = read_object(inbound.request.body).get("config")
-        if named is not None and named != os.path.realpath(self._config):
-            raise RequestError(409, "other_config", f"This gateway runs with {self._config}.", param="config")
+        if named is not None and named != os.path.realpath(self._config.path):
+            raise RequestError(409, "other_config", f"This gateway runs with {self._config.path}.", param="config")
 
     async def _status(self, inbound: Inbound) -> dict[str, Any]:
         files = self._control.files()
@@ -106,7 +107,7 @@ class AdminSurface:
             "version": __version__,
             "pid": os.getpid(),
             "uptime_seconds": round(self._now() - self._started, 1),
-            "config": str(self._config),
+            "config": str(self._config.path),
             "providers": [
                 await self._provider_status(provider, files.get(name, [])) for name, provider in self._providers.items()
             ],
@@ -117,7 +118,9 @@ class AdminSurface:
         return {
             "name": provider.name,
             "type": provider.type.name,
-            "base_url": provider.config.base_url,
+            "base_url": self._config.shown(
+                f"{key_path('providers', provider.name)}.base_url", provider.config.base_url
+            ),
             "keys": sum(pool.counts.values()),
             "usable": pool.usable,
             "waiting": len(pool.waiters),

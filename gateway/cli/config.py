@@ -107,18 +107,18 @@ def run_remove(args: argparse.Namespace) -> int:
 def run_list(args: argparse.Namespace) -> int:
     """The providers, as a table or as JSON."""
     from gateway.cli.table import print_json, print_table
+    from gateway.config.tomltext import key_path
 
     config = _load(args).config
     if args.json:
-        print_json([_as_json(provider) for provider in config.providers.values()])
+        print_json([_as_json(config, provider) for provider in config.providers.values()])
         return 0
-    print_table(
-        ("NAME", "TYPE", "ENABLED", "BASE URL", "KEYS"),
-        [
-            (each.name, each.type, "yes" if each.enabled else "no", each.base_url or "-", ", ".join(each.keys) or "-")
-            for each in config.providers.values()
-        ],
-    )
+    rows = []
+    for each in config.providers.values():
+        base_url = config.shown(f"{key_path('providers', each.name)}.base_url", each.base_url)
+        enabled = "yes" if each.enabled else "no"
+        rows.append((each.name, each.type, enabled, base_url or "-", ", ".join(each.keys) or "-"))
+    print_table(("NAME", "TYPE", "ENABLED", "BASE URL", "KEYS"), rows)
     return 0
 
 
@@ -226,7 +226,7 @@ def _summary(config: Config) -> str:
     return (
         f"{_count(len(providers), 'provider')}{f' ({off} not enabled)' if off else ''}, "
         f"{_count(len(config.tokens), 'API token')}, auth {'on' if auth_is_on(config) else 'off'}, "
-        f"listening on {', '.join(config.server.listen)}"
+        f"listening on {', '.join(config.all_shown('server.listen', config.server.listen))}"
     )
 
 
@@ -234,9 +234,20 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def _as_json(provider: ProviderConfig) -> Mapping[str, object]:
-    names = ("name", "type", "enabled", "base_url", "keys", "models", "default_model", "priority")
-    return {name: getattr(provider, name) for name in names}
+def _as_json(config: Config, provider: ProviderConfig) -> Mapping[str, object]:
+    from gateway.config.tomltext import key_path
+
+    key = key_path("providers", provider.name)
+    return {
+        "name": provider.name,
+        "type": provider.type,
+        "enabled": provider.enabled,
+        "base_url": config.shown(f"{key}.base_url", provider.base_url),
+        "keys": provider.keys,
+        "models": config.all_shown(f"{key}.models", provider.models),
+        "default_model": config.shown(f"{key}.default_model", provider.default_model),
+        "priority": provider.priority,
+    }
 
 
 def _print_problems(error: ConfigError) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-
-from gateway.config.model import Config
+from gateway.config.model import Config, settings_of
 from gateway.errors import ConfigError, Problem
 
 
@@ -17,7 +15,7 @@ def refuse_what_cannot_change(old: Config, new: Config) -> None:
 def list_changes(old: Config, new: Config) -> list[str]:
     """The tables that differ, for the operator: `server`, `providers.main`."""
     changed = []
-    for table in (field.name for field in fields(Config) if field.name not in ("path", "state_dir")):
+    for table in settings_of(Config):
         before, after = getattr(old, table), getattr(new, table)
         if isinstance(before, dict):
             names = sorted({*before, *after})

@@ -30,11 +30,10 @@ MAX_BYTES = 16 << 20
 @dataclass(frozen=True, slots=True)
 class Loaded:
     """A configuration and its history: `origins` maps a setting to "file" or an environment variable (absent:
-    default), `masked` has the settings whose value came from a ${file:} or ${credential:} reference."""
+    default)."""
 
     config: Config
     origins: Mapping[str, str]
-    masked: frozenset[str]
 
 
 def named_config(explicit: str | None, environ: Mapping[str, str]) -> Path | None:
@@ -86,10 +85,10 @@ def parse(text: str, path: Path, environ: Mapping[str, str], provider_types: Map
     texts = _override(raw, environ, problems)
     builder = Builder(problems, environ, path.parent, texts)
     config = builder.table(Config(path=path, state_dir=_state_dir(path, environ)), raw, "")
-    config = _complete(config, provider_types)
+    config = replace(_complete(config, provider_types), masked=frozenset(builder.masked))
     validate(config, provider_types, problems)
     problems.raise_if_any()
-    return Loaded(config, builder.origins, frozenset(builder.masked))
+    return Loaded(config, builder.origins)
 
 
 def read_config(path: Path) -> str:

@@ -19,6 +19,9 @@ from typing import Any, get_type_hints
 
 from gateway.secret import Secret
 
+HIDDEN = "****"
+"""What stands for a value that nobody is to see."""
+
 YEARS = 10 * 366 * 86400.0
 """The upper bound of every time: beyond it a typing error is likelier than a wish, and timers overflow."""
 
@@ -463,10 +466,15 @@ class LoggingConfig:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """The whole file. `path` is where it came from, `state_dir` where relative store paths lead."""
+    """The whole file. `path` is where it came from, `state_dir` where relative store paths lead.
+
+    `masked` names the settings whose value came from a ${file:} or ${credential:} reference, such as
+    `providers.main.base_url`: whoever prints a setting asks `shown` first.
+    """
 
     path: Path = field(default=Path("config.toml"), metadata={"internal": True})
     state_dir: Path = field(default=Path("state"), metadata={"internal": True})
+    masked: frozenset[str] = field(default=frozenset(), compare=False, metadata={"internal": True})
     server: ServerConfig = setting(ServerConfig, "the listening side")
     store: StoreConfig = setting(StoreConfig, "what survives a restart")
     auth: AuthConfig = setting(AuthConfig, "who may call")
@@ -477,6 +485,18 @@ class Config:
     providers: dict[str, ProviderConfig] = setting(dict, "where answers come from")
     metrics: MetricsConfig = setting(MetricsConfig, "Prometheus")
     logging: LoggingConfig = setting(LoggingConfig, "log lines")
+
+    def is_masked(self, key: str) -> bool:
+        """Whether the setting `key`, or the list that it is an item of, came out of a secret reference."""
+        return key in self.masked or (key.endswith("]") and key[: key.rindex("[")] in self.masked)
+
+    def shown(self, key: str, value: str) -> str:
+        """The value of the setting `key` for people's eyes: `****` for what is masked."""
+        return HIDDEN if value and self.is_masked(key) else value
+
+    def all_shown(self, key: str, values: tuple[str, ...]) -> list[str]:
+        """The same of a list."""
+        return [self.shown(f"{key}[{index}]", value) for index, value in enumerate(values)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,9 @@ from dataclasses import is_dataclass
 from typing import Any
 
 from gateway.config.load import Loaded
-from gateway.config.model import settings_of
+from gateway.config.model import HIDDEN, settings_of
 from gateway.config.tomltext import key_path, quoted, scalar
 from gateway.secret import Secret
-
-HIDDEN = quoted("****")
 
 
 def show_config(loaded: Loaded, origins: bool) -> str:
@@ -61,8 +59,8 @@ def _add_settings(
 
 
 def _shown(loaded: Loaded, value: Any, key: str, secret: bool) -> str:
-    if secret or key in loaded.masked or isinstance(value, Secret):
-        return HIDDEN if value else quoted("")
+    if secret or loaded.config.is_masked(key) or isinstance(value, Secret):
+        return quoted(HIDDEN if value else "")
     if isinstance(value, tuple):
         return "[" + ", ".join(_shown(loaded, item, f"{key}[{i}]", False) for i, item in enumerate(value)) + "]"
     if is_dataclass(value):

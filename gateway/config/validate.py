@@ -2,7 +2,7 @@
 
 Pure but for one look at the certificate files. `validate` gets a configuration that `load` has completed
 (absolute paths, base URLs by type) and files every problem; the table of provider types comes as a value.
-Settings that already have a problem hold their default and draw no second one.
+Settings that already have a problem hold their default and draw no second one. No message quotes a masked value.
 """
 
 from __future__ import annotations
@@ -65,6 +65,8 @@ def auth_is_on(config: Config) -> bool:
 def validate(config: Config, provider_types: Mapping[str, ProviderFacts], problems: Problems) -> None:
     """File everything that is wrong across the settings of `config`."""
     _check_server(config.server, problems)
+    _check_path(config, "server.tls.cert", problems)
+    _check_path(config, "server.tls.key", problems)
     _check_tls(config.server.tls, problems)
     _check_store(config.store.url, problems)
     _check_auth(config, problems)
@@ -117,6 +119,12 @@ def _is_network(text: str) -> bool:
     return True
 
 
+def _check_path(config: Config, key: str, problems: Problems) -> None:
+    """Paths stand in logs, listings and messages, and whoever writes a reference here mostly has the content."""
+    if config.is_masked(key):
+        problems.add(key, "is a path, which cannot come from a secret", 'write it out: "/path" or "${FOLDER}/name"')
+
+
 def _check_tls(tls: TlsConfig, problems: Problems) -> None:
     for name, path, other in (("cert", tls.cert, tls.key), ("key", tls.key, tls.cert)):
         if not path and other:
@@ -142,8 +150,9 @@ def _check_store(url: str, problems: Problems) -> None:
 
 
 def _check_auth(config: Config, problems: Problems) -> None:
-    public = [spec for spec in config.server.listen if not is_loopback_listener(spec)]
-    if any(problems.has(key) for key, _ in _items("server.listen", config.server.listen)):
+    listeners = list(_items("server.listen", config.server.listen))
+    public = [config.shown(key, spec) for key, spec in listeners if not is_loopback_listener(spec)]
+    if any(problems.has(key) for key, _ in listeners):
         return  # whether an address that makes no sense is public makes none either
     if config.auth.required == "false" and public:
         problems.add(
@@ -172,7 +181,7 @@ def _check_tokens(config: Config, problems: Problems) -> None:
             problems.add(f"{key}.scopes", "allows nothing", 'write scopes = ["use"]')
         for item, provider in _items(f"{key}.providers", token.providers):
             if provider not in config.providers:
-                problems.add(item, f"there is no provider {quoted(provider)}", did_you_mean(provider, config.providers))
+                _add_no_provider(config, provider, item, problems)
         default = token.default_provider
         _check_default_provider(config, default, f"{key}.default_provider", problems)
         if default and token.providers and default not in token.providers:
@@ -218,9 +227,15 @@ def _check_default_provider(config: Config, name: str, key: str, problems: Probl
         return
     provider = config.providers.get(name)
     if provider is None:
-        problems.add(key, f"there is no provider {quoted(name)}", did_you_mean(name, config.providers))
+        _add_no_provider(config, name, key, problems)
     elif not provider.enabled:
-        problems.add(key, f'the provider "{name}" is not enabled', f"set {key_path('providers', name)}.enabled = true")
+        hint = "" if config.is_masked(key) else f"set {key_path('providers', name)}.enabled = true"
+        problems.add(key, f"the provider {quoted(config.shown(key, name))} is not enabled", hint)
+
+
+def _add_no_provider(config: Config, name: str, key: str, problems: Problems) -> None:
+    hint = "" if config.is_masked(key) else did_you_mean(name, config.providers)
+    problems.add(key, f"there is no provider {quoted(config.shown(key, name))}", hint)
 
 
 def _check_providers(config: Config, provider_types: Mapping[str, ProviderFacts], problems: Problems) -> None:
@@ -233,13 +248,14 @@ def _check_providers(config: Config, provider_types: Mapping[str, ProviderFacts]
             continue
         _check_name(name, key, problems)
         _check_type(provider, key, provider_types, problems)
-        _check_models(provider, key, problems)
+        _check_models(config, provider, key, problems)
         _check_headers(provider, f"{key}.headers", problems)
         if provider.enabled and provider.base_url and _leads_back(provider.base_url, config.server.listen):
             problems.add(f"{key}.base_url", "leads back to this gateway", "change it, or server.listen")
-        _check_rules(provider, f"{key}.error_parsing.rules", provider_types, problems)
+        _check_rules(config, provider, f"{key}.error_parsing.rules", provider_types, problems)
         _check_proxy(provider.proxy, f"{key}.proxy", problems)
         for item, path in _items(f"{key}.keys", provider.keys):
+            _check_path(config, item, problems)
             if not path:
                 problems.add(item, "names no file", f'write keys = "keys/{name}.txt"')
         _check_probe(provider, key, problems)
@@ -306,14 +322,14 @@ def _port_here(spec: str) -> int:
     return listener.port if reached else 0
 
 
-def _check_models(provider: ProviderConfig, key: str, problems: Problems) -> None:
+def _check_models(config: Config, provider: ProviderConfig, key: str, problems: Problems) -> None:
     seen = set()
     for item, model in _items(f"{key}.models", provider.models):
         if not MODEL.fullmatch(model):
             problems.add(item, "is not a model", 'write "name" or "name=upstream-name"')
         name = model.partition("=")[0]
         if name in seen:
-            problems.add(item, f"lists the model {quoted(name)} a second time")
+            problems.add(item, f"lists the model {quoted(config.shown(item, name))} a second time")
         seen.add(name)
 
 
@@ -355,7 +371,7 @@ def _check_headers(provider: ProviderConfig, key: str, problems: Problems) -> No
 
 
 def _check_rules(
-    provider: ProviderConfig, key: str, provider_types: Mapping[str, ProviderFacts], problems: Problems
+    config: Config, provider: ProviderConfig, key: str, provider_types: Mapping[str, ProviderFacts], problems: Problems
 ) -> None:
     """Rules that are switched off are checked too: they are meant to be switched on again."""
     facts = provider_types.get(provider.type)
@@ -365,14 +381,14 @@ def _check_rules(
             continue
         if 0 < rule.status_code < 400:
             problems.add(f"{here}.status_code", "is no status of an error", "write one from 400 to 599, or 0 for any")
-        _check_rule_texts(rule, here, problems)
+        _check_rule_texts(config, rule, here, problems)
         if facts is not None and rule.map_to not in facts.outcomes:
             hint = did_you_mean(rule.map_to[:100], facts.outcomes) or "one of " + ", ".join(sorted(facts.outcomes))
             what = "is no status that a rule can map to" if rule.map_to else "is missing"
             problems.add(f"{here}.map_to", what, hint)
 
 
-def _check_rule_texts(rule: ErrorRule, key: str, problems: Problems) -> None:
+def _check_rule_texts(config: Config, rule: ErrorRule, key: str, problems: Problems) -> None:
     if not rule.match_pattern:
         problems.add(f"{key}.match_pattern", "is missing", 'write ".*" for whatever stands there')
     try:
@@ -384,4 +400,5 @@ def _check_rule_texts(rule: ErrorRule, key: str, problems: Problems) -> None:
     try:
         compile_pattern(rule.match_pattern)
     except ValueError as exc:
-        problems.add(f"{key}.match_pattern", str(exc))
+        what = "cannot be used" if config.is_masked(f"{key}.match_pattern") else str(exc)  # which may quote of it
+        problems.add(f"{key}.match_pattern", what)

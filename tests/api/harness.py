@@ -301,7 +301,7 @@ class Gateway:
             OpenAISurface(conductor, self._catalog),
             PassthroughSurface(conductor),
             HealthSurface(providers, database, self.metrics, lambda: False),
-            AdminSurface(config.path, providers, self.control, self.clock, self.clock()),
+            AdminSurface(config, providers, self.control, self.clock, self.clock()),
         )
 
         def router(guard: Guard, authenticator: Authenticator) -> Router:

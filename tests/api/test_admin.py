@@ -90,6 +90,16 @@ def test_an_unknown_call_is_told_apart_from_a_wrong_method(
     run(scenario())
 
 
+def test_status_masks_a_base_url_that_came_out_of_a_file(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        (tmp_path / "url").write_text("http://127.0.0.1:1/TOPSECRET")
+        async with gateway(tmp_path, configuration("${file:url}")) as running:
+            got = await running.administrate("GET", "/admin/status")
+            assert [provider["base_url"] for provider in got.json["providers"]] == ["****"]
+
+    run(scenario())
+
+
 def test_status_groups_what_is_benched_by_reason(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with FakeProvider() as fake, gateway(tmp_path, configuration(fake.base_url)) as running:

@@ -105,6 +105,37 @@ def test_list_is_a_table_for_people_and_json_for_programs(folder: Path, capsys: 
     assert rows[1]["keys"] == [f"{folder}/keys/b.txt"]
 
 
+MASKED = """
+[server]
+listen = ["unix:${file:s3cret}"]
+[providers.a]
+type = "openai"
+base_url = "https://h.example/${file:s3cret}/v1"
+models = ["shown", "${file:s3cret}"]
+default_model = "${file:s3cret}"
+"""
+
+
+@pytest.mark.parametrize("words", [("list",), ("list", "--json"), ("show",), ("check",)])
+def test_what_came_out_of_a_file_is_shown_by_no_command(
+    words: tuple[str, ...], folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "config.toml").write_text(MASKED)
+    (folder / "s3cret").write_text("TOPSECRET\n")
+    assert run(*words) == 0
+    said = capsys.readouterr()
+    assert "****" in said.out
+    assert "TOPSECRET" not in said.out + said.err
+
+
+def test_a_list_masks_item_by_item(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "config.toml").write_text(MASKED)
+    (folder / "s3cret").write_text("TOPSECRET\n")
+    run("list", "--json")
+    (row,) = json.loads(capsys.readouterr().out)
+    assert (row["base_url"], row["models"], row["default_model"]) == ("****", ["shown", "****"], "****")
+
+
 def test_check_prints_every_problem_on_a_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "config.toml").write_text("[queue]\nmax = -1\n[sever]\n")
     assert run("check") == 3

@@ -30,10 +30,9 @@ def test_the_tables_that_differ_are_named(new: Config, changed: list[str]) -> No
 
 
 def test_every_table_is_looked_at() -> None:
-    for field in fields(Config):
-        if field.name not in ("path", "state_dir"):
-            other = {} if field.name in ("providers", "tokens") else None
-            assert list_changes(OLD, replace(OLD, **{field.name: other})), field.name
+    for table in {field.name for field in fields(Config)} - {"path", "state_dir", "masked"}:
+        other = {} if table in ("providers", "tokens") else None
+        assert list_changes(OLD, replace(OLD, **{table: other})), table
 
 
 @pytest.mark.parametrize(

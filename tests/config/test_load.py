@@ -258,7 +258,7 @@ def test_origins_say_what_the_file_and_the_variables_set(tmp_path: Path) -> None
         "providers.main.base_url": "file",
         "queue.max": "LLMGATEWAY__QUEUE__MAX",
     }
-    assert loaded.masked == {"providers.main.base_url"}
+    assert loaded.config.masked == {"providers.main.base_url"}
 
 
 # Whatever comes

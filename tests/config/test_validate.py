@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -182,6 +183,34 @@ def test_a_secret_is_never_part_of_a_message() -> None:
     for token in ("s3cret", "s3cret s3cret", "s3cret${", "${s3cret", "${A:-s3cret${}"):
         text = str(problems_of(f'{ECHO}[tokens.a]\ntoken = "{token}"')["tokens.a.token"])
         assert "s3cret" not in text
+
+
+S3CRET = "${file:s3cret}"
+FROM_SECRETS = [
+    (f'[server]\ndefault_provider = "{S3CRET}"', "server.default_provider", "there is no provider"),
+    (f'{TOKEN}providers = ["{S3CRET}"]', "tokens.a.providers[0]", "there is no provider"),
+    (f'{TOKEN}default_provider = "{S3CRET}"\n[providers.mains3cre]\ntype = "echo"\nenabled = false',
+     "tokens.a.default_provider", "there is no provider"),
+    (f'{TOKEN}default_provider = "{S3CRET}"\n[providers.mains3cret]\ntype = "echo"\nenabled = false',
+     "tokens.a.default_provider", "is not enabled"),
+    (f'[providers.b]\ntype = "echo"\nmodels = ["mains3cret", "{S3CRET}"]', "providers.b.models[1]", "a second time"),
+    (f'[[providers.main.error_parsing.rules]]\nmap_to = "no_quota"\nmatch_pattern = "(?P<{S3CRET}>a)(?P={S3CRET}1)"',
+     "providers.main.error_parsing.rules[0].match_pattern", "cannot be used"),
+    (f'[server]\nlisten = "{S3CRET}:1"\n[auth]\nrequired = false', "auth.required", "can be reached from outside"),
+    (f'[providers.b]\ntype = "openai"\nkeys = "{S3CRET}"', "providers.b.keys[0]", "is a path"),
+    (f'[server.tls]\ncert = "{S3CRET}"\nkey = "/etc/passwd"', "server.tls.cert", "is a path"),
+    (f'[server.tls]\nkey = "{S3CRET}"\ncert = "/etc/passwd"', "server.tls.key", "is a path"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "key", "message"), FROM_SECRETS)
+def test_nothing_that_came_out_of_a_secret_is_part_of_a_message(
+    text: str, key: str, message: str, tmp_path: Path
+) -> None:
+    (tmp_path / "s3cret").write_text("mains3cret")
+    found = problems_of(f"{text}\n{ECHO}", path=tmp_path / "config.toml")
+    assert message in found[key].message
+    assert "s3cre" not in "".join(map(str, found.values())).replace("providers.mains3cre", "")
 
 
 @pytest.mark.parametrize(
