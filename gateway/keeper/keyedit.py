@@ -1,7 +1,8 @@
 """Editing the text of a key file: adding keys at its end, taking keys out.
 
-Everything else stays as the operator wrote it: comments, order, blank lines, line ends. Pure; reading and writing
-the file is the caller's affair, and only ever on the operator's word. No message quotes a key.
+Everything else stays as the operator wrote it: comments, order, blank lines, line ends. What is added has been read
+again, so that no key is called added that the daemon will not find. Pure; reading and writing the file is the caller's
+affair, and only ever on the operator's word. No message quotes a key.
 """
 
 from __future__ import annotations
@@ -11,40 +12,59 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from gateway import jsonlib
 from gateway.errors import GatewayError
-from gateway.keeper.keylines import BadLineError, parse_line
-from gateway.secret import fingerprint
+from gateway.keeper.keylines import BadLineError, KeyEntry, parse_key_lines, parse_line
+from gateway.secret import Secret, fingerprint
 
 
 def add_keys(text: str, keys: Sequence[str], *, ndjson: bool | None = None) -> str:
     """`text` with those of `keys` that it lacks at its end, in order.
 
     Each of `keys` is a key, or a whole line with labels. `ndjson` says what the file is; None: as its lines look.
-    Raises GatewayError for what is no key, and then nothing is added.
+    Raises GatewayError for what is no key, or could not be read again, and then nothing is added.
     """
     as_json = _looks_like_json(text) if ndjson is None else ndjson
-    present = {key for _, key in _keyed_lines(text) if key is not None}
-    added = []
+    present = _read(text, as_json)
+    added: dict[Secret, tuple[int, KeyEntry]] = {}
     for number, given in enumerate(keys, 1):
         try:
             found = parse_line(given, given.lstrip().startswith("{"))
         except BadLineError as error:
             raise GatewayError(f"key {number} of {len(keys)} given {error}") from None
-        if found is None or found[0] in present:
+        if found is None:
             continue
         key, labels, remarks = found
         if remarks:
             raise GatewayError(f"key {number} of {len(keys)} given {remarks[0]}")
-        present.add(key)
-        if as_json:
-            added.append(jsonlib.dumps({"value": key, **labels}).decode())
-        else:
-            added.append(key_line(key, labels))
+        secret = Secret(key)
+        if secret not in present:
+            added.setdefault(secret, (number, KeyEntry(secret, labels)))
     if not added:
         return text
     end = "\r\n" if "\r\n" in text else "\n"
     if text and not text.endswith("\n"):
         text += end
-    return text + "".join(line + end for line in added)
+    text += "".join(_line(entry, as_json) + end for _, entry in added.values())
+    written = _read(text, as_json)
+    for number, entry in added.values():
+        if written.get(entry.secret) != entry:
+            raise GatewayError(
+                f"key {number} of {len(keys)} given could not be read again from this file",
+                detail="nothing was added",
+                hint="a key cannot begin with #, a label of a .txt file cannot hold quotation marks",
+            )
+    return text
+
+
+def _read(text: str, ndjson: bool) -> Mapping[Secret, KeyEntry]:
+    """What the daemon will find in a file of this text."""
+    return {entry.secret: entry for entry in parse_key_lines(text.encode(), ndjson).entries}
+
+
+def _line(entry: KeyEntry, as_json: bool) -> str:
+    key = entry.secret.reveal()  # a key file is where keys stand
+    if as_json:
+        return jsonlib.dumps({"value": key, **entry.labels}).decode()
+    return key_line(key, entry.labels)
 
 
 def key_line(key: str, labels: Mapping[str, str]) -> str:

@@ -47,6 +47,17 @@ def test_keys_are_added_in_the_files_own_way(
     assert (folder / file).read_bytes() == after.encode()
 
 
+def test_a_line_that_the_gateway_could_not_read_is_not_written(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write(folder / "keys/main.txt", b"")
+    assert run("keys", "add", "main", ONE, f'{{"value": "{TWO}", "note": "say \\"hi\\" now"}}') == 1
+    said = capsys.readouterr()
+    assert "key 2 of 2 given could not be read again" in said.err
+    assert "added to" not in said.out
+    assert path.read_bytes() == b""
+
+
 def test_a_new_file_is_its_owners_alone_and_an_old_one_keeps_its_mode(folder: Path) -> None:
     assert run("keys", "add", "main", ONE) == 0
     path = folder / "keys/main.txt"
