@@ -301,6 +301,7 @@ class Daemon:
             "statuses": self._keeper.write_behind,
             "forgetting": self._keeper.forget,
             "probes": self._keeper.probe,
+            "inventory": self._keeper.inventory.run,
         }
         interval = systemd.watchdog_interval(self._environ)
         if interval:

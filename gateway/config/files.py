@@ -6,18 +6,21 @@ Owner and mode stay what they were, and a symbolic link stays a link.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 
-def write_atomically(path: Path, data: str | bytes, mode: int | None = None) -> None:
-    """Write `data` to `path` by way of a temporary file in the same folder, on disk before it returns.
+def write_atomically(path: Path, data: str | bytes | Iterable[bytes], mode: int | None = None) -> None:
+    """Write `data`, in one or many pieces, to `path` by way of a temporary file in the same folder, on disk before it
+    returns.
 
     An existing file keeps owner, group and mode; a new one gets `mode`, or what the umask leaves of 0666.
     Raises OSError, with the file as it was; PermissionError among others where the owner could not be kept.
     """
     target = Path(os.path.realpath(path))
     temporary = target.with_name(f".{target.name[:200]}.{os.urandom(6).hex()}.tmp")
-    content = data.encode() if isinstance(data, str) else data
+    data = data.encode() if isinstance(data, str) else data
+    pieces = (data,) if isinstance(data, bytes) else data
     try:
         before: os.stat_result | None = target.stat()
     except FileNotFoundError:
@@ -31,7 +34,7 @@ def write_atomically(path: Path, data: str | bytes, mode: int | None = None) -> 
     try:
         with os.fdopen(file, "wb") as stream:
             _take_after(file, before, mode)
-            stream.write(content)
+            stream.writelines(pieces)
             stream.flush()
             os.fsync(file)
         temporary.replace(target)

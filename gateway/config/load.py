@@ -185,6 +185,7 @@ def _complete(config: Config, provider_types: Mapping[str, ProviderFacts]) -> Co
     return replace(
         config,
         server=replace(server, listen=listen, tls=tls),
+        inventory=replace(config.inventory, path=_absolute(config.inventory.path, folder)),
         tokens={name: token if token.user else replace(token, user=name) for name, token in config.tokens.items()},
         providers={
             name: _complete_provider(name, provider, provider_types, folder)

@@ -448,6 +448,16 @@ class ProviderConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class InventoryConfig:
+    """[inventory]: files that list the keys by status. See `llmgateway help keys`."""
+
+    enabled: bool = setting(False, "write path/PROVIDER/STATUS.ndjson, an object a line")
+    interval: float = setting(300.0, "seconds between two looks; a file is written when it would change", minimum=1)
+    full_keys: bool = setting(False, "true writes the keys themselves, too, not just their fingerprints")
+    path: str = setting("inventory", "the folder; under systemd one below the state folder")
+
+
+@dataclass(frozen=True, slots=True)
 class MetricsConfig:
     """[metrics]"""
 
@@ -483,6 +493,7 @@ class Config:
     sync: SyncConfig = setting(SyncConfig, "reading key files")
     proxies: ProxiesConfig = setting(ProxiesConfig, "looking after proxies")
     providers: dict[str, ProviderConfig] = setting(dict, "where answers come from")
+    inventory: InventoryConfig = setting(InventoryConfig, "files that list the keys by status")
     metrics: MetricsConfig = setting(MetricsConfig, "Prometheus")
     logging: LoggingConfig = setting(LoggingConfig, "log lines")
 

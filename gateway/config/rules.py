@@ -10,6 +10,7 @@ exponential time is refused, and the text is shortened where a pattern could tak
 from __future__ import annotations
 
 import re
+import warnings
 from typing import NamedTuple
 
 RAW_BODY = "$"
@@ -59,8 +60,10 @@ def compile_pattern(text: str) -> Pattern:
     if len(text) > PATTERN_LIMIT:
         raise ValueError(f"is longer than {PATTERN_LIMIT} characters")
     try:
-        regex = re.compile(text)
-    except (re.error, RecursionError, OverflowError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # what a later Python will read otherwise is not for a file that stays
+            regex = re.compile(text)
+    except (re.error, RecursionError, OverflowError, Warning) as error:
         raise ValueError(f"is no regular expression: {error}") from None
     wide = count_wide_repeats(text)
     if wide > WIDE_REPEATS:

@@ -30,7 +30,7 @@ from gateway.config.tomltext import key_path, quoted
 
 __all__ = ["ProviderFacts", "auth_is_on", "is_loopback_listener", "validate"]
 
-NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
+NAME = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,100}")  # also the name of a folder
 BASE_URL = re.compile(
     r"https?://(?P<host>\[[0-9A-Fa-f:.]+\]|[^/\[\]:@?#\s]+)(:(?P<port>[0-9]{1,5}))?(/[!-~]*)?", re.IGNORECASE
 )
@@ -72,6 +72,7 @@ def validate(config: Config, provider_types: Mapping[str, ProviderFacts], proble
     _check_auth(config, problems)
     _check_tokens(config, problems)
     _check_providers(config, provider_types, problems)
+    _check_inventory(config, problems)
     _check_default_provider(config, config.server.default_provider, "server.default_provider", problems)
 
 
@@ -220,6 +221,20 @@ def _check_probe(provider: ProviderConfig, key: str, problems: Problems) -> None
             payload = None
         if not isinstance(payload, dict):
             problems.add(f"{key}.probe.payload", "must be a JSON object", "write payload = '{\"max_tokens\": 1}', say")
+
+
+def _check_inventory(config: Config, problems: Problems) -> None:
+    """A key file must not be taken for an inventory, which is written over and removed."""
+    if not config.inventory.path:
+        problems.add("inventory.path", "names no folder", 'write path = "inventory"')
+        return
+    folder = Path(config.inventory.path)
+    for provider in config.providers.values():
+        for keys in provider.keys:
+            if folder in (Path(keys), *Path(keys).parents):
+                problems.add(
+                    "inventory.path", f"is where the keys of {quoted(provider.name)} are", "choose another folder"
+                )
 
 
 def _check_default_provider(config: Config, name: str, key: str, problems: Problems) -> None:

@@ -9,6 +9,7 @@ from random import Random
 from typing import Any
 
 from gateway.config.model import Config, ProviderConfig
+from gateway.keeper.inventory import Inventory
 from gateway.keeper.keyfiles import KeySource
 from gateway.keeper.probes import Note, Prober
 from gateway.keeper.proxykeeper import ProxyKeeper
@@ -52,6 +53,7 @@ class Keeper:
         self._looking = asyncio.Lock()
         self._probers: dict[str, Prober] = {}
         self._rearranged = asyncio.Event()
+        self.inventory = Inventory(log)
 
     def arrange(self, config: Config, pools: Mapping[str, KeyPool]) -> None:
         """Watch the files of these providers; what is known of unchanged ones is kept."""
@@ -61,6 +63,7 @@ class Keeper:
             for provider in config.providers.values()
             if provider.enabled and provider.keys
         }
+        self.inventory.arrange(config.inventory, {name: pools[name] for name in self._syncs})
 
     def arrange_probes(self, providers: Iterable[Provider], exchange: Exchange, note: Note) -> None:
         """Probe the keys of these providers from now on, as far as they are to be probed."""

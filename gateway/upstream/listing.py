@@ -17,9 +17,9 @@ DIGEST_DIGITS = 16
 
 
 def standings(key: Key) -> Iterator[tuple[str | None, Standing]]:
-    """By model; None: what counts for all models."""
+    """By model; None: what counts for all models. Safe in a thread."""
     yield None, key.standing
-    yield from (key.models or {}).items()
+    yield from list((key.models or {}).items())
 
 
 def named(provider: str, key: Key) -> dict[str, Any]:

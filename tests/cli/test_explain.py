@@ -99,7 +99,7 @@ def test_for_people_it_says_the_same_in_lines(
     assert "not named by the provider" in lines[3]
     assert "\x1b" not in lines[4]
     assert "(in 1 m 5 s)" in lines[5]
-    assert "a second rejection makes it invalid_key" in lines[6]
+    assert "it is probed; 3 more rejections in a row make it invalid_key" in lines[6]
 
 
 def test_the_policys_own_rest_is_that_of_the_configuration(capsys: pytest.CaptureFixture[str]) -> None:

@@ -32,7 +32,6 @@ def write(path: Path, text: str) -> Path:
         ("main", "keys/main.txt", "", f"{ONE}\n{TWO}\n", f"{ONE}\n{TWO}\n"),
         ("main", "keys/main.txt", f"# mine\n{ONE}", f'["{ONE}", "{TWO}"]', f"# mine\n{ONE}\n{TWO}\n"),
         ("main", "keys/main.txt", "", f"OPENAI_API_KEY_1={ONE}\nOPENAI_API_KEY_2={TWO}\n", f"{ONE}\n{TWO}\n"),
-        ("main", "keys/main.txt", "", f'{{"value": "{ONE}", "note": "a \\"b\\""}}', f"{ONE} note=\"a 'b'\"\n"),
         ("json", "keys/json.ndjson", "", f"{ONE} account=a\n", f'{{"value":"{ONE}","account":"a"}}\n'),
         ("folder", "keys/folder/added.txt", "", f"{ONE}\n", f"{ONE}\n"),
     ],

@@ -38,6 +38,11 @@ def test_an_existing_file_keeps_its_mode_and_owner(tmp_path: Path) -> None:
     assert (path.stat().st_uid, path.stat().st_gid) == owner
 
 
+def test_content_may_come_in_pieces(tmp_path: Path) -> None:
+    write_atomically(tmp_path / "long", (b"%d\n" % n for n in range(3)))
+    assert (tmp_path / "long").read_bytes() == b"0\n1\n2\n"
+
+
 def test_a_link_stays_a_link(tmp_path: Path) -> None:
     (tmp_path / "real").write_text("old")
     (tmp_path / "link").symlink_to("real")

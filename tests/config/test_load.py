@@ -159,6 +159,7 @@ def test_other_paths_are_relative_to_the_file_too(tmp_path: Path) -> None:
     config = parse(ECHO + text, path=tmp_path / "config.toml")
     assert config.server.listen == (f"unix:{tmp_path}/run/a.sock", "unix:/run/b.sock")
     assert config.server.tls.cert == config.server.tls.key == str(tmp_path / "cert.pem")
+    assert config.inventory.path == str(tmp_path / "inventory")
     assert config.tokens["alice"].token.reveal() == "a-long-token"
     assert config.tokens["alice"].user == "alice"
 
