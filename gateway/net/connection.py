@@ -12,6 +12,9 @@ Decisions:
   answer (RFC 9112, 9.6). So only the sending half is closed at first, and what still comes is read and dropped.
 - *While a handler runs, only writing has a deadline.* How long an answer may take is the handler's to say.
 
+- *Nobody is let in by a closed door.* Once its listener was closed, a connection finishes the request under way and
+  hears a refusal for any other, a health check's too: what was public may be without auth elsewhere by now.
+
 Invariants:
 - One `Deadline`; what its expiry means follows from the phase.
 - While a handler runs, at most READ_AHEAD bytes of further requests (and what one read brings) are taken in.
@@ -32,7 +35,7 @@ from gateway.net.headers import Header
 from gateway.net.reply import WRITE_AHEAD, Reply, write_refusal
 from gateway.net.request import LARGE_BODY, Request, RequestReader
 
-__all__ = ["Connection", "Handler", "Refusal", "Reply", "Request", "Service"]
+__all__ = ["Connection", "Door", "Handler", "Refusal", "Reply", "Request", "Service"]
 
 READ_AHEAD: Final = 65536
 """Bytes of pipelined requests, which hardly anybody sends."""
@@ -57,6 +60,13 @@ Refusal = Callable[[Request | None, RequestError], tuple[int, list[Header], byte
 
 
 @dataclass(slots=True, eq=False)
+class Door:
+    """A listener, as the connections that came in by it know it."""
+
+    closed: bool = False
+
+
+@dataclass(slots=True, eq=False)
 class Service:
     """What all connections of a server share."""
 
@@ -74,18 +84,19 @@ class Connection(asyncio.StreamReader):
     """A client's connection. `serve` is its life; the stream's protocol reports what arrives."""
 
     __slots__ = (
-        "_charged", "_deadline", "_dropped", "_ended", "_failure", "_gone", "_held", "_idle_since", "_last", "_phase",
-        "_reader", "_received", "_service", "_unwritten", "_waiting", "loop", "task", "transport", "writer",
+        "_charged", "_deadline", "_door", "_dropped", "_ended", "_failure", "_gone", "_held", "_idle_since", "_last",
+        "_phase", "_reader", "_received", "_service", "_unwritten", "_waiting", "loop", "task", "transport", "writer",
     )  # fmt: skip
 
     transport: asyncio.Transport
     writer: asyncio.StreamWriter  # set by the server before the task starts, as is `task`
     task: asyncio.Task[None]
 
-    def __init__(self, service: Service, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, service: Service, loop: asyncio.AbstractEventLoop, door: Door) -> None:
         super().__init__(READ_AHEAD, loop)
         self.loop = loop
         self._service = service
+        self._door = door
         self._phase = HEAD
         self._deadline = Deadline(loop, self._expire)
         self._waiting: asyncio.Future[None] | None = None
@@ -101,7 +112,16 @@ class Connection(asyncio.StreamReader):
 
     @property
     def closing(self) -> bool:
-        return self._last or self._service.draining
+        return self._last or self._leaving
+
+    @property
+    def door(self) -> Door:
+        """By which listener it came in."""
+        return self._door
+
+    @property
+    def _leaving(self) -> bool:
+        return self._service.draining or self._door.closed
 
     async def serve(self, refusal: RequestError | None) -> None:
         """Until the connection is closed; all it hears is `refusal`, if there is one.
@@ -132,7 +152,7 @@ class Connection(asyncio.StreamReader):
             del self._deadline, self.writer  # cycles, which would wait for the garbage collector
 
     def drain(self) -> None:
-        """The server stops: end after the request under way, or soon if there is none."""
+        """The server stops, or its listener was closed: end after the request under way, or soon if there is none."""
         if self._phase in (IDLE, HEAD) and self._reader.idle:
             self._deadline.move(max(self.loop.time(), self._idle_since + DRAIN_GRACE))
 
@@ -182,7 +202,7 @@ class Connection(asyncio.StreamReader):
 
     def _begin_body(self, request: Request) -> None:
         if self._phase != BODY:
-            if self._service.draining:
+            if self._leaving:
                 raise _draining()
             self._phase = BODY
             interim = self._reader.take_continue()
@@ -208,7 +228,7 @@ class Connection(asyncio.StreamReader):
     async def _handle(self, request: Request) -> bool:
         """One request, one answer. Whether another one may follow."""
         service = self._service
-        if service.draining or self._charged or len(request.body) > LARGE_BODY:
+        if self._leaving or self._charged or len(request.body) > LARGE_BODY:
             self._admit(request)
         self._phase = HANDLING
         self._deadline.clear()
@@ -239,14 +259,14 @@ class Connection(asyncio.StreamReader):
     def _admit(self, request: Request) -> None:
         """What speaks against a request when it is whole. Raises RequestError."""
         self._reader.request = request  # for whom a refusal is rendered
-        if self._service.draining and request.path not in self._service.lasting:
+        if self._door.closed or (self._service.draining and request.path not in self._service.lasting):
             raise _draining()
         self._charge(len(request.body) if len(request.body) > LARGE_BODY else 0)
         self._reader.request = None
 
     def _wait_idle(self, seconds: float) -> None:
         self._idle_since = now = self.loop.time()
-        self._deadline.move(now + (DRAIN_GRACE if self._service.draining else seconds))
+        self._deadline.move(now + (DRAIN_GRACE if self._leaving else seconds))
 
     async def _answer_error(self, request: Request, reply: Reply, error: RequestError) -> None:
         """An error that the handler left to us."""
@@ -379,4 +399,5 @@ def overloaded(message: str) -> RequestError:
 
 
 def _draining() -> RequestError:
-    return RequestError(503, "draining", "The gateway is shutting down.", retry_after=1, close=True)
+    message = "The gateway is shutting down, or leaves this address."
+    return RequestError(503, "draining", message, retry_after=1, close=True)

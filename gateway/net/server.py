@@ -4,7 +4,8 @@ What happens on a connection is in `connection.py`, how sockets are bound in `li
 
 Invariants:
 - Every connection has one task, named after its client and held here until it ends.
-- Listeners and connections are independent: closing the one leaves the others alone.
+- A listener is bound before it accepts; what comes meanwhile waits in the kernel. Connections know the door they came
+  in by, and end soon after it was closed.
 - The loop's own server objects are never waited for: since Python 3.12 `wait_closed` waits for connections, too.
 """
 
@@ -16,12 +17,13 @@ import socket
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway.config.listen import parse_listen
 from gateway.config.model import ServerConfig
 from gateway.errors import ConfigError, Problem, RequestError, StartError
-from gateway.net.connection import Connection, Handler, Refusal, Service, overloaded
+from gateway.net.connection import Connection, Door, Handler, Refusal, Service, overloaded
 from gateway.net.listen import address_of, open_sockets, refusal, remove_socket_file
 
 if TYPE_CHECKING:
@@ -51,10 +53,12 @@ class _Open:
 
     server: asyncio.Server
     address: str
+    door: Door
     path: str = ""  # a Unix socket's file, and which one it is
     inode: int = 0
 
     def close(self) -> None:
+        self.door.closed = True
         self.server.close()
         if self.path:
             remove_socket_file(self.path, self.inode)
@@ -115,13 +119,24 @@ class Server:
     def draining(self, draining: bool) -> None:
         self._service.draining = draining
 
+    @property
+    def listening(self) -> frozenset[str]:
+        """The specs of its listeners, those that do not accept yet too."""
+        return frozenset(self._open)
+
     def addresses(self) -> list[str]:
         """Where clients can connect, with real ports, in the order of `listen`."""
         return [each.address for opened in self._open.values() for each in opened]
 
     async def listen(self, spec: str, mode: int = 0o666) -> None:
-        """Accept connections at "host:port", "[::1]:port", "unix:/path" (with that `mode`) or "fd:NAME".
+        """`bind` and `accept`."""
+        await self.bind(spec, mode)
+        await self.accept()
 
+    async def bind(self, spec: str, mode: int = 0o666) -> None:
+        """Take "host:port", "[::1]:port", "unix:/path" (with that `mode`) or "fd:NAME".
+
+        Who connects there waits for `accept`.
         Raises StartError: the address is taken, not ours, or no address.
         """
         try:
@@ -134,7 +149,7 @@ class Server:
         opened: list[_Open] = []
         try:
             for bound in sockets:
-                opened.append(await self._accept_on(bound, listener.path if listener.kind == "unix" else ""))
+                opened.append(await self._bind_to(bound, listener.path if listener.kind == "unix" else ""))
         except OSError as exc:
             for each in opened:
                 each.close()
@@ -143,10 +158,23 @@ class Server:
             raise refusal(spec, exc) from exc
         self._open[spec] = opened
 
-    async def unlisten(self, spec: str) -> None:
-        """Accept no more connections there. Those that are open stay."""
-        for each in self._open.pop(spec, ()):
+    async def accept(self) -> None:
+        """Accept connections on everything that is bound."""
+        for opened in list(self._open.values()):
+            for each in opened:
+                await each.server.start_serving()
+
+    async def unlisten(self, *specs: str) -> None:
+        """Accept no more connections there, and end those that are open after the request under way.
+
+        All of it is done before the first await: what the handler is from then on, nobody reaches it by these.
+        """
+        closed = [each for spec in specs for each in self._open.pop(spec, ())]
+        for each in closed:
             each.close()
+        for connection in self._connections.values():
+            if connection.door.closed:
+                connection.drain()
         await asyncio.sleep(0)  # uvloop closes the socket in its next round
 
     def reconfigure(self, config: ServerConfig) -> None:
@@ -194,23 +222,30 @@ class Server:
         self._close_listeners()
         await self._cut()
 
-    async def _accept_on(self, bound: socket.socket, path: str) -> _Open:
+    async def _bind_to(self, bound: socket.socket, path: str) -> _Open:
+        """Listens in the kernel already: two may bind one address, the second to listen hears that it is taken."""
+        bound.listen(BACKLOG)
+        door = Door()
+        make = partial(self._make_protocol, door)
         if bound.family == socket.AF_UNIX:
-            server = await self._loop.create_unix_server(self._make_protocol, sock=bound, backlog=BACKLOG, **FILE_STAYS)
-            return _Open(server, address_of(bound), path, os.lstat(path).st_ino if path else 0)
+            server = await self._loop.create_unix_server(
+                make, sock=bound, backlog=BACKLOG, start_serving=False, **FILE_STAYS
+            )
+            return _Open(server, address_of(bound), door, path, os.lstat(path).st_ino if path else 0)
         tls = self._tls
         server = await self._loop.create_server(
-            self._make_protocol,
+            make,
             sock=bound,
             backlog=BACKLOG,
+            start_serving=False,
             ssl=tls,
             ssl_handshake_timeout=HANDSHAKE_SECONDS if tls else None,
             ssl_shutdown_timeout=SHUTDOWN_SECONDS if tls else None,
         )
-        return _Open(server, address_of(bound))
+        return _Open(server, address_of(bound), door)
 
-    def _make_protocol(self) -> asyncio.StreamReaderProtocol:
-        return asyncio.StreamReaderProtocol(Connection(self._service, self._loop), self._welcome, self._loop)
+    def _make_protocol(self, door: Door) -> asyncio.StreamReaderProtocol:
+        return asyncio.StreamReaderProtocol(Connection(self._service, self._loop, door), self._welcome, self._loop)
 
     def _welcome(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         assert isinstance(reader, Connection)

@@ -12,8 +12,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gateway.config.model import ServerConfig
+from gateway.errors import AddressTaken
 from gateway.net.connection import Reply, Request
-from tests.net.raw import GET, Answer, RawClient, chunked, post
+from tests.net.raw import GET, Answer, RawClient, chunked, connecting, post
 from tests.net.scripted import both_loops
 from tests.net.serving import BIG, EVENTS, SHORT, TEXT, Handling, echo, mirror, serving
 
@@ -79,19 +80,91 @@ async def test_a_server_listens_on_several_addresses() -> None:
 
 
 @both_loops
-async def test_unlistening_keeps_what_is_open() -> None:
-    async with serving(mirror) as served, served.connecting() as client:
-        await client.send(GET)
-        await client.read_answer()
+async def test_an_address_that_is_left_can_be_taken_again() -> None:
+    async with serving(mirror) as served:
         address = served.address
         await served.server.unlisten("127.0.0.1:0")
         assert served.server.addresses() == []
         with pytest.raises(ConnectionRefusedError):
             await asyncio.open_connection(*address.split(":"))
-        await client.send(post(b"hello"))
-        assert (await client.read_answer()).body == b"hello"
         await served.server.listen(address)
         assert (await served.exchange(GET)).status == 200
+
+
+@both_loops
+async def test_a_request_under_way_finishes_though_its_listener_is_closed_and_is_the_last() -> None:
+    handling = Handling("between")
+    async with serving(handling) as served, served.connecting() as client:
+        await client.send(GET)
+        await handling.waits.wait()
+        await served.server.unlisten("127.0.0.1:0")
+        handling.may_go.set()
+        assert (await client.read_answer()).body == b"data: 1\n\ndata: 2\n\n"
+        assert await client.read_to_end() == b""
+
+
+@pytest.mark.parametrize("begun", [0, 10, -3], ids=["not begun", "with half a head", "with half a body"])
+@both_loops
+async def test_what_came_in_by_a_closed_listener_reaches_no_handler_any_more(begun: int) -> None:
+    request = post(b"hello", b"/health")
+    handled: list[str] = []
+
+    async def note(request: Request, reply: Reply) -> None:
+        handled.append(request.path)
+        await mirror(request, reply)
+
+    async with serving(note, lasting=frozenset({"/health"})) as served:
+        await served.server.listen("[::1]:0")
+        stays = served.server.addresses()[1]
+        async with served.connecting() as client, connecting(stays) as other:
+            await client.send(GET)
+            await client.read_answer()
+            await other.send(GET)
+            await other.read_answer()
+            handled.clear()
+            await client.send(request[:begun])
+            await other.send(request[:begun])
+            await asyncio.sleep(0)
+            await served.server.unlisten("127.0.0.1:0")
+            await client.send(request[begun:])
+            await other.send(request[begun:])
+            assert_turned_away(await client.read_answer(), "draining")
+            assert await client.read_to_end() == b""
+            assert (await other.read_answer()).status == 200
+            assert handled == ["/health"]
+
+
+@both_loops
+async def test_an_idle_connection_of_a_closed_listener_is_closed() -> None:
+    async with serving(mirror) as served, served.connecting() as client:
+        await client.send(GET)
+        await client.read_answer()
+        await served.server.unlisten("127.0.0.1:0")
+        assert await client.read_to_end() == b""
+
+
+@both_loops
+async def test_who_connects_to_a_bound_address_is_served_once_it_accepts() -> None:
+    async with serving(mirror) as served:
+        await served.server.bind("[::1]:0")
+        assert served.server.listening == {"127.0.0.1:0", "[::1]:0"}
+        async with connecting(served.server.addresses()[1]) as client:
+            await client.send(GET)
+            assert (await served.exchange(GET)).status == 200  # by the other one, which accepts
+            assert served.server.connections <= 1
+            await served.server.accept()
+            assert (await client.read_answer()).status == 200
+
+
+@both_loops
+async def test_a_bound_address_is_taken_and_is_let_go_without_having_accepted() -> None:
+    async with serving() as served, serving() as other:
+        await served.server.bind("[::1]:0")
+        address = served.server.addresses()[1]
+        with pytest.raises(AddressTaken):
+            await other.server.bind(address)
+        await served.server.unlisten("[::1]:0")
+        await other.server.bind(address)
 
 
 # -- the end -------------------------------------------------------------------------------------------------------
