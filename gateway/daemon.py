@@ -4,9 +4,14 @@ Start: admin socket (a second daemon on the same state folder is found out befor
 (read, with what the database remembers of them), providers, listeners, background tasks, and only then READY. Stop: no
 new requests, those in flight finish, statuses are written, everything is closed.
 
-Reload (SIGHUP or `llmgateway reload`): the configuration is loaded and validated, new listeners are opened, an
-`Assembly` is built beside the running one, swapped in, and the old one is left to the requests that still use it.
-Whatever fails on the way leaves the old one in place. Key pools outlive reloads, and with them every cooldown.
+Reload (SIGHUP or `llmgateway reload`): the configuration is loaded and validated, new addresses are bound, key files
+are read, an `Assembly` is built beside the running one, swapped in, and the old one is left to the requests that still
+use it. Whatever fails on the way leaves the old one in place. Key pools outlive reloads, and with them every cooldown.
+
+Invariants of a reload:
+- It is a task of the daemon's own: whoever asked for it may leave.
+- A listener serves no configuration but those that name it. Addresses are bound early and accept late, after the swap;
+  those that are gone are closed in the same turn of the loop as the swap, and their connections with them.
 """
 
 from __future__ import annotations
@@ -384,24 +389,30 @@ class Daemon:
         self._stopping.set()
 
     def _on_hangup(self) -> None:
-        self._supervisor.start_once("reload", self._reload_and_log)
+        self._supervisor.start_once("reload at SIGHUP", self._reload_at_signal)
 
-    async def _reload_and_log(self) -> None:
+    async def _reload_at_signal(self) -> None:
         try:
             await self.reload()
-        except GatewayError as error:
-            problems = error.problems[:LOGGED_PROBLEMS] if isinstance(error, ConfigError) else (error,)
-            for problem in problems:
-                self._log.error("reload_failed", detail=str(problem), hint="the old configuration stays")
+        except GatewayError:
+            pass  # it is in the log
 
     async def reload(self) -> dict[str, Any]:
         """See the module's text. Raises ConfigError or StartError; the old configuration then stays."""
+        return await asyncio.shield(self._supervisor.undertake("reload", self._reload_in_turn()))
+
+    async def _reload_in_turn(self) -> dict[str, Any]:
         async with self._reloading:
             if self._stopping.is_set():
                 raise StartError("the gateway is stopping")
             systemd.notify(systemd.reloading_state(), self._environ)
             try:
                 return await self._reload()
+            except GatewayError as error:
+                problems = error.problems[:LOGGED_PROBLEMS] if isinstance(error, ConfigError) else (error,)
+                for problem in problems:
+                    self._log.error("reload_failed", detail=str(problem), hint="the old configuration stays")
+                raise
             finally:
                 if not self._stopping.is_set():
                     systemd.notify("READY=1", self._environ)  # RELOADING without READY would hang every later reload
@@ -412,13 +423,21 @@ class Daemon:
         refuse_what_cannot_change(old.config, config)
         if not auth_is_on(config):
             refuse_public(self._inherited)
-        await self._listen_too(old.config.server, config.server)
-        self._arrange_pools(config)
-        await self._keeper.sync_all(force=True)
-        self._assembly = self._assemble(config)
-        for spec in old.config.server.listen:
-            if spec not in config.server.listen:
-                await self._server.unlisten(spec)
+        await self._bind_too(config.server)
+        try:
+            self._arrange_pools(config)
+            await self._keeper.sync_all(force=True)
+            assembly = self._assemble(config)
+            self._server.reconfigure(config.server)
+        except BaseException:
+            self._arrange_pools(old.config)
+            for name in self._pools.keys() - old.providers.keys():
+                self._pools.pop(name).close()
+            await self._listen_only(old.config.server)
+            raise
+        self._assembly = assembly
+        await self._listen_only(config.server)  # which leaves addresses before its first await
+        await self._server.accept()
         for name in list(self._pools):
             if name not in self._assembly.providers:
                 await self._keeper.flush()
@@ -439,19 +458,20 @@ class Daemon:
         except TimeoutError:
             raise StartError("the configuration could not be read", detail=f"within {LOAD_SECONDS:g} s") from None
 
-    async def _listen_too(self, old: ServerConfig, new: ServerConfig) -> None:
-        """Open the listeners that are new, and take over the limits. All of it or nothing."""
-        opened: list[str] = []
+    async def _bind_too(self, config: ServerConfig) -> None:
+        """Take the addresses that are new, all of them or none."""
+        before = self._server.listening
         try:
-            for spec in new.listen:
-                if spec not in old.listen:
-                    await self._server.listen(spec)
-                    opened.append(spec)
-            self._server.reconfigure(new)
+            for spec in config.listen:
+                if spec not in self._server.listening:
+                    await self._server.bind(spec)
         except BaseException:
-            for spec in opened:
-                await self._server.unlisten(spec)
+            await self._server.unlisten(*self._server.listening - before)
             raise
+
+    async def _listen_only(self, config: ServerConfig) -> None:
+        """Leave every address that is not in `config`."""
+        await self._server.unlisten(*self._server.listening.difference(config.listen))
 
     async def sync_now(self) -> dict[str, Any]:
         results = await self._keeper.sync_all(force=True)

@@ -1,15 +1,17 @@
 """The owner of background tasks: none is lost, none fails silently, none outlives the daemon.
 
 A task that raises is logged and started again after a delay that grows from 1 to 60 seconds; one that ran for a
-minute without trouble begins at 1 again. What a task does is its own affair.
+minute without trouble begins at 1 again. Work that somebody waits for (`undertake`) goes on when who asked for it has
+left. What a task does is its own affair.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any
+from typing import Any, TypeVar
 
+from gateway.errors import GatewayError
 from gateway.observe.logs import Log
 
 FIRST_DELAY = 1.0
@@ -22,6 +24,8 @@ CLOSE_SECONDS = 5.0
 TRACE_CHARACTERS = 1500
 """Of a traceback, from its end, which is where the fault is."""
 
+T = TypeVar("T")
+
 Factory = Callable[[], Coroutine[Any, Any, None]]
 
 
@@ -32,6 +36,7 @@ class Supervisor:
         self._log = log
         self._sleep = sleep
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._works: set[asyncio.Task[Any]] = set()
         self._again: set[str] = set()
         self._closed = False
 
@@ -49,18 +54,33 @@ class Supervisor:
         elif not self._closed:
             self._own(name, self._run_once(name, factory))
 
+    def undertake(self, name: str, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Work to be awaited through `asyncio.shield`, so that who asked may leave. What it raises is for who asked."""
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._works.add(task)
+        task.add_done_callback(self._let_go)
+        if self._closed:
+            task.cancel()
+        return task
+
     async def close(self) -> None:
         """Cancel everything and wait for it, five seconds at most."""
         self._closed = True
-        tasks = dict(self._tasks)
-        for task in tasks.values():
+        tasks = [*self._tasks.values(), *self._works]
+        for task in tasks:
             task.cancel()
         if not tasks:
             return
-        _, late = await asyncio.wait(tasks.values(), timeout=CLOSE_SECONDS)
-        for name, task in tasks.items():
+        _, late = await asyncio.wait(tasks, timeout=CLOSE_SECONDS)
+        for task in tasks:
             if task in late:
-                self._log.error("task_does_not_stop", task=name)
+                self._log.error("task_does_not_stop", task=task.get_name())
+
+    def _let_go(self, task: asyncio.Task[Any]) -> None:
+        self._works.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, Exception) and not isinstance(error, GatewayError):
+            self._complain(task.get_name(), error, None)  # a bug, and nobody may be left to hear of it
 
     def _own(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work, name=name)

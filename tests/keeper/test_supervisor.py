@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from gateway.errors import StartError
 from gateway.keeper import supervisor as module
 from gateway.keeper.supervisor import Supervisor
 from gateway.observe.logs import Log
@@ -256,3 +257,59 @@ def test_what_runs_once_and_fails_is_logged_and_may_be_asked_for_again() -> None
 
     run(scenario())
     assert [entry["restart_in"] for entry in written.entries()] == [None]
+
+
+def test_work_goes_on_when_who_asked_for_it_has_left_and_gives_its_result() -> None:
+    async def scenario() -> None:
+        supervisor = Supervisor(Written().log)
+        gate = asyncio.Event()
+
+        async def work() -> int:
+            await gate.wait()
+            return 3
+
+        async def ask() -> int:
+            return await asyncio.shield(supervisor.undertake("work", work()))
+
+        asking = asyncio.create_task(ask(), name="ask")
+        await asyncio.sleep(0)
+        (task,) = [task for task in asyncio.all_tasks() if task.get_name() == "work"]
+        asking.cancel()
+        await asyncio.wait({asking})
+        gate.set()
+        assert await task == 3
+        await supervisor.close()
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(("error", "logged"), [(ValueError("a bug"), 1), (StartError("taken"), 0)], ids=repr)
+def test_what_work_raises_is_for_who_asked_and_a_bug_is_logged_as_well(error: Exception, logged: int) -> None:
+    written = Written()
+
+    async def scenario() -> None:
+        supervisor = Supervisor(written.log)
+
+        async def work() -> None:
+            raise error
+
+        with pytest.raises(type(error)):
+            await asyncio.shield(supervisor.undertake("work", work()))
+        await supervisor.close()
+
+    run(scenario())
+    assert [entry["event"] for entry in written.entries()] == ["task_failed"] * logged
+
+
+@pytest.mark.parametrize("closed", [False, True], ids=["before", "after"])
+def test_closing_ends_work_that_was_asked_for(closed: bool) -> None:
+    async def scenario() -> None:
+        supervisor = Supervisor(Written().log)
+        if closed:
+            await supervisor.close()
+        task = supervisor.undertake("work", forever([], ""))
+        await supervisor.close()
+        await asyncio.wait({task})
+        assert task.cancelled()
+
+    run(scenario())
