@@ -50,6 +50,34 @@ def parse_listen(spec: str) -> Listener:
     return Listener("tcp", host=host.lower(), port=port)
 
 
+def overlap(one: Listener, other: Listener) -> bool:
+    """Whether the two cannot be bound side by side: the same place, or one of them is every address of a family.
+
+    What names stand for is not known here, but for localhost. Port 0 is another port each time.
+    """
+    if one.kind != "tcp" or other.kind != "tcp":
+        return one == other
+    if one.port != other.port or not one.port:
+        return False
+    here, there = _address(one.host), _address(other.host)
+    return here == there or _covers(here, there) or _covers(there, here)
+
+
+def _address(host: str) -> str:
+    """A host in its shortest form."""
+    from socket import AF_INET6, inet_ntop, inet_pton
+
+    if ":" in host:
+        address, percent, zone = host.partition("%")
+        return inet_ntop(AF_INET6, inet_pton(AF_INET6, address)) + percent + zone
+    return "127.0.0.1" if host == "localhost" else host
+
+
+def _covers(wide: str, address: str) -> bool:
+    # net/listen.py sets IPV6_V6ONLY: "::" takes no IPv4.
+    return (wide == "0.0.0.0" and _is_ipv4(address)) or (wide == "::" and ":" in address)  # noqa: S104 - compared
+
+
 def is_loopback_listener(spec: str) -> bool:
     """Whether only this machine can reach a listener: loopback addresses, localhost, Unix sockets.
 
@@ -77,6 +105,17 @@ def is_host(host: str) -> bool:
     if not host.strip("0123456789."):
         return _is_ipv4(host)
     return HOST_NAME.fullmatch(host) is not None
+
+
+def is_network(text: str) -> bool:
+    """Whether a text is an address or a network, such as 10.0.0.0/8; bits beyond the mask do not matter."""
+    from ipaddress import ip_network
+
+    try:
+        ip_network(text, strict=False)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_ipv4(host: str) -> bool:

@@ -22,6 +22,7 @@ from gateway.errors import ConfigError, Problem
 VARIABLE = "LLMGATEWAY_CONFIG"
 OVERRIDE = "LLMGATEWAY__"
 PLACES = (Path("config.toml"), Path("/etc/llmgateway/config.toml"))
+SYSTEM_SOCKET = Path("/run/llmgateway/admin.sock")
 FIRST_STEPS = "`llmgateway config create openai:main` writes one, `llmgateway serve --demo` runs without"
 MAX_BYTES = 16 << 20
 """Ten thousand providers written out in full stay below it; a device or a log file named by mistake does not."""
@@ -86,7 +87,7 @@ def parse(text: str, path: Path, environ: Mapping[str, str], provider_types: Map
     builder = Builder(problems, environ, path.parent, texts)
     config = builder.table(Config(path=path, state_dir=_state_dir(path, environ)), raw, "")
     config = replace(_complete(config, provider_types), masked=frozenset(builder.masked))
-    validate(config, provider_types, problems)
+    validate(config, provider_types, problems, admin_sockets(environ, config.state_dir))
     problems.raise_if_any()
     return Loaded(config, builder.origins)
 
@@ -131,6 +132,13 @@ def _state_dir(path: Path, environ: Mapping[str, str]) -> Path:
     """systemd gives the folders of StateDirectory= as a colon-separated list; the first is ours."""
     first = environ.get("STATE_DIRECTORY", "").partition(":")[0]
     return Path(first) if first else path.parent / "state"
+
+
+def admin_sockets(environ: Mapping[str, str], state_dir: Path) -> list[Path]:
+    """Where the daemon may put its admin socket, the likeliest first, and commands look for one."""
+    runtime = environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
+    named = [Path(path) for path in (environ.get("LLMGATEWAY_SOCKET"), runtime and f"{runtime}/admin.sock") if path]
+    return [*named, SYSTEM_SOCKET, state_dir / "admin.sock"]
 
 
 def _override(raw: dict[str, Any], environ: Mapping[str, str], problems: Problems) -> dict[str, str]:

@@ -6,7 +6,7 @@ set it. A setting has at most one problem: what follows from a value that was re
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import islice
 
 from gateway.errors import ConfigError, Problem
@@ -38,6 +38,11 @@ class Problems:
     def raise_if_any(self) -> None:
         if self._found:
             raise ConfigError(tuple(self._found.values()))
+
+
+def items(key: str, values: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    """The items of a list with the path of each."""
+    return ((f"{key}[{index}]", value) for index, value in enumerate(values))
 
 
 def did_you_mean(word: str, candidates: Iterable[str]) -> str:

@@ -1,31 +1,25 @@
 """What must be true of a configuration beyond the type and range of each setting.
 
-Pure but for one look at the certificate files. `validate` gets a configuration that `load` has completed
-(absolute paths, base URLs by type) and files every problem; the table of provider types comes as a value.
+Pure but for what `serverside.py` looks at on the disk. `validate` gets a configuration
+that `load` has completed (absolute paths, base URLs by type) and files every problem; the table of provider types comes
+as a value, and so do the places of admin sockets.
 Settings that already have a problem hold their default and draw no second one. No message quotes a masked value.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from gateway import jsonlib
-from gateway.config.listen import is_host, is_loopback_listener, parse_listen
-from gateway.config.model import (
-    Config,
-    ErrorRule,
-    ProviderConfig,
-    ProxyConfig,
-    ServerConfig,
-    TlsConfig,
-    TokenConfig,
-)
-from gateway.config.problems import Problems, did_you_mean
+from gateway.config.listen import is_host, is_loopback_listener, is_network, parse_listen
+from gateway.config.model import Config, ErrorRule, ProviderConfig, ProxyConfig, TokenConfig
+from gateway.config.problems import Problems, did_you_mean, items
 from gateway.config.proxyurl import SOCKS_HINT, ProxyUrl, socks_installed
 from gateway.config.rules import compile_pattern, parse_path
+from gateway.config.serverside import check_path, check_server
 from gateway.config.tomltext import key_path, quoted
 
 __all__ = ["ProviderFacts", "auth_is_on", "is_loopback_listener", "validate"]
@@ -34,12 +28,20 @@ NAME = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,100}")  # also the name of a fo
 BASE_URL = re.compile(
     r"https?://(?P<host>\[[0-9A-Fa-f:.]+\]|[^/\[\]:@?#\s]+)(:(?P<port>[0-9]{1,5}))?(/[!-~]*)?", re.IGNORECASE
 )
-ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(\[[0-9a-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?")
 HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2: token
 HEADER_VALUE = re.compile(r"([!-~]([ -~\t]*[!-~])?)?")  # RFC 9110, section 5.5, without obs-text
 TOKEN = re.compile(r"[!-~]+")  # what a header can carry as one word
 MODEL = re.compile(r"[^\s=]+(=[^\s]+)?")
-OWN_HEADERS = frozenset({"host", "content-length", "transfer-encoding", "connection", "authorization"})
+OWN_HEADERS = frozenset(
+    {
+        "host", "content-length", "content-type", "accept-encoding", "authorization",
+        "connection", "keep-alive", "proxy-connection", "proxy-authenticate", "proxy-authorization",
+        "expect", "te", "trailer", "transfer-encoding", "upgrade",
+    }
+)  # fmt: skip
+"""What is decided per request, and what concerns the connection alone (RFC 9110, sections 7.6.1 and 10.1.1). A
+compressed answer could be searched neither for errors nor for usage, hence Accept-Encoding."""
+
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]", "::1")
 MIN_TOKEN = 8
 """Characters of an API token: shorter ones are guessed, and every wrong guess is cheap."""
@@ -62,82 +64,20 @@ def auth_is_on(config: Config) -> bool:
     return not all(map(is_loopback_listener, config.server.listen))
 
 
-def validate(config: Config, provider_types: Mapping[str, ProviderFacts], problems: Problems) -> None:
-    """File everything that is wrong across the settings of `config`."""
-    _check_server(config.server, problems)
-    _check_path(config, "server.tls.cert", problems)
-    _check_path(config, "server.tls.key", problems)
-    _check_tls(config.server.tls, problems)
+def validate(
+    config: Config,
+    provider_types: Mapping[str, ProviderFacts],
+    problems: Problems,
+    admin_sockets: Sequence[Path] = (),
+) -> None:
+    """File everything that is wrong across the settings of `config`. `admin_sockets`: where no client may listen."""
+    check_server(config, admin_sockets, problems)
     _check_store(config.store.url, problems)
     _check_auth(config, problems)
     _check_tokens(config, problems)
     _check_providers(config, provider_types, problems)
     _check_inventory(config, problems)
     _check_default_provider(config, config.server.default_provider, "server.default_provider", problems)
-
-
-def _check_server(server: ServerConfig, problems: Problems) -> None:
-    if not server.listen:
-        problems.add("server.listen", "names no address", 'write listen = ["127.0.0.1:8000"]')
-    seen = set()
-    for key, spec in _items("server.listen", server.listen):
-        try:
-            listener = parse_listen(spec)
-        except ValueError as exc:
-            problems.add(key, str(exc), 'write "host:port", "[::1]:8000", "unix:/path" or "fd:NAME"')
-            continue
-        if listener in seen and (listener.kind != "tcp" or listener.port):
-            problems.add(key, "is listed twice")
-        seen.add(listener)
-    for key, host in _items("server.allowed_hosts", server.allowed_hosts):
-        if not is_host(host) and not _is_network(host.removeprefix("[").removesuffix("]")):
-            problems.add(key, "is not a host name", 'write it without scheme and port, such as "llm.example.org"')
-    for key, origin in _items("server.cors_origins", server.cors_origins):
-        if origin != "*" and not ORIGIN.fullmatch(origin):
-            problems.add(key, "is not an origin", 'write "https://chat.example.org", without a path, or "*"')
-    for key, network in _items("server.trusted_proxies", server.trusted_proxies):
-        if not _is_network(network):
-            problems.add(key, "is not an address or network", 'write "10.0.0.7" or "10.0.0.0/8"')
-    if server.max_buffered_bytes < server.max_body_bytes:
-        problems.add(
-            "server.max_buffered_bytes",
-            "is smaller than server.max_body_bytes, so that the largest bodies could never be taken",
-            f"make it at least {server.max_body_bytes}",
-        )
-
-
-def _items(key: str, values: tuple[str, ...]) -> Iterator[tuple[str, str]]:
-    return ((f"{key}[{index}]", value) for index, value in enumerate(values))
-
-
-def _is_network(text: str) -> bool:
-    from ipaddress import ip_network
-
-    try:
-        ip_network(text, strict=False)
-    except ValueError:
-        return False
-    return True
-
-
-def _check_path(config: Config, key: str, problems: Problems) -> None:
-    """Paths stand in logs, listings and messages, and whoever writes a reference here mostly has the content."""
-    if config.is_masked(key):
-        problems.add(key, "is a path, which cannot come from a secret", 'write it out: "/path" or "${FOLDER}/name"')
-
-
-def _check_tls(tls: TlsConfig, problems: Problems) -> None:
-    for name, path, other in (("cert", tls.cert, tls.key), ("key", tls.key, tls.cert)):
-        if not path and other:
-            problems.add(f"server.tls.{name}", "is missing", "TLS needs both cert and key")
-        elif path:
-            try:
-                if Path(path).is_file():  # opening a FIFO would wait for its writer
-                    Path(path).open("rb").close()
-                else:
-                    problems.add(f"server.tls.{name}", "is no file", f"it leads to {path}")
-            except OSError as exc:
-                problems.add(f"server.tls.{name}", f"cannot be read: {exc.strerror or exc}", f"it leads to {path}")
 
 
 def _check_store(url: str, problems: Problems) -> None:
@@ -151,7 +91,7 @@ def _check_store(url: str, problems: Problems) -> None:
 
 
 def _check_auth(config: Config, problems: Problems) -> None:
-    listeners = list(_items("server.listen", config.server.listen))
+    listeners = list(items("server.listen", config.server.listen))
     public = [config.shown(key, spec) for key, spec in listeners if not is_loopback_listener(spec)]
     if any(problems.has(key) for key, _ in listeners):
         return  # whether an address that makes no sense is public makes none either
@@ -180,7 +120,7 @@ def _check_tokens(config: Config, problems: Problems) -> None:
         _check_token(token, f"{key}.token", owners, problems)
         if not token.scopes:
             problems.add(f"{key}.scopes", "allows nothing", 'write scopes = ["use"]')
-        for item, provider in _items(f"{key}.providers", token.providers):
+        for item, provider in items(f"{key}.providers", token.providers):
             if provider not in config.providers:
                 _add_no_provider(config, provider, item, problems)
         default = token.default_provider
@@ -269,8 +209,8 @@ def _check_providers(config: Config, provider_types: Mapping[str, ProviderFacts]
             problems.add(f"{key}.base_url", "leads back to this gateway", "change it, or server.listen")
         _check_rules(config, provider, f"{key}.error_parsing.rules", provider_types, problems)
         _check_proxy(provider.proxy, f"{key}.proxy", problems)
-        for item, path in _items(f"{key}.keys", provider.keys):
-            _check_path(config, item, problems)
+        for item, path in items(f"{key}.keys", provider.keys):
+            check_path(config, item, problems)
             if not path:
                 problems.add(item, "names no file", f'write keys = "keys/{name}.txt"')
         _check_probe(provider, key, problems)
@@ -312,7 +252,7 @@ def _check_base_url(url: str, key: str, facts: ProviderFacts | None, problems: P
 
 
 def _is_url_host(host: str) -> bool:
-    return _is_network(host[1:-1]) if host.startswith("[") else is_host(host)
+    return is_network(host[1:-1]) if host.startswith("[") else is_host(host)
 
 
 def _leads_back(url: str, listen: tuple[str, ...]) -> bool:
@@ -339,7 +279,7 @@ def _port_here(spec: str) -> int:
 
 def _check_models(config: Config, provider: ProviderConfig, key: str, problems: Problems) -> None:
     seen = set()
-    for item, model in _items(f"{key}.models", provider.models):
+    for item, model in items(f"{key}.models", provider.models):
         if not MODEL.fullmatch(model):
             problems.add(item, "is not a model", 'write "name" or "name=upstream-name"')
         name = model.partition("=")[0]
@@ -377,7 +317,8 @@ def _check_headers(provider: ProviderConfig, key: str, problems: Problems) -> No
         if not HEADER_NAME.fullmatch(name):
             problems.add(here, "is no header name")
         elif name.lower() in OWN_HEADERS:
-            problems.add(here, "is a header that the gateway sets itself", "keys belong into the key file")
+            hint = "keys belong into the key file" if name.lower() == "authorization" else ""
+            problems.add(here, "is a header that the gateway sets itself", hint)
         elif name.lower() in seen:
             problems.add(here, "is given twice: upper and lower case make no difference")
         elif not HEADER_VALUE.fullmatch(value):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.config.listen import Listener, is_loopback_listener, parse_listen
+from gateway.config.listen import Listener, is_loopback_listener, overlap, parse_listen
 
 
 @pytest.mark.parametrize(
@@ -43,3 +43,30 @@ def test_a_malformed_address_is_refused_and_never_taken_for_loopback(spec: str) 
     with pytest.raises(ValueError, match=r"^(is|has|names) "):
         parse_listen(spec)
     assert not is_loopback_listener(spec)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same_place"),
+    [
+        ("127.0.0.1:1", "127.0.0.1:1", True),
+        ("127.0.0.1:1", "127.0.0.1:2", False),
+        ("127.0.0.1:0", "127.0.0.1:0", False),
+        ("0.0.0.0:1", "127.0.0.1:1", True),
+        ("0.0.0.0:1", "localhost:1", True),
+        ("0.0.0.0:1", "a.example:1", False),
+        ("0.0.0.0:1", "[::1]:1", False),
+        ("0.0.0.0:1", "[::]:1", False),
+        ("[::]:1", "[::1]:1", True),
+        ("[0::0]:1", "[fe80::1%eth0]:1", True),
+        ("[::1]:1", "[0:0:0:0:0:0:0:1]:1", True),
+        ("[fe80::1%eth0]:1", "[fe80::1%eth1]:1", False),
+        ("localhost:1", "127.0.0.1:1", True),
+        ("unix:/a", "unix:/a", True),
+        ("unix:/a", "unix:/b", False),
+        ("fd:a", "unix:a", False),
+        ("unix:/a", "0.0.0.0:1", False),
+    ],
+)
+def test_two_listeners_overlap_where_the_kernel_would_refuse_the_second(one: str, other: str, same_place: bool) -> None:
+    assert overlap(parse_listen(one), parse_listen(other)) is same_place
+    assert overlap(parse_listen(other), parse_listen(one)) is same_place

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import trustme
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -150,7 +151,7 @@ def test_without_a_place_keys_are_looked_for_in_a_file_and_a_folder(
 
 
 def test_other_paths_are_relative_to_the_file_too(tmp_path: Path) -> None:
-    (tmp_path / "cert.pem").write_text("")
+    trustme.CA().issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(tmp_path / "cert.pem")
     (tmp_path / "token").write_text("a-long-token\n")
     text = (
         '[server]\nlisten = ["unix:run/a.sock", "unix:/run/b.sock"]\n'

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import trustme
 
 from gateway.config.validate import auth_is_on
 from tests.config.facts import ECHO, PATH, parse, problems_of
@@ -38,6 +39,12 @@ BAD = [
     ('[server]\nlisten = ["localhost"]', "server.listen[0]", "is not host:port", "unix:/path"),
     ('[server]\nlisten = ["a:1", "127.0.0.1:70000"]', "server.listen[1]", "port above 65535", ""),
     ('[server]\nlisten = ["localhost:1", "LOCALHOST:1"]', "server.listen[1]", "is listed twice", ""),
+    ('[server]\nlisten = ["127.0.0.1:1", "localhost:1"]', "server.listen[1]", "overlaps with server.listen[0]", "one"),
+    (f'{TOKEN}[server]\nlisten = ["127.0.0.1:1", "0.0.0.0:1"]', "server.listen[1]", "overlaps with", ""),
+    ('[server]\nlisten = ["unix:a", "unix:b/../a"]', "server.listen[1]", "is listed twice", ""),
+    ('[server]\nlisten = ["unix:state/admin.sock"]', "server.listen[0]", "place of the admin socket", "another"),
+    ('[server]\nlisten = ["unix:/run/llmgateway/admin.sock"]', "server.listen[0]", "place of the admin socket", ""),
+    ('[server.tls]\ncert = "/etc/passwd"\nkey = "/etc/passwd"', "server.tls", "cannot be used", "PEM"),
     ('[server]\nallowed_hosts = ["https://a"]', "server.allowed_hosts[0]", "is not a host name", "without scheme"),
     ('[server]\nallowed_hosts = ["a.example:80"]', "server.allowed_hosts[0]", "is not a host name", "port"),
     ('[server]\ncors_origins = ["https://a/b"]', "server.cors_origins[0]", "is not an origin", "without a path"),
@@ -140,6 +147,55 @@ def test_a_mistake_is_named_with_what_to_do(text: str, key: str, message: str, h
     assert found[key].where == str(PATH)
     assert message in found[key].message
     assert hint in found[key].hint
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Accept-Encoding", "Connection", "Content-Length", "Content-Type", "Expect", "Keep-Alive",
+        "Proxy-Authorization", "Proxy-Connection", "TE", "Trailer", "Transfer-Encoding", "Upgrade",
+    ],
+)  # fmt: skip
+def test_a_header_that_belongs_to_the_request_or_the_connection_is_no_setting(name: str) -> None:
+    found = problems_of(f'[providers.b]\ntype = "echo"\n[providers.b.headers]\n{name} = "a"\n{ECHO}')
+    assert found[f"providers.b.headers.{name}"].message == "is a header that the gateway sets itself"
+
+
+@pytest.mark.parametrize(("variable", "value"), [("LLMGATEWAY_SOCKET", "/x/mine.sock"), ("RUNTIME_DIRECTORY", "/x:/y")])
+def test_no_client_listens_where_the_environment_puts_the_admin_socket(variable: str, value: str) -> None:
+    text = f'{ECHO}[server]\nlisten = ["unix:/x/mine.sock", "unix:/x/admin.sock"]'
+    assert parse(text)
+    (problem,) = problems_of(text, {variable: value}).values()
+    assert "place of the admin socket" in problem.message
+
+
+def issue(folder: Path, name: str) -> None:
+    issued = trustme.CA().issue_cert(name)
+    (folder / f"{name}.pem").write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
+    (folder / f"{name}.key").write_bytes(issued.private_key_pem.bytes())
+
+
+@pytest.mark.parametrize(
+    ("cert", "key", "message"),
+    [
+        ("a.pem", "a.key", ""),
+        ("a.pem", "b.key", "the key does not belong to the certificate"),
+        ("a.key", "a.pem", "certificate and key cannot be used"),
+        ("a.pem", "junk", "certificate and key cannot be used"),
+        ("junk", "a.key", "certificate and key cannot be used"),
+    ],
+)
+def test_certificate_and_key_are_loaded_to_see_whether_they_work(
+    cert: str, key: str, message: str, tmp_path: Path
+) -> None:
+    issue(tmp_path, "a")
+    issue(tmp_path, "b")
+    (tmp_path / "junk").write_text("junk")
+    text = f'{ECHO}[server.tls]\ncert = "{cert}"\nkey = "{key}"'
+    if message:
+        assert problems_of(text, path=tmp_path / "config.toml")["server.tls"].message == message
+    else:
+        assert parse(text, path=tmp_path / "config.toml")
 
 
 @pytest.mark.parametrize(
