@@ -22,12 +22,13 @@ PATTERN_LIMIT = 500
 """Characters of a pattern."""
 
 LONG_TEXT = 4096
-"""Characters of a text that a pattern looks at: error messages are short. One open repeat costs 20 ms at the worst."""
+"""Characters of a text that a pattern looks at: error messages are short. A search with one open repeat takes time with
+the square of that: 50 ms at the worst."""
 
-SHORT_TEXT = 512
-"""The same for a pattern with two wide open repeats (".*this.*that"), whose cost grows with the cube: 50 ms."""
+SHORT_TEXT = 256
+"""The same for a pattern with two open repeats that can meet (".*this.*that"), whose time grows with the cube."""
 
-WIDE_REPEATS = 2
+REPEATS_THAT_MEET = 2
 
 
 class Pattern(NamedTuple):
@@ -65,10 +66,10 @@ def compile_pattern(text: str) -> Pattern:
             regex = re.compile(text)
     except (re.error, RecursionError, OverflowError, Warning) as error:
         raise ValueError(f"is no regular expression: {error}") from None
-    wide = count_wide_repeats(text)
-    if wide > WIDE_REPEATS:
-        raise ValueError(f"has {wide} open repeats of many characters (such as .*), which could take minutes")
-    return Pattern(regex, LONG_TEXT if wide < WIDE_REPEATS else SHORT_TEXT)
+    count = count_repeats(text)
+    if count > REPEATS_THAT_MEET:
+        raise ValueError(f"has {count} open repeats (such as .*) that can meet, which could take minutes")
+    return Pattern(regex, LONG_TEXT if count < REPEATS_THAT_MEET else SHORT_TEXT)
 
 
 _TOKEN = re.compile(
@@ -85,18 +86,38 @@ _TOKEN = re.compile(
 FEW = 20
 """A repeat of up to that many is as good as none: it multiplies the work by a small number."""
 
+_SAMPLE = "".join(map(chr, range(256)))
+_NO_CHARACTER = frozenset(["^", "$", r"\b", r"\B", r"\A", r"\Z"])
 
-def count_wide_repeats(text: str) -> int:
-    r"""Repeats without an end of what matches nearly everything: `.*`, `[^"]+`, `\w{3,}`, `(…)*`.
 
-    `text` is a valid expression. Raises ValueError where a repeated group holds repeats or alternatives, as in `(a+)+`
-    and `(a|ab)*`: the ways to match such a one double with each character.
+def count_repeats(text: str) -> int:
+    r"""Open repeats (`*`, `+`, `{3,}`) that can multiply each other's work. `text` is a valid expression.
+
+    Those of nearly everything (`.*`, `[^"]+`, `\w+`, `(…)*`) all count, and those that can give what they took to what
+    follows them (`\d+\d`). The others end where their characters do (`\s+of\s+\d+ tokens`): together they count as one,
+    and only beside one of the former. The last thing in a pattern never has to give anything back.
+
+    Raises ValueError where a repeated group holds repeats or alternatives, as in `(a+)+` and `(a|ab)*`: the ways to
+    match such a one double with each character.
     """
-    count = 0
+    tokens = [(str(each.lastgroup) if each["repeat"] is None else "repeat", each) for each in _TOKEN.finditer(text)]
+    _refuse_nested(tokens)
+    free = bound = 0
+    for place, (kind, token) in enumerate(tokens):
+        after = tokens[place + 1 : place + 3]
+        if kind == "repeat" and _is_open(token) and after:
+            before = tokens[place - 1]
+            if before[0] in ("wide", "close") or _can_meet(before[1][0], after):
+                free += 1
+            else:
+                bound = 1
+    return free + bound if free else 0
+
+
+def _refuse_nested(tokens: list[tuple[str, re.Match[str]]]) -> None:
     branching = [False]  # per open group: whether something in it repeats, or stands to choice
     last, closed = "", False  # the item before, and whether there is a choice in it where it was a group
-    for token in _TOKEN.finditer(text):
-        kind = "repeat" if token["repeat"] else str(token.lastgroup)
+    for kind, token in tokens:
         if kind == "open":
             branching.append(False)
         elif kind == "close" and len(branching) > 1:
@@ -106,12 +127,23 @@ def count_wide_repeats(text: str) -> int:
             if kind == "repeat" and token["repeat"] != "?" and last == "close" and closed:
                 raise ValueError("repeats a group that holds a repeat or alternatives, which could take forever")
             branching[-1] = True
-            count += kind == "repeat" and last in ("wide", "close") and _is_open(token)
         last = kind
-    return count
 
 
 def _is_open(repeat: re.Match[str]) -> bool:
     if repeat["repeat"] in "*+?":
         return repeat["repeat"] != "?"
     return not repeat["high"] or int(repeat["high"]) > FEW
+
+
+def _can_meet(item: str, after: list[tuple[str, re.Match[str]]]) -> bool:
+    """Whether what follows the repeat of an item could take the same character, as far as two tokens show."""
+    kind, token = after[0]
+    optional = len(after) > 1 and after[1][0] == "repeat" and after[1][1][0].startswith(("*", "?", "{0", "{,"))
+    if optional or kind not in ("narrow", "other") or token[0] in _NO_CHARACTER:
+        return True
+    try:
+        mine, next_ones = (set(re.findall(each, _SAMPLE, re.IGNORECASE | re.DOTALL)) for each in (item, token[0]))
+    except re.error:  # half of something longer
+        return True
+    return not mine.isdisjoint(next_ones)
