@@ -99,6 +99,7 @@ def configuration(folder: Path, base_url: str, records: list[dict[str, Any]]) ->
         parts.append(
             f'[tokens.{name}]\ntoken = "token-of-{name}"\ndefault_provider = "{name}"\n'
             f'[providers.{name}]\ntype = "openai"\nbase_url = "{base_url}/v1"\nmodels = ["none-is-listed"]\n'
+            f'[providers.{name}.probe]\nkind = "none"\n'
             f"[providers.{name}.retry]\non_server_error = {{attempts = 0}}\n"
         )
     return "\n".join(parts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -34,12 +35,12 @@ class Place:
         self.inventory.arrange(config, {"main": self.rig.pool})
 
     def files(self) -> dict[str, list[dict[str, Any]]]:
-        """The rows by file."""
-        found = sorted(path for path in self.folder.rglob("*") if path.is_file())
-        return {
-            str(path.relative_to(self.folder)): [json.loads(line) for line in path.read_text().splitlines()]
-            for path in found
-        }
+        """The rows by file; one that goes away while it is looked at is no longer there."""
+        rows: dict[str, list[dict[str, Any]]] = {}
+        for path in sorted(self.folder.rglob("*")):
+            with contextlib.suppress(FileNotFoundError, IsADirectoryError):
+                rows[str(path.relative_to(self.folder))] = [json.loads(line) for line in path.read_text().splitlines()]
+        return rows
 
     def keys(self) -> dict[str, list[str]]:
         return {name: [row["key"] for row in rows] for name, rows in self.files().items()}
