@@ -15,12 +15,8 @@ from tests.providers.bodies import google, openai, quota_failure
 CONFIG = """
 [providers.main]
 type = "openai"
-probe.kind = "none"
 [providers.main.health]
 rate_limit = 90
-
-[providers.probed]
-type = "openai"
 
 [providers.fast]
 type = "groq"
@@ -104,11 +100,6 @@ def test_for_people_it_says_the_same_in_lines(
     assert "\x1b" not in lines[4]
     assert "(in 1 m 5 s)" in lines[5]
     assert "it is probed; 3 more rejections in a row make it invalid_key" in lines[6]
-
-
-def test_where_keys_are_probed_probes_decide_about_a_suspect(capsys: pytest.CaptureFixture[str]) -> None:
-    then = explain(capsys, "probed", 401, b"")["key"]["then"]
-    assert "it is probed; 3 more rejections in a row make it invalid_key" in then
 
 
 def test_the_policys_own_rest_is_that_of_the_configuration(capsys: pytest.CaptureFixture[str]) -> None:
