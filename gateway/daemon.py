@@ -248,10 +248,10 @@ class Daemon:
             pool = self._pools.get(name)
             if pool is None:
                 pool = self._pools[name] = KeyPool(name, provider.health, clock=self._clock, rng=self._rng)
-            if not provider.keys and BUILT_IN_KEY.digest not in pool.keys:
+            if not provider.keys and BUILT_IN_KEY.digest not in pool.standings.keys:
                 # A local provider: what it is given as a key is all the same to it.
-                pool.remove(list(pool.keys))
-                pool.add([Key(BUILT_IN_KEY, BUILT_IN_KEY.digest)])
+                pool.standings.remove(list(pool.standings.keys))
+                pool.standings.add([Key(BUILT_IN_KEY, BUILT_IN_KEY.digest)])
             pool.configure(provider, probe_kind(provider.probe.kind, provider.type), config.queue.max)
         self._proxy_pools.arrange(config)
         self._keeper.arrange(config, self._pools)
@@ -374,7 +374,9 @@ class Daemon:
 
     def _count_keys(self) -> dict[tuple[str, str], int]:
         return {
-            (name, status.value): n for name, pool in self._pools.items() for status, n in list(pool.counts.items())
+            (name, status.value): n
+            for name, pool in self._pools.items()
+            for status, n in list(pool.standings.counts.items())
         }
 
     # -- reloading, and what else the admin API asks for --------------------------------------------------------

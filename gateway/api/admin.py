@@ -24,6 +24,7 @@ from gateway.upstream.key import Key
 from gateway.upstream.keypool import KeyPool
 from gateway.upstream.listing import describe, named, standings
 from gateway.upstream.provider import Provider
+from gateway.upstream.standings import Standings
 
 Endpoint = Callable[[Inbound], Awaitable[dict[str, Any]]]
 
@@ -121,13 +122,13 @@ class AdminSurface:
             "base_url": self._config.shown(
                 f"{key_path('providers', provider.name)}.base_url", provider.config.base_url
             ),
-            "keys": sum(pool.counts.values()),
+            "keys": sum(pool.standings.counts.values()),
             "usable": pool.usable,
             "waiting": len(pool.waiters),
-            "counts": {status.value: n for status, n in sorted(pool.counts.items()) if n},
-            "next_recovery": pool.next_wake(),
-            "probing": pool.probing,
-            "to_probe": len(pool.to_probe),
+            "counts": {status.value: n for status, n in sorted(pool.standings.counts.items()) if n},
+            "next_recovery": pool.standings.next_wake(),
+            "probing": pool.standings.probing,
+            "to_probe": len(pool.standings.to_probe),
             "guard": _guard(pool),
             "groups": await _groups(pool),
             "files": files,
@@ -150,16 +151,16 @@ class AdminSurface:
         return {"keys": rows, "total": total}
 
     async def _disable(self, inbound: Inbound) -> dict[str, Any]:
-        return await self._change(inbound, KeyPool.disable)
+        return await self._change(inbound, Standings.disable)
 
     async def _enable(self, inbound: Inbound) -> dict[str, Any]:
-        return await self._change(inbound, KeyPool.enable)
+        return await self._change(inbound, Standings.enable)
 
     async def _clear(self, inbound: Inbound) -> dict[str, Any]:
-        return await self._change(inbound, KeyPool.clear)
+        return await self._change(inbound, Standings.clear)
 
     async def _amnesty(self, inbound: Inbound) -> dict[str, Any]:
-        return await self._change(inbound, KeyPool.amnesty)
+        return await self._change(inbound, Standings.amnesty)
 
     async def _check(self, inbound: Inbound) -> dict[str, Any]:
         """Probe the named keys now: {"checks": [{"check", "provider", "total"}], "unprobed": [provider]}."""
@@ -191,13 +192,13 @@ class AdminSurface:
             provider.pool.reset_guard()
         return {"reset": [provider.name for provider in reset]}
 
-    async def _change(self, inbound: Inbound, act: Callable[[KeyPool, Key], object]) -> dict[str, Any]:
+    async def _change(self, inbound: Inbound, act: Callable[[Standings, Key], object]) -> dict[str, Any]:
         """Apply the operator's word to the keys that the body names: {"pattern", "provider"?}."""
         provider_name, pattern = asked(read_object(inbound.request.body))
         changed: list[dict[str, Any]] = []
         total = 0
         async for provider, key in matching(self._providers, provider_name, pattern):
-            act(provider.pool, key)
+            act(provider.pool.standings, key)
             total += 1
             if len(changed) < KEYS_LIMIT:
                 changed.append(named(provider.name, key) | {"status": key.standing.status.value})

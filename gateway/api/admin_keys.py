@@ -31,7 +31,7 @@ NDJSON = (b"content-type", b"application/x-ndjson")
 
 async def each_key(pool: KeyPool) -> AsyncIterator[Key]:
     """The keys that are there, without holding up the loop for all of them."""
-    for n, key in enumerate(list(pool.keys.values())):
+    for n, key in enumerate(list(pool.standings.keys.values())):
         if n % BATCH == BATCH - 1:
             await asyncio.sleep(0)
         if not key.removed:

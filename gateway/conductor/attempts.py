@@ -162,7 +162,7 @@ class Attempts:
             if pinned is None:
                 return await pool.wait_usable(limit)
             await asyncio.sleep(wait + TIMER_SLACK)
-            pool.wake_due()
+            pool.standings.wake_due()
             return True
         finally:
             record.upstream_seconds += self._loop.time() - started

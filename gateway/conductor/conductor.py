@@ -131,7 +131,7 @@ class Conductor:
             ) from None
         if owner is not None:
             provider = self._resolver.named(owner.provider, ask.identity)
-            key = provider.pool.keys.get(bytes.fromhex(owner.digest))
+            key = provider.pool.standings.keys.get(bytes.fromhex(owner.digest))
             if key is not None:
                 return key, owner
         raise RequestError(

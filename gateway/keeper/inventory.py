@@ -76,7 +76,7 @@ class Inventory:
     async def write(self) -> None:
         """Once, now. What goes wrong is logged, as long as it goes on only once."""
         if self._writing is None:
-            keys = {name: list(pool.keys.values()) for name, pool in self._pools.items()}
+            keys = {name: list(pool.standings.keys.values()) for name, pool in self._pools.items()}
             self._writing = asyncio.get_running_loop().run_in_executor(None, self._writer.write, self._config, keys)
         failure = ""
         try:

@@ -84,7 +84,7 @@ class Prober:
         self._clock = clock
         self._note = note
         self._sleep = sleep
-        self._kind = self._pool.probing
+        self._kind = self._pool.standings.probing
         health = provider.config.health
         self._pace = Pace.begin(health.batch_size, health.batch_interval)
         self._at_once = asyncio.Semaphore(provider.config.probe.concurrency)
@@ -112,10 +112,10 @@ class Prober:
     async def look_at_all(self) -> None:
         """Let every key that is due for a look be probed."""
         now, success = self._clock(), self.provider.config.health.success
-        keys = list(self._pool.keys.values())
+        keys = list(self._pool.standings.keys.values())
         for start in range(0, len(keys), SLICE):
             for key in keys[start : start + SLICE]:
-                self._pool.ask_for_probe(key, now - jittered(success, key))
+                self._pool.standings.ask_for_probe(key, now - jittered(success, key))
             await asyncio.sleep(0)
 
     async def check(self, keys: Iterable[Key], checked: Checked) -> None:
@@ -145,7 +145,7 @@ class Prober:
     async def _counted(self, rest: Rest, outcomes: Counter[str], checked: Checked | None) -> None:
         outcome = SKIPPED
         try:
-            if checked is not None or self._pool.wants_probe(rest):  # it may have waited for its turn
+            if checked is not None or self._pool.standings.wants_probe(rest):  # it may have waited for its turn
                 outcome = await self._probe(rest)
         finally:
             self._at_once.release()
@@ -229,20 +229,20 @@ class Prober:
 
     def _take(self, size: int) -> list[Rest]:
         """What has waited longest for a probe, without what needs none any more."""
-        wanted = self._pool.to_probe
+        wanted = self._pool.standings.to_probe
         batch: list[Rest] = []
         while wanted and len(batch) < size:
             rest = next(iter(wanted))
             del wanted[rest]
-            if self._pool.wants_probe(rest):
+            if self._pool.standings.wants_probe(rest):
                 batch.append(rest)
         return batch
 
     async def _wanted(self) -> None:
         """Wait until something wants a probe; the sweep and the pool both say so."""
-        self._pool.probe_wanted.clear()
-        if not self._pool.to_probe:
-            await self._pool.probe_wanted.wait()
+        self._pool.standings.probe_wanted.clear()
+        if not self._pool.standings.to_probe:
+            await self._pool.standings.probe_wanted.wait()
 
     async def _space_out(self) -> None:
         """At least `probe.min_interval` after the last one began."""

@@ -89,7 +89,7 @@ class StatusWriter:
 
     async def _take(self, name: str, pool: KeyPool) -> None:
         """All changes of a pool, since it may be gone at the next flush."""
-        while changes := pool.take_changes(BATCH):
+        while changes := pool.standings.take_changes(BATCH):
             for change in changes:
                 row = status_row(name, change)
                 self._unsaved[(name, row.digest, row.model)] = row

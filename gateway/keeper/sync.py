@@ -123,9 +123,9 @@ class KeySync:
         except TimeoutError as exc:
             problem = f"the key files {exc}"
             self._tell((problem,))
-            return SyncResult(len(self.pool.keys), problems=(problem,))
+            return SyncResult(len(self.pool.standings.keys), problems=(problem,))
         if seen is None:
-            return SyncResult(len(self.pool.keys))
+            return SyncResult(len(self.pool.standings.keys))
         self._stamp = seen.stamp
         return await self._apply(seen, save)
 
@@ -136,7 +136,11 @@ class KeySync:
             return None
         reading = self._source.read()
         plan = make_plan(reading.entries, self.pool, self._rng, whole=not self._stored)
-        losses = self._guard.losses({self.pool.keys[digest].secret for digest in plan.removed}) if plan.removed else {}
+        losses = (
+            self._guard.losses({self.pool.standings.keys[digest].secret for digest in plan.removed})
+            if plan.removed
+            else {}
+        )
         return Seen(None if reading.unstable else stamp, reading, plan, losses)
 
     async def _apply(self, seen: Seen, save: bool) -> SyncResult:
@@ -147,11 +151,11 @@ class KeySync:
         self._held = bool(doubted)
         if self._held:
             self._log.warning(
-                "keys_shrink_held", provider=self.pool.provider, keys=len(self.pool.keys), reading=plan.keys,
+                "keys_shrink_held", provider=self.pool.provider, keys=len(self.pool.standings.keys), reading=plan.keys,
                 files=doubted, hint="the next look at the files decides",
             )  # fmt: skip
             lost = tuple(f"{path}: {LOST}" for path in doubted)
-            return SyncResult(len(self.pool.keys), held=True, problems=(*reading.problems, *lost))
+            return SyncResult(len(self.pool.standings.keys), held=True, problems=(*reading.problems, *lost))
         self._guard.believe(reading.by_file)
         await self._change_pool(plan)
         if not save:
@@ -165,21 +169,21 @@ class KeySync:
             )  # fmt: skip
         if len(plan.added) >= FREEZE_FROM:
             gc.freeze()
-        return SyncResult(len(self.pool.keys), len(plan.added), len(plan.removed), problems=reading.problems)
+        return SyncResult(len(self.pool.standings.keys), len(plan.added), len(plan.removed), problems=reading.problems)
 
     async def _change_pool(self, plan: Plan) -> None:
         """Removed keys leave first. New ones come with the standing that the database remembers, deadlines verbatim."""
         for digests in _slices(plan.removed, SLICE):
-            self.pool.remove(digests)
+            self.pool.standings.remove(digests)
             await asyncio.sleep(0)
         for changes in _slices(plan.relabelled, SLICE):
             for key, labels in changes:
-                self.pool.relabel(key, labels)
+                self.pool.standings.relabel(key, labels)
             await asyncio.sleep(0)
         remembers = True
         for keys in _slices(plan.added, SLICE):
             remembers = remembers and await self._restore(keys)  # a database that is away is waited for once
-            self.pool.add(keys)
+            self.pool.standings.add(keys)
             await asyncio.sleep(0)
 
     async def _restore(self, keys: Sequence[Key]) -> bool:
@@ -224,7 +228,7 @@ def make_plan(entries: Iterable[KeyEntry], pool: KeyPool, rng: Random, *, whole:
     New keys come in the order of their digests, from a random one on: neighbours in the database, and as good as
     shuffled for the rotation, since a file may have thousands of bad ones in a row.
     """
-    known = pool.keys
+    known = pool.standings.keys
     seen: set[bytes] = set()
     plan = Plan(0, [], [], [], [])
     for n, entry in enumerate(entries, 1):

@@ -1,7 +1,7 @@
 """Who may be chosen now: the rings of one provider's keys, for all models and for single ones.
 
 `place` puts a key where its standings allow it and is called after every change of one. What the standings are, how
-long they last and what is tried again is decided in `keypool.py`.
+long they last and what is tried again is decided in `standings.py` and `keypool.py`.
 
 Rules of the file:
 

@@ -281,7 +281,7 @@ class Gateway:
         }
         for name, pool in self.pools.items():
             for secret in keys.get(name, ()):
-                pool.add([Key(Secret(secret), Secret(secret).digest)])
+                pool.standings.add([Key(Secret(secret), Secret(secret).digest)])
         self._statuses = StatusWriter(
             lambda: self.pools, self.owners, KeyStore(database), responses, self._log, self.clock
         )
@@ -362,18 +362,20 @@ class Gateway:
         return self.pools["main"]
 
     def key(self, secret: str) -> Key:
-        return next(key for pool in self.pools.values() for key in pool.keys.values() if key.secret.reveal() == secret)
+        return next(
+            key for pool in self.pools.values() for key in pool.standings.keys.values() if key.secret.reveal() == secret
+        )
 
     @property
     def in_flight(self) -> int:
         """Leases that have not ended."""
-        return sum(key.in_flight for pool in self.pools.values() for key in pool.keys.values())
+        return sum(key.in_flight for pool in self.pools.values() for key in pool.standings.keys.values())
 
     def pass_time(self, seconds: float) -> None:
         """For the pools."""
         self.clock.ahead += seconds
         for pool in self.pools.values():
-            pool.wake_due()
+            pool.standings.wake_due()
 
     @asynccontextmanager
     async def talk(self) -> AsyncIterator[Talk]:

@@ -220,7 +220,7 @@ def test_a_wrong_argument_is_named(
         async with FakeProvider() as fake, gateway(tmp_path, configuration(fake.base_url)) as running:
             got = await running.administrate(method, path, body)
             assert (got.status, got.error["param"]) == (status, param)
-            assert running.pool.counts[Status.UNTESTED] == 3
+            assert running.pool.standings.counts[Status.UNTESTED] == 3
 
     run(scenario())
 
@@ -378,6 +378,6 @@ def test_many_keys_hold_nobody_up(tmp_path: Path) -> None:
             assert await turns(running, "GET", "/admin/keys?pattern=nothing") >= enough
             assert await turns(running, "POST", "/admin/keys/export", {"full": True}) >= enough
             assert await turns(running, "POST", "/admin/keys/disable", {"pattern": "*"}) >= enough
-            assert running.pool.counts[Status.DISABLED] == len(keys)
+            assert running.pool.standings.counts[Status.DISABLED] == len(keys)
 
     run(scenario())

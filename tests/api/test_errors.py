@@ -69,7 +69,7 @@ def test_keys_that_cool_or_are_gone_are_told_with_their_return(tmp_path: Path, b
             assert got.header("retry-after") == "33"
             assert 32_000 < int(got.header("retry-after-ms") or 0) <= 33_000
             for key in KEYS:
-                running.pool.disable(running.key(key))
+                running.pool.standings.disable(running.key(key))
             got = await running.ask("POST", CHAT_PATH, body)
             check(got, 503, "no_usable_key", "api_error")
             assert (got.header("retry-after"), got.header("retry-after-ms")) == ("30", "30000")

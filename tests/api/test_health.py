@@ -46,7 +46,7 @@ def test_what_can_be_got_has_a_head(tmp_path: Path, path: str) -> None:
 def test_a_gateway_without_a_usable_key_is_not_ready(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with FakeProvider() as fake, gateway(tmp_path, configuration(fake.base_url), KEYS[:1]) as running:
-            running.pool.disable(running.key(KEYS[0]))
+            running.pool.standings.disable(running.key(KEYS[0]))
             got = await running.ask("GET", "/ready")
             assert (got.status, got.json) == (503, {"status": "unavailable", "missing": ["no usable key"]})
 

@@ -424,7 +424,7 @@ def test_a_response_whose_key_is_gone_is_gone(tmp_path: Path) -> None:
         async with FakeProvider() as fake, gateway(tmp_path, configuration(fake.base_url)) as running:
             await running.ask("POST", "/v1/responses", {"model": "gpt-4o", "input": "x"})
             ((made, owner),) = fake.response_owner.items()
-            running.pool.remove([running.key(owner).digest])
+            running.pool.standings.remove([running.key(owner).digest])
             assert (await running.ask("GET", f"/v1/responses/{made}")).status == 404
 
     run(scenario())

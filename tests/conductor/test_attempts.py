@@ -192,7 +192,7 @@ def test_a_clients_mistake_is_answered_once(tmp_path: Path, behaviour: Answer) -
             got = await running.chat()
             assert (got.status, got.json) == (behaviour.status, behaviour.body)
             assert len(fake.requests) == 1
-            assert running.pool.counts["untested"] == 3  # nothing was learned of any key
+            assert running.pool.standings.counts["untested"] == 3  # nothing was learned of any key
 
     run(scenario())
 
@@ -340,11 +340,11 @@ def test_who_waits_for_a_model_is_served_by_a_key_that_is_enabled(tmp_path: Path
     async def scenario() -> None:
         async with FakeProvider() as fake, gateway(tmp_path, configuration(fake.base_url), [FIRST, SECOND]) as running:
             fake.script(FIRST, rate_limited(9))
-            running.pool.disable(running.key(SECOND))
+            running.pool.standings.disable(running.key(SECOND))
             assert (await running.chat()).status == 429
             waiting = asyncio.ensure_future(running.chat())
             await until(lambda: len(running.pool.waiters) == 1)
-            running.pool.enable(running.key(SECOND))
+            running.pool.standings.enable(running.key(SECOND))
             assert (await waiting).status == 200
 
     run(scenario())
@@ -405,7 +405,7 @@ def test_without_a_usable_key_the_reasons_are_counted(tmp_path: Path) -> None:
         async with FakeProvider() as fake, gateway(tmp_path, configuration(fake.base_url)) as running:
             fake.script(FIRST, unauthorized())
             fake.script(SECOND, quota())
-            running.pool.disable(running.key(THIRD))
+            running.pool.standings.disable(running.key(THIRD))
             await running.chat()
             got = await running.chat()
             assert (got.status, got.code, got.error["type"]) == (503, "no_usable_key", "api_error")
@@ -458,7 +458,7 @@ def test_a_disabled_key_continues_nothing(tmp_path: Path) -> None:
         async with FakeProvider() as fake, gateway(tmp_path, configuration(fake.base_url)) as running:
             await running.ask("POST", "/v1/responses", {"model": "gpt-4o", "input": "x"})
             ((made, owner),) = fake.response_owner.items()
-            running.pool.disable(running.key(owner))
+            running.pool.standings.disable(running.key(owner))
             got = await running.ask("GET", f"/v1/responses/{made}")
             assert (got.status, got.code, got.error["keys"]) == (503, "no_usable_key", {"disabled": 1})
 

@@ -27,8 +27,8 @@ async def record_of_one_who_left(running: Gateway) -> dict[str, object]:
 
 
 def nobody_was_blamed(running: Gateway) -> bool:
-    return running.pool.usable == len(running.pool.keys) and all(
-        key.standing.streak == 0 and not key.standing.reason for key in running.pool.keys.values()
+    return running.pool.usable == len(running.pool.standings.keys) and all(
+        key.standing.streak == 0 and not key.standing.reason for key in running.pool.standings.keys.values()
     )
 
 

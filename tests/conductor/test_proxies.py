@@ -46,7 +46,7 @@ class World:
         return self.pool.proxies[url.digest].standing_for("main").status.value
 
     def key_counts(self) -> dict[str, int]:
-        return {status.value: n for status, n in self.running.pool.counts.items() if n}
+        return {status.value: n for status, n in self.running.pool.standings.counts.items() if n}
 
 
 @asynccontextmanager

@@ -66,10 +66,10 @@ class Rig:
         path.chmod(0o600)
 
     def key(self, secret: str) -> Key:
-        return self.pool.keys[Secret(secret).digest]
+        return self.pool.standings.keys[Secret(secret).digest]
 
     def secrets(self) -> list[str]:
-        return sorted(key.secret.reveal() for key in self.pool.keys.values())
+        return sorted(key.secret.reveal() for key in self.pool.standings.keys.values())
 
     def bench(self, secret: str, until: float | None = None, scope: Scope = Scope.KEY) -> None:
         """The provider rate limits this key until then."""

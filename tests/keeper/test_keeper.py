@@ -33,7 +33,7 @@ def config_of(r: Rig, *, enabled: bool = True, guard: bool = True, path: Path | 
 
 
 def another_pool(r: Rig) -> KeyPool:
-    return KeyPool("main", r.pool.health, clock=r.clock, rng=Random(2))
+    return KeyPool("main", r.pool.standings.health, clock=r.clock, rng=Random(2))
 
 
 def test_a_reload_keeps_what_is_known_of_unchanged_files(tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ def test_a_provider_that_is_switched_off_and_on_again_gets_its_keys_back(tmp_pat
             fresh = another_pool(r)
             kept.arrange(config_of(r), {"main": fresh})
             await kept.sync_all()
-            assert len(fresh.keys) == 1
+            assert len(fresh.standings.keys) == 1
 
     run(scenario())
 
@@ -92,7 +92,7 @@ def test_a_new_pool_under_an_old_name_is_filled(tmp_path: Path) -> None:
             for pool in (r.pool, another_pool(r)):
                 kept.arrange(config_of(r), {"main": pool})
                 await kept.sync_all()
-                assert len(pool.keys) == 1
+                assert len(pool.standings.keys) == 1
 
     run(scenario())
 
@@ -121,7 +121,7 @@ def test_two_looks_never_overlap(tmp_path: Path) -> None:
             other.chmod(0o600)
             kept.arrange(config_of(r), {"main": r.pool})
             looking = asyncio.create_task(kept.sync_all(), name="look")
-            while not r.pool.keys:
+            while not r.pool.standings.keys:
                 await asyncio.sleep(0)
             kept.arrange(config_of(r, path=other), {"main": r.pool})
             await kept.sync_all(force=True)
@@ -138,10 +138,10 @@ def test_the_watch_sees_a_changed_file(tmp_path: Path) -> None:
             config = replace(config_of(r), sync=SyncConfig(interval=0.01))
             kept.arrange(config, {"main": r.pool})
             watching = asyncio.create_task(kept.watch(), name="watch")
-            while not r.pool.keys:
+            while not r.pool.standings.keys:
                 await asyncio.sleep(0)
             r.write(ONE, TWO)
-            while len(r.pool.keys) < 2:
+            while len(r.pool.standings.keys) < 2:
                 await asyncio.sleep(0)
             watching.cancel()
 

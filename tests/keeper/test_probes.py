@@ -70,7 +70,7 @@ class Bench:
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
         self.clock.advance(seconds)
-        self.pool.wake_due()
+        self.pool.standings.wake_due()
         await asyncio.sleep(0)
 
     def add(self, name: str, *script: Behaviour) -> Key:
@@ -78,7 +78,7 @@ class Bench:
         if script:
             self.fake.script(secret.reveal(), *script)
         key = Key(secret, secret.digest)
-        self.pool.add([key])
+        self.pool.standings.add([key])
         return key
 
     async def probe(self) -> dict[str, int]:
@@ -93,7 +93,7 @@ async def bench(kind: str = "models", **settings: Any) -> AsyncIterator[Bench]:
         try:
             made = Bench(fake, client, kind, settings)
             yield made
-            assert all(key.in_flight == 0 for key in made.pool.keys.values())
+            assert all(key.in_flight == 0 for key in made.pool.standings.keys.values())
         finally:
             await client.close()
 
@@ -178,11 +178,11 @@ def test_a_suspect_is_believed_to_be_invalid_after_as_many_probes_as_configured(
             seen = []
             for _ in range(3):
                 b.clock.advance(64)
-                b.pool.wake_due()
+                b.pool.standings.wake_due()
                 assert b.prober._take(9) == [], "not before its time"
                 b.clock.advance(1)
-                b.pool.wake_due()
-                assert b.pool.lease("m", excluded={k for k in b.pool.keys.values() if k is not key}) is None
+                b.pool.standings.wake_due()
+                assert b.pool.lease("m", excluded={k for k in b.pool.standings.keys.values() if k is not key}) is None
                 await b.probe()
                 seen.append(key.standing.status)
             assert seen == [S.SUSPECT, S.SUSPECT, S.INVALID_KEY]
@@ -197,7 +197,7 @@ def test_a_suspect_that_recovers_is_back_with_the_first_probe() -> None:
             key = b.add("one")
             b.pool.report(lease_of(b.pool, key), REJECTED)
             b.clock.advance(65)
-            b.pool.wake_due()
+            b.pool.standings.wake_due()
             assert await b.probe() == {"success": 1}
             assert key.standing.status is S.VALID and b.pool.usable == 1
 
@@ -251,7 +251,7 @@ def test_what_a_probe_could_not_decide_is_probed_again_at_the_next_look() -> Non
         async with bench() as b:
             key = b.add("one", server_error(), Answer())
             await b.probe()
-            assert key.standing.status is S.UNTESTED and not b.pool.to_probe
+            assert key.standing.status is S.UNTESTED and not b.pool.standings.to_probe
             await b.prober.look_at_all()
             await b.probe()
             assert key.standing.status is S.VALID
@@ -263,7 +263,7 @@ def test_batches_grow_and_a_rate_limit_slows_them_down() -> None:
     async def scenario() -> None:
         async with bench() as b:
             keys = [b.add(f"k{n:03}") for n in range(70)]
-            for key in list(b.pool.to_probe)[30:40]:
+            for key in list(b.pool.standings.to_probe)[30:40]:
                 b.fake.script(key.key.secret.reveal(), rate_limited())
             task = asyncio.create_task(b.prober.run())
             while sum(seconds >= 1 for seconds in b.slept) < 3:
@@ -294,8 +294,8 @@ def test_a_key_that_is_being_used_or_gone_is_not_probed() -> None:
         async with bench() as b:
             busy, gone, off = b.add("busy"), b.add("gone"), b.add("off")
             lease = b.pool.lease_key(busy, "m")
-            b.pool.remove([gone.digest])
-            b.pool.disable(off)
+            b.pool.standings.remove([gone.digest])
+            b.pool.standings.disable(off)
             assert await b.probe() == {}
             assert lease is not None
             b.pool.release(lease)

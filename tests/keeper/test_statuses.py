@@ -58,7 +58,7 @@ def test_while_the_database_is_away_rows_wait_and_the_newest_of_each_key_is_writ
                 r.bench(ONE, NOW + 100)
                 r.succeed(TWO)
                 assert not await r.writer.flush()
-                r.pool.clear(r.key(ONE))
+                r.pool.standings.clear(r.key(ONE))
                 assert not await r.writer.flush()
             assert await r.writer.flush()
             assert await statuses(r) == {of(r, ONE): ("untested", None), of(r, TWO): ("valid", None)}
@@ -77,7 +77,7 @@ def test_what_a_pool_knew_is_written_after_the_pool_is_gone(tmp_path: Path) -> N
             digest = r.key(ONE).digest
             with locked(tmp_path):
                 assert not await r.writer.flush()
-            r.pool.remove([digest])
+            r.pool.standings.remove([digest])
             assert await r.writer.flush()
             assert list(await statuses(r)) == [(digest.hex(), "__ALL_MODELS__")]
 
@@ -91,8 +91,8 @@ def test_one_flush_writes_everything_however_much_it_is(tmp_path: Path) -> None:
         async with rig(tmp_path) as r:
             r.write(*(f"sk-many-{n:011}" for n in range(count)))
             await r.sync.sync()
-            for key in r.pool.keys.values():
-                r.pool.disable(key)
+            for key in r.pool.standings.keys.values():
+                r.pool.standings.disable(key)
             assert await r.writer.flush()
             assert await r.database.fetchval("SELECT COUNT(*) FROM key_status WHERE status = 'disabled'") == count
 

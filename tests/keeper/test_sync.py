@@ -133,7 +133,7 @@ def test_a_returning_key_gets_its_history_back(tmp_path: Path) -> None:
             await r.writer.flush()
             r.write(THREE)
             await r.sync.sync()
-            assert r.pool.counts == {Status.RATE_LIMITED: 0, Status.UNTESTED: 1}
+            assert r.pool.standings.counts == {Status.RATE_LIMITED: 0, Status.UNTESTED: 1}
             r.now += 100
             r.write(ONE, TWO, THREE)
             await r.sync.sync()
@@ -152,7 +152,7 @@ def test_a_restart_brings_standings_back_with_their_deadlines_to_the_last_digit(
             r.bench(ONE, NOW + 0.1 + 1000)
             r.bench(TWO, NOW + 10, Scope.KEY_MODEL)
             r.succeed(THREE)
-            r.pool.disable(r.key("sk-four-0000000004"))
+            r.pool.standings.disable(r.key("sk-four-0000000004"))
             before = {secret: (r.key(secret).standing, r.key(secret).models) for secret in r.secrets()}
             checked = r.key(THREE).checked_at
             await r.writer.flush()
@@ -160,8 +160,8 @@ def test_a_restart_brings_standings_back_with_their_deadlines_to_the_last_digit(
             await r.sync.sync()
             assert {secret: (r.key(secret).standing, r.key(secret).models) for secret in r.secrets()} == before
             assert r.key(THREE).checked_at == checked == NOW
-            assert r.pool.next_wake() == NOW + 10
-            assert r.pool.take_changes() == []
+            assert r.pool.standings.next_wake() == NOW + 10
+            assert r.pool.standings.take_changes() == []
 
     run(scenario())
 
@@ -355,11 +355,11 @@ def test_a_hundred_thousand_keys_are_applied_in_slices_with_a_turn_of_the_loop_b
 
                 return acted
 
-            r.pool.add = watched("add", r.pool.add)  # type: ignore[method-assign,assignment]
-            r.pool.remove = watched("remove", r.pool.remove)  # type: ignore[method-assign,assignment]
+            r.pool.standings.add = watched("add", r.pool.standings.add)  # type: ignore[method-assign,assignment]
+            r.pool.standings.remove = watched("remove", r.pool.standings.remove)  # type: ignore[method-assign,assignment]
             r.write(*(f"sk-many-{n:011}" for n in range(count)))
             await r.sync.sync()
-            assert len(r.pool.keys) == count
+            assert len(r.pool.standings.keys) == count
             r.write(*(f"sk-many-{n:011}" for n in range(count // 2, count + count // 2)))
             result = await r.sync.sync()
             assert (result.added, result.removed) == (count // 2, count // 2)

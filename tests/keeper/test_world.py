@@ -102,11 +102,11 @@ def test_a_clock_that_jumps_back_and_forth_loses_nothing() -> None:
         gateway = Gateway(world)
         for jump in (0.0, -3 * DAY, 5 * DAY, -400 * DAY, 30.0):
             world.clock.advance(jump)
-            gateway.pool.wake_due()
+            gateway.pool.standings.wake_due()
             await gateway.run(world.clock.now + 2 * HOUR, 30.0)
             assert gateway.failed == 0
         world.clock.advance(MINUTE)
-        gateway.pool.wake_due()
+        gateway.pool.standings.wake_due()
         assert len(usable(gateway)) == 12
 
     run(scenario(), 60)

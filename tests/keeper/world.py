@@ -159,7 +159,7 @@ class Gateway:
         self.pool.configure(config, probing, 10)
         secrets = {name: Secret(f"sk-{name}-0123456789abcdef") for name in world.plans}
         self.keys = {name: Key(secret, secret.digest) for name, secret in secrets.items()}
-        self.pool.add(list(self.keys.values()))
+        self.pool.standings.add(list(self.keys.values()))
         self.provider = Provider(config, self.pool)
         exchange = WorldExchange(Client(), self.clock)
         exchange.world, exchange.names = world, {secret.digest: name for name, secret in secrets.items()}
@@ -185,9 +185,9 @@ class Gateway:
             while self.clock.now < until:
                 await self._settle()
                 sleeping = self._sleepers[0][0] if self._sleepers else until
-                waking = self.pool.next_wake() or until
+                waking = self.pool.standings.next_wake() or until
                 self.clock.now = max(self.clock.now, min(next_request, sleeping, max(waking, self.clock.now), until))
-                self.pool.wake_due()
+                self.pool.standings.wake_due()
                 while self._sleepers and self._sleepers[0][0] <= self.clock.now:
                     future = heapq.heappop(self._sleepers)[2]
                     if not future.done():

@@ -47,13 +47,13 @@ def bench(count: int) -> None:
         keys.append(Key(secret, secret.digest))
     made = time.perf_counter()
     for at in range(0, count, 250):
-        pool.add(keys[at : at + 250])
+        pool.standings.add(keys[at : at + 250])
     print(f"  {'all added':<34}{(time.perf_counter() - made) * 1e3:10.1f} ms (keys made in {(made - start) * 1e3:.0f})")
     for key in keys:
         key.standing = VALID
-        pool._place(key)
-    pool.counts.clear()
-    pool.counts[Status.VALID] = count
+        pool.standings.place(key)
+    pool.standings.counts.clear()
+    pool.standings.counts[Status.VALID] = count
     gc.collect()
     gc.freeze()  # as the Keeper does after adding many
     print(f"  {'memory, keys included':<34}{resident() - before:10.1f} MB")
@@ -77,7 +77,7 @@ def bench(count: int) -> None:
     clock.advance(60)
     start = time.perf_counter()
     turns = 0
-    while pool.wake_due():
+    while pool.standings.wake_due():
         turns += 1
     print(f"  {'wake, a key':<34}{(time.perf_counter() - start) / few * 1e6:10.2f} µs in {turns} turns")
     lease = pool.lease("big")

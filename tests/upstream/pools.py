@@ -32,13 +32,13 @@ def a_key(name: str) -> Key:
 def a_pool(clock: Clock, *names: str, shared_status: bool = True, seed: int = 1) -> tuple[KeyPool, dict[str, Key]]:
     pool = KeyPool("main", HealthConfig(), clock=clock, rng=Random(seed), shared_status=shared_status)
     keys = {name: a_key(name) for name in names}
-    pool.add(list(keys.values()))
+    pool.standings.add(list(keys.values()))
     return pool, keys
 
 
 def lease_of(pool: KeyPool, key: Key, model: str = "m") -> Lease:
     """A lease of this very key."""
-    lease = pool.lease(model, set(pool.keys.values()) - {key})
+    lease = pool.lease(model, set(pool.standings.keys.values()) - {key})
     assert lease is not None and lease.key is key
     return lease
 

@@ -84,7 +84,7 @@ def test_while_a_list_cannot_be_had_the_last_one_stands(behaviour: Behaviour) ->
             await catalog.learn()
             assert len(fake.requests) == 3
             assert made["main"].pool.usable == 1, "a list that is refused says nothing about the key"
-            (key,) = made["main"].pool.keys.values()
+            (key,) = made["main"].pool.standings.keys.values()
             assert key.in_flight == 0
 
     run(scenario())
@@ -98,7 +98,7 @@ def test_a_verdict_on_the_key_counts(behaviour: Behaviour, status: Status) -> No
         async with FakeProvider() as fake, listing(Clock(), fake, main={}) as (catalog, made):
             fake.script(SECRET, behaviour)
             assert await catalog.models() == []
-            (key,) = made["main"].pool.keys.values()
+            (key,) = made["main"].pool.standings.keys.values()
             assert key.standing.status is status
 
     run(scenario())
@@ -108,7 +108,7 @@ def test_a_list_proves_no_quota() -> None:
     async def scenario() -> None:
         async with FakeProvider() as fake, listing(Clock(), fake, main={}) as (catalog, made):
             await catalog.models()
-            assert made["main"].pool.counts[Status.UNTESTED] == 1
+            assert made["main"].pool.standings.counts[Status.UNTESTED] == 1
 
     run(scenario())
 
@@ -134,7 +134,7 @@ def test_many_who_ask_share_one_question_and_one_who_leaves_does_not_end_it() ->
 def test_without_a_key_nobody_is_asked() -> None:
     async def scenario() -> None:
         async with FakeProvider() as fake, listing(Clock(), fake, main={}) as (catalog, made):
-            made["main"].pool.remove(list(made["main"].pool.keys))
+            made["main"].pool.standings.remove(list(made["main"].pool.standings.keys))
             assert await catalog.models() == []
             assert fake.requests == []
 
@@ -163,7 +163,7 @@ def test_closing_ends_a_question_that_is_under_way() -> None:
             await catalog.close()
             await asyncio.gather(asking, return_exceptions=True)
             await fake.wait_aborted()
-            (key,) = made["main"].pool.keys.values()
+            (key,) = made["main"].pool.standings.keys.values()
             assert key.in_flight == 0
 
     run(scenario())

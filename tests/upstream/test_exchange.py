@@ -388,7 +388,7 @@ def test_nothing_was_sent_where_nobody_listens() -> None:
             async with FakeProvider() as gone:
                 base_url = gone.base_url
             provider = a_provider(base_url, wire.clock)
-            (key,) = provider.pool.keys.values()
+            (key,) = provider.pool.standings.keys.values()
             call = Call(b"GET", "/v1/models", "", (), b"", "", "other")
             outcome = await wire.exchange.call(provider, key, call, asyncio.get_running_loop().time() + 5)
             assert isinstance(outcome.error, ConnectError) and not outcome.unanswered

@@ -53,7 +53,7 @@ def test_three_different_keys_rejected_alike_close_the_pool_and_take_their_verdi
 
 def test_what_was_taken_back_is_what_the_database_learns() -> None:
     pool, keys, _ = a_tripped_pool()
-    told = {change.digest: change.standing.status for change in pool.take_changes()}
+    told = {change.digest: change.standing.status for change in pool.standings.take_changes()}
     assert told[keys["b"].digest] is Status.UNTESTED
 
 
@@ -97,7 +97,7 @@ def test_a_key_that_was_known_to_be_bad_proves_nothing() -> None:
         reject(pool, keys[name])
         clock.advance(31)
     clock.advance(65)
-    pool.wake_due()
+    pool.standings.wake_due()
     reject(pool, *(keys[name] for name in "abcd"))
     assert not pool.guard.tripped
     assert keys["a"].standing.status is Status.INVALID_KEY
@@ -105,7 +105,7 @@ def test_a_key_that_was_known_to_be_bad_proves_nothing() -> None:
 
 def test_the_guard_can_be_turned_off() -> None:
     pool, keys = a_pool(Clock(), *FIVE)
-    pool.health = replace(pool.health, guard_window=0.0)
+    pool.standings.health = replace(pool.standings.health, guard_window=0.0)
     reject(pool, *keys.values())
     assert not pool.guard.tripped
 
@@ -133,7 +133,7 @@ def test_one_canary_at_a_time_looks_whether_it_is_over() -> None:
     clock.advance(5)
     reject_canaries(pool, 1)
     assert pool.shortage("m").retry_after == 10
-    assert pool.guard.tripped and pool.counts[Status.SUSPECT] == 0
+    assert pool.guard.tripped and pool.standings.counts[Status.SUSPECT] == 0
 
 
 def test_canaries_become_as_rare_as_every_five_minutes() -> None:
@@ -154,7 +154,7 @@ def test_a_first_canary_that_goes_through_shows_that_the_rejected_ones_are_bad()
     pool.succeed(canary)
     assert not pool.guard.tripped
     assert [keys[name].standing.status for name in "bcd"] == [Status.SUSPECT] * 3
-    assert pool.usable == 2 and pool.next_wake() == clock.now + 65
+    assert pool.usable == 2 and pool.standings.next_wake() == clock.now + 65
 
 
 def test_a_canary_that_was_rejected_in_the_first_round_is_as_bad_as_the_others() -> None:
@@ -224,11 +224,11 @@ def test_the_operators_word_opens_the_pool() -> None:
 
 def test_a_key_that_was_cleared_meanwhile_is_not_accused_again() -> None:
     pool, keys, _ = a_tripped_pool()
-    pool.disable(keys["b"])
-    pool.remove([keys["c"].digest])
+    pool.standings.disable(keys["b"])
+    pool.standings.remove([keys["c"].digest])
     canary = pool.lease("m")
     assert canary is not None
     pool.succeed(canary)
     assert keys["b"].standing.status is Status.DISABLED
     assert keys["d"].standing.status is Status.SUSPECT
-    assert set(pool.keys.values()) == {key for name, key in keys.items() if name != "c"}
+    assert set(pool.standings.keys.values()) == {key for name, key in keys.items() if name != "c"}

@@ -68,10 +68,10 @@ def test_a_rate_limited_key_rests_exactly_as_long_as_the_provider_says() -> None
     fail(pool, keys["a"], limited(30, clock.now))
     assert set(served(pool, 4)) == {keys["b"]}
     clock.advance(29.9)
-    pool.wake_due()
+    pool.standings.wake_due()
     assert set(served(pool, 4)) == {keys["b"]}
     clock.advance(0.1)
-    pool.wake_due()
+    pool.standings.wake_due()
     assert set(served(pool, 4)) == set(keys.values())
     assert keys["a"].standing.status is Status.UNTESTED
 
@@ -91,7 +91,7 @@ def test_a_rejected_key_is_out_gets_one_try_and_is_invalid_only_then() -> None:
     assert keys["a"].standing.status is Status.SUSPECT
     assert set(served(pool, 3)) == {keys["b"]}
     clock.advance(65)
-    pool.wake_due()
+    pool.standings.wake_due()
     trial = lease_of(pool, keys["a"])
     assert set(served(pool, 3)) == {keys["b"]}, "one request at a time tries it"
     pool.report(trial, REJECTED)
@@ -104,7 +104,7 @@ def test_a_suspect_that_answers_is_valid_again() -> None:
     pool, keys = a_pool(clock, "a", "b")
     fail(pool, keys["a"], REJECTED)
     clock.advance(65)
-    pool.wake_due()
+    pool.standings.wake_due()
     succeed(pool, keys["a"])
     assert keys["a"].standing.status is Status.VALID
     fail(pool, keys["a"], REJECTED)
@@ -116,7 +116,7 @@ def test_a_trial_that_taught_nothing_is_tried_again() -> None:
     pool, keys = a_pool(clock, "a", "b")
     fail(pool, keys["a"], NO_QUOTA)
     clock.advance(21600)
-    pool.wake_due()
+    pool.standings.wake_due()
     pool.release(lease_of(pool, keys["a"]))
     pool.report(lease_of(pool, keys["a"]), NETWORK_ERROR)
     pool.report(lease_of(pool, keys["a"]), BAD_REQUEST)
@@ -190,7 +190,7 @@ def test_a_verdict_about_a_model_leaves_the_other_models_alone() -> None:
     assert set(served(pool, 4, "big")) == {keys["b"]}
     assert set(served(pool, 4, "small")) == set(keys.values())
     clock.advance(65)
-    pool.wake_due()
+    pool.standings.wake_due()
     succeed(pool, keys["a"], "big")
     assert keys["a"].models is None
     assert set(served(pool, 4, "big")) == set(keys.values())
@@ -236,7 +236,7 @@ def test_a_late_failure_does_not_undo_the_operators_word() -> None:
     clock = Clock()
     pool, keys = a_pool(clock, "a", "b")
     old = lease_of(pool, keys["a"])
-    pool.clear(keys["a"])
+    pool.standings.clear(keys["a"])
     pool.report(old, limited(600, clock.now))
     assert keys["a"].standing.status is Status.UNTESTED
 
@@ -245,12 +245,12 @@ def test_a_disabled_key_stays_out_until_it_is_enabled() -> None:
     clock = Clock()
     pool, keys = a_pool(clock, "a", "b")
     under_way = lease_of(pool, keys["a"])
-    pool.disable(keys["a"])
+    pool.standings.disable(keys["a"])
     pool.succeed(under_way)
     clock.advance(1e8)
-    pool.wake_due()
+    pool.standings.wake_due()
     assert set(served(pool, 4)) == {keys["b"]}
-    pool.enable(keys["a"])
+    pool.standings.enable(keys["a"])
     assert set(served(pool, 4)) == set(keys.values())
 
 
@@ -258,13 +258,13 @@ def test_a_removed_key_leaves_at_once_and_its_attempts_report_to_nobody() -> Non
     clock = Clock()
     pool, keys = a_pool(clock, "a", "b")
     under_way = lease_of(pool, keys["a"])
-    pool.remove([keys["a"].digest])
+    pool.standings.remove([keys["a"].digest])
     pool.report(under_way, limited(60, clock.now))
     assert set(served(pool, 4)) == {keys["b"]}
-    assert sum(pool.counts.values()) == 1
-    assert not pool.take_changes()
+    assert sum(pool.standings.counts.values()) == 1
+    assert not pool.standings.take_changes()
     back = a_key("a")
-    pool.add([back])
+    pool.standings.add([back])
     assert set(served(pool, 4)) == {back, keys["b"]}
 
 
@@ -273,12 +273,12 @@ def test_changes_are_taken_once_with_the_last_standing() -> None:
     pool, keys = a_pool(clock, "a", "b")
     fail(pool, keys["a"], limited(5, clock.now))
     clock.advance(5)
-    pool.wake_due()
+    pool.standings.wake_due()
     succeed(pool, keys["a"])
     fail(pool, keys["b"], FORBIDDEN, "big")
-    taken = {(change.digest, change.model): change.standing.status for change in pool.take_changes()}
+    taken = {(change.digest, change.model): change.standing.status for change in pool.standings.take_changes()}
     assert taken == {(keys["a"].digest, ALL_MODELS): Status.VALID, (keys["b"].digest, "big"): Status.SUSPECT}
-    assert pool.take_changes() == []
+    assert pool.standings.take_changes() == []
 
 
 def test_a_lease_ends_once() -> None:
@@ -302,8 +302,8 @@ def test_who_waits_first_is_woken_first_when_a_rest_ends() -> None:
 
         waiting = [asyncio.create_task(wait(name), name=name) for name in ("first", "second")]
         await asyncio.sleep(0)
-        pool.clear(keys["a"])
-        pool.clear(keys["b"])
+        pool.standings.clear(keys["a"])
+        pool.standings.clear(keys["b"])
         await asyncio.gather(*waiting)
         assert order == ["first", "second"]
         pool.close()
@@ -316,7 +316,9 @@ def test_a_rest_ends_by_itself_while_a_loop_runs() -> None:
         loop = asyncio.get_running_loop()
         start = loop.time()
         pool, keys = a_pool(Clock(), "a")
-        pool._clock = lambda: 1_800_000_000.0 + (loop.time() - start) * 100  # a second takes ten milliseconds
+        pool._clock = pool.standings._clock = lambda: (
+            1_800_000_000.0 + (loop.time() - start) * 100
+        )  # a second takes ten milliseconds
         fail(pool, keys["a"], limited(1, pool._clock()))
         assert pool.lease("m") is None
         assert await pool.wait_usable(5)
@@ -334,7 +336,7 @@ def test_too_many_waiters_are_turned_away_and_a_cancelled_one_passes_its_turn_on
         second = asyncio.create_task(pool.wait_usable(10), name="second")
         await asyncio.sleep(0)
         assert await pool.wait_usable(10) is False
-        pool.clear(keys["a"])
+        pool.standings.clear(keys["a"])
         first.cancel()
         assert await second is True
         assert await asyncio.gather(first, return_exceptions=True)

@@ -53,7 +53,7 @@ class Pool(RuleBasedStateMachine):
     def begin(self, shared: bool, seed: int, names: set[str]) -> None:
         self.clock = Clock()
         self.pool, self.keys = a_pool(self.clock, *sorted(names), shared_status=shared, seed=seed)
-        self.pool.health = replace(self.pool.health, guard_window=0.0)  # has tests of its own
+        self.pool.standings.health = replace(self.pool.standings.health, guard_window=0.0)  # has tests of its own
         self.shared = shared
         self.open: list[Lease] = []
         self.stale: set[Lease] = set()  # began before a newer success or the operator's word
@@ -70,15 +70,15 @@ class Pool(RuleBasedStateMachine):
         for (digest, _), change in self.saved.items():
             if digest == key.digest:
                 restore_standing(key, status_row("main", change))
-        self.pool.add([key])
-        self.pool.add([key])  # twice is once
-        self.pool.wake_due()
+        self.pool.standings.add([key])
+        self.pool.standings.add([key])  # twice is once
+        self.pool.standings.wake_due()
 
     @rule(name=keys_named)
     def remove(self, name: str) -> None:
         key = self.keys.pop(name, None)
         if key is not None:
-            self.pool.remove([key.digest])
+            self.pool.standings.remove([key.digest])
 
     @precondition(lambda self: len(self.open) < AT_ONCE)
     @rule(model=models, excluded=st.sets(keys_named, max_size=2), retry=st.booleans())
@@ -177,7 +177,7 @@ class Pool(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([0.5, 1.0, 30.0, 65.0, 1800.0, 21600.0, 864000.0]))
     def time_passes(self, seconds: float) -> None:
         self.clock.advance(seconds)
-        self.pool.wake_due()
+        self.pool.standings.wake_due()
 
     @rule(name=keys_named, word=st.sampled_from(["disable", "enable", "clear"]))
     def operator(self, name: str, word: str) -> None:
@@ -185,16 +185,16 @@ class Pool(RuleBasedStateMachine):
         if key is None:
             return
         was_disabled = key.standing.status is Status.DISABLED
-        getattr(self.pool, word)(key)
+        getattr(self.pool.standings, word)(key)
         if word == "enable" and not was_disabled:
             return
         assert key.standing.status is (Status.DISABLED if word == "disable" else Status.UNTESTED)
         assert key.models is None
-        self.make_stale(key, self.pool._seq)
+        self.make_stale(key, self.pool.standings.seq)
 
     @rule(limit=st.sampled_from([1, 5000]))
     def write_behind(self, limit: int) -> None:
-        while changes := self.pool.take_changes(limit):
+        while changes := self.pool.standings.take_changes(limit):
             assert len(changes) <= limit
             for change in changes:
                 self.saved[(change.digest, change.model)] = change
@@ -210,8 +210,8 @@ class Pool(RuleBasedStateMachine):
 
     @invariant()
     def counts_are_the_statuses(self) -> None:
-        assert +self.pool.counts == Counter(key.standing.status for key in self.keys.values())
-        assert set(self.pool.keys.values()) == set(self.keys.values())
+        assert +self.pool.standings.counts == Counter(key.standing.status for key in self.keys.values())
+        assert set(self.pool.standings.keys.values()) == set(self.keys.values())
         for model, view in self.pool._rotation.views.items():
             own = Counter(key.models[model].status for key in self.keys.values() if model in (key.models or {}))
             assert +view.counts == own
@@ -230,7 +230,7 @@ class Pool(RuleBasedStateMachine):
             for standing in (key.standing, *(key.models or {}).values())
             if standing.until is not None and not standing.due
         ]
-        assert self.pool.next_wake() == min(untils, default=None)
+        assert self.pool.standings.next_wake() == min(untils, default=None)
 
     @invariant()
     def a_trial_is_lent_once(self) -> None:
@@ -249,7 +249,7 @@ class Pool(RuleBasedStateMachine):
         for lease in self.open[:]:
             self.release(lease)
         self.clock.advance(FOREVER)
-        while self.pool.wake_due():
+        while self.pool.standings.wake_due():
             pass
         enabled = {key for key in self.keys.values() if key.standing.status is not Status.DISABLED}
         assert self.pool.usable == len(enabled)

@@ -10,8 +10,9 @@ from gateway.config.model import ProviderConfig
 from gateway.policy.health import ALL_MODELS, Standing
 from gateway.policy.verdict import Scope, Status
 from gateway.upstream.key import Key
-from gateway.upstream.keypool import NAME_LIMIT, STRANGERS_UP_TO, KeyPool
+from gateway.upstream.keypool import KeyPool
 from gateway.upstream.rotation import VIEWS_LIMIT
+from gateway.upstream.served import NAME_LIMIT, STRANGERS_UP_TO
 from tests.upstream.pools import (
     FORBIDDEN,
     NO_MODEL,
@@ -63,24 +64,24 @@ def test_faults_during_trials_do_not_launder_a_bad_key(verdict: object) -> None:
     pool.report(lease_of(pool, bad), verdict)  # type: ignore[arg-type]
     before = bad.standing.status
     clock.advance(DAY)
-    pool.wake_due()
+    pool.standings.wake_due()
     for _ in range(4):
         pool.report(lease_of(pool, bad), SERVER_ERROR)
         pool.succeed(lease_of(pool, keys["good"]))
         assert bad.standing.status is before
         clock.advance(DAY)
-        pool.wake_due()
+        pool.standings.wake_due()
     assert bad.standing.due
 
 
 def test_clients_cannot_fill_the_database_with_the_names_of_models() -> None:
     pool, keys = a_pool(Clock(), "a", "b")
     pool.report(lease_of(pool, keys["a"], "x" * (NAME_LIMIT + 1)), FORBIDDEN)
-    assert keys["a"].models is None and pool.take_changes() == []
+    assert keys["a"].models is None and pool.standings.take_changes() == []
     rows: dict[str, Status] = {}
     for n in range(VIEWS_LIMIT + 50):
         pool.report(lease_of(pool, keys["a"], f"name-{n}"), FORBIDDEN)
-        for change in pool.take_changes():
+        for change in pool.standings.take_changes():
             rows[change.model] = change.standing.status
     kept = {model for model, status in rows.items() if status is not Status.VALID}
     assert len(kept) == VIEWS_LIMIT, "of a model that gave way the rows go"
@@ -88,7 +89,7 @@ def test_clients_cannot_fill_the_database_with_the_names_of_models() -> None:
 
 def test_in_a_large_pool_only_models_that_are_known_have_a_view() -> None:
     pool, keys = a_pool(Clock(), "a", "b")
-    pool.add([Key(each.secret, each.digest) for each in (a_key(f"k{n}") for n in range(STRANGERS_UP_TO))])
+    pool.standings.add([Key(each.secret, each.digest) for each in (a_key(f"k{n}") for n in range(STRANGERS_UP_TO))])
     pool.configure(replace(ProviderConfig(), models=("alias=real",)), "none", 10)
     pool.succeed(lease_of(pool, keys["a"], "served"))
     for model in ("unknown", "alias", "served", "real"):
@@ -97,7 +98,7 @@ def test_in_a_large_pool_only_models_that_are_known_have_a_view() -> None:
 
 
 def rests(pool: KeyPool, clock: Clock) -> float:
-    until = pool.next_wake()
+    until = pool.standings.next_wake()
     assert until is not None
     return until - clock.now
 
@@ -108,14 +109,14 @@ def test_a_clock_that_is_set_back_prolongs_no_rest() -> None:
     pool.report(lease_of(pool, keys["a"]), limited(60, clock.now))
     pool.report(lease_of(pool, keys["b"], "big"), FORBIDDEN)
     clock.advance(10)
-    pool.wake_due()
+    pool.standings.wake_due()
     clock.advance(-400 * DAY)
-    pool.wake_due()
+    pool.standings.wake_due()
     assert rests(pool, clock) == 50
     clock.advance(50)
-    pool.wake_due()
+    pool.standings.wake_due()
     assert keys["a"].standing.usable and rests(pool, clock) == 5
-    assert {change.model for change in pool.take_changes()} == {ALL_MODELS, "big"}
+    assert {change.model for change in pool.standings.take_changes()} == {ALL_MODELS, "big"}
 
 
 def test_a_clock_that_is_set_forward_ends_rests_early_and_nothing_else() -> None:
@@ -123,7 +124,7 @@ def test_a_clock_that_is_set_forward_ends_rests_early_and_nothing_else() -> None
     pool, keys = a_pool(clock, "a", "b")
     pool.report(lease_of(pool, keys["a"]), limited(3600, clock.now))
     clock.advance(DAY)
-    pool.wake_due()
+    pool.standings.wake_due()
     assert pool.usable == 2
 
 
@@ -132,8 +133,8 @@ def test_a_deadline_from_a_clock_that_was_ahead_is_cut_to_the_longest_rest() -> 
     pool, _ = a_pool(clock, "a")
     key = a_key("late")
     key.standing = Standing(Status.RATE_LIMITED, clock.now + 5000 * DAY)
-    pool.add([key])
-    assert key.standing.until == clock.now + pool.health.max_cooldown
+    pool.standings.add([key])
+    assert key.standing.until == clock.now + pool.standings.health.max_cooldown
 
 
 def test_verdicts_of_another_address_are_forgotten_when_the_address_is_put_right() -> None:
@@ -141,7 +142,7 @@ def test_verdicts_of_another_address_are_forgotten_when_the_address_is_put_right
     wrong = replace(ProviderConfig(), type="openai", base_url="https://wrong.example/v1")
     pool.configure(wrong, "none", 10)
     pool.report(lease_of(pool, keys["a"]), REJECTED)
-    pool.disable(keys["b"])
+    pool.standings.disable(keys["b"])
     pool.configure(replace(wrong, priority=3), "none", 10)
     assert keys["a"].standing.status is Status.SUSPECT
     pool.configure(replace(wrong, base_url="https://right.example/v1"), "none", 10)
@@ -152,7 +153,7 @@ def test_verdicts_of_another_address_are_forgotten_when_the_address_is_put_right
 def accounts(clock: Clock) -> tuple[KeyPool, dict[str, Key]]:
     pool, keys = a_pool(clock, "a", "b", "other")
     for name in "ab":
-        pool.relabel(keys[name], {"account": "team"})
+        pool.standings.relabel(keys[name], {"account": "team"})
     return pool, keys
 
 
@@ -165,7 +166,7 @@ def test_one_exhausted_key_cools_its_account_and_its_return_wakes_it() -> None:
     assert keys["b"].standing.until == keys["a"].standing.until
     assert keys["other"].standing.usable
     clock.advance(6 * 3600)
-    pool.wake_due()
+    pool.standings.wake_due()
     pool.succeed(lease_of(pool, keys["a"]))
     assert keys["b"].standing.status is Status.VALID, "as it was before"
 
@@ -178,7 +179,7 @@ def test_a_limit_of_one_key_is_none_of_its_account() -> None:
 
 def test_a_key_that_changed_its_account_is_left_alone_by_the_old_one() -> None:
     pool, keys = accounts(Clock())
-    pool.relabel(keys["b"], {})
+    pool.standings.relabel(keys["b"], {})
     pool.report(lease_of(pool, keys["a"]), NO_QUOTA)
     assert keys["b"].standing.usable
 
@@ -188,9 +189,9 @@ def test_amnesty_wakes_whoever_is_benched_and_nobody_else() -> None:
     pool, keys = a_pool(clock, "bad", "off", "good", "model")
     pool.report(lease_of(pool, keys["bad"]), REJECTED)
     pool.report(lease_of(pool, keys["model"], "big"), FORBIDDEN)
-    pool.disable(keys["off"])
-    assert [pool.amnesty(key) for key in keys.values()] == [True, False, False, True]
-    pool.wake_due()
+    pool.standings.disable(keys["off"])
+    assert [pool.standings.amnesty(key) for key in keys.values()] == [True, False, False, True]
+    pool.standings.wake_due()
     assert keys["bad"].standing.due and pool.usable == 3
     assert keys["model"].models is not None and keys["model"].models["big"].due
     assert keys["off"].standing.status is Status.DISABLED

@@ -74,13 +74,14 @@ def replace_standing(change: Change, standing: Standing) -> Change:
 
 
 def restarted(pool: KeyPool, clock: Clock) -> tuple[KeyPool, dict[bytes, Key]]:
-    changes = pool.take_changes()
+    changes = pool.standings.take_changes()
     keys = [
-        through_rows([change for change in changes if change.digest == key.digest], key) for key in pool.keys.values()
+        through_rows([change for change in changes if change.digest == key.digest], key)
+        for key in pool.standings.keys.values()
     ]
     again, _ = a_pool(clock)
-    again.add(keys)
-    return again, again.keys
+    again.standings.add(keys)
+    return again, again.standings.keys
 
 
 def test_a_pool_goes_on_where_it_was() -> None:
@@ -90,21 +91,21 @@ def test_a_pool_goes_on_where_it_was() -> None:
     pool.report(lease_of(pool, keys["limited"]), limited(90, clock.now))
     pool.report(lease_of(pool, keys["suspect"]), REJECTED)
     pool.report(lease_of(pool, keys["no_model"], "big"), FORBIDDEN)
-    pool.disable(keys["off"])
+    pool.standings.disable(keys["off"])
     clock.advance(30)
     again, back = restarted(pool, clock)
-    assert +again.counts == +pool.counts
+    assert +again.standings.counts == +pool.standings.counts
     for key in keys.values():
         assert (back[key.digest].standing, back[key.digest].models) == (key.standing, key.models)
     for model in ("big", "small"):
         assert names(again, model) == names(pool, model)
     clock.advance(35)  # the suspect's time, and the model's
     for each in (pool, again):
-        each.wake_due()
+        each.standings.wake_due()
         assert each.usable == 4
     clock.advance(25)
     for each in (pool, again):
-        each.wake_due()
+        each.standings.wake_due()
         assert each.usable == 5
     trial = lease_of(again, back[keys["suspect"].digest])
     again.report(trial, REJECTED)
@@ -126,21 +127,21 @@ def test_a_key_that_leaves_and_comes_back_has_its_history_written_or_not(written
     clock = Clock()
     pool, keys = a_pool(clock, "off", "lifted", "good")
     pool.report(lease_of(pool, keys["lifted"], "big"), FORBIDDEN)
-    saved = pool.take_changes()
-    pool.disable(keys["off"])
-    pool.clear(keys["lifted"])
+    saved = pool.standings.take_changes()
+    pool.standings.disable(keys["off"])
+    pool.standings.clear(keys["lifted"])
     if written:
-        saved += pool.take_changes()
-    pool.remove([keys["off"].digest, keys["lifted"].digest])
+        saved += pool.standings.take_changes()
+    pool.standings.remove([keys["off"].digest, keys["lifted"].digest])
     back = [
         through_rows([change for change in saved if change.digest == keys[name].digest], keys[name])
         for name in ("off", "lifted")
     ]
-    pool.add(back)
+    pool.standings.add(back)
     assert back[0].standing.status is Status.DISABLED
     assert back[1].models is None
     assert names(pool, "big") == {back[1].fingerprint, keys["good"].fingerprint}
-    saved += pool.take_changes()
+    saved += pool.standings.take_changes()
     last = {(change.digest, change.model): change.standing.status for change in saved}
     assert last[(back[0].digest, ALL_MODELS)] is Status.DISABLED
     assert last[(back[1].digest, "big")] is Status.VALID

@@ -38,7 +38,7 @@ def lent(pool: KeyPool, model: str) -> set[Key]:
 
 def rest_is_over(pool: KeyPool, clock: Clock, seconds: float = 65) -> None:
     clock.advance(seconds)
-    pool.wake_due()
+    pool.standings.wake_due()
 
 
 # Trials.
@@ -75,7 +75,7 @@ def test_a_key_that_the_operator_clears_is_on_trial_no_longer() -> None:
     pool.report(lease_of(pool, keys["a"]), NO_QUOTA)
     rest_is_over(pool, clock, 21600)
     trial = lease_of(pool, keys["a"])
-    pool.clear(keys["a"])
+    pool.standings.clear(keys["a"])
     assert lent(pool, "m") == {keys["a"]}
     pool.report(trial, NO_QUOTA)
     assert lent(pool, "m") == {keys["a"]}
@@ -128,9 +128,9 @@ def test_a_key_that_comes_back_does_not_hear_what_older_attempts_report() -> Non
     clock = Clock()
     pool, keys = a_pool(clock, "a")
     under_way = lease_of(pool, keys["a"])
-    pool.remove([keys["a"].digest])
+    pool.standings.remove([keys["a"].digest])
     back = a_key("a")
-    pool.add([back])
+    pool.standings.add([back])
     pool.report(under_way, REJECTED)
     assert back.standing.status is Status.UNTESTED
     assert lent(pool, "m") == {back}
@@ -198,7 +198,7 @@ def test_a_cleared_key_has_proven_nothing_yet() -> None:
     pool, keys = a_pool(Clock(), "a", "b", "c")
     for name in "ab":
         pool.succeed(lease_of(pool, keys[name]))
-    pool.clear(keys["a"])
+    pool.standings.clear(keys["a"])
     for _ in range(3):
         lease = pool.lease("m", retry=True)
         assert lease is not None and lease.key is keys["b"]
@@ -233,7 +233,7 @@ def test_a_clock_that_is_set_ends_the_rests_that_are_over_by_it() -> None:
         clock.advance(21600)  # a computer that has slept for six hours
         assert await waiting is True
         assert loop.time() <= LONGEST_NAP
-        assert pool.next_wake() is None and pool._wakeups._timer is None
+        assert pool.standings.next_wake() is None and pool.standings._wakeups._timer is None
         pool.close()
 
     try:
@@ -250,6 +250,6 @@ def test_rests_restored_from_a_longer_while_ago_end_at_once() -> None:
     restored.standing = keys["a"].standing
     clock.advance(3600)
     other, _ = a_pool(clock)
-    other.add([restored])
-    assert other.wake_due() == 1
+    other.standings.add([restored])
+    assert other.standings.wake_due() == 1
     assert lent(other, "m") == {restored}

@@ -140,7 +140,7 @@ def test_a_key_is_spared_when_it_has_used_its_requests_per_minute() -> None:
     shortage = pool.shortage("m")
     assert shortage.cooling and shortage.retry_after is not None and 60 <= shortage.retry_after <= 65
     clock.advance(shortage.retry_after)
-    pool.wake_due()
+    pool.standings.wake_due()
     assert pool.lease("m") is not None
 
 

@@ -35,7 +35,7 @@ def a_provider(base_url: str, clock: Clock, **settings: Any) -> Provider:
     config = replace(ProviderConfig(name="main", type="openai", base_url=base_url), **settings)
     pool = KeyPool(config.name, config.health, clock=clock, rng=Random(1))
     secret = Secret(SECRET)
-    pool.add([Key(secret, secret.digest)])
+    pool.standings.add([Key(secret, secret.digest)])
     return Provider(config, pool)
 
 
@@ -66,7 +66,7 @@ class Wire:
             timeouts=TimeoutsConfig(idle=idle, first_byte=first_byte),
             **settings,
         )
-        (key,) = provider.pool.keys.values()
+        (key,) = provider.pool.standings.keys.values()
         body = jsonlib.dumps({"model": "gpt-4o", "messages": [], "input": "x", "stream": stream})
         headers = ((b"content-type", b"application/json"),)
         path = f"{provider.base_path}/{PATHS[shape]}"
