@@ -2,7 +2,7 @@
 and sd_listen_fds(3); the unit itself is systemd/llmgateway.service.
 
 Everything here does nothing when systemd is not the parent: the environment, which is an argument, then lacks the
-variables. Nothing raises but `inherited_sockets`, because a service that cannot say how it is can still serve.
+variables. Only inherited sockets can raise, because a service that cannot say how it is can still serve.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import socket
 import time
 from collections.abc import Mapping
 
+from gateway.config.listen import is_loopback_host
 from gateway.errors import StartError
 
 FIRST_SOCKET = 3
@@ -79,6 +80,17 @@ def inherited_sockets(environ: Mapping[str, str], first: int = FIRST_SOCKET) -> 
         name = (names[n] if n < len(names) else "") or "unknown"
         sockets[_unused(name, sockets)] = _listening_socket(first + n, name)
     return sockets
+
+
+def refuse_public(inherited: Mapping[str, socket.socket]) -> None:
+    """Raise StartError for a socket that more than this machine can reach: for when auth is off. A socket unit may
+    listen anywhere, and the configuration cannot tell."""
+    for name, sock in inherited.items():
+        if sock.family != socket.AF_UNIX and not is_loopback_host(sock.getsockname()[0]):
+            raise StartError(
+                f"the inherited socket {name!r} is public while auth is off",
+                hint="set auth.required = true and add a [tokens.NAME] table, or bind the socket unit to 127.0.0.1",
+            )
 
 
 def _unused(name: str, taken: Mapping[str, object]) -> str:

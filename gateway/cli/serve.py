@@ -36,7 +36,8 @@ def run_daemon(config: Config, environ: dict[str, str], announce: Callable[[list
     """Build the daemon in a fresh loop and run it to its end. `announce` is told the addresses once it serves."""
     import asyncio
 
-    from gateway.daemon import Daemon, admin_socket_path
+    from gateway.config.load import admin_socket_path
+    from gateway.daemon.daemon import Daemon
     from gateway.observe.logs import Log
 
     allow_many_connections()

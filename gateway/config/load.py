@@ -1,11 +1,12 @@
 """From a file and the environment to a `Config`: find, read, override, build, complete, validate.
 
-Whatever the input, the only exception is `ConfigError`, with every problem found. Files are only read.
+Whatever the input, the only exception of a load is `ConfigError`, with every problem found. Files are only read.
 The types of providers come as a table, because configuration lies below the providers.
 """
 
 from __future__ import annotations
 
+import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -17,7 +18,7 @@ from gateway.config.model import Config, ProviderConfig
 from gateway.config.problems import Problems
 from gateway.config.tomltext import key_path
 from gateway.config.validate import ProviderFacts, validate
-from gateway.errors import ConfigError, Problem
+from gateway.errors import ConfigError, Problem, StartError
 
 VARIABLE = "LLMGATEWAY_CONFIG"
 OVERRIDE = "LLMGATEWAY__"
@@ -136,9 +137,22 @@ def _state_dir(path: Path, environ: Mapping[str, str]) -> Path:
 
 def admin_sockets(environ: Mapping[str, str], state_dir: Path) -> list[Path]:
     """Where the daemon may put its admin socket, the likeliest first, and commands look for one."""
+    return [*_named_sockets(environ), SYSTEM_SOCKET, state_dir / "admin.sock"]
+
+
+def admin_socket_path(environ: Mapping[str, str], state_dir: Path) -> Path:
+    """Where the daemon puts its admin socket. Raises StartError when the path is longer than the kernel allows."""
+    path = next(iter(_named_sockets(environ)), state_dir / "admin.sock")
+    if len(os.fsencode(path)) > 107:  # sun_path in unix(7), less its final NUL
+        raise StartError(
+            "the path of the admin socket is too long", detail=str(path), hint="set LLMGATEWAY_SOCKET to a shorter one"
+        )
+    return path
+
+
+def _named_sockets(environ: Mapping[str, str]) -> list[Path]:
     runtime = environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
-    named = [Path(path) for path in (environ.get("LLMGATEWAY_SOCKET"), runtime and f"{runtime}/admin.sock") if path]
-    return [*named, SYSTEM_SOCKET, state_dir / "admin.sock"]
+    return [Path(path) for path in (environ.get("LLMGATEWAY_SOCKET"), runtime and f"{runtime}/admin.sock") if path]
 
 
 def _override(raw: dict[str, Any], environ: Mapping[str, str], problems: Problems) -> dict[str, str]:

@@ -18,6 +18,9 @@ from gateway.upstream.provider import Provider
 ASK_SECONDS = 10.0
 """How long a provider may take over its list; a client that wants the merged list waits at most this long."""
 
+RETIRE_SECONDS = 2 * ASK_SECONDS
+"""After a reload, until no request that began before it waits for the models of the old configuration."""
+
 ASK_AGAIN = 60.0
 """Seconds before a provider that did not answer is asked again."""
 
@@ -84,6 +87,11 @@ class Catalog:
         for task in asking:
             task.cancel()
         await asyncio.gather(*asking, return_exceptions=True)
+
+    async def retire(self) -> None:
+        """After a reload made another: let go of it when nobody can be asking for its lists any more."""
+        await asyncio.sleep(RETIRE_SECONDS)
+        await self.close()
 
     def _ask_once(self, provider: Provider) -> asyncio.Task[None]:
         task = self._asking.get(provider.name)

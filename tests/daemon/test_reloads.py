@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from gateway.config.load import load_config
-from gateway.daemon import Daemon
+from gateway.daemon.daemon import Daemon
 from gateway.errors import ConfigError
 from gateway.observe.logs import Log
 from gateway.providers import PROVIDER_FACTS
@@ -44,7 +44,7 @@ class Running:
 
     @property
     def keys(self) -> int:
-        return sum(self.daemon._count_keys().values())
+        return sum(self.daemon._holdings.count_keys().values())
 
     def listens(self, port: int) -> bool:
         """Whether it has the address, be it that it accepts there or not yet."""

@@ -1,0 +1,77 @@
+"""Everything that a configuration decides, put together over what outlives it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from gateway.api.admin import AdminSurface
+from gateway.api.guard import Guard
+from gateway.api.health import HealthSurface
+from gateway.api.openai import OpenAISurface
+from gateway.api.passthrough import PassthroughSurface
+from gateway.api.router import Router
+from gateway.conductor.attempts import Attempts
+from gateway.conductor.auth import Authenticator
+from gateway.conductor.conductor import Conductor
+from gateway.conductor.models import ModelResolver
+from gateway.config.model import Config, ServerConfig
+from gateway.config.validate import auth_is_on
+from gateway.daemon.holdings import Holdings
+from gateway.upstream.catalog import Catalog
+from gateway.upstream.control import KeeperControl
+from gateway.upstream.exchange import Exchange
+from gateway.upstream.provider import Provider
+
+
+@dataclass(frozen=True, slots=True)
+class Assembly:
+    """Immutable; a reload makes another."""
+
+    config: Config
+    providers: Mapping[str, Provider]
+    catalog: Catalog
+    router: Router
+    admin_router: Router
+
+
+def assemble(config: Config, holdings: Holdings, control: KeeperControl, draining: Callable[[], bool]) -> Assembly:
+    """`holdings` are arranged for `config` already; the Keeper is given the providers to probe."""
+    providers = {
+        name: Provider(provider, holdings.pools[name], holdings.proxy_pools.of(provider))
+        for name, provider in config.providers.items()
+        if provider.enabled
+    }
+    exchange = Exchange(holdings.client, holdings.clock)
+    holdings.keeper.arrange_probes(providers.values(), exchange, holdings.note_probe)
+    catalog = Catalog(providers, exchange, holdings.clock)
+    resolver = ModelResolver(providers, catalog, config.server.default_provider)
+    attempts = Attempts(exchange, config.queue, holdings.rng, holdings.note_attempt)
+    conductor = Conductor(resolver, attempts, holdings.owners)
+    openai = OpenAISurface(conductor, catalog)
+    passthrough = PassthroughSurface(conductor)
+    health = HealthSurface(providers, holdings.database, holdings.metrics, draining)
+    admin = AdminSurface(config, providers, control, holdings.clock, holdings.started)
+    auth_on = auth_is_on(config)
+
+    def router(guard: Guard, authenticator: Authenticator) -> Router:
+        return Router(
+            openai,
+            passthrough,
+            health,
+            admin,
+            guard,
+            authenticator,
+            holdings.log,
+            holdings.metrics,
+            log_requests=config.logging.requests,
+            public_metrics=config.metrics.public,
+        )
+
+    return Assembly(
+        config,
+        providers,
+        catalog,
+        router(Guard(config.server, auth_on=auth_on), Authenticator(config, auth_on)),
+        router(Guard(ServerConfig(), auth_on=True), Authenticator.of_operator()),
+    )

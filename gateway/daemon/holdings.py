@@ -1,0 +1,117 @@
+"""What outlives every reload: the pools with all that they have learned, the Keeper, the store's rooms, the meters.
+
+A configuration is applied to it by `arrange`, in place; what a configuration decides anew each time is `assembly.py`'s.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from random import Random
+
+from gateway.config.model import Config
+from gateway.keeper.keeper import Keeper
+from gateway.keeper.proxykeeper import ProxyKeeper
+from gateway.keeper.proxystatuses import ProxyStatuses
+from gateway.keeper.statuses import StatusWriter
+from gateway.net.client import Client
+from gateway.observe.logs import Log
+from gateway.observe.metrics import Metrics
+from gateway.policy.verdict import Verdict
+from gateway.providers import probe_kind
+from gateway.secret import Secret
+from gateway.store.database import Database
+from gateway.store.keys import KeyStore
+from gateway.store.proxies import ProxyStore
+from gateway.store.responses import ResponseStore
+from gateway.upstream.key import Key
+from gateway.upstream.keypool import KeyPool
+from gateway.upstream.owners import Owner, ResponseOwners
+from gateway.upstream.provider import Provider
+from gateway.upstream.proxypools import ProxyPools
+
+BUILT_IN_KEY = Secret("built-in-key")
+"""What a provider that needs no keys is called with, so that every request leases one all the same."""
+
+
+class Holdings:
+    """`clock` gives unix seconds. Whoever builds it closes `client` and `database`."""
+
+    def __init__(self, client: Client, database: Database, log: Log, clock: Callable[[], float] = time.time) -> None:
+        self.client = client
+        self.database = database
+        self.log = log
+        self.clock = clock
+        self.rng = Random()  # noqa: S311 - rotation and jitter, no secrets
+        self.started = clock()
+        self.pools: dict[str, KeyPool] = {}
+        self.proxy_pools = ProxyPools(clock, self.rng)
+        self.metrics = Metrics()
+        keys, responses = KeyStore(database), ResponseStore(database)
+
+        async def look_up(response_id: str) -> Owner | None:
+            found = await responses.owner(response_id)
+            return None if found is None else Owner(*found)
+
+        self.owners = ResponseOwners(look_up)
+        proxies = ProxyStatuses(lambda: self.proxy_pools, ProxyStore(database), clock)
+        statuses = StatusWriter(lambda: self.pools, self.owners, keys, responses, log, clock, proxies)
+        self.proxy_keeper = ProxyKeeper(proxies, log)
+        self.keeper = Keeper(keys, responses, statuses, log, clock, self.rng, self.proxy_keeper)
+        self.metrics.collect_keys(self.count_keys)
+        self.metrics.collect_store(database.statistics)
+        self.metrics.collect_dropped(lambda: {"log": log.dropped})
+
+    def arrange(self, config: Config) -> None:
+        """A pool for every enabled provider, and the Keeper told; one that is there already keeps what it knows."""
+        for name, provider in config.providers.items():
+            if not provider.enabled:
+                continue
+            pool = self.pools.get(name)
+            if pool is None:
+                pool = self.pools[name] = KeyPool(name, provider.health, clock=self.clock, rng=self.rng)
+            if not provider.keys and BUILT_IN_KEY.digest not in pool.standings.keys:
+                # A local provider: what it is given as a key is all the same to it.
+                pool.standings.remove(list(pool.standings.keys))
+                pool.standings.add([Key(BUILT_IN_KEY, BUILT_IN_KEY.digest)])
+            pool.configure(provider, probe_kind(provider.probe.kind, provider.type), config.queue.max)
+        self.proxy_pools.arrange(config)
+        self.keeper.arrange(config, self.pools)
+        self.proxy_keeper.arrange(config, self.proxy_pools.of_files(config))
+
+    def close_pools(self) -> None:
+        """No timer runs on, nobody waits on."""
+        for pool in self.pools.values():
+            pool.close()
+
+    def note_attempt(self, provider: Provider, key: Key, verdict: Verdict | None) -> None:
+        """Count what an attempt of the Conductor's came to, and log what it says about the key or the provider."""
+        if verdict is None:
+            self.metrics.attempt(provider.name, "success")
+            return
+        self.metrics.attempt(provider.name, verdict.status.value)
+        if not verdict.blames_key and not verdict.blames_provider:
+            return
+        standing = key.standing
+        self.log.info(
+            "attempt_failed",
+            provider=provider.name,
+            key=key.fingerprint,
+            scope=verdict.scope.value,
+            verdict=verdict.status.value,
+            reason=verdict.reason,
+            key_status=standing.status.value,
+            until=standing.until,
+            evidence=verdict.evidence,
+        )
+
+    def note_probe(self, provider: Provider, outcome: str) -> None:
+        self.metrics.probe(provider.name, outcome)
+
+    def count_keys(self) -> dict[tuple[str, str], int]:
+        """Keys by provider and status."""
+        return {
+            (name, status.value): n
+            for name, pool in self.pools.items()
+            for status, n in list(pool.standings.counts.items())
+        }
