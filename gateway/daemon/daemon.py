@@ -11,6 +11,7 @@ import asyncio
 import gc
 import signal
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -25,7 +26,8 @@ from gateway.daemon.assembly import Assembly, assemble
 from gateway.daemon.control import Control
 from gateway.daemon.holdings import Holdings
 from gateway.daemon.reloads import Reloads
-from gateway.errors import AddressTaken, GatewayError, RequestError, StartError, StoreError
+from gateway.daemon.watchdog import Watchdog
+from gateway.errors import AddressTaken, GatewayError, RequestError, StartError
 from gateway.keeper.supervisor import TRACE_CHARACTERS, Supervisor
 from gateway.net.client import Client
 from gateway.net.connection import Reply, Request
@@ -68,6 +70,7 @@ class Daemon:
         self._serving = asyncio.Event()
         self._client = Client()
         self._supervisor = Supervisor(log)
+        self._watchdog = Watchdog(environ, log)
         self._loop = asyncio.get_running_loop()
         self._holdings: Holdings
         self._reloads: Reloads
@@ -79,6 +82,7 @@ class Daemon:
         one cuts what is still in flight."""
         gc.set_threshold(*GC_THRESHOLDS)
         sys.setswitchinterval(SWITCH_SECONDS)
+        threading.excepthook = self._on_dead_thread
         main = asyncio.current_task()
         assert main is not None
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -175,7 +179,7 @@ class Daemon:
         }
         interval = systemd.watchdog_interval(self._environ)
         if interval:
-            tasks["watchdog"] = lambda: self._feed_watchdog(interval / 3)
+            tasks["watchdog"] = lambda: self._watchdog.feed(self._holdings.database, interval / 3)
         for name, factory in tasks.items():
             self._supervisor.start(name, factory)
         gc.collect()
@@ -196,23 +200,17 @@ class Daemon:
             error = RequestError(503, "starting", "The gateway is still starting.", retry_after=1)
             await reply.send(*refuse(request, error))
 
-    async def _feed_watchdog(self, interval: float) -> None:
-        """Tell systemd that we live, but only after the database answered."""
-        while True:
-            try:
-                await self._holdings.database.ping()
-            except StoreError as error:
-                self._log.error("watchdog_not_fed", detail=str(error))
-            else:
-                systemd.notify("WATCHDOG=1", self._environ)
-            await asyncio.sleep(interval)
-
     def _on_error(self, error: BaseException) -> None:
         """A bug of ours: the only place where a traceback is worth its lines."""
         import traceback
 
         trace = "".join(traceback.format_exception(error))
         self._log.error("internal_error", error=f"{type(error).__name__}: {error}", traceback=trace[-TRACE_CHARACTERS:])
+
+    def _on_dead_thread(self, args: threading.ExceptHookArgs) -> None:
+        self._watchdog.thread_died(args)
+        if args.exc_value is not None:
+            self._on_error(args.exc_value)
 
     # -- signals -----------------------------------------------------------------------------------------------
 

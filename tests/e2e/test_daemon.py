@@ -18,41 +18,10 @@ from tests.conftest import run
 from tests.e2e.load import Caller
 from tests.e2e.process import GatewayProcess, command, gateway, one_provider, write_keys
 from tests.fakes.behaviours import Delay, Hang, Stream
+from tests.fakes.manager import notifications
 from tests.fakes.provider import FakeProvider
 
 KEYS = [f"sk-good-{n:016}" for n in range(5)]
-
-
-class Notifications:
-    """What the daemon tells its service manager, in order."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._socket.setblocking(False)
-        self._socket.bind(str(path))
-
-    async def next(self) -> str:
-        return (await asyncio.get_running_loop().sock_recv(self._socket, 4096)).decode()
-
-    def nothing(self) -> bool:
-        try:
-            self._socket.recv(4096, socket.MSG_PEEK)
-        except BlockingIOError:
-            return True
-        return False
-
-    def close(self) -> None:
-        self._socket.close()
-
-
-@contextmanager
-def notifications(folder: Path) -> Iterator[Notifications]:
-    made = Notifications(folder / "notify")
-    try:
-        yield made
-    finally:
-        made.close()
 
 
 async def ask(address: str, token: str = "anything") -> int:
