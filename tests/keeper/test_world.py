@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import pytest
@@ -55,6 +56,21 @@ def test_keys_that_are_dead_for_forty_days_come_back_from_quarantine() -> None:
     world = a_world(good=(5, Plan), gone=(5, lambda: Plan(dead=[(START + DAY, START + 41 * DAY)])))
     gateway = live(world, START + 65 * DAY, HOUR)
     assert len(usable(gateway)) == 10 and gateway.failed == 0
+
+
+def test_an_hour_of_probing_tells_ten_thousand_keys_apart() -> None:
+    world = a_world(good=(7_000, Plan), bad=(3_000, lambda: Plan(dead=[(START, FOREVER)])))
+    gateway = live(world, START + HOUR, 2 * HOUR)
+    assert +gateway.pool.standings.counts == {Status.VALID: 7_000, Status.INVALID_KEY: 3_000}
+    health = gateway.provider.config.health
+    for name, calls in world.calls.items():
+        if name.startswith("bad"):
+            assert len(calls) == 1 + health.verification_attempts, name
+            assert all(later - at >= health.verification_delay for at, later in itertools.pairwise(calls)), name
+    probes = sum(len(calls) for calls in world.calls.values())
+    assert probes <= 7_000 + 3_000 * (1 + health.verification_attempts) + 1, "one request, at the start"
+    first = sum(START <= at < START + health.batch_interval for calls in world.calls.values() for at in calls)
+    assert first <= health.batch_size + 1, "nobody knows at first what the provider bears"
 
 
 def test_a_limit_per_minute_is_met_once_per_minute_at_the_most() -> None:

@@ -103,10 +103,12 @@ class World:
         self.outages: list[tuple[float, float]] = []
         self.calls: dict[str, list[float]] = defaultdict(list)
         self.rejections: Counter[str] = Counter()
+        self.asked = 0
 
     def ask(self, name: str, listing: bool = False) -> Answer:
         now = self.clock.now
         self.calls[name].append(now)
+        self.asked += 1
         if within(now, self.outages):
             return BROKEN
         if within(now, self.bans):
@@ -217,9 +219,12 @@ class Gateway:
         return status
 
     async def _settle(self) -> None:
-        """Let everything that can go on do so."""
-        for _ in range(6):
-            await asyncio.sleep(0)
+        """Let everything that can go on do so, until nobody asks or goes to sleep any more."""
+        before = None
+        while before != (self.world.asked, self._n):
+            before = self.world.asked, self._n
+            for _ in range(6):
+                await asyncio.sleep(0)
 
     @property
     def failed(self) -> int:
