@@ -350,6 +350,8 @@ async def _read_head(connection: Connection, seconds: float) -> h11.Response:
         except h11.RemoteProtocolError as exc:
             raise _explain(connection, exc) from exc
         if type(event) is h11.Response:
+            if connection.http.their_state is h11.SWITCHED_PROTOCOL:  # a 2xx to CONNECT: h11 pauses, and we would wait
+                raise ProtocolError("the upstream switches protocols, which nobody asked for")
             # h11 minds the size of a head that is incomplete; this one may have come in one large piece.
             if size > MAX_HEAD and sum(len(n) + len(v) + 4 for n, v in event.headers.raw_items()) > MAX_HEAD:
                 raise ProtocolError("the head of the upstream's answer is too long")

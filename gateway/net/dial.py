@@ -116,7 +116,8 @@ class Connection(asyncio.StreamReader):
         self._deadline.move(at)
 
     async def write(self, head: bytes, body: bytes, seconds: float) -> None:
-        """Write a request too long for one piece, until the last byte is with the kernel.
+        """Write a request too long for one piece, until the last byte is with the kernel, or until the upstream says
+        something: it may refuse what it has seen, and never read the rest.
 
         A failure is not raised here but by the next `wait`: the upstream may have answered before it closed.
         """
@@ -125,10 +126,13 @@ class Connection(asyncio.StreamReader):
         self.writer.write(head)
         self.writer.write(body)
         self.watch("write", seconds)
+        self._waiting = self.loop.create_future()
+        written = self.loop.create_task(self._drain(), name="upstream-write")
         try:
-            await self.writer.drain()
-        except ConnectionError:
-            pass
+            await asyncio.wait((written, self._waiting), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._waiting = None
+            written.cancel()
 
     async def wait(self) -> None:
         """Until more has arrived, or the end of file, which h11 is told of.
@@ -210,6 +214,12 @@ class Connection(asyncio.StreamReader):
             self.closed = True
             self._failure = Disconnect("the upstream reset the connection", detail=str(exc))
             self._wake()
+
+    async def _drain(self) -> None:
+        try:
+            await self.writer.drain()
+        except ConnectionError:
+            pass
 
     def _give_up(self) -> None:
         self.closed = True

@@ -196,6 +196,15 @@ async def test_an_answer_without_a_body_ends_with_its_head(method: bytes, head: 
         assert upstream.accepted == 1
 
 
+@pytest.mark.parametrize("response", [OK, b"HTTP/1.1 200 Connection established\r\n\r\n"])
+@both_loops
+async def test_a_tunnel_that_is_granted_is_no_answer(response: bytes) -> None:
+    async with talking(answering(response)) as (client, upstream):
+        with pytest.raises(ProtocolError, match="switches protocols"):
+            await fetch(client, upstream.origin, b"CONNECT")
+        assert client.statistics() == EMPTY
+
+
 @both_loops
 async def test_a_redirect_is_returned_not_followed() -> None:
     response = b"HTTP/1.1 302 Found\r\nlocation: http://169.254.169.254/\r\ncontent-length: 0\r\n\r\n"
@@ -618,15 +627,18 @@ async def test_an_upstream_that_stops_reading_is_given_up() -> None:
         assert client.statistics() == EMPTY
 
 
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "TLS"])
 @both_loops
-async def test_an_answer_to_a_request_that_is_not_read_is_taken_in_the_end() -> None:
-    async with scripted(deaf_but_rude) as upstream:
-        client = Client()
-        timeouts = Timeouts(10.0, SHORT, 10.0, 10.0)
-        answer = await send(client, upstream.origin, body=b"x" * BIG, timeouts=timeouts)
+async def test_an_answer_to_a_request_that_is_not_read_is_taken_at_once(tls: bool) -> None:
+    server, trusting = contexts()
+    async with scripted(deaf_but_rude, tls=server if tls else None) as upstream:
+        client = Client(tls=trusting)
+        timeouts = Timeouts(10.0, 3600.0, 3600.0, 3600.0)
+        answer = await send(client, upstream.origin, body=b"x" * BIG, timeouts=timeouts, total=3600.0)
         assert answer.status == 413
         assert await answer.read() == b""
-        assert client.statistics() == EMPTY
+        assert tls or client.statistics() == EMPTY, "what was not read is in the way of another request"
+        await client.close()
 
 
 @pytest.mark.parametrize(("connect", "total", "phase"), [(SHORT, 10.0, "connect"), (10.0, SHORT, "total")])
@@ -827,12 +839,18 @@ async def test_closing_the_client_fails_those_who_wait_or_dial() -> None:
         first.close()
 
 
-@both_loops
-async def test_exchanges_over_tls_keep_their_connection() -> None:
+def contexts() -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """For a server called localhost, and for a client that trusts it."""
     authority = trustme.CA()
     server, trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
     authority.issue_cert("localhost").configure_cert(server)
     authority.configure_trust(trusting)
+    return server, trusting
+
+
+@both_loops
+async def test_exchanges_over_tls_keep_their_connection() -> None:
+    server, trusting = contexts()
     async with scripted(answering(OK, OK, OK), tls=server) as upstream:
         client = Client(tls=trusting)
         for size in (5, 2_000_000, 5):
