@@ -47,6 +47,9 @@ passed on as they come: they are answers for certain."""
 ERROR_LIMIT = 256 * 1024
 """Bytes of an error answer that are kept. Providers' errors are under 10 KB, challenge pages under 100."""
 
+ERROR_SECONDS = 5.0
+"""For the whole body of an error. Providers send it with its head; while one stalls, no other key can be tried."""
+
 ERROR_REST = 1.0
 """Seconds that the end of a stream may take after its error event; providers close at once."""
 
@@ -76,8 +79,9 @@ class UpstreamAnswer(Protocol):
 
 class Call(NamedTuple):
     """What to ask of a provider. `path` follows the origin; `shape` says how its answers are read:
-    "chat", "completions", "responses", "other", or "raw" for bytes that nobody looks into. `tokens` is an estimate of
-    what it will use, `affinity` names the conversation that it belongs to; both matter only for choosing a key."""
+    "chat", "completions", "responses", "other", "stored" for what was made earlier, or "raw" for bytes that nobody
+    looks into. `tokens` is an estimate of what it will use, `affinity` names the conversation that it belongs to; both
+    matter only for choosing a key."""
 
     method: bytes
     path: str
@@ -171,6 +175,8 @@ class Exchange:
         if outcome.verdict is not None:
             outcome.close()
             outcome.body = _conceal_bytes(key, outcome.body)
+        if outcome.verdict is not None or call.shape == "raw":  # of other answers hardly a header goes on
+            outcome.headers = _conceal_headers(key, outcome.headers)
         return outcome
 
     async def _send(
@@ -235,6 +241,8 @@ class Exchange:
             outcome.decoded = jsonlib.loads(outcome.body)
         except ValueError:
             pass  # no answer to a question for choices; anything else is the client's to read
+        if call.shape == "stored":
+            return  # that a response failed is its state: the provider has answered what it was asked for
         if carries_error(outcome.decoded):
             outcome.verdict = self._verdict_inside(provider, key, outcome, outcome.decoded)
         elif call.shape in CHOICES and empty_answer(outcome.decoded):
@@ -306,12 +314,13 @@ def _read_asked(body: bytes) -> dict[str, Any]:
 
 
 async def _read_error(answer: UpstreamAnswer) -> bytes:
-    """The body of an error, or as much of it as comes: the status alone says enough."""
+    """The body of an error, or as much of it as comes in ERROR_SECONDS: the status alone says enough."""
     body = bytearray()
     try:
-        while len(body) < ERROR_LIMIT and (piece := await answer.read()):
-            body += piece
-    except UpstreamError:
+        async with asyncio.timeout(ERROR_SECONDS):
+            while len(body) < ERROR_LIMIT and (piece := await answer.read()):
+                body += piece
+    except (TimeoutError, UpstreamError):
         pass
     return bytes(body[:ERROR_LIMIT])
 
@@ -334,3 +343,11 @@ def _conceal(key: Key, text: str) -> str:
 def _conceal_bytes(key: Key, body: bytes) -> bytes:
     secret = key.secret.reveal()
     return body.replace(secret.encode(), key.fingerprint.encode()) if len(secret) >= CONCEALED_FROM else body
+
+
+def _conceal_headers(key: Key, headers: Sequence[Header]) -> Sequence[Header]:
+    secret = key.secret.reveal().encode()
+    if len(secret) < CONCEALED_FROM or not any(secret in value for _, value in headers):
+        return headers
+    shown = key.fingerprint.replace("…", "...").encode("ascii", "replace")  # a header has no other letters
+    return [(name, value.replace(secret, shown)) for name, value in headers]

@@ -128,6 +128,22 @@ def test_what_is_not_surely_an_error_is_an_answer(shape: str, answer: Answer) ->
     run(scenario())
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [Answer(200, FAILED_RESPONSE["response"]), Answer(200, TOO_MANY), Stream((CREATED, FAILED_RESPONSE))],
+    ids=str,
+)
+def test_what_was_stored_may_say_that_it_failed(answer: Behaviour) -> None:
+    async def scenario() -> None:
+        async with wired() as wire:
+            wire.fake.script(SECRET, answer)
+            outcome = await wire.call("stored")
+            assert (outcome.verdict, outcome.status) == (None, 200)
+            outcome.close()
+
+    run(scenario())
+
+
 def test_a_long_answer_is_passed_on_as_it_comes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "PLAIN_LIMIT", 1000)
 
@@ -212,6 +228,24 @@ def test_an_error_that_breaks_off_is_judged_by_its_status(behaviour: Behaviour) 
             assert outcome.verdict is not None
             assert (outcome.verdict.scope, outcome.verdict.status) == SUSPECT
             assert (outcome.status, len(outcome.body)) == (401, 10)
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("rest", [HangAfter(10, of=rate_limited()), SlowBytes(1, 0.001, of=Answer(429, b"x" * 10**6))])
+def test_an_error_whose_body_stalls_does_not_hold_the_request_up(
+    monkeypatch: pytest.MonkeyPatch, rest: Behaviour
+) -> None:
+    monkeypatch.setattr(module, "ERROR_SECONDS", 0.05)
+
+    async def scenario() -> None:
+        async with wired() as wire:
+            wire.fake.script(SECRET, rest)
+            outcome = await wire.call(idle=3600.0, seconds=3600.0)
+            assert outcome.verdict is not None
+            assert (outcome.verdict.scope, outcome.verdict.status) == LIMITED
+            assert (outcome.status, outcome.error) == (429, None)
+            await wire.fake.wait_aborted()
 
     run(scenario())
 
@@ -442,6 +476,20 @@ def test_the_key_is_in_nothing_that_a_failure_leaves(place: Any, pad: int) -> No
             assert SECRET[:10] not in outcome.verdict.evidence
             assert SECRET.encode() not in outcome.body
             assert Secret(SECRET).fingerprint.encode() in outcome.body
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(("shape", "status"), [("raw", 200), ("raw", 302), ("raw", 429), ("chat", 429)])
+def test_the_key_is_in_no_header_that_goes_on(shape: str, status: int) -> None:
+    async def scenario() -> None:
+        async with wired() as wire:
+            wire.fake.script(SECRET, Answer(status, {}, {"x-sent": f"Bearer {SECRET}", "retry-after": SECRET}))
+            outcome = await wire.call(shape)
+            assert not any(SECRET.encode() in value for _, value in outcome.headers)
+            assert outcome.header(b"x-sent") == b"Bearer sk-...6789"
+            assert outcome.header(b"content-type") == b"application/json"
+            outcome.close()
 
     run(scenario())
 

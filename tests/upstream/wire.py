@@ -26,6 +26,7 @@ PATHS = {
     "completions": "completions",
     "responses": "responses",
     "other": "embeddings",
+    "stored": "responses",
     "raw": "audio/speech",
 }
 
