@@ -64,7 +64,11 @@ class OpenAISurface:
 
     async def post(self, inbound: Inbound, reply: Reply) -> None:
         """Any of ENDPOINTS, and what is below FAMILIES."""
-        endpoint = ENDPOINTS.get(inbound.path, OTHER)
+        endpoint = ENDPOINTS.get(inbound.path)
+        if endpoint is None:
+            if has_dot_segment(inbound.path):
+                raise RequestError(404, "not_found", f"There is nothing at {inbound.path[:200]}.")
+            endpoint = OTHER
         content_type = inbound.fields.get(b"content-type", b"")
         if content_type[:19].lower() == b"multipart/form-data":
             ask = self._multipart_ask(inbound, endpoint, content_type)
@@ -83,7 +87,7 @@ class OpenAISurface:
             raise RequestError(
                 405, "method_not_allowed", f"{method} is not for this path.", extra={"allow": ", ".join(allowed)}
             )
-        ask = self._ask(inbound, "responses" if not rest and method == "GET" else "other", inbound.request.body)
+        ask = self._ask(inbound, "stored", inbound.request.body)
         ask.continues = unquote(response_id)
         ask.stream = "stream=true" in inbound.request.query
         ask.error_event = _responses_error_event
@@ -192,6 +196,12 @@ RESPONSE_METHODS: Mapping[str, tuple[str, ...]] = {
     "cancel": ("POST",),
     "input_items": ("GET",),
 }
+
+
+def has_dot_segment(path: str) -> bool:
+    """Whether a provider that resolves `.` and `..` (RFC 3986, 5.2.4), encoded or not, would take a path for another
+    one, outside the family that it was let through for."""
+    return not {".", ".."}.isdisjoint(unquote(path).replace("\\", "/").split("/"))
 
 
 def read_object(body: bytes) -> dict[str, Any]:

@@ -42,10 +42,14 @@ KEPT_INSIDE = frozenset(
 )  # fmt: skip
 """Hop-by-hop fields (RFC 9110, 7.6.1), cookies, and promises about the provider's host that would not hold for ours."""
 
+CORS_HEADERS = b"access-control-"
+"""Which pages may read an answer is for `server.cors_origins` to say; twice the same field, and none may."""
+
 USAGE_READERS: Mapping[str, Callable[[Any], Usage | None]] = {
     "chat": read_chat_usage,
     "completions": read_chat_usage,
     "responses": read_responses_usage,
+    "stored": read_responses_usage,
     "other": read_chat_usage,
     "raw": read_chat_usage,
 }
@@ -177,7 +181,9 @@ class Conductor:
         for name, value in outcome.headers:
             if name == REQUEST_ID_HEADER:
                 headers.append((b"x-llmgateway-upstream-id", value))
-            elif name in FORWARDED_TO_CLIENT or (ask.shape == "raw" and name not in dropped):
+            elif name in FORWARDED_TO_CLIENT or (
+                ask.shape == "raw" and name not in dropped and not name.startswith(CORS_HEADERS)
+            ):
                 headers.append((name, value))
         headers.append((b"x-llmgateway-provider", record.provider.encode()))
         headers.append((b"x-llmgateway-attempts", b"%d" % record.attempts))
@@ -343,5 +349,8 @@ def _no_event(error: UpstreamError) -> bytes:
 
 
 def _length(outcome: Outcome) -> int | None:
+    """What the body was promised to have. A length beside a Transfer-Encoding counts for nothing (RFC 9112, 6.3)."""
+    if outcome.header(b"transfer-encoding") is not None:
+        return None
     value = outcome.header(b"content-length") or b""
     return int(value) if value.isdigit() else None

@@ -349,6 +349,26 @@ def test_a_response_is_continued_with_the_key_that_made_it(tmp_path: Path, strea
     run(scenario())
 
 
+FAILED = {"object": "response", "status": "failed", "error": {"code": "server_error", "message": "It broke."}}
+
+
+@pytest.mark.parametrize(
+    ("method", "below"), [("GET", ""), ("DELETE", ""), ("POST", "/cancel"), ("GET", "/input_items")]
+)
+def test_that_a_response_failed_is_no_failure_to_fetch_it(tmp_path: Path, method: str, below: str) -> None:
+    async def scenario() -> None:
+        async with FakeProvider() as fake, gateway(tmp_path, configuration(fake.base_url), ["sk-1"]) as running:
+            fake.script("sk-1", Answer(body={"object": "response", "id": "resp_1"}), Answer(body=FAILED))
+            await running.ask("POST", "/v1/responses", {"model": "gpt-4o", "input": "x", "background": True})
+            got = await running.ask(method, f"/v1/responses/resp_1{below}")
+            assert (got.status, got.json) == (200, FAILED)
+            assert len(fake.requests) == 2
+            line = await running.logged(count=2)
+            assert (line["outcome"], line["attempts"]) == ("ok", 1)
+
+    run(scenario())
+
+
 def test_a_streams_response_is_known_while_it_still_streams(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with FakeProvider() as fake, gateway(tmp_path, configuration(fake.base_url), ["sk-1"]) as running:
@@ -470,7 +490,30 @@ def test_a_client_may_ask_again_on_the_same_connection(tmp_path: Path) -> None:
     run(scenario())
 
 
-@pytest.mark.parametrize("path", ["/v1/images/edits", "/v1/audio/voices", "/v1/audio/a/b"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/images/../files",
+        "/v1/images/..",
+        "/v1/audio/./speech",
+        "/v1/audio/%2e%2e/files",
+        "/v1/audio/.%2E/files",
+        "/v1/audio/a%2F..%2F..%2Ffiles",
+        "/v1/audio/..%5Cfiles",
+        "/v1/audio/..\\files",
+    ],
+)
+def test_no_path_leads_out_of_its_family(tmp_path: Path, path: str) -> None:
+    async def scenario() -> None:
+        async with FakeProvider() as fake, gateway(tmp_path, configuration(fake.base_url)) as running:
+            got = await running.ask("POST", path, {"model": "gpt-4o"})
+            assert (got.status, got.code) == (404, "not_found")
+            assert not fake.requests
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("path", ["/v1/images/edits", "/v1/audio/voices", "/v1/audio/a/b", "/v1/audio/..a/b..%20"])
 def test_what_is_below_images_and_audio_is_the_providers_own(tmp_path: Path, path: str) -> None:
     async def scenario() -> None:
         async with FakeProvider() as fake, gateway(tmp_path, configuration(fake.base_url)) as running:

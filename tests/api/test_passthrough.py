@@ -10,6 +10,7 @@ from tests.api.harness import KEYS, configuration, gateway
 from tests.conftest import run
 from tests.fakes.behaviours import Answer, Stream, rate_limited, unauthorized
 from tests.fakes.provider import FakeProvider
+from tests.net.scripted import answering, scripted
 
 BODY = b'\x00\x01 not JSON \xff "model": "gpt-4o" '
 
@@ -31,7 +32,6 @@ def test_method_path_query_and_body_arrive_as_they_were_sent(tmp_path: Path, met
 @pytest.mark.parametrize(
     ("name", "value", "forwarded"),
     [
-        ("Accept-Encoding", "gzip", True),
         ("X-Stainless-OS", "Linux", True),
         ("OpenAI-Organization", "org", True),
         ("Anthropic-Version", "2023-06-01", True),
@@ -49,6 +49,7 @@ def test_method_path_query_and_body_arrive_as_they_were_sent(tmp_path: Path, met
         ("Upgrade", "websocket", False),
         ("X-Hop", "declared below", False),
         ("Referer", "http://localhost/", False),
+        ("Accept-Encoding", "gzip", False),
     ],
 )
 def test_request_headers_go_through_but_credentials_cookies_and_hop_by_hop(
@@ -60,6 +61,7 @@ def test_request_headers_go_through_but_credentials_cookies_and_hop_by_hop(
             seen = fake.requests[0].headers
             assert (seen.get(name.lower()) == value) is forwarded
             assert seen["authorization"] == "Bearer sk-1"
+            assert seen["accept-encoding"] == "identity"
             assert seen["host"] == f"127.0.0.1:{fake.port}"
             assert "connection" not in seen
 
@@ -163,6 +165,59 @@ def test_a_stream_passes_as_it_comes(tmp_path: Path) -> None:
             fake.script("sk-1", Stream(events))
             got = await running.ask("POST", "/p/main/v1/anything", b"{}")
             assert (got.body, got.complete) == (b"".join(events), True)
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("method", ["TRACE", "CONNECT", "trace", "Connect"])
+def test_what_would_echo_the_key_or_open_a_tunnel_is_not_for_a_provider(tmp_path: Path, method: str) -> None:
+    async def scenario() -> None:
+        async with FakeProvider() as fake, gateway(tmp_path, configuration(fake.base_url)) as running:
+            got = await running.ask(method, "/p/main/v1/models")
+            assert (got.status, got.code) == (405, "method_not_allowed")
+            assert got.header("allow") == "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+            assert not fake.requests
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("status", [200, 302, 400])
+def test_a_key_that_the_provider_repeats_in_a_header_goes_no_further(tmp_path: Path, status: int) -> None:
+    async def scenario() -> None:
+        async with FakeProvider() as fake, gateway(tmp_path, configuration(fake.base_url)) as running:
+            fake.script(KEYS[0], Answer(status, {}, {"x-sent": f"Bearer {KEYS[0]}"}))
+            got = await running.ask("GET", "/p/main/v1/files")
+            assert (got.status, got.header("x-sent")) == (status, "Bearer sk-...0001")
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("server", ['cors_origins = ["https://ours.example"]', ""])
+def test_which_pages_may_read_an_answer_is_not_for_the_provider_to_say(tmp_path: Path, server: str) -> None:
+    theirs = {"Access-Control-Allow-Origin": "*", "Access-Control-Allow-Credentials": "true", "ETag": '"x"'}
+
+    async def scenario() -> None:
+        async with FakeProvider() as fake:
+            headers = {"Origin": "https://ours.example"} if server else {}
+            async with gateway(tmp_path, configuration(fake.base_url, server=server), ["sk-1"]) as running:
+                fake.script("sk-1", Answer(200, {}, theirs))
+                got = await running.ask("GET", "/p/main/v1/files", b"", headers)
+                assert got.header("etag") == '"x"'
+                assert got.header("access-control-allow-origin") == headers.get("Origin")
+                assert got.header("access-control-allow-credentials") is None
+
+    run(scenario())
+
+
+def test_a_length_beside_a_transfer_coding_counts_for_nothing(tmp_path: Path) -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+    async def scenario() -> None:
+        async with scripted(answering(head + b"5\r\nhello\r\n0\r\n\r\n")) as upstream:
+            config = configuration(f"{upstream.origin}/v1")
+            async with gateway(tmp_path, config, ["sk-1"]) as running:
+                got = await running.ask("GET", "/p/main/v1/files/x/content")
+                assert (got.status, got.body, got.complete) == (200, b"hello", True)
 
     run(scenario())
 
