@@ -15,7 +15,7 @@ from urllib.parse import unquote
 from gateway import jsonlib
 from gateway.api.errors import JSON
 from gateway.api.inbound import Inbound
-from gateway.api.multipart import read_field
+from gateway.api.multipart import read_fields
 from gateway.conductor.auth import Identity, without_credential
 from gateway.conductor.conductor import Ask, Conductor
 from gateway.conductor.rename import insert_field, replace_model
@@ -162,12 +162,12 @@ class OpenAISurface:
     def _multipart_ask(self, inbound: Inbound, endpoint: Endpoint, content_type: bytes) -> Ask:
         body = inbound.request.body
         ask = self._ask(inbound, endpoint.shape, body)
-        field = read_field(body, content_type, "model")
+        fields = read_fields(body, content_type, ("model", "stream"))
+        field = fields.get("model")
         if field is not None:
             ask.model = field.value
             ask.with_model = lambda model: body[: field.start] + model.encode() + body[field.end :]
-        streamed = read_field(body, content_type, "stream")
-        ask.stream = streamed is not None and streamed.value == "true"
+        ask.stream = "stream" in fields and fields["stream"].value == "true"
         return ask
 
     def _ask(self, inbound: Inbound, shape: str, body: bytes) -> Ask:
