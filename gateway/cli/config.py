@@ -43,6 +43,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     listing.set_defaults(run=run_list)
 
     check = commands.add_parser("check", help="everything that is wrong with the file, at once")
+    check.add_argument("--connect", action="store_true", help="also try to reach every provider, through its proxies")
     check.set_defaults(run=run_check)
 
     show = commands.add_parser("show", help="the effective configuration, without secrets")
@@ -123,7 +124,8 @@ def run_list(args: argparse.Namespace) -> int:
 
 
 def run_check(args: argparse.Namespace) -> int:
-    """Exit code 0, a summary and warnings about key files, or 3 and every problem on a line of its own."""
+    """Exit code 0, a summary and warnings about key files, or 3 and every problem on a line of its own; 1 if a provider
+    cannot be reached."""
     try:
         config = _load(args).config
     except ConfigError as error:
@@ -133,7 +135,11 @@ def run_check(args: argparse.Namespace) -> int:
     for provider in config.providers.values():
         if provider.enabled and provider.keys:
             _check_keys(provider)
-    return 0
+    if not args.connect:
+        return 0
+    from gateway.cli.connect import check_connections
+
+    return 0 if check_connections(config) else 1
 
 
 def _check_keys(provider: ProviderConfig) -> None:
