@@ -34,6 +34,11 @@ class Identity:
     default_provider: str = ""
     operator: bool = False
 
+    @property
+    def owner(self) -> str:
+        """Who alone may come back to what is made now: the token's user, or everybody who has no token ("")."""
+        return self.user if self.token else ""
+
     def may(self, scope: str) -> bool:
         return scope in self.scopes or "admin" in self.scopes
 

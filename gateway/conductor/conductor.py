@@ -121,7 +121,8 @@ class Conductor:
             target.provider.pool.finish(lease, None if usage is None else usage.input + usage.output)
 
     async def _pinned(self, ask: Ask) -> tuple[Key | None, Owner | None]:
-        """The key that made the answer this call builds on. An answer that nobody here made is a 404."""
+        """The key that made the answer this call builds on. An answer that was not made here, or for somebody else, is
+        a 404: whether it exists is nobody else's business."""
         if not ask.continues:
             return None, None
         try:
@@ -133,7 +134,7 @@ class Conductor:
                 f"The maker of the response cannot be looked up: {error.message}.",
                 retry_after=5.0,
             ) from None
-        if owner is not None:
+        if owner is not None and owner.user == ask.identity.owner:
             provider = self._resolver.named(owner.provider, ask.identity)
             key = provider.pool.standings.keys.get(bytes.fromhex(owner.digest))
             if key is not None:
@@ -151,7 +152,8 @@ class Conductor:
         if owner is None:
             return await self._resolver.resolve(ask.model, ask.identity)
         provider = self._resolver.named(owner.provider, ask.identity)
-        self._resolver.check_model(ask.model, ask.identity)
+        if ask.shape != "stored":  # what is there already was made with a model that was allowed
+            self._resolver.check_model(ask.model, ask.identity)
         name = ask.model.removeprefix(f"{provider.name}/")
         model = provider.upstream_model(name)
         return Target(provider, model, model != ask.model)
@@ -218,7 +220,7 @@ class Conductor:
         if outcome.decoded is not None:
             record.usage = USAGE_READERS[ask.shape](outcome.decoded)
             if _makes_response(ask):
-                self._remember_owner(target, key, read_response_id(outcome.decoded))
+                self._remember_owner(ask, target, key, read_response_id(outcome.decoded))
             if target.renamed:
                 body = rename_model(body, ask.model) or body
         record.first_byte_at = self._loop.time()
@@ -237,7 +239,7 @@ class Conductor:
     ) -> None:
         assert outcome.answer is not None
         tap = UsageTap()
-        watch = ResponseIdReader(partial(self._remember_owner, target, key)).feed if _makes_response(ask) else None
+        watch = ResponseIdReader(partial(self._remember_owner, ask, target, key)).feed if _makes_response(ask) else None
         record.first_byte_at, record.phase = self._loop.time(), "streaming"
         await reply.start(outcome.status, headers)
         try:
@@ -289,9 +291,10 @@ class Conductor:
         record.bytes_out = len(outcome.body)
         await reply.send(outcome.status, headers, outcome.body)
 
-    def _remember_owner(self, target: Target, key: Key, response_id: str) -> None:
+    def _remember_owner(self, ask: Ask, target: Target, key: Key, response_id: str) -> None:
         if response_id:
-            self._owners.remember(response_id, Owner(target.provider.name, key.digest.hex(), target.model))
+            owner = Owner(target.provider.name, key.digest.hex(), target.model, ask.identity.owner)
+            self._owners.remember(response_id, owner)
 
 
 def estimate_tokens(ask: Ask) -> int:

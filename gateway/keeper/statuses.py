@@ -105,7 +105,7 @@ class StatusWriter:
         try:
             for start in range(0, len(pending), BATCH):
                 rows = [
-                    ResponseRow(name, owner.provider, owner.digest, owner.model, now)
+                    ResponseRow(name, owner.provider, owner.digest, owner.model, owner.user, now)
                     for name, owner in pending[start : start + BATCH]
                 ]
                 await self._responses.remember(rows)

@@ -69,6 +69,13 @@ MIGRATIONS: tuple[tuple[int, tuple[str, ...]], ...] = (
             )""",
         ),
     ),
+    (
+        3,
+        (
+            # Whose token asked for it; empty: nobody's, as everything was before.
+            "ALTER TABLE responses ADD COLUMN user_name TEXT NOT NULL DEFAULT ''",
+        ),
+    ),
 )
 
 LATEST = MIGRATIONS[-1][0]

@@ -1,4 +1,5 @@
-"""Which key made which answer of the Responses API: a later call that refers to the answer needs that key."""
+"""Which key made which answer of the Responses API, and for whom: a later call that refers to the answer needs that
+key, and must come from the same user."""
 
 from __future__ import annotations
 
@@ -8,22 +9,24 @@ from typing import NamedTuple
 from gateway.store.database import Database, Statement
 
 REMEMBER = """
-    INSERT INTO responses (id, provider, digest, model, made_at) VALUES ($1, $2, $3, $4, $5)
+    INSERT INTO responses (id, provider, digest, model, user_name, made_at) VALUES ($1, $2, $3, $4, $5, $6)
     ON CONFLICT (id) DO UPDATE
-    SET provider = excluded.provider, digest = excluded.digest, model = excluded.model, made_at = excluded.made_at"""
+    SET provider = excluded.provider, digest = excluded.digest, model = excluded.model,
+        user_name = excluded.user_name, made_at = excluded.made_at"""
 
-OWNER = "SELECT provider, digest, model FROM responses WHERE id = $1"
+OWNER = "SELECT provider, digest, model, user_name FROM responses WHERE id = $1"
 
 FORGET = "DELETE FROM responses WHERE made_at < $1"
 
 
 class ResponseRow(NamedTuple):
-    """An answer: the key's digest is hex, `made_at` unix seconds."""
+    """An answer: the key's digest is hex, `user` that of the API token ("": there was none), `made_at` unix seconds."""
 
     id: str
     provider: str
     digest: str
     model: str
+    user: str
     made_at: float
 
 
@@ -37,13 +40,13 @@ class ResponseStore:
         """All or nothing."""
         await self._database.transaction([Statement(REMEMBER, rows=rows)])
 
-    async def owner(self, response_id: str) -> tuple[str, str, str] | None:
-        """Provider, digest and model of the answer, or None when it is not known (any more)."""
+    async def owner(self, response_id: str) -> tuple[str, str, str, str] | None:
+        """Provider, digest, model and user of the answer, or None when it is not known (any more)."""
         row = await self._database.fetchrow(OWNER, response_id)
         if row is None:
             return None
-        provider, digest, model = row
-        return str(provider), str(digest), str(model)
+        provider, digest, model, user = row
+        return str(provider), str(digest), str(model), str(user)
 
     async def forget_before(self, made_at: float) -> int:
         """The number of answers forgotten."""

@@ -1,7 +1,8 @@
-"""Which key made which Responses answer.
+"""Which key made which Responses answer, and for whom.
 
 A Responses call with `previous_response_id` (or one that fetches an answer) only works with the key that made
-it. The newest are in memory, all of them in the database; what memory has forgotten is looked up there.
+it. Many users share a key, so the provider would show each of them the answers of all: whose an answer is, only the
+gateway knows. The newest are in memory, all of them in the database; what memory has forgotten is looked up there.
 """
 
 from __future__ import annotations
@@ -18,11 +19,13 @@ PENDING_LIMIT = 50_000
 
 
 class Owner(NamedTuple):
-    """A provider's key, by the digest (hex) of its secret, and the model asked for."""
+    """A provider's key, by the digest (hex) of its secret, the model asked for, and the user of the API token that
+    asked; "" where there was none."""
 
     provider: str
     digest: str
     model: str
+    user: str
 
 
 class ResponseOwners:

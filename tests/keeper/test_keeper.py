@@ -153,7 +153,9 @@ def test_makers_of_old_answers_are_forgotten(tmp_path: Path) -> None:
         async with keeper(tmp_path) as (kept, r):
             store = ResponseStore(r.database)
             old, new = NOW - RESPONSES_KEPT - 1, NOW - RESPONSES_KEPT + FORGET_EVERY
-            await store.remember([ResponseRow("old", "main", "d", "m", old), ResponseRow("new", "main", "d", "m", new)])
+            await store.remember(
+                [ResponseRow("old", "main", "d", "m", "", old), ResponseRow("new", "main", "d", "m", "", new)]
+            )
             forgetting = asyncio.create_task(kept.forget(), name="forget")
             while await store.owner("old") is not None:
                 await asyncio.sleep(0)

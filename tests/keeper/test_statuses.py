@@ -12,7 +12,7 @@ from tests.conftest import run
 from tests.keeper.rig import MODEL, NOW, Rig, locked, rig
 
 ONE, TWO = "sk-one-0000000000000001", "sk-two-0000000000000002"
-OWNER = Owner("main", "d" * 64, MODEL)
+OWNER = Owner("main", "d" * 64, MODEL, "ann")
 
 
 async def statuses(r: Rig) -> dict[tuple[str, str], tuple[object, ...]]:

@@ -9,6 +9,7 @@ import pytest
 from gateway.errors import StoreError, StoreTooNew
 from gateway.store import migrations
 from gateway.store.migrations import LATEST, MIGRATIONS, migrate
+from gateway.store.responses import ResponseStore
 from tests.conftest import run
 from tests.store.conftest import opened
 
@@ -32,11 +33,24 @@ def test_a_new_database_has_the_latest_schema(tmp_path: Path) -> None:
 def test_migrating_again_changes_nothing(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with opened(tmp_path) as database:
-            await database.execute("INSERT INTO responses VALUES ('r', 'p', 'd', 'm', 1.0)")
+            await database.execute("INSERT INTO responses VALUES ('r', 'p', 'd', 'm', 1.0, 'u')")
             await migrate(database)
         async with opened(tmp_path) as database:
             assert await database.fetchval("SELECT COUNT(*) FROM responses") == 1
             assert await database.fetchval("SELECT COUNT(*) FROM schema_version") == len(MIGRATIONS)
+
+    run(scenario())
+
+
+def test_responses_from_before_they_had_users_are_nobodys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        monkeypatch.setattr(migrations, "MIGRATIONS", MIGRATIONS[:2])
+        monkeypatch.setattr(migrations, "LATEST", 2)
+        async with opened(tmp_path) as database:
+            await database.execute("INSERT INTO responses VALUES ('r', 'p', 'd', 'm', 1.0)")
+        monkeypatch.undo()
+        async with opened(tmp_path) as database:
+            assert await ResponseStore(database).owner("r") == ("p", "d", "m", "")
 
     run(scenario())
 

@@ -15,13 +15,16 @@ def test_an_answer_is_remembered_until_it_is_forgotten(tmp_path: Path) -> None:
             store = ResponseStore(database)
             await store.remember([])
             await store.remember(
-                [ResponseRow("resp_1", "main", "aa", "gpt-x", 1.0), ResponseRow("resp_2", "main", "bb", "gpt-x", 2.0)]
+                [
+                    ResponseRow("resp_1", "main", "aa", "gpt-x", "ann", 1.0),
+                    ResponseRow("resp_2", "main", "bb", "gpt-x", "", 2.0),
+                ]
             )
-            assert await store.owner("resp_1") == ("main", "aa", "gpt-x")
+            assert await store.owner("resp_1") == ("main", "aa", "gpt-x", "ann")
             assert await store.owner("resp_3") is None
             assert await store.forget_before(2.0) == 1
             assert await store.owner("resp_1") is None
-            assert await store.owner("resp_2") == ("main", "bb", "gpt-x")
+            assert await store.owner("resp_2") == ("main", "bb", "gpt-x", "")
 
     run(scenario())
 
@@ -30,9 +33,9 @@ def test_remembering_again_replaces(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with opened(tmp_path) as database:
             store = ResponseStore(database)
-            await store.remember([ResponseRow("resp_1", "main", "aa", "gpt-x", 1.0)])
-            await store.remember([ResponseRow("resp_1", "other", "bb", "gpt-y", 3.0)])
-            assert await store.owner("resp_1") == ("other", "bb", "gpt-y")
+            await store.remember([ResponseRow("resp_1", "main", "aa", "gpt-x", "ann", 1.0)])
+            await store.remember([ResponseRow("resp_1", "other", "bb", "gpt-y", "bob", 3.0)])
+            assert await store.owner("resp_1") == ("other", "bb", "gpt-y", "bob")
             assert await store.forget_before(2.0) == 0
 
     run(scenario())

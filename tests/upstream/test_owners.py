@@ -9,7 +9,7 @@ from gateway.upstream import owners as module
 from gateway.upstream.owners import Owner, ResponseOwners
 from tests.conftest import run
 
-ONE, TWO = Owner("main", "aa", "m"), Owner("main", "bb", "m")
+ONE, TWO = Owner("main", "aa", "m", "ann"), Owner("main", "bb", "m", "")
 
 
 class Database:
