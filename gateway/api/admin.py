@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -17,7 +18,7 @@ from gateway.api.inbound import Inbound
 from gateway.api.openai import read_object
 from gateway.config.model import Config
 from gateway.config.tomltext import key_path
-from gateway.errors import ConfigError, GatewayError, RequestError
+from gateway.errors import ConfigError, GatewayError, RequestError, StoreError
 from gateway.net.connection import Reply
 from gateway.upstream.control import KeeperControl
 from gateway.upstream.key import Key
@@ -58,6 +59,9 @@ class AdminSurface:
             "/admin/keys/check": ("POST", self._check),
             "/admin/checks": ("GET", self._checked),
             "/admin/guard/reset": ("POST", self._reset_guard),
+            "/admin/maintenance/purge": ("POST", partial(self._maintain, "purge")),
+            "/admin/maintenance/vacuum": ("POST", partial(self._maintain, "vacuum")),
+            "/admin/maintenance/checkpoint": ("POST", partial(self._maintain, "checkpoint")),
             "/admin/sync": ("POST", self._sync),
             "/admin/reload": ("POST", self._reload),
         }
@@ -75,6 +79,14 @@ class AdminSurface:
             message = f"{method[:20]} is not for this path."
             raise RequestError(405, "method_not_allowed", message, extra={"allow": wanted})
         await reply.send(200, [JSON, *inbound.own_headers()], jsonlib.dumps(await endpoint(inbound)))
+
+    async def _maintain(self, task: str, inbound: Inbound) -> dict[str, Any]:
+        self._refuse_for_another(inbound)
+        try:
+            return await self._control.maintain(task)
+        except StoreError as error:  # with the detail, which is nobody's business elsewhere
+            message = "; ".join(filter(None, (str(error), error.hint)))
+            raise RequestError(503, "store_unavailable", f"{message}.", retry_after=5.0) from None
 
     async def _sync(self, inbound: Inbound) -> dict[str, Any]:
         self._refuse_for_another(inbound)

@@ -29,6 +29,10 @@ class DaemonError(GatewayError):
         self.problems = problems
 
 
+class NoDaemon(DaemonError):
+    """There is none, or none that runs with the configuration that was meant."""
+
+
 def add_socket_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--socket", metavar="PATH", help="the daemon's admin socket")
 
@@ -54,7 +58,7 @@ def find_sockets(explicit: str | None, config: str | None = None, *, demo: bool 
         return found
     if closed:
         raise _no_permission(closed)
-    raise DaemonError(
+    raise NoDaemon(
         "no running gateway was found",
         hint="start one with 'llmgateway serve', or name its admin socket with --socket",
     )
@@ -90,7 +94,7 @@ def call(args: argparse.Namespace, method: str, path: str, body: object = None) 
     return _ask(find_sockets(args.socket)[0], method, path, body)
 
 
-def call_for(config: Path, args: argparse.Namespace, path: str) -> Any:
+def call_for(config: Path, args: argparse.Namespace, path: str, seconds: float = SECONDS) -> Any:
     """What the daemon that runs with this configuration file answers to a POST. No other one is made to do anything.
 
     Raises DaemonError when it refuses, or is not found.
@@ -98,10 +102,10 @@ def call_for(config: Path, args: argparse.Namespace, path: str) -> Any:
     failure: DaemonError | None = None
     for place in find_sockets(args.socket, args.config, demo=False):
         try:
-            return _ask(place, "POST", path, {"config": os.path.realpath(config)})
+            return _ask(place, "POST", path, {"config": os.path.realpath(config)}, seconds)
         except DaemonError as error:
             if error.code == "other_config":
-                failure = DaemonError("no gateway that runs uses this configuration", detail=str(config))
+                failure = NoDaemon("no gateway that runs uses this configuration", detail=str(config))
             elif error.code:
                 raise
             else:
@@ -119,8 +123,8 @@ def call_for_lines(args: argparse.Namespace, path: str, body: object) -> list[An
     return [jsonlib.loads(line) for line in data.splitlines()]
 
 
-def _ask(place: str, method: str, path: str, body: object) -> Any:
-    status, data = _exchange(place, method, path, None if body is None else jsonlib.dumps(body))
+def _ask(place: str, method: str, path: str, body: object, seconds: float = SECONDS) -> Any:
+    status, data = _exchange(place, method, path, None if body is None else jsonlib.dumps(body), seconds)
     return _read_answer(place, status, data)
 
 
@@ -144,15 +148,15 @@ def _read_answer(place: str, status: int, data: bytes) -> Any:
     return answer
 
 
-def _exchange(place: str, method: str, path: str, payload: bytes | None) -> tuple[int, bytes]:
+def _exchange(place: str, method: str, path: str, payload: bytes | None, seconds: float = SECONDS) -> tuple[int, bytes]:
     """Status and body."""
     import http.client
     import socket
 
-    connection = http.client.HTTPConnection("localhost", timeout=SECONDS)
+    connection = http.client.HTTPConnection("localhost", timeout=seconds)
     try:
         connection.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        connection.sock.settimeout(SECONDS)
+        connection.sock.settimeout(seconds)
         connection.sock.connect(place)
         connection.request(method, path, payload, {"Content-Type": "application/json"})
         answer = connection.getresponse()
@@ -160,7 +164,7 @@ def _exchange(place: str, method: str, path: str, payload: bytes | None) -> tupl
     except PermissionError:
         raise _no_permission(place) from None
     except (FileNotFoundError, ConnectionRefusedError) as error:
-        raise DaemonError(
+        raise NoDaemon(
             f"no gateway runs at {place}", detail=error.strerror or "", hint="start it with 'llmgateway serve'"
         ) from None
     except (OSError, http.client.HTTPException) as error:

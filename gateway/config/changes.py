@@ -8,7 +8,7 @@ from gateway.errors import ConfigError, Problem
 
 def refuse_what_cannot_change(old: Config, new: Config) -> None:
     """A database cannot be exchanged under a running process."""
-    if old.store != new.store or old.state_dir != new.state_dir:
+    if old.store.url != new.store.url or old.state_dir != new.state_dir:
         raise ConfigError([Problem(str(new.path), "store.url", "cannot change while running", "restart instead")])
 
 

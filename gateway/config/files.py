@@ -41,7 +41,7 @@ def write_atomically(path: Path, data: str | bytes | Iterable[bytes], mode: int 
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    _sync_folder(target.parent)
+    sync_folder(target.parent)
 
 
 def _take_after(file: int, before: os.stat_result | None, mode: int | None) -> None:
@@ -56,8 +56,8 @@ def _take_after(file: int, before: os.stat_result | None, mode: int | None) -> N
     os.fchmod(file, before.st_mode & 0o7777)
 
 
-def _sync_folder(folder: Path) -> None:
-    """Make the rename itself durable."""
+def sync_folder(folder: Path) -> None:
+    """Make the names in it durable, a new one above all."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

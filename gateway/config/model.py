@@ -134,6 +134,19 @@ class StoreConfig:
     """[store]"""
 
     url: str = setting("sqlite:llmgateway.db", 'database: "sqlite:FILE", relative to the state folder')
+    retention_days: float = setting(
+        90.0, "days that history is kept: makers of answers (30 at most), statuses of proxies", above=0, maximum=36500
+    )
+    max_mb: int = setting(
+        1024,
+        "size of the database; above it the oldest makers of answers are forgotten (a hundred thousand keys take some "
+        "60 MB); 0: no cap",
+        minimum=0,
+        maximum=1 << 30,
+    )
+    maintenance_interval: float = setting(
+        21600.0, "seconds between rounds that forget what is old and give its space back to the disk", minimum=1
+    )
 
 
 @dataclass(frozen=True, slots=True)

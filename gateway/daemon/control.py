@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from gateway.keeper.keeper import Keeper
+from gateway.keeper.maintenance import Maintenance
 from gateway.keeper.probes import Checked
 from gateway.keeper.supervisor import Supervisor
 from gateway.upstream.key import Key
@@ -17,8 +19,15 @@ CHECKS_KEPT = 16
 class Control:
     """A `KeeperControl`. `reload` is the daemon's."""
 
-    def __init__(self, keeper: Keeper, supervisor: Supervisor, reload: Callable[[], Awaitable[dict[str, Any]]]) -> None:
+    def __init__(
+        self,
+        keeper: Keeper,
+        maintenance: Maintenance,
+        supervisor: Supervisor,
+        reload: Callable[[], Awaitable[dict[str, Any]]],
+    ) -> None:
         self._keeper = keeper
+        self._maintenance = maintenance
         self._supervisor = supervisor
         self._reload = reload
         self._checked = 0
@@ -58,6 +67,10 @@ class Control:
             return None
         outcomes = dict(sorted(found.outcomes.items()))
         return {"total": found.total, "done": found.done, "outcomes": outcomes, "ended": found.ended}
+
+    async def maintain(self, task: str) -> dict[str, Any]:
+        work = self._maintenance.tasks[task]()
+        return await asyncio.shield(self._supervisor.undertake(f"maintenance: {task}", work))
 
     def files(self) -> dict[str, list[dict[str, Any]]]:
         return self._keeper.files()

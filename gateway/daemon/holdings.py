@@ -11,6 +11,7 @@ from random import Random
 
 from gateway.config.model import Config
 from gateway.keeper.keeper import Keeper
+from gateway.keeper.maintenance import Maintenance
 from gateway.keeper.proxykeeper import ProxyKeeper
 from gateway.keeper.proxystatuses import ProxyStatuses
 from gateway.keeper.statuses import StatusWriter
@@ -57,7 +58,8 @@ class Holdings:
         proxies = ProxyStatuses(lambda: self.proxy_pools, ProxyStore(database), clock)
         statuses = StatusWriter(lambda: self.pools, self.owners, keys, responses, log, clock, proxies)
         self.proxy_keeper = ProxyKeeper(proxies, log)
-        self.keeper = Keeper(keys, responses, statuses, log, clock, self.rng, self.proxy_keeper)
+        self.keeper = Keeper(keys, statuses, log, clock, self.rng, self.proxy_keeper)
+        self.maintenance = Maintenance(database, log, clock, self.metrics.maintained)
         self.metrics.collect_keys(self.count_keys)
         self.metrics.collect_store(database.statistics)
         self.metrics.collect_dropped(lambda: {"log": log.dropped})
@@ -78,6 +80,7 @@ class Holdings:
         self.proxy_pools.arrange(config)
         self.keeper.arrange(config, self.pools)
         self.proxy_keeper.arrange(config, self.proxy_pools.of_files(config))
+        self.maintenance.arrange(config)
 
     def close_pools(self) -> None:
         """No timer runs on, nobody waits on."""

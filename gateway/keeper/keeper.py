@@ -17,15 +17,9 @@ from gateway.keeper.statuses import StatusWriter
 from gateway.keeper.sync import KeySync, SyncResult
 from gateway.observe.logs import Log
 from gateway.store.keys import KeyStore
-from gateway.store.responses import ResponseStore
 from gateway.upstream.exchange import Exchange
 from gateway.upstream.keypool import KeyPool
 from gateway.upstream.provider import Provider
-
-RESPONSES_KEPT = 30 * 86400.0
-"""Seconds that the maker of a Responses answer is remembered: OpenAI keeps stored answers for 30 days."""
-
-FORGET_EVERY = 3600.0
 
 
 class Keeper:
@@ -34,7 +28,6 @@ class Keeper:
     def __init__(
         self,
         store: KeyStore,
-        responses: ResponseStore,
         statuses: StatusWriter,
         log: Log,
         clock: Callable[[], float],
@@ -43,7 +36,6 @@ class Keeper:
     ) -> None:
         self.proxies = proxies
         self._store = store
-        self._responses = responses
         self._statuses = statuses
         self._log = log
         self._clock = clock
@@ -121,12 +113,6 @@ class Keeper:
         while True:
             await self.sync_all()
             await asyncio.sleep(self._interval)
-
-    async def forget(self) -> None:
-        """The background task that lets old answers' makers be forgotten."""
-        while True:
-            await self._responses.forget_before(self._clock() - RESPONSES_KEPT)
-            await asyncio.sleep(FORGET_EVERY)
 
     async def write_behind(self) -> None:
         """The background task that saves what the pools learned."""

@@ -92,6 +92,12 @@ FAMILIES = {
     "llm_requests_in_flight": Family("gauge", "Requests being served now"),
     "llm_gateway_keys": Family("gauge", "Keys by status", ("provider", "status")),
     "llm_gateway_store_seconds": Family("summary", "Time spent in database transactions"),
+    "llm_gateway_store_bytes": Family("gauge", "Size of the database on disk, by part: database, log", ("part",)),
+    "llm_gateway_maintenance_total": Family(
+        "counter", "Runs of database maintenance, by task and outcome: done, failed", ("task", "outcome")
+    ),
+    "llm_gateway_maintenance_seconds_total": Family("counter", "Time spent in them", ("task",)),
+    "llm_gateway_purged_total": Family("counter", "Rows purged from the database: keys, responses, proxies", ("kind",)),
     "llm_gateway_events_dropped_total": Family(
         "counter", "Log lines and other events lost because nobody took them", ("sink",)
     ),
@@ -116,6 +122,9 @@ class StoreStatistics(Protocol):
 
     @property
     def seconds(self) -> float: ...
+
+    @property
+    def bytes_on_disk(self) -> Mapping[str, int]: ...
 
 
 class Histogram:
@@ -153,6 +162,9 @@ class Metrics:
         self._probes: dict[tuple[str, str], int] = {}
         self._tokens: dict[tuple[str, str, str], int] = {}
         self._disconnects: dict[str, int] = {}
+        self._maintenance: dict[tuple[str, str], int] = {}
+        self._maintenance_seconds: dict[str, float] = {}
+        self._purged: dict[str, int] = {}
         self._models: set[str] = set()
         self._reasons: set[str] = set()
         self._duration = Histogram(DURATION_BOUNDS)
@@ -200,6 +212,14 @@ class Metrics:
         """A probe ended; `outcome` is "success" or the verdict's status."""
         series = (provider, outcome)
         self._probes[series] = self._probes.get(series, 0) + 1
+
+    def maintained(self, task: str, outcome: str, seconds: float, purged: Mapping[str, int]) -> None:
+        """A run of database maintenance ended, and purged so many rows by kind."""
+        series = (task, outcome)
+        self._maintenance[series] = self._maintenance.get(series, 0) + 1
+        self._maintenance_seconds[task] = self._maintenance_seconds.get(task, 0.0) + seconds
+        for kind, rows in purged.items():
+            self._purged[kind] = self._purged.get(kind, 0) + rows
 
     def _admit_model(self, model: str, status: int) -> str:
         if not model:
@@ -267,6 +287,10 @@ class Metrics:
             "llm_client_disconnects_total": self._disconnects,
             "llm_requests_in_flight": {(): self.in_flight},
             "llm_gateway_keys": self._keys(),
+            "llm_gateway_store_bytes": self._read_store().bytes_on_disk if self._read_store is not None else {},
+            "llm_gateway_maintenance_total": self._maintenance,
+            "llm_gateway_maintenance_seconds_total": self._maintenance_seconds,
+            "llm_gateway_purged_total": self._purged,
             "llm_gateway_events_dropped_total": self._count_dropped(),
             "llmgateway_build_info": {(__version__, "{}.{}.{}".format(*sys.version_info)): 1},
             "process_start_time_seconds": {(): self._started},

@@ -21,16 +21,22 @@ async def open_store(url: str, state_dir: Path, *, deadline: float = DEADLINE) -
     `deadline` bounds every later call, in seconds. Raises StoreCorrupt, StoreTooNew, or StoreUnavailable when it
     cannot be opened for now.
     """
-    scheme, _, file = url.partition(":")
-    if scheme != "sqlite" or not file:
-        raise StoreError("store.url is not a database of a known kind", detail=scheme, hint='write "sqlite:FILE"')
+    path = file_of(url, state_dir)
     from gateway.store.migrations import migrate
     from gateway.store.sqlite import open_sqlite  # not at the top: see the invariants
 
-    database = await open_sqlite(state_dir / file, deadline=deadline)
+    database = await open_sqlite(path, deadline=deadline)
     try:
         await migrate(database)
     except BaseException:
         await database.close()
         raise
     return database
+
+
+def file_of(url: str, state_dir: Path) -> Path:
+    """The file of a database at `url`. Raises StoreError for one of another kind."""
+    scheme, _, file = url.partition(":")
+    if scheme != "sqlite" or not file:
+        raise StoreError("store.url is not a database of a known kind", detail=scheme, hint='write "sqlite:FILE"')
+    return state_dir / file

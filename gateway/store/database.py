@@ -13,8 +13,8 @@ before it was begun is not done; if it was begun, it may have been: write statem
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 DEADLINE = 30.0
@@ -36,16 +36,33 @@ class Statement(NamedTuple):
 class Statistics:
     """Since the database was opened, but for `queued`: units that wait for the writer or are with it.
 
-    `seconds` is the time spent in transactions, from begin to the end of the commit.
+    `seconds` is the time spent in transactions, from begin to the end of the commit. `bytes_on_disk` is by part:
+    "database" and "log".
     """
 
     queued: int
     commits: int
     statements: int
     seconds: float
+    bytes_on_disk: Mapping[str, int] = field(default_factory=dict)
+
+
+class Size(NamedTuple):
+    """Bytes of the whole database, and how many of those are free to be used again or given back."""
+
+    total: int
+    free: int
+
+    @property
+    def used(self) -> int:
+        return self.total - self.free
 
 
 class Database(Protocol):
+    @property
+    def place(self) -> str:
+        """Where it is, for operators: a file."""
+
     async def execute(self, sql: str, *args: Value) -> int:
         """Write; the number of rows affected."""
 
@@ -66,5 +83,16 @@ class Database(Protocol):
 
     async def close(self) -> None:
         """Commit what is queued and let go of everything. Later calls raise StoreUnavailable."""
+
+    async def size(self) -> Size: ...
+
+    async def release(self) -> int:
+        """Give free space back to the disk, a little at a time. The bytes that were given back."""
+
+    async def vacuum(self) -> None:
+        """Write the whole database anew, without gaps. Takes a second for 100 MB, and other writers wait."""
+
+    async def checkpoint(self) -> None:
+        """Tidy up the log, as far as that can be done now."""
 
     def statistics(self) -> Statistics: ...

@@ -77,11 +77,21 @@ DROP_STAGED = "DROP TABLE staged_keys"
 
 REMOVE_KEY = "UPDATE keys SET removed_at = $3 WHERE provider = $1 AND digest = $2 AND removed_at IS NULL"
 
-PURGE_KEYS = "DELETE FROM keys WHERE removed_at < $1"
+PROVIDERS = "SELECT DISTINCT provider FROM keys"
+
+REMOVE_ALL = "UPDATE keys SET removed_at = $2 WHERE provider = $1 AND removed_at IS NULL"
+
+PURGE_KEYS = """
+    DELETE FROM keys WHERE provider = $1 AND digest IN (
+        SELECT digest FROM keys WHERE provider = $1 AND removed_at < $2 LIMIT $3)"""
 
 PURGE_STATUSES = """
-    DELETE FROM key_status WHERE NOT EXISTS (
-        SELECT 1 FROM keys WHERE keys.provider = key_status.provider AND keys.digest = key_status.digest)"""
+    DELETE FROM key_status WHERE provider = $1 AND digest IN (
+        SELECT digest FROM key_status AS status WHERE provider = $1 AND NOT EXISTS (
+            SELECT 1 FROM keys WHERE keys.provider = status.provider AND keys.digest = status.digest) LIMIT $2)"""
+
+PURGED_AT_ONCE = 5000
+"""Rows in one unit: some ten milliseconds."""
 
 SAVE_STATUS = """
     INSERT INTO key_status (provider, digest, model, status, until, provenance, reason, last_error, failing_since,
@@ -152,9 +162,21 @@ class KeyStore:
             rows += map(_row, await self._database.fetch(LOAD_STATUSES, provider, *asked, *padding))
         return rows
 
-    async def purge_removed(self, before: float) -> int:
+    async def providers(self) -> list[str]:
+        """Whose keys there are, whether these providers are still configured or not."""
+        return [str(provider) for (provider,) in await self._database.fetch(PROVIDERS)]
+
+    async def remove_all(self, provider: str, now: float) -> int:
+        """Mark the keys of a provider as removed that are not yet. The number of keys."""
+        return await self._database.execute(REMOVE_ALL, provider, now)
+
+    async def purge_removed(self, provider: str, before: float) -> int:
         """Forget keys that left the files before then, and statuses whose key is unknown. The number of keys."""
-        purged, _ = await self._database.transaction([Statement(PURGE_KEYS, args=(before,)), Statement(PURGE_STATUSES)])
+        purged = 0
+        while count := await self._database.execute(PURGE_KEYS, provider, before, PURGED_AT_ONCE):
+            purged += count
+        while await self._database.execute(PURGE_STATUSES, provider, PURGED_AT_ONCE):
+            pass
         return purged
 
 

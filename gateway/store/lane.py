@@ -95,14 +95,15 @@ class Lane(Generic[Work, Result]):
             if not self._opened.done() or self._opened.cancelled() or self._opened.exception():
                 self._leave()
 
-    async def ask(self, work: Work) -> Result:
-        """The result of `work`, or the error its connection gave it, within the deadline."""
+    async def ask(self, work: Work, seconds: float | None = None) -> Result:
+        """The result of `work`, or the error its connection gave it, within the deadline or so many seconds."""
+        seconds = self._deadline if seconds is None else seconds
         try:
-            async with asyncio.timeout(self._deadline):
+            async with asyncio.timeout(seconds):
                 await self._room.acquire()
                 return await self._enqueue(work)
         except TimeoutError:
-            raise self._overdue(self._deadline) from None
+            raise self._overdue(seconds) from None
 
     def _enqueue(self, work: Work) -> asyncio.Future[Result]:
         if self._closing:

@@ -16,7 +16,11 @@ REMEMBER = """
 
 OWNER = "SELECT provider, digest, model, user_name FROM responses WHERE id = $1"
 
-FORGET = "DELETE FROM responses WHERE made_at < $1"
+FORGET = """
+    DELETE FROM responses WHERE id IN (SELECT id FROM responses WHERE made_at < $1 ORDER BY made_at LIMIT $2)"""
+
+BATCH = 5000
+"""Answers forgotten in one unit: some ten milliseconds."""
 
 
 class ResponseRow(NamedTuple):
@@ -50,4 +54,11 @@ class ResponseStore:
 
     async def forget_before(self, made_at: float) -> int:
         """The number of answers forgotten."""
-        return await self._database.execute(FORGET, made_at)
+        forgotten = 0
+        while count := await self._database.execute(FORGET, made_at, BATCH):
+            forgotten += count
+        return forgotten
+
+    async def forget_oldest(self) -> int:
+        """Some of the oldest, to make room. The number of answers forgotten; 0: there are none."""
+        return await self._database.execute(FORGET, float("inf"), BATCH)

@@ -9,9 +9,11 @@ Before anything is written, a file that may be damaged is checked through a read
 copy the write-ahead log into the file on closing. SQLite deletes the log when the last connection closes cleanly, so a
 log that is there means a crash, or a process that still runs.
 
-The dialect differences, all of them here: the PRAGMAs, BEGIN IMMEDIATE, and the binding of `$1` as a named parameter.
+Care that cannot be taken inside a transaction (care.py) goes through the same queue, between two groups.
 
-https://www.sqlite.org/wal.html, https://www.sqlite.org/rescode.html
+The dialect differences, here and in care.py: PRAGMAs, VACUUM, BEGIN IMMEDIATE, and `$1` bound as a named parameter.
+
+https://www.sqlite.org/wal.html
 """
 
 from __future__ import annotations
@@ -21,9 +23,11 @@ import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from gateway.errors import StoreCorrupt, StoreError, StoreUnavailable
-from gateway.store.database import Row, Statement, Statistics, Value
+from gateway.store import care
+from gateway.store.database import Row, Size, Statement, Statistics, Value
+from gateway.store.failures import CORRUPT, corrupt, failure, kind_of
 from gateway.store.lane import Job, Lane
 
 OPEN_SECONDS = 300.0
@@ -55,26 +59,19 @@ PRAGMAS = (
     "PRAGMA journal_size_limit = 16777216",  # after a bulk sync the log shrinks again
 )
 
+VACUUM_SECONDS = 600.0
+"""For writing the whole file anew: some gigabytes on a slow disk."""
+
+CARE_STEPS = 10_000
+"""Of SQLite's virtual machine, between two looks whether a vacuum is still wanted: some milliseconds."""
+
+Work = Sequence[Statement] | Callable[[sqlite3.Connection], Any]
+"""For the writer: a unit, or something that must not be inside a transaction."""
+
 NAMES = tuple(str(number) for number in range(1, 65))
 """Of the parameters: sqlite3 leaves the `$` of `$1` off."""
 
 MAGIC = b"SQLite format 3\0"
-
-CORRUPT = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
-
-UNAVAILABLE: Mapping[int, str] = {
-    sqlite3.SQLITE_BUSY: "another program holds the database locked",
-    sqlite3.SQLITE_LOCKED: "another program holds the database locked",
-    sqlite3.SQLITE_FULL: "free some space on the disk",
-    sqlite3.SQLITE_IOERR: "look into the system log for errors of the disk",
-    sqlite3.SQLITE_CANTOPEN: "check that the folder exists and that this user may write in it",
-    sqlite3.SQLITE_READONLY: "check that this user may write the file, its -wal and -shm, and the folder",
-    sqlite3.SQLITE_PERM: "check that this user may write the file",
-    sqlite3.SQLITE_NOMEM: "",
-    sqlite3.SQLITE_PROTOCOL: "",
-    sqlite3.SQLITE_INTERRUPT: "",
-}
-"""Failures that pass, by primary result code, with what to do about them."""
 
 
 async def open_sqlite(path: Path, *, deadline: float) -> SqliteDatabase:
@@ -88,6 +85,8 @@ class SqliteDatabase:
     """See `gateway.store.database.Database`."""
 
     def __init__(self, path: Path, deadline: float) -> None:
+        self._path = path
+        self._vacuuming = False
         self._writing = Writer(path, patience=deadline)
         self._reading = Reader(path, patience=deadline)
         self._writer = Lane(
@@ -103,11 +102,16 @@ class SqliteDatabase:
             await self._writer.close()
             raise
 
+    @property
+    def place(self) -> str:
+        return str(self._path.absolute())
+
     async def execute(self, sql: str, *args: Value) -> int:
-        return (await self._writer.ask((Statement(sql, args=args),)))[0]
+        return (await self.transaction((Statement(sql, args=args),)))[0]
 
     async def transaction(self, statements: Sequence[Statement]) -> list[int]:
-        return await self._writer.ask(statements)
+        affected: list[int] = await self._writer.ask(statements)
+        return affected
 
     async def fetch(self, sql: str, *args: Value) -> list[Row]:
         return await self._reader.ask((sql, args, None))
@@ -122,7 +126,8 @@ class SqliteDatabase:
 
     async def ping(self) -> None:
         await self.fetchval("SELECT COUNT(*) FROM sqlite_master")  # SELECT 1 would not touch the file
-        await self._writer.ask(())
+        if not self._vacuuming:  # which is no reason to take the writer for dead
+            await self._writer.ask(())
 
     async def close(self) -> None:
         try:
@@ -130,9 +135,32 @@ class SqliteDatabase:
         finally:
             await self._writer.close()
 
+    async def size(self) -> Size:
+        size: Size = await self._writer.ask(care.measure)
+        return size
+
+    async def release(self) -> int:
+        before = await self.size()
+        while await self._writer.ask(care.release_some):
+            pass
+        await self.checkpoint()  # the file shrinks when the log is moved into it
+        return before.total - (await self.size()).total
+
+    async def vacuum(self) -> None:
+        self._vacuuming = True
+        try:
+            await self._writer.ask(care.vacuum, VACUUM_SECONDS)
+        finally:
+            self._vacuuming = False
+        await self.checkpoint()
+
+    async def checkpoint(self) -> None:
+        await self._writer.ask(care.checkpoint)
+
     def statistics(self) -> Statistics:
         writing = self._writing
-        return Statistics(self._writer.queued, writing.commits, writing.statements, writing.seconds)
+        on_disk = {"database": _bytes(self._path), "log": _bytes(_log_of(self._path))}
+        return Statistics(self._writer.queued, writing.commits, writing.statements, writing.seconds, on_disk)
 
 
 class Writer:
@@ -152,12 +180,32 @@ class Writer:
             _check(self._path)
             self._db = _connect(self._path, self._patience)
         except (sqlite3.Error, OSError) as exc:
-            raise _failure(exc, self._path) from exc
+            raise failure(exc, self._path) from exc
 
-    def serve(self, jobs: Sequence[Job[Sequence[Statement], list[int]]]) -> None:
-        """One transaction: begin, each job under its savepoint, commit. What fails as a whole fails for all."""
+    def serve(self, jobs: Sequence[Job[Work, Any]]) -> None:
+        """The units in one transaction, then the others one by one."""
         db = self._db
         assert db is not None
+        units = [job for job in jobs if not callable(job.work)]
+        if units:
+            self._serve_units(db, units)
+        for job in jobs:
+            if callable(job.work) and job.wanted:
+                self._serve_care(db, job)
+
+    def _serve_care(self, db: sqlite3.Connection, job: Job[Work, Any]) -> None:
+        """Something that takes its time: given up as soon as nobody wants it any more."""
+        assert callable(job.work)
+        db.set_progress_handler(lambda: not job.wanted, CARE_STEPS)
+        try:
+            job.result = job.work(db)
+        except Exception as exc:  # as in _serve_units
+            job.error = failure(exc, self._path)
+        finally:
+            db.set_progress_handler(None, 0)
+
+    def _serve_units(self, db: sqlite3.Connection, jobs: Sequence[Job[Work, Any]]) -> None:
+        """One transaction: begin, each job under its savepoint, commit. What fails as a whole fails for all."""
         started = time.monotonic()
         try:
             _patiently(db, "BEGIN IMMEDIATE", lambda: any(job.wanted for job in jobs))
@@ -169,12 +217,13 @@ class Writer:
             _roll_back(db)
             for job in jobs:
                 if job.error is None:
-                    job.error = _failure(exc, self._path)  # one each: a raised exception grows a traceback
+                    job.error = failure(exc, self._path)  # one each: a raised exception grows a traceback
         else:
             self.commits += 1
         self.seconds += time.monotonic() - started
 
-    def _serve_unit(self, db: sqlite3.Connection, job: Job[Sequence[Statement], list[int]]) -> None:
+    def _serve_unit(self, db: sqlite3.Connection, job: Job[Work, Any]) -> None:
+        assert not callable(job.work)
         db.execute("SAVEPOINT unit")
         try:
             job.result = [_run(db, statement) for statement in job.work]
@@ -183,7 +232,7 @@ class Writer:
             if not db.in_transaction:  # a full disk and the like end the transaction, earlier units and all
                 raise
             db.execute("ROLLBACK TO unit")
-            job.error = _failure(exc, self._path)
+            job.error = failure(exc, self._path)
         db.execute("RELEASE unit")
 
     def close(self) -> None:
@@ -208,14 +257,14 @@ class Reader:
             self._db = _connect(self._path, self._patience)
             self._db.execute("PRAGMA query_only = ON")
         except sqlite3.Error as exc:
-            raise _failure(exc, self._path) from exc
+            raise failure(exc, self._path) from exc
 
     def serve(self, jobs: Sequence[Job[tuple[str, Sequence[Value], int | None], list[Row]]]) -> None:
         for job in jobs:
             try:
                 job.result = self._read(job)
             except Exception as exc:  # as in Writer.serve
-                job.error = _failure(exc, self._path)
+                job.error = failure(exc, self._path)
 
     def _read(self, job: Job[tuple[str, Sequence[Value], int | None], list[Row]]) -> list[Row]:
         assert self._db is not None
@@ -240,40 +289,65 @@ class Reader:
             self._db.close()
 
 
+def copy_sqlite(path: Path, target: Path) -> None:
+    """Write a consistent copy into an empty file, whether or not the original is in use. Not to be called on the loop.
+
+    Raises StoreCorrupt or StoreUnavailable; the target is then anything.
+    """
+    mode = "ro" if _log_of(path).exists() else "rw"  # read-only leaves a log as it is, but makes one where none is
+    try:
+        db = sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None)
+        try:
+            db.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
+            found = care.copy(db, str(target))
+        finally:
+            db.close()
+    except sqlite3.Error as exc:
+        raise failure(exc, path) from exc
+    if found != "ok":
+        raise corrupt(path, found)
+
+
 def _create(path: Path) -> None:
     """The folder and the file, if they are missing, for this user alone. SQLite gives its logs the file's mode."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
 
 
+def _log_of(path: Path) -> Path:
+    """The write-ahead log. SQLite resolves symbolic links before it names it."""
+    return Path(f"{path.resolve()}-wal")
+
+
 def _check(path: Path) -> None:
     """Raise StoreCorrupt for a damaged file; it is only read."""
     size = path.stat().st_size
-    crashed = Path(f"{path.resolve()}-wal").exists()
+    crashed = _log_of(path).exists()
     with path.open("rb") as file:
         head = file.read(len(MAGIC))
     if size and head != MAGIC:
-        raise _corrupt(path, "it does not begin as a database does")  # SQLite would take one byte for an empty file
+        raise corrupt(path, "it does not begin as a database does")  # SQLite would take one byte for an empty file
     if not size or not (crashed or size < ALWAYS_CHECK_BYTES):
         return
     db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
     try:
         (found,) = db.execute("PRAGMA quick_check(1)").fetchone()
     except sqlite3.Error as exc:
-        if _code(exc) in CORRUPT:
+        if kind_of(exc) in CORRUPT:
             raise
         return  # what a read-only connection cannot open (a rollback journal is left), the writer will try
     finally:
         db.close()
     if found != "ok":
-        raise _corrupt(path, found)
+        raise corrupt(path, found)
 
 
 def _connect(path: Path, patience: float) -> sqlite3.Connection:
     db = sqlite3.connect(path, isolation_level=None, cached_statements=64)
     give_up = time.monotonic() + patience
     try:
-        for pragma in PRAGMAS:
+        (pages,) = _patiently(db, "PRAGMA page_count", lambda: time.monotonic() < give_up).fetchone()
+        for pragma in PRAGMAS if pages else (care.NEW_FILE, *PRAGMAS):
             _patiently(db, pragma, lambda: time.monotonic() < give_up)
         db.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()
     except BaseException:
@@ -290,7 +364,7 @@ def _patiently(
         try:
             return db.execute(sql, args or {})
         except sqlite3.OperationalError as exc:
-            if _code(exc) != sqlite3.SQLITE_BUSY or not wanted():
+            if kind_of(exc) != "BUSY" or not wanted():
                 raise
         time.sleep(0.01)  # changing to WAL mode does not wait for the lock by itself
 
@@ -308,6 +382,13 @@ def _run(db: sqlite3.Connection, statement: Statement) -> int:
     return affected
 
 
+def _bytes(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
 def _bind(args: Sequence[Value]) -> dict[str, Value]:
     return dict(zip(NAMES, args, strict=False))
 
@@ -318,32 +399,3 @@ def _roll_back(db: sqlite3.Connection) -> None:
             db.execute("ROLLBACK")
     except sqlite3.Error:
         pass  # SQLite has ended the transaction by itself
-
-
-def _code(exc: BaseException) -> int:
-    """The primary result code; 0 for what sqlite3 raises of its own accord."""
-    code = getattr(exc, "sqlite_errorcode", 0)
-    return code & 0xFF if isinstance(code, int) else 0
-
-
-def _failure(exc: Exception, path: Path) -> StoreError:
-    """What `exc` means to the rest of the program."""
-    if isinstance(exc, StoreError):
-        return exc
-    code = _code(exc)
-    if code in CORRUPT:
-        return _corrupt(path, str(exc))
-    if isinstance(exc, OSError):
-        code = sqlite3.SQLITE_CANTOPEN
-    if code in UNAVAILABLE:
-        detail = str(exc) if isinstance(exc, OSError) else f"{path}: {exc}"
-        return StoreUnavailable("the database cannot be used for now", detail=detail, hint=UNAVAILABLE[code])
-    return StoreError("the database refused a statement", detail=f"{type(exc).__name__}: {exc}")
-
-
-def _corrupt(path: Path, found: str) -> StoreCorrupt:
-    return StoreCorrupt(
-        "the database is damaged, or no database",
-        detail=f"{path}: {found}",
-        hint="nothing was overwritten: restore a backup, or move the file (with its -wal and -shm) aside to begin anew",
-    )

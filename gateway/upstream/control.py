@@ -27,6 +27,11 @@ class KeeperControl(Protocol):
         """How far a check is: {"total", "done", "outcomes": {outcome: n}, "ended"}. None: no check has that name."""
         ...
 
+    async def maintain(self, task: str) -> dict[str, Any]:
+        """Do "purge", "vacuum" or "checkpoint" now, even if whoever asked leaves. Returns {"database": its place,
+        "seconds"} and "purged": rows by kind, or "before" and "after": bytes. Raises StoreError."""
+        ...
+
     def files(self) -> dict[str, list[dict[str, Any]]]:
         """What the key files of each provider gave at the last look."""
         ...

@@ -10,11 +10,10 @@ from pathlib import Path
 from random import Random
 
 from gateway.config.model import Config, ProviderConfig, SyncConfig
-from gateway.keeper.keeper import FORGET_EVERY, RESPONSES_KEPT, Keeper
-from gateway.store.responses import ResponseRow, ResponseStore
+from gateway.keeper.keeper import Keeper
 from gateway.upstream.keypool import KeyPool
 from tests.conftest import run
-from tests.keeper.rig import NOW, Rig, rig
+from tests.keeper.rig import Rig, rig
 
 ONE, TWO, THREE = "sk-one-0000000000000001", "sk-two-0000000000000002", "sk-three-00000000000003"
 
@@ -22,7 +21,7 @@ ONE, TWO, THREE = "sk-one-0000000000000001", "sk-two-0000000000000002", "sk-thre
 @asynccontextmanager
 async def keeper(folder: Path) -> AsyncIterator[tuple[Keeper, Rig]]:
     async with rig(folder) as r:
-        yield Keeper(r.store, ResponseStore(r.database), r.writer, r.log, r.clock, Random(1)), r
+        yield Keeper(r.store, r.writer, r.log, r.clock, Random(1)), r
 
 
 def config_of(r: Rig, *, enabled: bool = True, guard: bool = True, path: Path | None = None) -> Config:
@@ -144,22 +143,5 @@ def test_the_watch_sees_a_changed_file(tmp_path: Path) -> None:
             while len(r.pool.standings.keys) < 2:
                 await asyncio.sleep(0)
             watching.cancel()
-
-    run(scenario())
-
-
-def test_makers_of_old_answers_are_forgotten(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        async with keeper(tmp_path) as (kept, r):
-            store = ResponseStore(r.database)
-            old, new = NOW - RESPONSES_KEPT - 1, NOW - RESPONSES_KEPT + FORGET_EVERY
-            await store.remember(
-                [ResponseRow("old", "main", "d", "m", "", old), ResponseRow("new", "main", "d", "m", "", new)]
-            )
-            forgetting = asyncio.create_task(kept.forget(), name="forget")
-            while await store.owner("old") is not None:
-                await asyncio.sleep(0)
-            forgetting.cancel()
-            assert await store.owner("new") is not None
 
     run(scenario())

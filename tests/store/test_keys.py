@@ -121,8 +121,14 @@ def test_a_purge_forgets_what_left_before_and_its_statuses(tmp_path: Path) -> No
             await store.save_statuses([replace(VALID, digest=digest) for digest, _, _ in (A, B, C)])
             await store.add_and_remove("main", [], [A[0]], 2.0)
             await store.add_and_remove("main", [], [B[0]], 3.0)
-            assert await store.purge_removed(3.0) == 1
-            assert await store.purge_removed(3.0) == 0
+            await store.sync_keys("other", [A], 1.0)
+            await store.add_and_remove("other", [], [A[0]], 2.0)
+            assert await store.purge_removed("main", 3.0) == 1
+            assert await store.purge_removed("main", 3.0) == 0
+            assert sorted(await store.providers()) == ["main", "other"]
+            assert await store.remove_all("main", 4.0) == 1
+            assert await store.remove_all("main", 5.0) == 0
+            assert await store.purge_removed("other", 3.0) == 1
             assert list(await keys(database)) == ["b", "c"]
             assert await database.fetchval("SELECT COUNT(*) FROM key_status") == 2
 

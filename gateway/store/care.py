@@ -1,0 +1,69 @@
+"""What keeps a SQLite file small and whole. Each function is given a connection on the thread that owns it, outside a
+transaction; they are slow, and `sqlite.py` calls them through its writer's queue.
+
+A file whose rows were deleted keeps its size: SQLite puts the pages on a list of free ones. With `auto_vacuum =
+INCREMENTAL`, which new files have, some of them at a time can be given back to the disk while others write in between.
+An older file gets that by a whole `VACUUM`, which writes everything anew.
+
+https://www.sqlite.org/pragma.html#pragma_auto_vacuum, https://www.sqlite.org/lang_vacuum.html
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from gateway.store.database import Size
+
+INCREMENTAL = 2
+"""What `PRAGMA auto_vacuum` answers for a file whose free pages can be given back."""
+
+NEW_FILE = f"PRAGMA auto_vacuum = {INCREMENTAL}"
+"""For a file without pages, before it gets its first ones. Elsewhere it counts from the next whole `VACUUM` on."""
+
+RELEASED_AT_ONCE = 256
+"""Pages, of 4 KiB each: a few milliseconds, then others have their turn."""
+
+
+class Connection(Protocol):
+    """As much of `sqlite3.Connection` as is needed."""
+
+    def execute(self, sql: str, parameters: Any = ..., /) -> Any: ...
+
+
+def measure(db: Connection) -> Size:
+    page, pages, free = (_number(db, name) for name in ("page_size", "page_count", "freelist_count"))
+    return Size(pages * page, free * page)
+
+
+def release_some(db: Connection) -> int:
+    """Give free pages back to the disk. The number of them; 0: there are none, or the file is an old one."""
+    if _number(db, "auto_vacuum") != INCREMENTAL:
+        return 0
+    before = _number(db, "freelist_count")
+    db.execute(f"PRAGMA incremental_vacuum({RELEASED_AT_ONCE})").fetchall()  # each row that is fetched frees one page
+    return before - _number(db, "freelist_count")
+
+
+def vacuum(db: Connection) -> None:
+    """Write the file anew, without gaps, in the form that new files have."""
+    db.execute(NEW_FILE)
+    db.execute("VACUUM")
+
+
+def checkpoint(db: Connection) -> None:
+    """Move the write-ahead log into the file and empty it; as far as readers allow, who are waited for briefly."""
+    db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+
+def copy(db: Connection, target: str) -> str:
+    """A consistent copy in the empty file `target`; others may write meanwhile. What is wrong with it, or "ok"."""
+    db.execute("VACUUM INTO ?", (target,))
+    db.execute("ATTACH ? AS copied", (target,))
+    try:
+        return str(db.execute("PRAGMA copied.quick_check(1)").fetchone()[0])
+    finally:
+        db.execute("DETACH copied")
+
+
+def _number(db: Connection, pragma: str) -> int:
+    return int(db.execute(f"PRAGMA {pragma}").fetchone()[0])
