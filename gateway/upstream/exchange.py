@@ -47,7 +47,7 @@ passed on as they come: they are answers for certain."""
 ERROR_LIMIT = 256 * 1024
 """Bytes of an error answer that are kept. Providers' errors are under 10 KB, challenge pages under 100."""
 
-ERROR_SECONDS = 5.0
+ERROR_SECONDS = 3.0
 """For the whole body of an error. Providers send it with its head; while one stalls, no other key can be tried."""
 
 ERROR_REST = 1.0
