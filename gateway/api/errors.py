@@ -28,6 +28,8 @@ def render(error: RequestError, request_id: str = "") -> tuple[int, list[Header]
     return error.status, headers, error_body(error)
 
 
-def refuse(request: Request | None, error: RequestError) -> tuple[int, list[Header], bytes]:
-    """What the server says by itself, before or instead of a handler."""
+def refuse(
+    request: Request | None, error: RequestError, peer: str, *, handled: bool
+) -> tuple[int, list[Header], bytes]:
+    """What a server says by itself of which nobody keeps a record."""
     return render(error)

@@ -15,7 +15,12 @@ from gateway.config.model import ServerConfig
 from gateway.errors import RequestError
 
 LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]"})
-FORWARDING = (b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip")
+FORWARDING = (
+    b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-real-ip", b"x-client-ip",
+    b"true-client-ip", b"cf-connecting-ip", b"via",
+)  # fmt: skip
+"""What reverse proxies and tunnels add; one of these is enough to know one."""
+
 PREFLIGHT_SECONDS = b"600"
 
 
@@ -37,6 +42,10 @@ class Guard:
         if origin is not None and self._open and not self.allows_origin(origin):
             raise RequestError(
                 403, "permission_denied", "This Origin is not listed in server.cors_origins.", kind="permission_error"
+            )
+        if self._open and origin is None and fields.get(b"sec-fetch-site") == b"cross-site":  # W3C Fetch Metadata
+            raise RequestError(
+                403, "permission_denied", "Another site's page may not send requests here.", kind="permission_error"
             )
         if self._open and not self._client(peer):
             for name in FORWARDING:

@@ -18,13 +18,13 @@ from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 from gateway.api.admin import AdminSurface
-from gateway.api.errors import render
+from gateway.api.errors import Header, render
 from gateway.api.guard import Guard
 from gateway.api.health import HealthSurface
-from gateway.api.inbound import Inbound, RequestIds, read_fields
+from gateway.api.inbound import NOBODY, Inbound, RequestIds, read_fields
 from gateway.api.openai import ENDPOINTS, FAMILIES, OpenAISurface
 from gateway.api.passthrough import PassthroughSurface
-from gateway.conductor.auth import Authenticator
+from gateway.conductor.auth import Authenticator, Identity
 from gateway.conductor.streaming import BrokenAnswerError
 from gateway.errors import RequestError, StoreError
 from gateway.net.connection import Reply, Request
@@ -115,6 +115,31 @@ class Router:
             self._metrics.in_flight -= 1
             self._finish(record)
 
+    def admit(self, request: Request) -> None:
+        """A look at a request whose body is still to come. Raises RequestError for what no body would change."""
+        fields, route = read_fields(request.headers), self._route(request)
+        self._guard.check(fields, request.peer)
+        if route is NOWHERE:
+            raise _nothing_at(request.path)
+        _check_method(route, request)
+        self._identify(route, request, fields, self._guard.client_address(fields, request.peer))
+
+    def refuse(
+        self, request: Request | None, error: RequestError, peer: str, *, handled: bool
+    ) -> tuple[int, list[Header], bytes]:
+        """What the server says by itself, before a handler or (`handled`) after one that has kept a record."""
+        if handled:
+            return render(error)
+        if request is None:
+            record = RequestRecord(self._ids.of({}), self._loop.time(), client=peer)
+        else:
+            request_id = self._ids.of(read_fields(request.headers))
+            record = RequestRecord(request_id, request.received_at, request.method, request.path, peer)
+        record.surface = NOWHERE.surface if request is None else self._route(request).surface
+        record.outcome, record.error, record.status = "error", error.code, error.status
+        self._finish(record)
+        return render(error, record.request_id)
+
     async def _enter(self, route: Route, inbound: Inbound, reply: Reply) -> None:
         """Guard, identity, scope, then the handler."""
         fields, request = inbound.fields, inbound.request
@@ -124,22 +149,21 @@ class Router:
                 await reply.send(204, self._guard.preflight_headers(fields), b"")
                 return
             reply.extra_headers = self._guard.cors_headers(fields[b"origin"])
-        if route.methods and request.method not in route.methods:
-            raise RequestError(
-                405,
-                "method_not_allowed",
-                f"{request.method[:20]} is not for this path.",
-                extra={"allow": ", ".join(route.methods)},
-            )
+        _check_method(route, request)
         if route.scope:
-            peer = self._guard.client_address(fields, request.peer)
-            identity = self._authenticator.identify(fields, request.query, peer)
-            if not identity.may(route.scope):
-                raise RequestError(403, "permission_denied", f"This needs a token with the scope {route.scope!r}.")
-            inbound.identity = identity
-            inbound.record.client = peer
+            inbound.record.client = peer = self._guard.client_address(fields, request.peer)
+            inbound.identity = identity = self._identify(route, request, fields, peer)
             inbound.record.user, inbound.record.token_name = identity.user, identity.token
         await route.handler(inbound, reply)
+
+    def _identify(self, route: Route, request: Request, fields: dict[bytes, bytes], peer: str) -> Identity:
+        """Who asks. Raises RequestError 401, or 403 where the route needs more than they may."""
+        if not route.scope:
+            return NOBODY
+        identity = self._authenticator.identify(fields, request.query, peer)
+        if not identity.may(route.scope):
+            raise RequestError(403, "permission_denied", f"This needs a token with the scope {route.scope!r}.")
+        return identity
 
     def _route(self, request: Request) -> Route:
         route = self._exact.get(request.path)
@@ -148,7 +172,7 @@ class Router:
         for prefix, route in self._prefixes:
             if request.path.startswith(prefix):
                 return route
-        return Route("unknown", (), "", _nothing_here)
+        return NOWHERE
 
     async def _answer_error(self, error: RequestError, inbound: Inbound, reply: Reply) -> None:
         record = inbound.record
@@ -169,5 +193,22 @@ class Router:
             self._log.request(record, duration)
 
 
+def _check_method(route: Route, request: Request) -> None:
+    if route.methods and request.method not in route.methods:
+        raise RequestError(
+            405,
+            "method_not_allowed",
+            f"{request.method[:20]} is not for this path.",
+            extra={"allow": ", ".join(route.methods)},
+        )
+
+
+def _nothing_at(path: str) -> RequestError:
+    return RequestError(404, "not_found", f"There is nothing at {path[:200]}.")
+
+
 async def _nothing_here(inbound: Inbound, reply: Reply) -> None:
-    raise RequestError(404, "not_found", f"There is nothing at {inbound.path[:200]}.")
+    raise _nothing_at(inbound.path)
+
+
+NOWHERE = Route("unknown", (), "", _nothing_here)

@@ -86,7 +86,9 @@ class ServerConfig:
         10.0, "seconds until a request's head is complete; stops clients that trickle headers", above=0
     )
     body_timeout: float = setting(
-        30.0, "seconds without progress while a request's body arrives; mobile uplinks stall that long", above=0
+        30.0,
+        "seconds without progress while a request's body arrives, and for each 64 KB of it; mobile uplinks stall that long",
+        above=0,
     )
     idle_timeout: float = setting(
         75.0, "seconds a kept-alive connection may wait for its next request; longer than load balancers' 60", above=0

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway import __version__, systemd
-from gateway.api.errors import refuse
+from gateway.api.errors import Header, refuse, render
 from gateway.api.health import LASTING
 from gateway.config.model import Config, ServerConfig
 from gateway.config.validate import auth_is_on
@@ -129,7 +129,13 @@ class Daemon:
         if not auth_is_on(config):
             systemd.refuse_public(inherited)
         self._server = Server(
-            self._handle, refuse, config.server, on_error=self._on_error, inherited=inherited, lasting=LASTING
+            self._handle,
+            self._refuse,
+            config.server,
+            on_error=self._on_error,
+            admit=self._admit,
+            inherited=inherited,
+            lasting=LASTING,
         )
         stack.push_async_callback(self._server.close)
         self._reloads = Reloads(
@@ -193,12 +199,20 @@ class Daemon:
     async def _handle(self, request: Request, reply: Reply) -> None:
         await self._reloads.assembly.router(request, reply)
 
+    def _admit(self, request: Request) -> None:
+        self._reloads.assembly.router.admit(request)
+
+    def _refuse(
+        self, request: Request | None, error: RequestError, peer: str, *, handled: bool
+    ) -> tuple[int, list[Header], bytes]:
+        return self._reloads.assembly.router.refuse(request, error, peer, handled=handled)
+
     async def _handle_admin(self, request: Request, reply: Reply) -> None:
         if self._serving.is_set():
             await self._reloads.assembly.admin_router(request, reply)
         else:
             error = RequestError(503, "starting", "The gateway is still starting.", retry_after=1)
-            await reply.send(*refuse(request, error))
+            await reply.send(*render(error))
 
     def _on_error(self, error: BaseException) -> None:
         """A bug of ours: the only place where a traceback is worth its lines."""

@@ -16,18 +16,27 @@ from gateway.errors import RequestError
 MAX_LINE: Final = 256
 """Bytes of a chunk's size and extension. Clients send no extensions; the few that were ever defined are short."""
 
+MAX_FRAMING: Final = 65536
+"""Bytes of chunk lines and line ends, beyond as many as there are bytes of body: that is what chunks of five bytes
+cost, and clients send thousands at a time."""
+
+CHUNKS_AT_ONCE: Final = 1000
+"""Read in one go, some two milliseconds of work; then others have their turn."""
+
 _LINE: Final = re.compile(rb"([0-9A-Fa-f]{1,16})(?:[ \t]*;[\t -~]*)?\r\n")
 
 _LAST: Final = -1
 
 
 class ChunkReader:
-    """The body so far (`body`), and what has to come next."""
+    """The body so far (`body`), and what has to come next. `more`: what was received has not been read to its end."""
 
-    __slots__ = ("_left", "body")
+    __slots__ = ("_framing", "_left", "body", "more")
 
     def __init__(self) -> None:
         self.body = bytearray()
+        self.more = False
+        self._framing = 0  # bytes that were not body
         self._left = 0  # bytes of a chunk's data and the CRLF behind it; 0: a chunk line is next; or _LAST
 
     def read(self, received: bytearray, limit: int) -> bool:
@@ -35,7 +44,8 @@ class ChunkReader:
 
         Raises RequestError: 400, or 413 as soon as more than `limit` bytes are announced.
         """
-        at = 0
+        at, chunks, had = 0, 0, len(self.body)
+        self.more = False
         while self._left != _LAST:
             if self._left:
                 at = self._read_data(received, at)
@@ -48,7 +58,14 @@ class ChunkReader:
                 break
             self._left = self._read_line(bytes(received[at:end]), limit)
             at = end
+            chunks += 1
+            if chunks == CHUNKS_AT_ONCE:
+                self.more = True
+                break
         del received[:at]
+        self._framing += at - (len(self.body) - had)
+        if self._framing > MAX_FRAMING + len(self.body):
+            raise _malformed("The chunks are too small.")
         if self._left != _LAST:
             return False
         ended = _is_line_end(received[:2], "Trailers after a chunked body are not accepted.")

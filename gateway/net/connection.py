@@ -11,34 +11,37 @@ Decisions:
 - *A refused client gets time to hear it.* Closing a socket with unread bytes resets it, and the reset may overtake the
   answer (RFC 9112, 9.6). So only the sending half is closed at first, and what still comes is read and dropped.
 - *While a handler runs, only writing has a deadline.* How long an answer may take is the handler's to say.
-
+- *Who may not come in need not carry his luggage to the door.* What speaks against a request by its head alone is said
+  before its body is read, and before `100 Continue`.
 - *Nobody is let in by a closed door.* Once its listener was closed, a connection finishes the request under way and
   hears a refusal for any other, a health check's too: what was public may be without auth elsewhere by now.
 
 Invariants:
 - One `Deadline`; what its expiry means follows from the phase.
-- While a handler runs, at most READ_AHEAD bytes of further requests (and what one read brings) are taken in.
+- While a handler runs, reading goes on, so that a client's leaving is seen. Further requests beyond READ_AHEAD bytes
+  count as held, beyond PIPELINE_LIMIT they end the connection.
+- Requests that came together have a turn of the loop between them.
 - The task ends only when the transport is closed; nothing outlives it.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Final
 
-from gateway.config.model import ServerConfig
 from gateway.errors import RequestError
 from gateway.net.deadline import Deadline
-from gateway.net.headers import Header
 from gateway.net.reply import WRITE_AHEAD, Reply, write_refusal
 from gateway.net.request import LARGE_BODY, Request, RequestReader
+from gateway.net.service import Door, Service
 
-__all__ = ["Connection", "Door", "Handler", "Refusal", "Reply", "Request", "Service"]
+__all__ = ["Connection", "Reply", "Request"]
 
 READ_AHEAD: Final = 65536
-"""Bytes of pipelined requests, which hardly anybody sends."""
+"""Bytes of pipelined requests that count for nothing: hardly anybody sends any."""
+
+PIPELINE_LIMIT: Final = 1024 * 1024
+"""Bytes of pipelined requests that are taken in while one is handled: thousands of small ones."""
 
 LINGER_SECONDS: Final = 5.0
 """For a refused client to stop sending and read its answer; nginx's `lingering_timeout`."""
@@ -46,46 +49,30 @@ LINGER_SECONDS: Final = 5.0
 LINGER_BYTES: Final = 128 * 1024 * 1024
 """What a refused client may still send: an upload twice as long as the default limit hears why it was refused."""
 
+BODY_STEP: Final = 65536
+"""Bytes for which a body gets another `body_timeout`: 2 KB a second is slower than any line that is worth waiting for,
+and one byte a minute is an attack."""
+
 DRAIN_GRACE: Final = 0.2
 """Seconds that a connection must have been idle before a drain closes it. A request that is on its way while we
-close gets no answer; where one follows the other, the next is here within milliseconds and gets its 503."""
+close gets no answer; where one follows the other, the next is here within milliseconds and gets its 503. As long, a
+refused client gets to hear it in a drain."""
+
+DRAIN_HEAD: Final = 1.0
+"""Seconds for the rest of a head that had begun to come when the drain began."""
 
 IDLE, HEAD, BODY, HANDLING, LINGERING, CLOSING, CLOSED = range(7)
 """Phases: waiting for a further request; reading its head (or waiting for the first one); reading its body; a handler
 runs; the last answer is written and what comes is dropped; the transport flushes and closes; it is closed."""
-
-Handler = Callable[[Request, Reply], Awaitable[None]]
-Refusal = Callable[[Request | None, RequestError], tuple[int, list[Header], bytes]]
-"""Renders an error in the surface's shape; the request is None if its head could not be read."""
-
-
-@dataclass(slots=True, eq=False)
-class Door:
-    """A listener, as the connections that came in by it know it."""
-
-    closed: bool = False
-
-
-@dataclass(slots=True, eq=False)
-class Service:
-    """What all connections of a server share."""
-
-    handler: Handler
-    refuse: Refusal
-    limits: ServerConfig
-    on_error: Callable[[BaseException], None]
-    lasting: frozenset[str] = frozenset()  # paths that are answered in a drain, too
-    draining: bool = False
-    in_flight: int = 0
-    buffered: int = 0  # bytes of large bodies, of all connections together
 
 
 class Connection(asyncio.StreamReader):
     """A client's connection. `serve` is its life; the stream's protocol reports what arrives."""
 
     __slots__ = (
-        "_charged", "_deadline", "_door", "_dropped", "_ended", "_failure", "_gone", "_held", "_idle_since", "_last",
-        "_phase", "_reader", "_received", "_service", "_unwritten", "_waiting", "loop", "task", "transport", "writer",
+        "_body_began", "_charged", "_deadline", "_door", "_dropped", "_ended", "_failure", "_gone", "_held",
+        "_idle_since", "_last", "_phase", "_reader", "_received", "_service", "_unwritten", "_waiting", "loop", "task",
+        "transport", "writer",
     )  # fmt: skip
 
     transport: asyncio.Transport
@@ -109,6 +96,7 @@ class Connection(asyncio.StreamReader):
         self._charged = 0  # our part of `service.buffered`
         self._unwritten = 0  # bytes that waited in the transport when the deadline for writing was set
         self._idle_since = 0.0
+        self._body_began = 0.0
 
     @property
     def closing(self) -> bool:
@@ -153,8 +141,11 @@ class Connection(asyncio.StreamReader):
 
     def drain(self) -> None:
         """The server stops, or its listener was closed: end after the request under way, or soon if there is none."""
-        if self._phase in (IDLE, HEAD) and self._reader.idle:
-            self._deadline.move(max(self.loop.time(), self._idle_since + DRAIN_GRACE))
+        if self._phase == BODY:
+            self._fail(_draining())  # it would be refused when it is whole
+        elif self._phase in (IDLE, HEAD):
+            now = self.loop.time()
+            self._deadline.move(max(now, self._idle_since + DRAIN_GRACE) if self._reader.idle else now + DRAIN_HEAD)
 
     def cut(self) -> bool:
         """End now. Whether that cut a request short."""
@@ -184,6 +175,11 @@ class Connection(asyncio.StreamReader):
             if request is not None:
                 if not await self._handle(request):
                     return
+                if received:
+                    await asyncio.sleep(0)
+            elif reader.request is not None and reader.unfinished:
+                self._begin_body(reader.request)
+                await asyncio.sleep(0)
             elif self._ended or not await self._wait_for_more():
                 return
 
@@ -194,25 +190,30 @@ class Connection(asyncio.StreamReader):
             self._begin_body(reader.request)
         elif self._phase == IDLE and not reader.idle:
             self._phase = HEAD
-            self._deadline.move(self.loop.time() + limits.header_timeout)
+            self._deadline.move(self.loop.time() + (DRAIN_HEAD if self._leaving else limits.header_timeout))
         await self._wait()
         if self._failure is not None:
             raise self._failure
         return not self._ended or bool(self._received)
 
     def _begin_body(self, request: Request) -> None:
+        """The head is there, the body is not. Raises RequestError for what is refused by its head."""
         if self._phase != BODY:
             if self._leaving:
                 raise _draining()
+            self._service.admit(request)
             self._phase = BODY
+            self._body_began = self.loop.time()
             interim = self._reader.take_continue()
             if interim:
                 self.transport.write(interim)
         self._progress()
 
     def _progress(self) -> None:
-        """Some of a body has come."""
-        self._deadline.move(self.loop.time() + self._service.limits.body_timeout)
+        """Some of a body has come, or some time been given for it."""
+        timeout = self._service.limits.body_timeout
+        latest = self._body_began + timeout * (1 + self._reader.body_received // BODY_STEP)
+        self._deadline.move(min(self.loop.time() + timeout, latest))
         self._charge(self._reader.held)
 
     def _charge(self, size: int) -> None:
@@ -228,10 +229,11 @@ class Connection(asyncio.StreamReader):
     async def _handle(self, request: Request) -> bool:
         """One request, one answer. Whether another one may follow."""
         service = self._service
-        if self._leaving or self._charged or len(request.body) > LARGE_BODY:
+        if self._leaving or self._charged or len(request.body) > LARGE_BODY or self._ahead:
             self._admit(request)
         self._phase = HANDLING
         self._deadline.clear()
+        self._read_on()
         self._last = not request.keep_alive
         giving_up = self.loop.call_soon(self._give_up) if self._ended else None
         reply = Reply(self, request, self._reader.http)
@@ -251,7 +253,7 @@ class Connection(asyncio.StreamReader):
                 giving_up.cancel()
         if reply.closes or not reply.ended:
             return False
-        self._charge(0)
+        self._charge(self._ahead)
         self._phase = IDLE
         self._wait_idle(service.limits.idle_timeout)
         return True
@@ -261,8 +263,13 @@ class Connection(asyncio.StreamReader):
         self._reader.request = request  # for whom a refusal is rendered
         if self._door.closed or (self._service.draining and request.path not in self._service.lasting):
             raise _draining()
-        self._charge(len(request.body) if len(request.body) > LARGE_BODY else 0)
+        self._charge(self._ahead + (len(request.body) if len(request.body) > LARGE_BODY else 0))
         self._reader.request = None
+
+    @property
+    def _ahead(self) -> int:
+        """Bytes of further requests that count as held."""
+        return len(self._received) if len(self._received) > READ_AHEAD else 0
 
     def _wait_idle(self, seconds: float) -> None:
         self._idle_since = now = self.loop.time()
@@ -274,14 +281,14 @@ class Connection(asyncio.StreamReader):
             reply.abort()
             return
         self._last = self._last or error.close
-        await reply.send(*self._service.refuse(request, error))
+        await reply.send(*self._service.refuse(request, error, request.peer, handled=True))
 
     def _answer_bug(self, request: Request, reply: Reply, exc: Exception) -> None:
         """An error that is nobody's intention: all that the client learns is that it is ours."""
         self._service.on_error(exc)
         if not reply.started:
             error = RequestError(500, "internal_error", "The gateway made a mistake; its log says more.", close=True)
-            self._write_refusal(request, error)
+            self._write_refusal(request, error, handled=True)
         reply.abort()
 
     # -- the end -----------------------------------------------------------------------------------------------
@@ -289,7 +296,7 @@ class Connection(asyncio.StreamReader):
     async def _refuse(self, error: RequestError) -> None:
         """The last answer, to a request that is not handled; and time to read it."""
         self._phase = LINGERING
-        self._deadline.move(self.loop.time() + LINGER_SECONDS)
+        self._deadline.move(self.loop.time() + (DRAIN_GRACE if self._service.draining else LINGER_SECONDS))
         self._write_refusal(self._reader.request, error)
         self._received.clear()
         self._charge(0)
@@ -298,11 +305,11 @@ class Connection(asyncio.StreamReader):
         if not self._ended:
             await self._wait()
 
-    def _write_refusal(self, request: Request | None, error: RequestError) -> None:
-        if self.transport.is_closing():
-            return
-        head_only = request is not None and request.method == "HEAD"
-        self.transport.write(write_refusal(*self._service.refuse(request, error), head_only=head_only))
+    def _write_refusal(self, request: Request | None, error: RequestError, *, handled: bool = False) -> None:
+        answer = self._service.refuse(request, error, self._reader.peer, handled=handled)
+        if not self.transport.is_closing():
+            head_only = request is not None and request.method == "HEAD"
+            self.transport.write(write_refusal(*answer, head_only=head_only))
 
     async def _close(self) -> None:
         """Close when everything is written, or the client stops reading it."""
@@ -333,7 +340,11 @@ class Connection(asyncio.StreamReader):
             return
         received = self._received
         received += data
-        if self._waiting is None:
+        if self._phase == HANDLING:
+            if len(received) > READ_AHEAD:
+                self._take_ahead(len(data))
+            return
+        if self._waiting is None or self._waiting.done():
             if len(received) > READ_AHEAD and not self._held:
                 self._held = True
                 self.transport.pause_reading()
@@ -345,6 +356,15 @@ class Connection(asyncio.StreamReader):
                 self._fail(error)
         if len(received) >= self._reader.wanted:
             self._wake()
+
+    def _take_ahead(self, size: int) -> None:
+        """Further requests of `size` bytes, while one is handled."""
+        try:
+            self._charge(self._charged + size)
+        except RequestError:
+            self.transport.abort()
+        if len(self._received) > PIPELINE_LIMIT:
+            self.transport.abort()
 
     def feed_eof(self) -> None:
         self._ended = True
@@ -365,14 +385,17 @@ class Connection(asyncio.StreamReader):
 
     async def _wait(self) -> None:
         """Until `_wake`."""
-        if self._held:
-            self._held = False
-            self.transport.resume_reading()
+        self._read_on()
         self._waiting = self.loop.create_future()
         try:
             await self._waiting
         finally:
             self._waiting = None
+
+    def _read_on(self) -> None:
+        if self._held:
+            self._held = False
+            self.transport.resume_reading()
 
     def _wake(self) -> None:
         if self._waiting is not None and not self._waiting.done():
@@ -383,7 +406,9 @@ class Connection(asyncio.StreamReader):
         self._wake()
 
     def _expire(self) -> None:
-        if self._phase == BODY or (self._phase == HEAD and not self._reader.idle):
+        if self._leaving and self._phase == HEAD and not self._reader.idle:
+            self._fail(_draining())
+        elif self._phase == BODY or (self._phase == HEAD and not self._reader.idle):
             self._fail(RequestError(408, "request_timeout", "The request did not arrive in time.", close=True))
         elif self._phase in (IDLE, HEAD):
             self.feed_eof()

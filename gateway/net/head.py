@@ -31,7 +31,10 @@ _BARE_LF: Final = re.compile(rb"(?<!\r)\n")
 
 _HOST: Final = re.compile(rb"\r\nhost:[ \t]*+[-\w.~!$&'()*+,;=%:\[\]]*+[ \t]*+\r\n")
 
-_LENGTH: Final = re.compile(rb"\r\ncontent-length:[ \t]*+([0-9]{1,19})[ \t]*+\r\n")
+_LENGTH: Final = re.compile(rb"\r\ncontent-length:[ \t]*+([0-9]++)[ \t]*+\r\n")
+
+MAX_DIGITS: Final = 18
+"""Of a length; more are as good as infinitely many."""
 
 _MEANINGS: Final = (
     (re.compile(rb"\APRI \* HTTP/2"), "This is HTTP/2; only HTTP/1.1 is spoken here."),
@@ -61,9 +64,12 @@ def check_head(head: bytes) -> int:
     if at >= 0 and not _HOST.match(lower, at):
         raise _refusal("The Host field is not a host.")
     at = lower.find(b"\r\ncontent-length:")
-    if b"\r\ntransfer-encoding:" in lower:
+    coded = lower.find(b"\r\ntransfer-encoding:")
+    if coded >= 0:
         if at >= 0:
             raise _refusal("Both Content-Length and Transfer-Encoding are given.")
+        if lower.find(b"\r\ntransfer-encoding:", coded + 1) >= 0:
+            raise _refusal("Transfer-Encoding is given more than once.")
         if b" http/1.0\r\n" in lower:  # RFC 9112, 6.1: its framing is faulty
             raise _refusal("There is no Transfer-Encoding in HTTP/1.0.")
         return CHUNKED
@@ -74,7 +80,8 @@ def check_head(head: bytes) -> int:
         raise _refusal("The Content-Length is not a number.")
     if lower.find(b"\r\ncontent-length:", at + 1) >= 0:
         raise _refusal("Content-Length is given more than once.")
-    return int(length[1])
+    digits = length[1].lstrip(b"0")
+    return int(digits or b"0") if len(digits) <= MAX_DIGITS else 10**MAX_DIGITS
 
 
 def check_partial_head(received: bytes | bytearray, since: int) -> None:

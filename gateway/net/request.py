@@ -93,15 +93,15 @@ class RequestReader:
     """
 
     __slots__ = (
-        "_chunks", "_length", "_peer", "_scanned", "_secure", "http", "received", "request", "wanted",
+        "_chunks", "_length", "_scanned", "_secure", "http", "peer", "received", "request", "wanted",
     )  # fmt: skip
 
     def __init__(self, peer: str, secure: bool) -> None:
+        self.peer = peer
         self.received = bytearray()  # never another object
         self.wanted = 1
         self.request: Request | None = None
         self.http: h11.Connection
-        self._peer = peer
         self._secure = secure
         self._scanned = 0  # bytes of `received` in which no head ends
         self._length = 0  # of the body, or CHUNKED
@@ -111,6 +111,16 @@ class RequestReader:
     def idle(self) -> bool:
         """Whether nothing of a next request has come."""
         return self.request is None and bytes(self.received[:3]) in NOTHING_YET
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether there is more of a body in `received` than one call of `next_request` takes."""
+        return self._chunks is not None and self._chunks.more
+
+    @property
+    def body_received(self) -> int:
+        """Bytes of the body that have come so far."""
+        return len(self.received) + (len(self._chunks.body) if self._chunks is not None else 0)
 
     @property
     def held(self) -> int:
@@ -180,7 +190,7 @@ class RequestReader:
         except h11.RemoteProtocolError as exc:
             raise _misread(exc) from exc
         assert type(event) is h11.Request
-        self.request = request = Request(event, self._peer, self._secure, now)
+        self.request = request = Request(event, self.peer, self._secure, now)
         limit = limits.max_body_bytes
         if self._length > limit:
             raise RequestError(413, "request_too_large", f"The body is larger than {limit} bytes.", close=True)

@@ -23,8 +23,9 @@ from typing import TYPE_CHECKING, Any, Final
 from gateway.config.listen import parse_listen
 from gateway.config.model import ServerConfig
 from gateway.errors import ConfigError, Problem, RequestError, StartError
-from gateway.net.connection import Connection, Door, Handler, Refusal, Service, overloaded
+from gateway.net.connection import Connection, overloaded
 from gateway.net.listen import address_of, open_sockets, refusal, remove_socket_file
+from gateway.net.service import Admission, Door, Handler, Refusal, Service, admit_all
 
 if TYPE_CHECKING:
     import ssl
@@ -67,7 +68,8 @@ class _Open:
 class Server:
     """Listeners, and the connections that came in by them.
 
-    `handler` answers requests, `refuse` renders errors, `on_error` hears of exceptions that should not have happened.
+    `handler` answers requests, `admit` looks at those whose body is still to come, `refuse` renders errors, `on_error`
+    hears of exceptions that should not have happened.
     `inherited` are the sockets that "fd:NAME" means, `lasting` the paths that are answered in a drain, too.
     Raises ConfigError for a certificate that cannot be used.
     """
@@ -79,10 +81,11 @@ class Server:
         config: ServerConfig,
         *,
         on_error: Callable[[BaseException], None],
+        admit: Admission = admit_all,
         inherited: Mapping[str, socket.socket] = NOTHING_INHERITED,
         lasting: frozenset[str] = frozenset(),
     ) -> None:
-        self._service = Service(handler, refuse, config, on_error, lasting)
+        self._service = Service(handler, admit, refuse, config, on_error, lasting)
         self._inherited = inherited
         self._loop = asyncio.get_running_loop()
         self._open: dict[str, list[_Open]] = {}

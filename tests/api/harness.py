@@ -165,6 +165,10 @@ class Talk:
         self._writer.write("\r\n".join([f"{method} {path} HTTP/1.1", *lines, "", ""]).encode("latin-1") + data)
         await self._writer.drain()
 
+    async def send_raw(self, data: bytes) -> None:
+        self._writer.write(data)
+        await self._writer.drain()
+
     async def head(self) -> Got:
         """The answer's head, without its body."""
         head = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1")
@@ -316,11 +320,13 @@ class Gateway:
             )
 
         auth_on = auth_is_on(config)
+        self._router = router(Guard(config.server, auth_on=auth_on), Authenticator(config, auth_on))
         self.server = Server(
-            router(Guard(config.server, auth_on=auth_on), Authenticator(config, auth_on)),
-            refuse,
+            self._router,
+            self._router.refuse,
             config.server,
             on_error=self.errors.append,
+            admit=self._router.admit,
         )
         self._admin = Server(
             router(Guard(ServerConfig(), auth_on=True), Authenticator.of_operator()),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.api.guard import Guard
+from gateway.api.guard import FORWARDING, Guard
 from gateway.config.model import ServerConfig
 from gateway.errors import RequestError
 from tests.api.harness import AS_ANN, CHAT, TOKENS, Got, configuration, gateway
@@ -78,7 +78,28 @@ def test_without_auth_an_origin_must_be_listed(config: ServerConfig, origin: byt
     assert refuses(Guard(config, auth_on=auth_on), {b"origin": origin}) is not fine
 
 
-@pytest.mark.parametrize("name", [b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip"])
+@pytest.mark.parametrize(
+    ("site", "origin", "auth_on", "fine"),
+    [
+        (b"cross-site", None, False, False),
+        (b"same-origin", None, False, True),
+        (b"none", None, False, True),
+        (b"cross-site", None, True, True),
+        (b"cross-site", ORIGIN, False, True),
+    ],
+)
+def test_without_auth_other_sites_pages_are_not_answered(
+    site: bytes, origin: bytes | None, auth_on: bool, fine: bool
+) -> None:
+    fields = {b"sec-fetch-site": site} | ({b"origin": origin} if origin else {})
+    assert refuses(Guard(LISTED, auth_on=auth_on), fields) is not fine
+
+
+def test_the_marks_of_proxies_and_tunnels_are_known() -> None:
+    assert {b"x-forwarded-proto", b"via", b"cf-connecting-ip", b"true-client-ip", b"x-client-ip"} <= {*FORWARDING}
+
+
+@pytest.mark.parametrize("name", FORWARDING)
 def test_without_auth_nothing_forwarded_is_answered_but_by_a_trusted_proxy(name: bytes) -> None:
     assert refuses(Guard(ServerConfig(), auth_on=False), {name: b"1.2.3.4"})
     assert refuses(Guard(PROXIES, auth_on=False), {name: b"1.2.3.4"}, "172.16.0.1")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gateway.api.inbound import read_fields
-from tests.api.harness import CHAT, STREAM, configuration, gateway, until
+from tests.api.harness import AS_ANN, CHAT, STREAM, TOKENS, configuration, gateway, until
 from tests.conftest import run
 from tests.fakes.provider import FakeProvider
 
@@ -56,6 +56,55 @@ def test_ids_of_ours_are_never_given_twice(tmp_path: Path) -> None:
             ids = {(await running.chat()).header("x-request-id") for _ in range(5)}
             ids |= {(await running.administrate("GET", "/admin/status")).header("x-request-id")}
             assert len(ids) == 6
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "status", "code"),
+    [
+        ("/v1/chat/completions", {}, 401, "invalid_api_key"),
+        ("/v1/chat/completions", {"authorization": "Bearer token-of-reader"}, 403, "permission_denied"),
+        ("/p/main/v1/files", {"authorization": "Bearer wrong"}, 401, "invalid_api_key"),
+        ("/nowhere", AS_ANN, 404, "not_found"),
+        ("/v1/models", AS_ANN, 405, "method_not_allowed"),
+    ],
+)
+def test_a_request_that_no_body_would_help_is_refused_before_it_has_one(
+    tmp_path: Path, path: str, headers: dict[str, str], status: int, code: str
+) -> None:
+    async def scenario() -> None:
+        async with (
+            FakeProvider() as fake,
+            gateway(tmp_path, configuration(fake.base_url) + TOKENS) as running,
+            running.talk() as talk,
+        ):
+            await talk.send("POST", path, b"", {**headers, "content-length": "100000", "expect": "100-continue"})
+            got = await talk.answer()
+            assert (got.status, got.json["error"]["code"]) == (status, code)
+            line = await running.logged()
+            assert (line["status"], line["error"], line["outcome"]) == (status, code, "error")
+            assert line["request_id"] == got.header("x-request-id")
+            assert fake.requests == []
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"), [(b"GET / HTTP/1.1\r\n\r\n", 400), (b"\x16\x03\x01", 400), (b"x: " + b"y" * 100_000, 431)]
+)
+def test_what_is_no_request_leaves_a_line_in_the_log_too(tmp_path: Path, sent: bytes, status: int) -> None:
+    async def scenario() -> None:
+        async with (
+            FakeProvider() as fake,
+            gateway(tmp_path, configuration(fake.base_url)) as running,
+            running.talk() as talk,
+        ):
+            await talk.send_raw(sent)
+            got = await talk.answer()
+            line = await running.logged()
+            assert got.status == line["status"] == status
+            assert (line["client"], line["request_id"]) == ("127.0.0.1", got.header("x-request-id"))
 
     run(scenario())
 

@@ -14,6 +14,7 @@ from gateway.config.model import ServerConfig
 from gateway.errors import RequestError
 from gateway.net.connection import Reply, Request
 from gateway.net.server import Server
+from gateway.net.service import Admission, admit_all
 from tests.net.raw import Answer, SocketClient, connecting
 
 TEXT = [(b"content-type", b"text/plain")]
@@ -23,7 +24,9 @@ SHORT = 0.05  # seconds; for limits that are to pass
 NO_SOCKETS: Mapping[str, socket.socket] = {}
 
 
-def refuse(request: Request | None, error: RequestError) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+def refuse(
+    request: Request | None, error: RequestError, peer: str, *, handled: bool
+) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
     """Errors as JSON, with the request's path where its head could be read."""
     headers = [(b"content-type", b"application/json")]
     if error.retry_after is not None:
@@ -121,13 +124,20 @@ async def serving(
     listen: str = "127.0.0.1:0",
     inherited: Mapping[str, socket.socket] = NO_SOCKETS,
     lasting: frozenset[str] = frozenset(),
+    admit: Admission = admit_all,
     expect_errors: bool = False,
     **limits: Any,
 ) -> AsyncIterator[Served]:
     """A server with such limits. At the end nothing may be left of it, nor may it have made a mistake."""
     errors: list[BaseException] = []
     server = Server(
-        handler, refuse, ServerConfig(**limits), on_error=errors.append, inherited=inherited, lasting=lasting
+        handler,
+        refuse,
+        ServerConfig(**limits),
+        on_error=errors.append,
+        admit=admit,
+        inherited=inherited,
+        lasting=lasting,
     )
     await server.listen(listen)
     served = Served(server, errors)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import RequestError
-from gateway.net.chunks import MAX_LINE, ChunkReader
+from gateway.net.chunks import CHUNKS_AT_ONCE, MAX_FRAMING, MAX_LINE, ChunkReader
 
 LIMIT = 1000
 
@@ -53,6 +53,25 @@ def test_a_body_is_read_whole_in_pieces_and_byte_by_byte(sent: bytes, body: byte
     for at in range(len(sent)):
         assert read(sent[:at], sent[at:] + rest) == (body, rest)
         assert read(sent[:at]) is None
+
+
+def test_so_many_chunks_are_read_in_one_go_and_the_rest_in_the_next() -> None:
+    reader, sent = ChunkReader(), encoded(*[b"12345678"] * (2 * CHUNKS_AT_ONCE + 1))
+    received = bytearray(sent)
+    for goes in range(1, 3):
+        assert not reader.read(received, 10**6)
+        assert reader.more and goes * CHUNKS_AT_ONCE - 1 <= len(reader.body) / 8 <= goes * CHUNKS_AT_ONCE
+    assert reader.read(received, 10**6)
+    assert not reader.more and len(reader.body) == 8 * (2 * CHUNKS_AT_ONCE + 1)
+
+
+def test_chunks_that_are_mostly_framing_are_refused() -> None:
+    reader, received = ChunkReader(), bytearray(encoded(*[b"1"] * MAX_FRAMING))
+    with pytest.raises(RequestError, match="too small") as refused:
+        while not reader.read(received, 10**6):
+            assert reader.more
+    assert refused.value.status == 400 and refused.value.close
+    assert len(reader.body) < MAX_FRAMING / 3
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gateway.errors import RequestError
-from gateway.net.connection import Reply, Request
+from gateway.net.connection import BODY_STEP, PIPELINE_LIMIT, READ_AHEAD, Reply, Request
 from tests.net.raw import GET, SocketClient, chunked, post
 from tests.net.scripted import both_loops, turns
 from tests.net.serving import BIG, EVENTS, SHORT, TEXT, Handling, mirror, serving, target
@@ -94,6 +94,69 @@ async def test_large_bodies_go_both_ways() -> None:
         for request in (post(body), chunked(*(body[n : n + 1_000_000] for n in range(0, BIG, 1_000_000)))):
             await client.send(request)
             assert (await client.read_answer()).body == body
+
+
+@both_loops
+async def test_others_have_their_turn_between_requests_that_came_together() -> None:
+    order: list[str] = []
+
+    async def note(request: Request, reply: Reply) -> None:
+        order.append(request.path)
+        await reply.send(200, TEXT, b"")
+
+    async with serving(note) as served, served.connecting() as many, served.connecting() as one:
+        await many.send(GET.replace(b"/ ", b"/many ") * 1_000)
+        await one.send(GET.replace(b"/ ", b"/one "))
+        await one.read_answer()
+        for _ in range(1_000):
+            await many.read_answer()
+    assert order.index("/one") < 500
+
+
+@both_loops
+async def test_a_client_that_leaves_behind_many_requests_cancels_the_first() -> None:
+    handling = Handling()
+    async with serving(handling) as served, served.connecting() as client:
+        await client.send(GET * 5_000)
+        await handling.waits.wait()
+        await served.wait_until(lambda: served.server.buffered > READ_AHEAD)
+        client.close()
+        await handling.cancelled.wait()
+        await served.wait_quiet()
+
+
+@pytest.mark.parametrize("limits", [{}, {"max_buffered_bytes": 100_000}], ids=["its own", "of all together"])
+@both_loops
+async def test_requests_piled_up_beyond_a_limit_end_the_connection(limits: dict[str, Any]) -> None:
+    handling = Handling()
+    async with serving(handling, **limits) as served, served.connecting() as client:
+        await client.send(GET)
+        await handling.waits.wait()
+        sending = asyncio.create_task(client.send(GET * (2 * PIPELINE_LIMIT // len(GET))))
+        await handling.cancelled.wait()
+        await served.wait_quiet()
+        await asyncio.gather(sending, return_exceptions=True)
+
+
+# -- what is refused by its head -----------------------------------------------------------------------------------
+
+
+def nobody(request: Request) -> None:
+    raise RequestError(401, "invalid_api_key", "Who are you?")
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [post(bytes(500_000)), post(bytes(500_000), b"/", b"Expect: 100-continue"), chunked(bytes(500_000))],
+    ids=["length", "expect", "chunked"],
+)
+@both_loops
+async def test_who_may_not_come_in_is_told_before_the_body_has_come(request_: bytes) -> None:
+    async with serving(admit=nobody) as served, served.connecting() as client:
+        await client.send(request_[: request_.index(b"\r\n\r\n") + 4])
+        answer = await client.read_answer()
+        assert (answer.status, answer.error, answer.closes) == (401, "invalid_api_key", True)
+        assert served.server.buffered == 0
 
 
 # -- Expect: 100-continue ------------------------------------------------------------------------------------------
@@ -190,17 +253,33 @@ async def test_an_idle_connection_is_closed_without_a_word(sent: bytes, limit: s
 @both_loops
 async def test_a_body_has_all_the_time_it_needs_as_long_as_it_comes() -> None:
     loop = asyncio.get_running_loop()
-    limit = 0.2
+    limit, steps = 0.2, 8
     async with serving(body_timeout=limit) as served, served.connecting() as client:
-        await client.send(post(bytes(1_000_000))[:-1_000_000])
-        sent = 0
-        enough = loop.time() + 2 * limit
-        while loop.time() < enough:
-            await client.send(b"\0")
-            sent += 1
-            await turns(20)
-        await client.send(bytes(1_000_000 - sent))
+        await client.send(post(bytes(steps * BODY_STEP))[: -steps * BODY_STEP])
+        for _ in range(steps):
+            await client.send(bytes(BODY_STEP))
+            enough = loop.time() + limit / 3
+            while loop.time() < enough:
+                await turns(20)
         assert (await client.read_answer()).status == 200
+
+
+@pytest.mark.parametrize(
+    "head", [post(bytes(1_000_000))[:-1_000_000], chunked()[:-5] + b"f4240\r\n"], ids=["length", "chunks"]
+)
+@both_loops
+async def test_a_body_that_only_trickles_is_given_up(head: bytes) -> None:
+    async with serving(body_timeout=SHORT) as served, served.connecting() as client:
+        await client.send(head)
+
+        async def trickle() -> None:
+            while True:
+                await client.send(b"\0")
+                await turns(20)
+
+        trickling = asyncio.create_task(trickle())
+        assert (await client.read_answer()).status == 408
+        trickling.cancel()
 
 
 @both_loops

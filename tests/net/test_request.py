@@ -97,6 +97,7 @@ MALFORMED: dict[str, tuple[int, bytes]] = {
     "exponent": (400, head(b"Content-Length: 1e1") + b"hello12345"),
     "underscore": (400, head(b"Content-Length: 1_0") + b"hello12345"),
     "digits of another script": (400, head("Content-Length: ٥".encode()) + b"hello"),
+    "Content-Length of twenty digits": (413, head(b"Content-Length: " + b"9" * 20)),
     "Content-Length of forty digits": (400, head(b"Content-Length: " + b"9" * 40)),
     "Content-Length with an inner space": (400, head(b"Content-Length: 1 0") + b"hello12345"),
     # the transfer coding
@@ -107,7 +108,7 @@ MALFORMED: dict[str, tuple[int, bytes]] = {
     "TE gzip": (501, head(b"Transfer-Encoding: gzip")),
     "TE gzip, chunked": (501, head(b"Transfer-Encoding: gzip, chunked") + b"0\r\n\r\n"),
     "TE chunked, identity": (501, head(b"Transfer-Encoding: chunked, identity") + b"0\r\n\r\n"),
-    "TE chunked twice": (501, head(b"Transfer-Encoding: chunked", b"Transfer-Encoding: chunked") + b"0\r\n\r\n"),
+    "TE chunked twice": (400, head(b"Transfer-Encoding: chunked", b"Transfer-Encoding: chunked") + b"0\r\n\r\n"),
     "TE chunked, chunked": (501, head(b"Transfer-Encoding: chunked, chunked") + b"0\r\n\r\n"),
     "TE xchunked": (501, head(b"Transfer-Encoding: xchunked") + b"0\r\n\r\n"),
     "TE quoted": (501, head(b'Transfer-Encoding: "chunked"') + b"0\r\n\r\n"),

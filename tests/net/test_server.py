@@ -15,7 +15,7 @@ from gateway.config.model import ServerConfig
 from gateway.errors import AddressTaken
 from gateway.net.connection import Reply, Request
 from tests.net.raw import GET, Answer, RawClient, chunked, connecting, post
-from tests.net.scripted import both_loops
+from tests.net.scripted import both_loops, turns
 from tests.net.serving import BIG, EVENTS, SHORT, TEXT, Handling, echo, mirror, serving
 
 
@@ -264,6 +264,18 @@ async def test_a_drain_and_a_close_end_idle_connections() -> None:
         assert served.server.connections == 0
         assert await fresh.read_to_end() == b""
         assert await used.read_to_end() == b""
+
+
+@pytest.mark.parametrize("sent", [GET[:-2], post(b"hello")[:-2], chunked(b"hello")[:-2]], ids=["head", "body", "chunk"])
+@both_loops
+async def test_a_drain_does_not_wait_for_requests_that_are_not_whole(sent: bytes) -> None:
+    async with serving() as served, served.connecting() as client:
+        await client.send(sent)
+        await served.wait_until(lambda: served.server.connections == 1)
+        await turns()
+        assert await served.server.drain(60) == 0
+        answer = await client.read_answer()
+        assert (answer.status, answer.error, answer.closes) == (503, "draining", True)
 
 
 @both_loops

@@ -1,0 +1,54 @@
+"""What all connections of a server share, and what a server asks of whoever it works for."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from gateway.config.model import ServerConfig
+from gateway.errors import RequestError
+from gateway.net.headers import Header
+from gateway.net.reply import Reply
+from gateway.net.request import Request
+
+Handler = Callable[[Request, Reply], Awaitable[None]]
+
+Admission = Callable[[Request], None]
+"""A look at a request of which only the head is there. Raises RequestError for what is refused, whatever the body."""
+
+
+class Refusal(Protocol):
+    """Renders an error in the surface's shape, and keeps a record of it, unless a handler did (`handled`)."""
+
+    def __call__(
+        self, request: Request | None, error: RequestError, peer: str, *, handled: bool
+    ) -> tuple[int, list[Header], bytes]:
+        """The request is None if its head could not be read."""
+        ...
+
+
+def admit_all(request: Request) -> None:
+    """Whoever comes is heard."""
+
+
+@dataclass(slots=True, eq=False)
+class Door:
+    """A listener, as the connections that came in by it know it."""
+
+    closed: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class Service:
+    """See the module's text."""
+
+    handler: Handler
+    admit: Admission
+    refuse: Refusal
+    limits: ServerConfig
+    on_error: Callable[[BaseException], None]
+    lasting: frozenset[str] = frozenset()  # paths that are answered in a drain, too
+    draining: bool = False
+    in_flight: int = 0
+    buffered: int = 0  # bytes of large bodies and pipelined requests, of all connections together
