@@ -38,7 +38,7 @@ class Assembly:
 def assemble(config: Config, holdings: Holdings, control: KeeperControl, draining: Callable[[], bool]) -> Assembly:
     """`holdings` are arranged for `config` already; the Keeper is given the providers to probe."""
     providers = {
-        name: Provider(provider, holdings.pools[name], holdings.proxy_pools.of(provider))
+        name: Provider(provider, holdings.pools.of[name], holdings.proxy_pools.of(provider))
         for name, provider in config.providers.items()
         if provider.enabled
     }

@@ -258,6 +258,6 @@ class Daemon:
         await self._admin_server.close()
         await self._supervisor.close()
         await self._reloads.assembly.catalog.close()
-        self._holdings.close_pools()
+        self._holdings.pools.close()
         saved = await self._holdings.keeper.flush()
         self._log.info("stopped", cut=cut, saved=saved)

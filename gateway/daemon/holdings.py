@@ -19,20 +19,15 @@ from gateway.net.client import Client
 from gateway.observe.logs import Log
 from gateway.observe.metrics import Metrics
 from gateway.policy.verdict import Verdict
-from gateway.providers import probe_kind
-from gateway.secret import Secret
 from gateway.store.database import Database
 from gateway.store.keys import KeyStore
 from gateway.store.proxies import ProxyStore
 from gateway.store.responses import ResponseStore
 from gateway.upstream.key import Key
-from gateway.upstream.keypool import KeyPool
+from gateway.upstream.keypools import KeyPools
 from gateway.upstream.owners import Owner, ResponseOwners
 from gateway.upstream.provider import Provider
 from gateway.upstream.proxypools import ProxyPools
-
-BUILT_IN_KEY = Secret("built-in-key")
-"""What a provider that needs no keys is called with, so that every request leases one all the same."""
 
 
 class Holdings:
@@ -45,7 +40,7 @@ class Holdings:
         self.clock = clock
         self.rng = Random()  # noqa: S311 - rotation and jitter, no secrets
         self.started = clock()
-        self.pools: dict[str, KeyPool] = {}
+        self.pools = KeyPools(clock, self.rng)
         self.proxy_pools = ProxyPools(clock, self.rng)
         self.metrics = Metrics()
         keys, responses = KeyStore(database), ResponseStore(database)
@@ -65,27 +60,12 @@ class Holdings:
         self.metrics.collect_dropped(lambda: {"log": log.dropped})
 
     def arrange(self, config: Config) -> None:
-        """A pool for every enabled provider, and the Keeper told; one that is there already keeps what it knows."""
-        for name, provider in config.providers.items():
-            if not provider.enabled:
-                continue
-            pool = self.pools.get(name)
-            if pool is None:
-                pool = self.pools[name] = KeyPool(name, provider.health, clock=self.clock, rng=self.rng)
-            if not provider.keys and BUILT_IN_KEY.digest not in pool.standings.keys:
-                # A local provider: what it is given as a key is all the same to it.
-                pool.standings.remove(list(pool.standings.keys))
-                pool.standings.add([Key(BUILT_IN_KEY, BUILT_IN_KEY.digest)])
-            pool.configure(provider, probe_kind(provider.probe.kind, provider.type), config.queue.max)
+        """Pools for what the configuration names, and the Keeper told."""
+        self.pools.arrange(config)
         self.proxy_pools.arrange(config)
-        self.keeper.arrange(config, self.pools)
+        self.keeper.arrange(config, self.pools.of)
         self.proxy_keeper.arrange(config, self.proxy_pools.of_files(config))
         self.maintenance.arrange(config)
-
-    def close_pools(self) -> None:
-        """No timer runs on, nobody waits on."""
-        for pool in self.pools.values():
-            pool.close()
 
     def note_attempt(self, provider: Provider, key: Key, verdict: Verdict | None) -> None:
         """Count what an attempt of the Conductor's came to, and log what it says about the key or the provider."""
@@ -115,6 +95,6 @@ class Holdings:
         """Keys by provider and status."""
         return {
             (name, status.value): n
-            for name, pool in self.pools.items()
+            for name, pool in self.pools.of.items()
             for status, n in list(pool.standings.counts.items())
         }

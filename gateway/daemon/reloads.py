@@ -33,6 +33,9 @@ from gateway.providers import PROVIDER_FACTS
 LOAD_SECONDS = 30.0
 """How long reading the configuration may take."""
 
+LET_GO_EVERY = 20.0
+"""Seconds between two looks at retired pools: longer than a request rests between two attempts."""
+
 LOGGED_PROBLEMS = 20
 """Problems of a configuration that are logged, a line each; `llmgateway config check` prints all."""
 
@@ -97,17 +100,13 @@ class Reloads:
             self._server.reconfigure(config.server)
         except BaseException:
             holdings.arrange(old.config)
-            for name in holdings.pools.keys() - old.providers.keys():
-                holdings.pools.pop(name).close()
+            self._retire_pools()
             await self._listen_only(old.config.server)
             raise
         self.assembly = assembly
         await self._listen_only(config.server)  # which leaves addresses before its first await
         await self._server.accept()
-        for name in list(holdings.pools):
-            if name not in assembly.providers:
-                await holdings.keeper.flush()
-                holdings.pools.pop(name).close()
+        self._retire_pools()
         holdings.proxy_pools.retire(config)
         self._log.level = config.logging.level
         self._retired += 1
@@ -115,6 +114,16 @@ class Reloads:
         changed = list_changes(old.config, config)
         self._log.info("reloaded", changed=changed)
         return {"changed": changed}
+
+    def _retire_pools(self) -> None:
+        self._supervisor.start_once("retired pools", self._let_go)
+
+    async def _let_go(self) -> None:
+        """Forget retired pools as their last requests end; in turn, because a reload that fails needs them back."""
+        while self._holdings.pools.retired:
+            await asyncio.sleep(LET_GO_EVERY)
+            async with self._turn:
+                await self._holdings.pools.let_go(self._holdings.keeper.flush)
 
     async def _load(self, path: Path) -> Config:
         """In a thread: the file may be large, or on a slow disk."""

@@ -7,7 +7,7 @@ missing, never more. While the database is away the changes wait, one per key at
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 from itertools import islice
 
 from gateway.errors import StoreError
@@ -33,7 +33,7 @@ class StatusWriter:
 
     def __init__(
         self,
-        pools: Callable[[], Mapping[str, KeyPool]],
+        pools: Callable[[], Iterable[KeyPool]],
         owners: ResponseOwners,
         keys: KeyStore,
         responses: ResponseStore,
@@ -77,8 +77,8 @@ class StatusWriter:
         return True
 
     async def _flush_statuses(self) -> None:
-        for name, pool in list(self._pools().items()):
-            await self._take(name, pool)
+        for pool in list(self._pools()):
+            await self._take(pool)
         while self._unsaved:
             batch = dict(islice(self._unsaved.items(), BATCH))
             gone = {place for place, row in batch.items() if row.model != ALL_MODELS and row.status == Status.VALID}
@@ -87,12 +87,12 @@ class StatusWriter:
             for row in batch:
                 del self._unsaved[row]
 
-    async def _take(self, name: str, pool: KeyPool) -> None:
+    async def _take(self, pool: KeyPool) -> None:
         """All changes of a pool, since it may be gone at the next flush."""
         while changes := pool.standings.take_changes(BATCH):
             for change in changes:
-                row = status_row(name, change)
-                self._unsaved[(name, row.digest, row.model)] = row
+                row = status_row(pool.provider, change)
+                self._unsaved[(row.provider, row.digest, row.model)] = row
             if len(changes) < BATCH:
                 return
             await asyncio.sleep(0)

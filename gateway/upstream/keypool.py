@@ -65,6 +65,7 @@ class KeyPool:
         self.shared_status = shared_status
         self.limits: KeyLimitsConfig | None = None
         self.waiters = Waiters(max_waiting)
+        self.in_flight = 0  # requests that a key of this pool is lent to
         self.guard = Guard()
         self.standings = Standings(health, clock=clock, rng=rng, waiters=self.waiters, guard=self.guard)
         self._clock = clock
@@ -96,7 +97,7 @@ class KeyPool:
             self.waiters.wake_all()
 
     def close(self) -> None:
-        """Stop the timer and let those who wait find out."""
+        """Stop the timer for good, and let those who wait find out."""
         self.standings.close()
         self.waiters.wake_all()
 
@@ -139,9 +140,7 @@ class KeyPool:
         """
         if key.removed or key.standing.status is Status.DISABLED:
             return None
-        self.standings.seq += 1
-        key.in_flight += 1
-        lease = Lease(key, model, self.standings.seq)
+        lease = self._lease(key, model)
         if key.standing.status is not Status.VALID and not self._rotation.would_empty(key, model):
             key.trial = lease
             self._rotation.place(key)
@@ -240,6 +239,7 @@ class KeyPool:
             return
         lease.busy = False
         key = lease.key
+        self.in_flight -= 1
         key.in_flight -= 1
         if key.meter is not None and tokens is not None and lease.taken_at:
             key.meter.settle(lease.taken_at, self._clock(), lease.tokens, tokens)
@@ -268,14 +268,18 @@ class KeyPool:
     # -- inside: leases ----------------------------------------------------------------------------------------
 
     def _lend(self, key: Key, model: str, tokens: int = 0) -> Lease:
-        self.standings.seq += 1
-        key.in_flight += 1
-        lease = Lease(key, model, self.standings.seq, tokens)
+        lease = self._lease(key, model, tokens)
         if key.models is not None or not key.standing.usable:
             self._rotation.begin_trial(lease)
         if self.limits is not None:
             self._meter(lease, self.limits)
         return lease
+
+    def _lease(self, key: Key, model: str, tokens: int = 0) -> Lease:
+        self.standings.seq += 1
+        self.in_flight += 1
+        key.in_flight += 1
+        return Lease(key, model, self.standings.seq, tokens)
 
     def _meter(self, lease: Lease, limits: KeyLimitsConfig) -> None:
         """Count the request, and take the key out until another one fits."""

@@ -293,7 +293,9 @@ class Standings:
         self._wakeups.arm()
 
     def close(self) -> None:
-        self._wakeups.stop()
+        """Nothing changes by time any more."""
+        self._wakeups.close()
+        self.to_probe.clear()
 
     def _wake(self, rest: Rest) -> None:
         """The rest is over: the key is as it was before, or due for a trial or a probe."""

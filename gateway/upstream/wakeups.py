@@ -26,7 +26,7 @@ WHOLE = ""
 class Wakeups:
     """`wake` is called by the timer; `also` gives another time at which it is to be, or None."""
 
-    __slots__ = ("_also", "_clock", "_heaps", "_seen", "_timer", "_timer_at", "_wake")
+    __slots__ = ("_also", "_clock", "_closed", "_heaps", "_seen", "_timer", "_timer_at", "_wake")
 
     def __init__(
         self, clock: Callable[[], float], wake: Callable[[], object], also: Callable[[], float | None]
@@ -37,6 +37,7 @@ class Wakeups:
         self._heaps: dict[str, Rests[Rest]] = {WHOLE: Rests(rest_ends)}
         self._seen = 0.0
         self._timer: asyncio.TimerHandle | None = None
+        self._closed = False
         self._timer_at = 0.0
 
     def push(self, until: float, rest: Rest, live: int) -> None:
@@ -79,6 +80,8 @@ class Wakeups:
 
     def arm(self) -> None:
         """Set the timer to the next end of a rest. Without a running loop (tests, tools) nobody waits for it."""
+        if self._closed:
+            return
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
@@ -86,13 +89,19 @@ class Wakeups:
         until, also = self.earliest(), self._also()
         if also is not None:
             until = also if until is None else min(until, also)
-        self.stop()
+        self._stop()
         if until is not None:
             self._timer_at = until
             nap = min(max(until - self._clock(), 0.0), LONGEST_NAP)
             self._timer = loop.call_later(nap, self._on_timer)
 
-    def stop(self) -> None:
+    def close(self) -> None:
+        """Nobody is woken any more, whatever is still to rest."""
+        self._closed = True
+        self._heaps = {WHOLE: Rests(rest_ends)}
+        self._stop()
+
+    def _stop(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

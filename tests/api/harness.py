@@ -287,7 +287,7 @@ class Gateway:
             for secret in keys.get(name, ()):
                 pool.standings.add([Key(Secret(secret), Secret(secret).digest)])
         self._statuses = StatusWriter(
-            lambda: self.pools, self.owners, KeyStore(database), responses, self._log, self.clock
+            self.pools.values, self.owners, KeyStore(database), responses, self._log, self.clock
         )
         self._client = Client()
         self.proxy_pools = ProxyPools(self.clock, rng)

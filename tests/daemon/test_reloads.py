@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -10,9 +11,11 @@ from pathlib import Path
 import pytest
 
 from gateway.errors import ConfigError
+from gateway.policy.verdict import Status
 from tests.api.harness import CHAT, Talk
 from tests.conftest import run
-from tests.daemon.running import MANY, daemon, free_port
+from tests.daemon.running import MANY, Running, daemon, free_port
+from tests.upstream.pools import limited
 
 TOKEN = "token-of-ann"
 AUTH = f'[auth]\nrequired = true\n[tokens.ann]\ntoken = "{TOKEN}"\n'
@@ -111,5 +114,68 @@ def test_a_reload_that_fails_late_leaves_the_old_configuration_and_no_trace(tmp_
             running.change(f"127.0.0.1:{second}")
             await running.daemon.reload()
             assert running.addresses == [f"127.0.0.1:{second}"]
+
+    run(scenario(), 60)
+
+
+OTHER = '[providers.other]\ntype = "echo"\nkeys = "b.txt"\nprobe.kind = "none"\n'
+
+
+async def statuses(running: Running) -> list[tuple[object, ...]]:
+    await running.daemon._holdings.keeper.flush()
+    return list(await running.daemon._holdings.database.fetch("SELECT provider, status FROM key_status"))
+
+
+def test_a_verdict_on_a_key_whose_provider_has_been_removed_is_kept(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        address = f"127.0.0.1:{free_port()}"
+        async with daemon(tmp_path, address, OTHER) as running:
+            pools = running.daemon._holdings.pools
+            pool = pools.of["other"]
+            lease = pool.lease("gpt-4o-mini")
+            assert lease is not None
+            running.change(address)
+            await running.daemon.reload()
+            assert pools.retired == [pool]
+            pool.report(lease, limited(3600, time.time()))
+            assert await statuses(running) == [("other", "rate_limited")]
+            running.change(address, more=OTHER)
+            await running.daemon.reload()
+            assert lease.key.standing.status is Status.RATE_LIMITED
+            assert pools.of["other"].standings.keys[lease.key.digest] is lease.key
+
+    run(scenario(), 60)
+
+
+def test_a_verdict_that_comes_after_the_provider_has_returned_counts(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        address = f"127.0.0.1:{free_port()}"
+        async with daemon(tmp_path, address, OTHER) as running:
+            lease = running.daemon._holdings.pools.of["other"].lease("gpt-4o-mini")
+            assert lease is not None
+            for more in ("", OTHER):
+                running.change(address, more=more)
+                await running.daemon.reload()
+            pool = running.daemon._holdings.pools.of["other"]
+            pool.report(lease, limited(3600, time.time()))
+            assert pool.standings.counts[Status.RATE_LIMITED] == 1
+            assert await statuses(running) == [("other", "rate_limited")]
+
+    run(scenario(), 60)
+
+
+def test_a_reload_that_fails_late_leaves_the_keys_of_a_provider_that_was_to_have_none(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        address = f"127.0.0.1:{free_port()}"
+        async with daemon(tmp_path, address, OTHER) as running:
+            pool = running.daemon._holdings.pools.of["other"]
+            tls = f'[server.tls]\ncert = "{tmp_path}/none.pem"\nkey = "{tmp_path}/none.pem"\n'
+            running.change(address, more='[providers.other]\ntype = "echo"\n')
+            running.path.write_text(running.path.read_text() + tls)
+            (tmp_path / "none.pem").touch()
+            with pytest.raises(ConfigError):
+                await running.daemon.reload()
+            assert running.daemon._holdings.pools.of["other"] is pool
+            assert len(pool.standings.keys) == len(MANY)
 
     run(scenario(), 60)

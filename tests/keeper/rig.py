@@ -48,9 +48,7 @@ class Rig:
         )
         self.owners = ResponseOwners(self._look_up)
         responses = ResponseStore(database)
-        self.writer = StatusWriter(
-            lambda: {"main": self.pool}, self.owners, self.store, responses, self.log, self.clock
-        )
+        self.writer = StatusWriter(lambda: [self.pool], self.owners, self.store, responses, self.log, self.clock)
 
     async def _look_up(self, response_id: str) -> Owner | None:
         return None

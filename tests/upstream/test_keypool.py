@@ -328,6 +328,19 @@ def test_a_rest_ends_by_itself_while_a_loop_runs() -> None:
     run(scenario())
 
 
+def test_a_closed_pool_wakes_nobody_not_even_for_a_verdict_that_comes_later() -> None:
+    async def scenario() -> None:
+        clock = Clock()
+        pool, keys = a_pool(clock, "a", "b")
+        lease = lease_of(pool, keys["a"])
+        fail(pool, keys["b"], limited(60, clock.now))
+        pool.close()
+        pool.report(lease, limited(60, clock.now))
+        assert pool.standings._wakeups._timer is None
+
+    run(scenario())
+
+
 def test_too_many_waiters_are_turned_away_and_a_cancelled_one_passes_its_turn_on() -> None:
     async def scenario() -> None:
         pool, keys = a_pool(Clock(), "a")
