@@ -360,7 +360,7 @@ class RetryConfig:
     )
     budget: float = setting(
         0.2,
-        "retries after server errors, as a share of requests: an outage is not made worse",
+        "retries after server errors, as a share of requests beyond the first ten; 0 means none",
         minimum=0,
         maximum=10,
     )

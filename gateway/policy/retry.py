@@ -14,7 +14,7 @@ from gateway.config.model import RetryConfig, RetryCount
 from gateway.policy.verdict import Verdict
 
 BUDGET_FLOOR = 10.0
-"""Retries that are always in hand, so that a quiet gateway may retry its first failures."""
+"""Retries that a provider begins with and can save up, so that a quiet gateway may retry its first failures."""
 
 LAST_GROWTH = 64
 """Tries after which a wait grows no more: far beyond any deadline, and before the largest factor overflows."""
@@ -62,13 +62,23 @@ class Tally:
 
 
 class RetryBudget:
-    """A token bucket: each request puts `share` of a token in, each retry takes one out."""
+    """A token bucket: each request puts `share` of a token in, each retry takes one out. It begins with `BUDGET_FLOOR`
+    and holds no more. A share of 0 means no retries at all."""
 
     __slots__ = ("_share", "_tokens")
 
     def __init__(self, share: float) -> None:
+        self._share = 0.0
+        self._tokens = 0.0
+        self.change(share)
+
+    def change(self, share: float) -> None:
+        """Another share. What is in hand stays, so that who changes it again and again gains no retries."""
+        if not share:
+            self._tokens = 0.0
+        elif not self._share:
+            self._tokens = BUDGET_FLOOR
         self._share = share
-        self._tokens = BUDGET_FLOOR
 
     def deposit(self) -> None:
         if self._tokens < BUDGET_FLOOR:

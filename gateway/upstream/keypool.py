@@ -19,7 +19,7 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 from random import Random
 
-from gateway.config.model import HealthConfig, KeyLimitsConfig, ProviderConfig
+from gateway.config.model import HealthConfig, KeyLimitsConfig, ProviderConfig, RetryConfig
 from gateway.policy.health import (
     CREDENTIAL_STATUSES,
     TRANSITIONS,
@@ -34,6 +34,7 @@ from gateway.policy.health import (
     postpone,
 )
 from gateway.policy.key_limits import KeyMeter
+from gateway.policy.retry import RetryBudget
 from gateway.policy.verdict import Provenance, Scope, Status, Verdict
 from gateway.upstream.guard import REJECTIONS, Guard, Rejected
 from gateway.upstream.key import PAUSED, Key, Lease, Shortage
@@ -67,6 +68,7 @@ class KeyPool:
         self.waiters = Waiters(max_waiting)
         self.in_flight = 0  # requests that a key of this pool is lent to
         self.guard = Guard()
+        self.budget = RetryBudget(RetryConfig().budget)  # here because it is to outlive reloads, as the keys do
         self.standings = Standings(health, clock=clock, rng=rng, waiters=self.waiters, guard=self.guard)
         self._clock = clock
         self._rotation = self.standings.rotation
@@ -76,6 +78,7 @@ class KeyPool:
     def configure(self, config: ProviderConfig, probing: str, max_waiting: int) -> None:
         """Take over what a reload may have changed. `probing`: the kind of probes, see `LIFTED_BY_PROBE`."""
         self.shared_status = config.shared_key_status
+        self.budget.change(config.retry.budget)
         self.waiters.limit = max_waiting
         self.limits = config.key_limits if config.key_limits != KeyLimitsConfig() else None
         self._served.list_models(config.models)

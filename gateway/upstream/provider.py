@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from gateway.config.model import ProviderConfig
 from gateway.net.client import Origin, Timeouts
-from gateway.policy.retry import RetryBudget
 from gateway.providers import PROVIDER_TYPES, meanings_of
 from gateway.upstream.keypool import KeyPool
 from gateway.upstream.proxypool import ProviderProxies
@@ -36,7 +35,7 @@ class Provider:
         self.meanings = meanings_of(config)
         self.pool = pool
         self.proxies = None if self.type.local else proxies
-        self.budget = RetryBudget(config.retry.budget)
+        self.budget = pool.budget
         limits = config.timeouts
         self.timeouts = Timeouts(limits.connect, limits.write, limits.first_byte, limits.idle)
         self.extra_headers = tuple(

@@ -272,18 +272,12 @@ class Gateway:
 
         self.owners = ResponseOwners(look_up)
         self.pools = {
-            name: KeyPool(
-                name,
-                provider.health,
-                clock=self.clock,
-                rng=rng,
-                shared_status=provider.shared_key_status,
-                max_waiting=config.queue.max,
-            )
+            name: KeyPool(name, provider.health, clock=self.clock, rng=rng)
             for name, provider in config.providers.items()
             if provider.enabled
         }
         for name, pool in self.pools.items():
+            pool.configure(config.providers[name], "none", config.queue.max)
             for secret in keys.get(name, ()):
                 pool.standings.add([Key(Secret(secret), Secret(secret).digest)])
         self._statuses = StatusWriter(

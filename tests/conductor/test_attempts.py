@@ -316,8 +316,21 @@ def test_an_outage_is_not_made_worse_by_retries(tmp_path: Path) -> None:
                 fake.script(key, server_error())
             for _ in range(20):
                 assert (await running.chat()).status == 500
-            # 20 first calls, the 10 retries that are always in hand, and one for every second request
+            # 20 first calls, the 10 retries that are in hand at first, and one for every second request
             assert 20 + 10 <= len(fake.requests) <= 20 + 10 + 10
+
+    run(scenario())
+
+
+def test_without_a_budget_nothing_is_retried_after_a_fault_of_the_providers(tmp_path: Path) -> None:
+    retry = "on_server_error = {attempts = 2, backoff = 0}\nbudget = 0"
+
+    async def scenario() -> None:
+        async with FakeProvider() as fake, gateway(tmp_path, configuration(fake.base_url, retry=retry)) as running:
+            for key in KEYS:
+                fake.script(key, server_error())
+            assert (await running.chat()).status == 500
+            assert len(fake.requests) == 1
 
     run(scenario())
 

@@ -51,9 +51,8 @@ def test_a_blamed_key_makes_room_for_another_so_many_times(verdict: Verdict, err
 
 @pytest.mark.parametrize(("errors", "decision"), [(1, Rotate(0.0)), (20, Rotate(0.0)), (21, GiveUp("proxy_attempts"))])
 def test_a_dead_proxy_makes_room_for_another_so_many_times(errors: int, decision: Decision) -> None:
-    budget = RetryBudget(0)
+    budget = RetryBudget(0)  # it costs the provider nothing
     assert decided(UNREACHED, Tally(proxy_errors=errors), budget=budget, elsewhere=True) == decision
-    assert budget.withdraw()  # it has cost the provider nothing
 
 
 @pytest.mark.parametrize("verdict", [FAILED, UNREACHED])
@@ -108,7 +107,6 @@ def test_in_an_outage_retries_are_a_share_of_the_requests() -> None:
         budget.deposit()
         retries += isinstance(decided(FAILED, Tally(server_errors=1), budget=budget), Retry)
     assert 250 <= retries <= 250 + BUDGET_FLOOR
-    assert decided(FAILED, Tally(server_errors=1), budget=RetryBudget(0)) != GiveUp("retry_budget")
 
 
 @given(st.lists(st.booleans(), max_size=500))
@@ -125,8 +123,36 @@ def test_a_fresh_budget_has_its_floor() -> None:
     assert sum(budget.withdraw() for _ in range(100)) == BUDGET_FLOOR
 
 
+def test_a_budget_of_nothing_allows_not_one_retry() -> None:
+    budget = RetryBudget(0)
+    for _ in range(100):
+        budget.deposit()
+        assert decided(FAILED, Tally(server_errors=1), budget=budget) == GiveUp("retry_budget")
+
+
+@pytest.mark.parametrize("shares", [(0.2,), (0.5, 0.2), (0.5, 0.7)])
+def test_a_change_of_the_share_brings_no_new_retries(shares: tuple[float, ...]) -> None:
+    budget = RetryBudget(0.2)
+    while budget.withdraw():
+        pass
+    for share in shares:
+        budget.change(share)
+    assert not budget.withdraw()
+    for _ in range(round(1 / shares[-1]) + 1):
+        budget.deposit()
+    assert budget.withdraw()
+
+
+def test_a_budget_that_is_taken_away_and_given_back_begins_anew() -> None:
+    budget = RetryBudget(0.2)
+    budget.change(0)
+    assert not budget.withdraw()
+    budget.change(0.2)
+    assert budget.withdraw()
+
+
 def test_an_exhausted_budget_gives_up_and_rotating_costs_nothing() -> None:
-    budget = RetryBudget(0.0)
+    budget = RetryBudget(0.1)
     while budget.withdraw():
         pass
     budget.deposit()

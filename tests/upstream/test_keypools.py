@@ -56,6 +56,14 @@ def test_a_pool_stays_for_as_long_as_its_provider_is_named() -> None:
     assert len(pool.standings.keys) == 1
 
 
+def test_a_reload_gives_no_new_retries() -> None:
+    kept, pool = with_keys()
+    while pool.budget.withdraw():
+        pass
+    kept.arrange(a=WITH_KEYS)
+    assert not pool.budget.withdraw()
+
+
 def test_a_pool_that_nobody_uses_is_written_and_let_go_of() -> None:
     kept, pool = with_keys()
     assert kept.arrange(b=()) is None
