@@ -23,7 +23,7 @@ SEND_SECONDS = 1.0
 
 
 def notify(state: str, environ: Mapping[str, str]) -> bool:
-    """Tell the service manager: "READY=1", "STOPPING=1", "WATCHDOG=1", "STATUS=…", several joined by newlines.
+    """Tell the service manager: "READY=1", "STOPPING=1", "WATCHDOG=1", several joined by newlines.
 
     Whether it was told. False without $NOTIFY_SOCKET, and when nobody listens there.
     """
@@ -44,11 +44,6 @@ def notify(state: str, environ: Mapping[str, str]) -> bool:
 def reloading_state() -> str:
     """The message that a reload begins. "READY=1" has to follow when it is over, whether it worked or not."""
     return f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}"
-
-
-def status_state(text: str) -> str:
-    """The message with one line for `systemctl status`."""
-    return "STATUS=" + " ".join(text.split())
 
 
 def watchdog_interval(environ: Mapping[str, str]) -> float | None:

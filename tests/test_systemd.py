@@ -14,7 +14,7 @@ import pytest
 
 from gateway.config.model import ServerConfig
 from gateway.errors import ConfigError, StartError
-from gateway.systemd import inherited_sockets, notify, reloading_state, status_state, watchdog_interval
+from gateway.systemd import inherited_sockets, notify, reloading_state, watchdog_interval
 
 PID = str(os.getpid())
 ROOT = Path(__file__).parent.parent
@@ -56,10 +56,6 @@ def test_a_reload_begins_with_the_monotonic_time_in_microseconds() -> None:
     first, second = (re.fullmatch(r"RELOADING=1\nMONOTONIC_USEC=(\d+)", reloading_state()) for _ in range(2))
     assert first and second
     assert int(first[1]) <= int(second[1])
-
-
-def test_a_status_is_one_line() -> None:
-    assert status_state("3 keys\nREADY=1") == "STATUS=3 keys READY=1"
 
 
 @pytest.mark.parametrize(

@@ -34,8 +34,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     create.add_argument("--full", action="store_true", help="write every setting with its default and a comment")
     create.set_defaults(run=run_create)
 
-    remove = commands.add_parser("remove", help="take a provider's tables out of the file")
-    remove.add_argument("name", metavar="NAME")
+    remove = commands.add_parser("remove", help="take providers' tables out of the file")
+    remove.add_argument("names", nargs="+", metavar="NAME")
     remove.set_defaults(run=run_remove)
 
     listing = commands.add_parser("list", help="the providers in the file")
@@ -88,13 +88,17 @@ def run_create(args: argparse.Namespace) -> int:
 
 
 def run_remove(args: argparse.Namespace) -> int:
-    """Cut the provider out. Key files stay."""
+    """Cut the providers out, all or none. Key files stay."""
     from gateway.config.create import remove_provider
     from gateway.config.load import find_config, read_config
 
     path = find_config(args.config, os.environ)
-    _write(path, remove_provider(read_config(path), args.name, path))
-    print(f"{path}: removed the provider {args.name}; its key files were left alone")
+    text, names = read_config(path), list(dict.fromkeys(args.names))
+    for name in names:
+        text = remove_provider(text, name, path)
+    _write(path, text)
+    for name in names:
+        print(f"{path}: removed the provider {name}; its key files were left alone")
     try:
         _load(args)
     except ConfigError as error:

@@ -10,7 +10,7 @@ import argparse
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,15 +56,26 @@ def file_to_extend(paths: Sequence[Path]) -> Path:
 
 @contextmanager
 def locked(paths: Sequence[Path]) -> Iterator[None]:
-    """Two commands at once must not undo each other's edits of a provider's files."""
+    """Two commands at once must not undo each other's edits of a provider's files, or of files that it shares.
+
+    Every folder that is there is locked, in order, so that two commands never wait for each other.
+    """
     import fcntl
 
-    descriptor = os.open(paths[0].parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    with ExitStack() as held:
+        for folder in sorted({path if path.is_dir() else path.parent for path in map(_real, paths)}):
+            try:
+                descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            except FileNotFoundError:
+                continue  # nothing is written where nothing can be
+            held.callback(os.close, descriptor)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
-    finally:
-        os.close(descriptor)
+
+
+def _real(path: Path) -> Path:
+    """Where a write really goes, see `config/files.py`."""
+    return Path(os.path.realpath(path))
 
 
 def read_text(path: Path) -> str:

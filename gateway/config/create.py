@@ -208,10 +208,6 @@ def _table_lines(table: Any, key: str, *, commented: bool, title: str) -> list[s
     return lines
 
 
-def _comment(text: str) -> list[str]:
-    return textwrap.wrap(text, WIDTH, initial_indent="# ", subsequent_indent="#   ", break_on_hyphens=False)
-
-
 def _value(value: Any) -> str:
     if isinstance(value, Secret):
         return scalar(value.reveal())  # the example's reference, never a real one

@@ -90,6 +90,19 @@ def test_remove_takes_the_provider_out_and_leaves_its_keys(folder: Path, capsys:
         run("remove", "c")
 
 
+def test_remove_takes_out_several_at_once_or_none(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run("create", "echo:a", "echo:b", "echo:c", "echo:d")
+    before = (folder / "config.toml").read_text()
+    with pytest.raises(GatewayError, match="there is no provider nobody"):
+        run("remove", "a", "nobody")
+    assert (folder / "config.toml").read_text() == before
+    capsys.readouterr()
+    assert run("remove", "a", "c", "a") == 0
+    assert tomllib.loads((folder / "config.toml").read_text())["providers"].keys() == {"b", "d"}
+    removed = [line.split(";")[0].split()[-1] for line in capsys.readouterr().out.splitlines() if "removed" in line]
+    assert removed == ["a", "c"]
+
+
 def test_list_is_a_table_for_people_and_json_for_programs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run("create", "echo:a", "openai:b")
     capsys.readouterr()

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from gateway.cli.keyfile import locked
 from tests.cli.place import empty_place, run
 from tests.cli.test_main import ROOT
 
@@ -172,3 +175,33 @@ def test_commands_at_once_do_not_undo_each_other(folder: Path) -> None:
     ]
     assert [each.wait(30) for each in running] == [0] * len(keys)
     assert sorted((folder / "keys/main.txt").read_text().split()) == keys
+
+
+def is_locked(folder: Path) -> bool:
+    """Whether somebody holds its lock."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def test_every_folder_of_a_providers_files_is_locked_while_they_are_edited(folder: Path) -> None:
+    (folder / "linked").symlink_to(write(folder / "far/e.txt", b""))
+    places = [folder / "a", folder / "b", folder / "d", folder / "far"]
+    paths = [write(folder / "b/two.txt", b""), write(folder / "a/one.txt", b""), folder / "linked", folder / "d"]
+    (folder / "d").mkdir()
+    with locked([*paths, folder / "missing/c.txt"]):
+        assert [is_locked(place) for place in places] == [True] * 4
+        assert not is_locked(folder)
+    assert not any(is_locked(place) for place in places)
+
+
+def test_to_remove_from_a_folder_that_is_missing_is_told_in_words(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("keys", "remove", "main", ONE) == 1
+    assert f"none of these keys is in the provider's files: {folder}/keys/main.txt" in capsys.readouterr().err

@@ -71,7 +71,7 @@ ERRORS = [
     (("keys", "remove", "main", " "), "key 1 of 1 given is empty"),
     (("keys", "add", "main", "sk-ä"), "key 1 of 1 given has a character that is not ASCII in its key"),
     (("keys", "add", "main", "sk-1 color=red"), "has an unknown label"),
-    (("keys", "remove", "main", "sk-1"), "No such file or directory"),
+    (("keys", "remove", "main", "sk-1"), "none of these keys is in the provider's files"),
 ]
 
 
