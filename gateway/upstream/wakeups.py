@@ -96,8 +96,9 @@ class Wakeups:
             self._timer = loop.call_later(nap, self._on_timer)
 
     def close(self) -> None:
-        """Nobody is woken any more, whatever is still to rest."""
+        """Nobody is woken any more, whatever is still to rest; nothing is held on to."""
         self._closed = True
+        self._wake = self._also = _nothing
         self._heaps = {WHOLE: Rests(rest_ends)}
         self._stop()
 
@@ -110,3 +111,7 @@ class Wakeups:
         self._timer = None
         self._wake()
         self.arm()
+
+
+def _nothing() -> None:
+    """What a closed pool does."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from dataclasses import dataclass, field
 from itertools import pairwise
 from random import Random
@@ -133,6 +135,20 @@ def test_a_provider_that_needs_keys_no_more_gets_a_pool_of_its_own_and_the_other
     assert list(without.standings.keys) == [BUILT_IN_KEY.digest]
     assert len(pool.standings.keys) == 3 * SLICE
     assert kept.arrange(a=WITH_KEYS) is pool  # as after a reload that failed
+
+
+def test_a_pool_that_was_let_go_of_needs_no_garbage_collector() -> None:
+    """Which passes over everything that was there when it was told to (`gc.freeze`)."""
+    kept, pool = with_keys()
+    gone = weakref.ref(pool)
+    kept.arrange()
+    gc.disable()
+    try:
+        kept.let_go()
+        del pool
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 def test_the_keys_of_a_pool_leave_in_slices() -> None:
