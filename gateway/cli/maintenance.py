@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gateway.cli.admin import NoDaemon, add_socket_argument, call_for
-from gateway.cli.table import print_json
+from gateway.cli.table import print_json, printable
 from gateway.errors import GatewayError
 
 if TYPE_CHECKING:
@@ -63,14 +63,16 @@ def run_task(args: argparse.Namespace) -> int:
         result = _do(args, args.task)
     if args.json:
         print_json(result)
-    elif args.task == "purge":
-        counts = ", ".join(f"{rows} {kind}" for kind, rows in result["purged"].items())
-        print(f"{result['database']}: purged {counts}, in {result['seconds']:.1f} s")
     else:
-        sizes = f"{result['before'] / MB:.1f} MB before, {result['after'] / MB:.1f} MB now"
-        what = "log" if args.task == "checkpoint" else "database"
-        print(f"{result['database']}: {what} {sizes}, in {result['seconds']:.1f} s")
+        print(f"{printable(result['database'])}: {_describe(args.task, result)}, in {result['seconds']:.1f} s")
     return 0
+
+
+def _describe(task: str, result: Mapping[str, Any]) -> str:
+    if task == "purge":
+        return "purged " + ", ".join(f"{rows} {kind}" for kind, rows in result["purged"].items())
+    what = "log" if task == "checkpoint" else "database"
+    return f"{what} {result['before'] / MB:.1f} MB before, {result['after'] / MB:.1f} MB now"
 
 
 def run_backup(args: argparse.Namespace) -> int:
@@ -83,7 +85,7 @@ def run_backup(args: argparse.Namespace) -> int:
         copy_database(source, target)
     except FileExistsError:
         raise GatewayError(f"{target} exists already", hint="name another file; nothing is written over") from None
-    print(f"{source}: copied to {target}, {target.stat().st_size / MB:.1f} MB")
+    print(f"{printable(str(source))}: copied to {printable(str(target))}, {target.stat().st_size / MB:.1f} MB")
     return 0
 
 

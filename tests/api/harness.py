@@ -245,6 +245,11 @@ class Control:
     def checked(self, check: str) -> dict[str, Any] | None:
         return {"total": 3, "done": 3, "outcomes": {"success": 3}, "ended": True} if check == "check of 3" else None
 
+    async def maintain(self, task: str) -> dict[str, Any]:
+        if self.failure is not None:
+            raise self.failure
+        return {"task": task}
+
     def files(self) -> dict[str, list[dict[str, Any]]]:
         return {"main": [{"path": "keys/main.txt", "keys": 3}]}
 

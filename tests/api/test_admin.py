@@ -76,6 +76,8 @@ def test_an_admin_token_counts_with_auth_off_too(tmp_path: Path) -> None:
         ("POST", "/admin/status", 405, "method_not_allowed"),
         ("GET", "/admin/reload", 405, "method_not_allowed"),
         ("GET", "/admin/keys/export", 405, "method_not_allowed"),
+        ("GET", "/admin/maintenance/purge", 405, "method_not_allowed"),
+        ("POST", "/admin/maintenance/", 404, "not_found"),
     ],
 )
 def test_an_unknown_call_is_told_apart_from_a_wrong_method(
@@ -274,7 +276,20 @@ def test_sync_and_reload_are_the_daemons(tmp_path: Path) -> None:
     run(scenario())
 
 
-@pytest.mark.parametrize("path", ["/admin/sync", "/admin/reload"])
+@pytest.mark.parametrize("task", ["purge", "vacuum", "checkpoint"])
+def test_maintenance_is_the_daemons(tmp_path: Path, task: str) -> None:
+    async def scenario() -> None:
+        async with FakeProvider() as fake, gateway(tmp_path, configuration(fake.base_url)) as running:
+            assert (await running.administrate("POST", f"/admin/maintenance/{task}")).json == {"task": task}
+            running.control.failure = StoreUnavailable("the database is away", detail="full", hint="make room")
+            got = await running.administrate("POST", f"/admin/maintenance/{task}")
+            assert (got.status, got.code) == (503, "store_unavailable")
+            assert "the database is away: full; make room" in got.error["message"]
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("path", ["/admin/sync", "/admin/reload", "/admin/maintenance/purge"])
 def test_a_gateway_with_another_configuration_is_left_alone(tmp_path: Path, path: str) -> None:
     async def scenario() -> None:
         async with FakeProvider() as fake, gateway(tmp_path, configuration(fake.base_url)) as running:

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import pytest
 
@@ -16,6 +17,7 @@ SAMPLE = re.compile(r'[a-z_]+(\{([a-z_]+="(\\[\\"n]|[^"\\\n])*",?)+\})? -?[0-9.e
 class Statistics:
     commits: int
     seconds: float
+    bytes_on_disk: Mapping[str, int] = field(default_factory=dict)
 
 
 def a_record(**fields: object) -> RequestRecord:
@@ -204,12 +206,35 @@ def test_gauges_have_the_value_of_the_moment() -> None:
     metrics = Metrics()
     metrics.in_flight = 3
     metrics.collect_dropped(lambda: {"log": 4})
-    metrics.collect_store(lambda: Statistics(10, 0.25))
+    metrics.collect_store(lambda: Statistics(10, 0.25, {"database": 4096, "log": 0}))
     assert samples(metrics, "llm_requests_in_flight") == ["llm_requests_in_flight 3"]
     assert samples(metrics, "llm_gateway_events") == ['llm_gateway_events_dropped_total{sink="log"} 4']
     assert samples(metrics, "llm_gateway_store_seconds") == [
         "llm_gateway_store_seconds_sum 0.25",
         "llm_gateway_store_seconds_count 10",
+    ]
+    assert samples(metrics, "llm_gateway_store_bytes") == [
+        'llm_gateway_store_bytes{part="database"} 4096',
+        'llm_gateway_store_bytes{part="log"} 0',
+    ]
+
+
+def test_maintenance_is_counted_by_task_and_outcome() -> None:
+    metrics = Metrics()
+    metrics.maintained("purge", "done", 0.5, {"keys": 2, "responses": 0})
+    metrics.maintained("purge", "done", 0.25, {"keys": 1, "responses": 7})
+    metrics.maintained("vacuum", "failed", 1.0, {})
+    assert samples(metrics, "llm_gateway_maintenance_total") == [
+        'llm_gateway_maintenance_total{task="purge",outcome="done"} 2',
+        'llm_gateway_maintenance_total{task="vacuum",outcome="failed"} 1',
+    ]
+    assert samples(metrics, "llm_gateway_maintenance_seconds_total") == [
+        'llm_gateway_maintenance_seconds_total{task="purge"} 0.75',
+        'llm_gateway_maintenance_seconds_total{task="vacuum"} 1',
+    ]
+    assert samples(metrics, "llm_gateway_purged_total") == [
+        'llm_gateway_purged_total{kind="keys"} 3',
+        'llm_gateway_purged_total{kind="responses"} 7',
     ]
 
 

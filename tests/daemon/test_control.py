@@ -1,0 +1,25 @@
+"""What the admin API asks for goes on, whatever becomes of who asked."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from gateway.daemon.control import Control
+from gateway.store.responses import ResponseRow, ResponseStore
+from tests.conftest import run
+from tests.daemon.running import daemon
+
+
+def test_maintenance_goes_on_when_who_asked_for_it_has_left(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with daemon(tmp_path, "127.0.0.1:0") as running:
+            holdings, supervisor = running.daemon._holdings, running.daemon._supervisor
+            control = Control(holdings.keeper, holdings.maintenance, supervisor, running.daemon.reload)
+            await ResponseStore(holdings.database).remember([ResponseRow("old", "main", "digest", "model", "ann", 1.0)])
+            asking = asyncio.create_task(control.maintain("purge"), name="asking")
+            await asyncio.sleep(0)
+            asking.cancel()
+            assert (await running.wait_log("maintained"))["purged"]["responses"] == 1
+
+    run(scenario())
