@@ -81,16 +81,19 @@ PROVIDERS = "SELECT DISTINCT provider FROM keys"
 
 REMOVE_ALL = "UPDATE keys SET removed_at = $2 WHERE provider = $1 AND removed_at IS NULL"
 
-PURGE_KEYS = """
-    DELETE FROM keys WHERE provider = $1 AND digest IN (
-        SELECT digest FROM keys WHERE provider = $1 AND removed_at < $2 LIMIT $3)"""
+FIND_REMOVED = "SELECT digest FROM keys WHERE provider = $1 AND removed_at < $2 LIMIT $3"
 
-PURGE_STATUSES = """
-    DELETE FROM key_status WHERE provider = $1 AND digest IN (
-        SELECT digest FROM key_status AS status WHERE provider = $1 AND NOT EXISTS (
-            SELECT 1 FROM keys WHERE keys.provider = status.provider AND keys.digest = status.digest) LIMIT $2)"""
+PURGE_KEY = "DELETE FROM keys WHERE provider = $1 AND digest = $2 AND removed_at < $3"
 
-PURGED_AT_ONCE = 5000
+FIND_ORPHANS = """
+    SELECT digest FROM key_status WHERE provider = $1 AND NOT EXISTS (
+        SELECT 1 FROM keys WHERE keys.provider = key_status.provider AND keys.digest = key_status.digest) LIMIT $2"""
+
+PURGE_ORPHAN = """
+    DELETE FROM key_status WHERE provider = $1 AND digest = $2 AND NOT EXISTS (
+        SELECT 1 FROM keys WHERE provider = $1 AND digest = $2)"""
+
+PURGED_AT_ONCE = 1000
 """Rows in one unit: some ten milliseconds."""
 
 SAVE_STATUS = """
@@ -172,11 +175,18 @@ class KeyStore:
 
     async def purge_removed(self, provider: str, before: float) -> int:
         """Forget keys that left the files before then, and statuses whose key is unknown. The number of keys."""
-        purged = 0
-        while count := await self._database.execute(PURGE_KEYS, provider, before, PURGED_AT_ONCE):
-            purged += count
-        while await self._database.execute(PURGE_STATUSES, provider, PURGED_AT_ONCE):
-            pass
+        purged, found = 0, PURGED_AT_ONCE
+        while found == PURGED_AT_ONCE:  # they are found by a read, which keeps nobody from writing
+            removed = await self._database.fetch(FIND_REMOVED, provider, before, PURGED_AT_ONCE)
+            gone = Statement(PURGE_KEY, rows=[(provider, digest, before) for (digest,) in removed])
+            purged += sum(await self._database.transaction([gone]))
+            found = len(removed)
+        found = PURGED_AT_ONCE
+        while found == PURGED_AT_ONCE:
+            orphans = await self._database.fetch(FIND_ORPHANS, provider, PURGED_AT_ONCE)
+            gone = Statement(PURGE_ORPHAN, rows=[(provider, digest) for (digest,) in orphans])
+            await self._database.transaction([gone])
+            found = len(orphans)
         return purged
 
 

@@ -19,7 +19,7 @@ OWNER = "SELECT provider, digest, model, user_name FROM responses WHERE id = $1"
 FORGET = """
     DELETE FROM responses WHERE id IN (SELECT id FROM responses WHERE made_at < $1 ORDER BY made_at LIMIT $2)"""
 
-BATCH = 5000
+BATCH = 2000
 """Answers forgotten in one unit: some ten milliseconds."""
 
 

@@ -166,7 +166,7 @@ def test_above_the_size_cap_the_oldest_answers_go(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with place(tmp_path) as p:
             made = [NOW - 3 * BATCH + number for number in range(3 * BATCH)]
-            await p.answers(*made, size=100)
+            await p.answers(*made, size=300)
             before = (await p.rig.database.size()).used
             assert before > 3 * MB
             cap = before // MB - 1
@@ -184,7 +184,7 @@ def test_above_the_size_cap_the_oldest_answers_go(tmp_path: Path) -> None:
 def test_without_a_cap_the_database_may_grow(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with place(tmp_path) as p:
-            await p.answers(*(NOW + number for number in range(BATCH)), size=300)
+            await p.answers(*(NOW + number for number in range(BATCH)), size=500)
             assert (await p.rig.database.size()).used > MB
             p.arrange(StoreConfig(max_mb=0))
             assert (await p.maintenance.purge())["purged"]["responses"] == 0

@@ -82,6 +82,20 @@ def test_free_pages_of_a_new_file_go_back_to_the_disk(tmp_path: Path) -> None:
     run(scenario())
 
 
+def test_a_step_gives_many_pages_back_but_not_all(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with opened(tmp_path) as database:
+            await fill(database)
+            await empty(database)
+            await database.checkpoint()
+            with closing(sqlite3.connect(tmp_path / FILE, isolation_level=None)) as db:
+                free = care.measure(db).free // 4096
+                assert care.release_some(db) == care.RELEASED_AT_ONCE
+                assert care.measure(db).free // 4096 == free - care.RELEASED_AT_ONCE
+
+    run(scenario())
+
+
 def test_others_write_between_the_steps(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with opened(tmp_path) as database:

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.store.database import Database
-from gateway.store.keys import BATCH, KEY_STATUS_COLUMNS, KeyStatusRow, KeyStore
+from gateway.store.keys import BATCH, KEY_STATUS_COLUMNS, PURGED_AT_ONCE, KeyStatusRow, KeyStore
 from tests.conftest import run
 from tests.store.conftest import opened
 
@@ -130,6 +130,29 @@ def test_a_purge_forgets_what_left_before_and_its_statuses(tmp_path: Path) -> No
             assert await store.remove_all("main", 5.0) == 0
             assert await store.purge_removed("other", 3.0) == 1
             assert list(await keys(database)) == ["b", "c"]
+            assert await database.fetchval("SELECT COUNT(*) FROM key_status") == 2
+
+    run(scenario())
+
+
+def test_many_keys_are_purged_a_unit_at_a_time_with_all_their_statuses(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with opened(tmp_path) as database:
+            store = KeyStore(database)
+            many = [(f"{number:064x}", "sk-…", "{}") for number in range(2 * PURGED_AT_ONCE + 1)]
+            await store.sync_keys("main", many, 1.0)
+            await store.save_statuses(
+                [
+                    replace(VALID, digest=digest, model=model)
+                    for digest, _, _ in many
+                    for model in (VALID.model, "gpt-x")
+                ]
+            )
+            await store.sync_keys("main", many[:1], 2.0)
+            commits = database.statistics().commits
+            assert await store.purge_removed("main", 3.0) == 2 * PURGED_AT_ONCE
+            assert database.statistics().commits - commits >= 2 + 4
+            assert await database.fetchval("SELECT COUNT(*) FROM keys") == 1
             assert await database.fetchval("SELECT COUNT(*) FROM key_status") == 2
 
     run(scenario())
