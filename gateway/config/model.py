@@ -87,7 +87,7 @@ class ServerConfig:
     )
     body_timeout: float = setting(
         30.0,
-        "seconds without progress while a request's body arrives, and for each 64 KB of it; mobile uplinks stall that long",
+        "seconds without progress while a body arrives, and for each 64 KB of it; mobile uplinks stall that long",
         above=0,
     )
     idle_timeout: float = setting(
