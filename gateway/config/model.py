@@ -216,6 +216,11 @@ class ProxiesConfig:
         60.0, "seconds that a proxy rests after a failure; doubled with each further one until it works again", above=0
     )
     max_rest: float = setting(1800.0, "no rest is longer: whether a proxy is back costs one connection to see", above=0)
+    probe: bool = setting(True, "open connections through proxies to see whether they work; false: only requests do")
+    check: float = setting(3600.0, "seconds after which a proxy that works is probed; a request counts as one", above=0)
+    concurrency: int = setting(
+        20, "probes at once, for each proxy file: each may take as long as timeouts.connect", minimum=1, maximum=1000
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,7 @@ def assemble(config: Config, holdings: Holdings, control: KeeperControl, drainin
     }
     exchange = Exchange(holdings.client, holdings.clock)
     holdings.keeper.arrange_probes(providers.values(), exchange, holdings.note_probe)
+    holdings.proxy_prober.arrange(providers, exchange)
     catalog = Catalog(providers, exchange, holdings.clock)
     resolver = ModelResolver(providers, catalog, config.server.default_provider)
     attempts = Attempts(exchange, config.queue, holdings.rng, holdings.note_attempt)

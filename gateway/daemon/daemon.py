@@ -181,6 +181,7 @@ class Daemon:
             "statuses": keeper.write_behind,
             "maintenance": self._holdings.maintenance.run,
             "probes": keeper.probe,
+            "proxy probes": self._holdings.proxy_prober.run,
             "inventory": keeper.inventory.run,
         }
         interval = systemd.watchdog_interval(self._environ)

@@ -13,6 +13,7 @@ from gateway.config.model import Config
 from gateway.keeper.keeper import Keeper
 from gateway.keeper.maintenance import Maintenance
 from gateway.keeper.proxykeeper import ProxyKeeper
+from gateway.keeper.proxyprobes import ProxyProber
 from gateway.keeper.proxystatuses import ProxyStatuses
 from gateway.keeper.statuses import StatusWriter
 from gateway.net.client import Client
@@ -53,6 +54,7 @@ class Holdings:
         proxies = ProxyStatuses(lambda: self.proxy_pools, ProxyStore(database), clock)
         statuses = StatusWriter(lambda: self.pools, self.owners, keys, responses, log, clock, proxies)
         self.proxy_keeper = ProxyKeeper(proxies, log)
+        self.proxy_prober = ProxyProber(lambda: self.proxy_pools, log, clock)
         self.keeper = Keeper(keys, statuses, log, clock, self.rng, self.proxy_keeper)
         self.maintenance = Maintenance(database, log, clock, self.metrics.maintained)
         self.metrics.collect_keys(self.count_keys)

@@ -201,6 +201,14 @@ class Client:
         assert answer is not None
         return answer
 
+    async def reach(self, origin: Origin, timeouts: Timeouts, *, proxy: ProxyUrl | None = None) -> None:
+        """Open a connection as `exchange` does, TLS included, and close it: is there a way? It is one more than
+        `max_connections`, and nobody else gets it. Raises ConnectError (ProxyError) and UpstreamTimeout.
+        """
+        if self._closed:
+            raise ConnectError("the client is closed")
+        (await self._open(origin, proxy, timeouts.connect)).abort()
+
     async def close(self) -> None:
         """Close every connection, in use or not; later exchanges raise ConnectError."""
         self._closed = True
@@ -264,14 +272,9 @@ class Client:
             raise _unsent(UpstreamTimeout(phase, seconds)) from None
 
     async def _dial(self, place: _Place, timeouts: Timeouts, deadline: float) -> Connection:
-        origin, proxy = place.key
         phase, seconds = _connect_budget(timeouts, deadline, asyncio.get_running_loop().time())
         try:
-            context = self._context(origin.scheme)
-            if proxy is None:
-                connection = await dial(origin, context, seconds)
-            else:
-                connection = await dial_through(proxy, self._context(proxy.scheme), origin, context, seconds)
+            connection = await self._open(*place.key, seconds)
         except UpstreamTimeout:
             self._pool.free(place)
             raise _unsent(UpstreamTimeout(phase, seconds)) from None
@@ -289,6 +292,12 @@ class Client:
             raise ConnectError("the client is closed")
         self._connections.add(connection)
         return connection
+
+    async def _open(self, origin: Origin, proxy: ProxyUrl | None, seconds: float) -> Connection:
+        context = self._context(origin.scheme)
+        if proxy is None:
+            return await dial(origin, context, seconds)
+        return await dial_through(proxy, self._context(proxy.scheme), origin, context, seconds)
 
     def _context(self, scheme: str) -> ssl.SSLContext | None:
         if scheme != "https":

@@ -11,6 +11,7 @@ Invariants: every failure has an end; the rest doubles with every failure since 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -84,6 +85,36 @@ def count_failure(standing: ProxyStanding, verdict: Verdict, now: float) -> Prox
         failing_since=standing.failing_since or now,
         streak=standing.streak + 1,
     )
+
+
+def is_doubted(standing: ProxyStanding) -> bool:
+    """Whether a failure was counted that may have been the provider's."""
+    return standing.usable and standing.streak > 0 and standing.reason == BEYOND_PROXY
+
+
+def is_about_address(standing: ProxyStanding) -> bool:
+    """Whether a provider refused the proxy's address, of which an open connection says nothing."""
+    return standing.reason in EGRESS_REASONS
+
+
+def due_at(standings: Iterable[ProxyStanding], checked_at: float, jitter: float, config: ProxiesConfig) -> float:
+    """When a proxy with these standings, heard of last at `checked_at`, is to be probed.
+
+    At once where nothing is known, shortly before a rest ends, from time to time where it works, after a rest's time
+    where that is doubtful; what is about its address no probe can tell. `jitter`, from -0.2 to 0.2, is its own.
+    """
+    if not checked_at:
+        return 0.0
+    times = [
+        _next_look(standing, checked_at, jitter, config) for standing in standings if not is_about_address(standing)
+    ]
+    return min(times, default=checked_at + config.check)
+
+
+def _next_look(standing: ProxyStanding, checked_at: float, jitter: float, config: ProxiesConfig) -> float:
+    if standing.until is not None:
+        return standing.until - abs(jitter) * (standing.until - checked_at)
+    return checked_at + (1 + jitter) * (config.check if standing == VALID else config.rest)
 
 
 def wake(standing: ProxyStanding) -> ProxyStanding:

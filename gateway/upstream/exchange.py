@@ -158,6 +158,15 @@ class Exchange:
             proxies.succeed(lease)
         return outcome
 
+    async def reach(self, provider: Provider, proxy: Proxy) -> Verdict | None:
+        """Whether a connection to the provider can be opened through a proxy; nothing is asked over it, and the pool
+        is not told. None: it can."""
+        try:
+            await self.client.reach(provider.origin, provider.timeouts, proxy=proxy.url)
+        except UpstreamError as error:
+            return classify_failure(error)
+        return None
+
     async def _call(self, provider: Provider, key: Key, call: Call, deadline: float, proxy: ProxyUrl | None) -> Outcome:
         answer: UpstreamAnswer | None = None
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from gateway.config.proxyurl import ProxyUrl
@@ -20,7 +21,7 @@ class Proxy:
         self.checked_at = 0.0  # unix time of the last word about it
         self.good_seq = 0  # newest lease that got through, or the operator's last word
         self.benched_seq: dict[str, int] = {}  # newest lease there was when it was last benched, for whom
-        self.jitter = 1.0  # by which the time between its checks differs from the others'
+        self.jitter = 0.0  # share by which its checks come earlier or later than the others'
         self.removed = False
 
     @property
@@ -32,6 +33,11 @@ class Proxy:
         if not self.standing.usable:
             return self.standing
         return self.blocks.get(provider, self.standing)
+
+    def standings(self) -> Iterator[ProxyStanding]:
+        """For all providers, and those that differ."""
+        yield self.standing
+        yield from self.blocks.values()
 
     def usable_for(self, provider: str) -> bool:
         return self.standing.usable and (provider not in self.blocks or self.blocks[provider].usable)

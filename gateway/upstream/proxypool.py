@@ -28,6 +28,7 @@ from gateway.policy.proxyhealth import (
     bench,
     concerns_all,
     count_failure,
+    is_about_address,
     is_doubtful,
     wake,
 )
@@ -37,7 +38,7 @@ from gateway.upstream.proxychoice import NONE_TRIED, ProxyChoice
 from gateway.upstream.rests import Rests
 
 JITTER = 0.2
-"""By how much the times between checks differ, so that a file's proxies are not all checked at once."""
+"""Share by which the times between checks differ, so that a file's proxies are not all checked at once."""
 
 
 class ProxyPool:
@@ -70,8 +71,9 @@ class ProxyPool:
         self._seq += 1
         return ProxyLease(proxy, self._seq)
 
-    def succeed(self, lease: ProxyLease, user: ProviderProxies) -> None:
-        """The provider answered through the proxy, whatever it said."""
+    def succeed(self, lease: ProxyLease, user: ProviderProxies, *, answered: bool = True) -> None:
+        """The provider answered through the proxy, whatever it said; or a probe got through to it without asking it
+        anything, which lifts no refusal of the proxy's address."""
         proxy, seq = lease
         user.successes += 1
         proxy.checked_at = self._clock()
@@ -81,7 +83,10 @@ class ProxyPool:
             return
         if proxy.standing is not VALID and seq > proxy.benched_seq.get(ALL_PROVIDERS, 0):
             self._set(proxy, ALL_PROVIDERS, VALID)
-        if user.provider in proxy.blocks and seq > proxy.benched_seq.get(user.provider, 0):
+        block = proxy.blocks.get(user.provider)
+        if block is None or seq <= proxy.benched_seq.get(user.provider, 0):
+            return
+        if answered or not is_about_address(block):
             self._set(proxy, user.provider, None)
 
     def report(self, lease: ProxyLease, user: ProviderProxies, verdict: Verdict) -> None:
@@ -114,7 +119,7 @@ class ProxyPool:
         for proxy in self._rng.sample(proxies, len(proxies)):
             if proxy.digest in self.proxies:
                 continue
-            proxy.jitter = self._rng.uniform(1.0 - JITTER, 1.0 + JITTER)
+            proxy.jitter = self._rng.uniform(-JITTER, JITTER)
             self.proxies[proxy.digest] = proxy
             self._take_over(proxy)
             for name, standing in ((ALL_PROVIDERS, proxy.standing), *proxy.blocks.items()):
@@ -219,6 +224,10 @@ class ProviderProxies:
 
     def succeed(self, lease: ProxyLease) -> None:
         self.pool.succeed(lease, self)
+
+    def reach(self, lease: ProxyLease) -> None:
+        """A probe got through."""
+        self.pool.succeed(lease, self, answered=False)
 
     def report(self, lease: ProxyLease, verdict: Verdict) -> None:
         self.pool.report(lease, self, verdict)

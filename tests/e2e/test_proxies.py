@@ -14,8 +14,8 @@ from tests.fakes.proxy import FakeProxy
 KEYS = [f"sk-good-{n:016}" for n in range(4)]
 
 
-def configuration(fake: FakeProvider, mode: str) -> str:
-    return one_provider(fake.base_url, more=f'[providers.main.proxy]\nmode = "{mode}"')
+def configuration(fake: FakeProvider, mode: str, proxies: str = "probe = false") -> str:
+    return one_provider(fake.base_url, more=f'[providers.main.proxy]\nmode = "{mode}"\n[proxies]\n{proxies}')
 
 
 def write_proxies(folder: Path, *urls: str) -> None:

@@ -5,7 +5,7 @@
         proxy.asked                # the origins asked for, in order, as "host:port"
 
 `answer` replaces what the proxy says to a CONNECT or to a SOCKS request; `silent` lets it say nothing. `hosts` are
-names that only the proxy knows. Entered again, it comes back on the same port.
+names that only the proxy knows, `lost` origins that it does not reach. Entered again, it comes back on the same port.
 """
 
 from __future__ import annotations
@@ -52,6 +52,7 @@ class FakeProxy:
         self.answer = answer
         self.silent = silent
         self.hosts = hosts
+        self.lost: set[str] = set()
         self.asked: list[str] = []
         self.heads: list[bytes] = []
         self.tunnels = 0
@@ -171,6 +172,8 @@ class FakeProxy:
             raise Refused(self.answer)
 
     async def _open(self, host: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if f"{host}:{port}" in self.lost:
+            raise ConnectionRefusedError
         return await asyncio.open_connection(self.hosts.get(host, host), port)
 
     async def _relay(
@@ -189,10 +192,10 @@ class FakeProxy:
         try:
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            far_writer.transport.abort()
             for way in ways:
                 way.cancel()
             await asyncio.gather(*ways, return_exceptions=True)
-            far_writer.transport.abort()
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -22,6 +22,7 @@ from tests.net.test_dial import client_tls, hold, refused_port, server_tls, unre
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"
 PATIENT = 10.0
 SHORT = 0.05
+TIMEOUTS = Timeouts(connect=PATIENT, write=PATIENT, first_byte=PATIENT, idle=PATIENT)
 
 KINDS: dict[str, Callable[[trustme.CA], FakeProxy]] = {
     "http": lambda _: FakeProxy("http"),
@@ -70,6 +71,42 @@ async def failure_of(
     assert not failure.sent
     assert not proxy.password or proxy.password.reveal() not in f"{failure} {failure!r}"
     return failure
+
+
+@pytest.mark.parametrize("secure", [False, True], ids=["plain origin", "TLS origin"])
+@pytest.mark.parametrize("kind", KINDS)
+@both_loops
+async def test_an_origin_is_reached_without_a_word_and_nothing_is_kept(
+    kind: str, secure: bool, authority: trustme.CA
+) -> None:
+    heard = b""
+
+    async def listen(wire: Wire) -> None:
+        nonlocal heard
+        heard += await wire.reader.read(1)
+
+    tls = server_tls(authority) if secure else None
+    async with scripted(listen, tls=tls) as upstream, KINDS[kind](authority) as proxy, calling(authority) as client:
+        await client.reach(upstream.origin, TIMEOUTS, proxy=proxy.url)
+        await proxy.wait_gone()
+        await upstream.wait_gone()
+        assert proxy.tunnels == 1
+        assert upstream.accepted == 1 or secure  # uvloop leaves before its last word of the handshake is out
+    assert not heard
+
+
+async def knock(client: Client) -> None:
+    await client.reach(Origin("http", "127.0.0.1", 1), TIMEOUTS, proxy=ProxyUrl("http", "127.0.0.1", refused_port()))
+
+
+@both_loops
+async def test_what_cannot_be_reached_is_told_like_a_request_that_failed(authority: trustme.CA) -> None:
+    async with calling(authority) as client:
+        with pytest.raises(ProxyError, match="refuses connections"):
+            await knock(client)
+        await client.close()
+        with pytest.raises(ConnectError, match="closed"):
+            await knock(client)
 
 
 @pytest.mark.parametrize("secure", [False, True], ids=["plain origin", "TLS origin"])

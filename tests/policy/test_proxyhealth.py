@@ -15,6 +15,9 @@ from gateway.policy.proxyhealth import (
     blame_proxy,
     concerns_all,
     count_failure,
+    due_at,
+    is_about_address,
+    is_doubted,
     is_doubtful,
     wake,
 )
@@ -79,3 +82,45 @@ def test_whom_a_failure_concerns(verdict: Verdict, all_of_them: bool, doubtful: 
 )
 def test_what_is_about_the_address_is_the_proxys(reason: str, scope: Scope) -> None:
     assert blame_proxy(Verdict(Scope.PROVIDER, Status.NO_ACCESS, reason)).scope is scope
+
+
+DOUBTED = count_failure(UNTESTED, BEYOND, 1000.0)
+RESTING = bench(VALID, DOWN, 1000.0, CONFIG)
+BLOCKED = bench(VALID, CHALLENGED, 1000.0, CONFIG)
+
+
+@pytest.mark.parametrize(
+    ("standings", "checked_at", "jitter", "due"),
+    [
+        ((UNTESTED,), 0.0, 0.2, 0.0),
+        ((UNTESTED,), 1000.0, 0.0, 1060.0),
+        ((VALID,), 1000.0, 0.0, 4600.0),
+        ((VALID,), 1000.0, 0.2, 5320.0),
+        ((VALID,), 1000.0, -0.2, 3880.0),
+        ((RESTING,), 1000.0, 0.2, 1048.0),
+        ((RESTING,), 1000.0, -0.2, 1048.0),
+        ((VALID, DOUBTED), 1000.0, 0.0, 1060.0),
+        ((VALID, BLOCKED), 1000.0, 0.1, 4960.0),
+        ((VALID, wake(BLOCKED)), 1000.0, 0.1, 4960.0),
+        ((BLOCKED,), 1000.0, 0.0, 4600.0),
+    ],
+)
+def test_when_a_proxy_is_probed(
+    standings: tuple[ProxyStanding, ...], checked_at: float, jitter: float, due: float
+) -> None:
+    assert due_at(standings, checked_at, jitter, CONFIG) == pytest.approx(due)
+
+
+@pytest.mark.parametrize(
+    ("standing", "doubted", "about_address"),
+    [
+        (UNTESTED, False, False),
+        (RESTING, False, False),
+        (DOUBTED, True, False),
+        (BLOCKED, False, True),
+        (wake(BLOCKED), False, True),
+    ],
+)
+def test_what_a_standing_leaves_open(standing: ProxyStanding, doubted: bool, about_address: bool) -> None:
+    assert is_doubted(standing) is doubted
+    assert is_about_address(standing) is about_address
