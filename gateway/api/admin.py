@@ -12,7 +12,8 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from gateway import __version__, jsonlib
-from gateway.api.admin_keys import asked, each_key, export_keys, matching, parse_statuses
+from gateway.api.admin_keys import asked, each_key, export_keys, matching, parse_limit, parse_statuses
+from gateway.api.admin_proxies import ProxyAdmin
 from gateway.api.errors import JSON
 from gateway.api.inbound import Inbound
 from gateway.api.openai import read_object
@@ -40,12 +41,14 @@ class AdminSurface:
         self,
         config: Config,
         providers: Mapping[str, Provider],
+        proxies: ProxyAdmin,
         control: KeeperControl,
         now: Callable[[], float],
         started: float,
     ) -> None:
         self._config = config
         self._providers = providers
+        self._proxies = proxies
         self._control = control
         self._now = now
         self._started = started
@@ -57,6 +60,9 @@ class AdminSurface:
             "/admin/keys/clear": ("POST", self._clear),
             "/admin/keys/amnesty": ("POST", self._amnesty),
             "/admin/keys/check": ("POST", self._check),
+            "/admin/proxies": ("GET", proxies.list),
+            "/admin/proxies/check": ("POST", proxies.check),
+            "/admin/proxies/clear": ("POST", proxies.clear),
             "/admin/checks": ("GET", self._checked),
             "/admin/guard/reset": ("POST", self._reset_guard),
             "/admin/maintenance/purge": ("POST", partial(self._maintain, "purge")),
@@ -124,6 +130,7 @@ class AdminSurface:
             "providers": [
                 await self._provider_status(provider, files.get(name, [])) for name, provider in self._providers.items()
             ],
+            "proxies": self._proxies.status(),
         }
 
     async def _provider_status(self, provider: Provider, files: list[dict[str, Any]]) -> dict[str, Any]:
@@ -149,7 +156,7 @@ class AdminSurface:
     async def _keys(self, inbound: Inbound) -> dict[str, Any]:
         query = parse_qs(inbound.request.query)
         statuses = parse_statuses(",".join(query.get("status", [])))
-        limit = _number(query.get("limit", [str(KEYS_LIMIT)])[0])
+        limit = parse_limit(query, KEYS_LIMIT)
         rows: list[dict[str, Any]] = []
         total = 0
         async for provider, key in matching(
@@ -229,12 +236,6 @@ def _guard(pool: KeyPool) -> dict[str, Any] | None:
         "next_canary": guard.canary_at,
         "last_error": guard.evidence,
     }
-
-
-def _number(text: str) -> int:
-    if not text.isdigit() or len(text) > 9:
-        raise RequestError(400, "invalid_request_error", "'limit' must be a number.", param="limit")
-    return int(text)
 
 
 async def _groups(pool: KeyPool) -> list[dict[str, Any]]:

@@ -66,6 +66,14 @@ def parse_statuses(text: str) -> set[str]:
     return statuses
 
 
+def parse_limit(query: Mapping[str, list[str]], default: int) -> int:
+    """The rows that a listing may have. Raises RequestError 400."""
+    text = query.get("limit", [str(default)])[0]
+    if not text.isdigit() or len(text) > 9:
+        raise RequestError(400, "invalid_request_error", "'limit' must be a number.", param="limit")
+    return int(text)
+
+
 def asked(body: Mapping[str, Any]) -> tuple[str, str]:
     """The provider ("" for all) and the pattern that a body names. Raises RequestError 400."""
     pattern, provider = body.get("pattern"), body.get("provider") or ""

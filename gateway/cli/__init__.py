@@ -74,7 +74,7 @@ def _give_up_stdout() -> None:
 
 def build_parser() -> argparse.ArgumentParser:
     """The whole command tree."""
-    from gateway.cli import config, help_topics, keys, maintenance, serve, status
+    from gateway.cli import config, help_topics, keys, maintenance, proxies, serve, status
 
     parser = argparse.ArgumentParser(
         prog="llmgateway",
@@ -82,6 +82,6 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"llmgateway {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    for module in (serve, config, status, keys, maintenance, help_topics):
+    for module in (serve, config, status, keys, proxies, maintenance, help_topics):
         module.add_parser(commands)
     return parser

@@ -14,15 +14,13 @@ from urllib.parse import urlencode
 
 from gateway.cli import explain, transfer
 from gateway.cli.admin import add_socket_argument, call
+from gateway.cli.checks import follow_check
 from gateway.cli.keyfile import ask_for_sync, file_to_extend, key_paths, locked, read_text, write_text
-from gateway.cli.table import in_words, print_json, print_table, show_progress
+from gateway.cli.table import in_words, print_json, print_table, row_limit
 from gateway.errors import GatewayError
 
 DIGITS = 12
 """Of a digest: more than the eight that name a key, so that even a hundred thousand differ."""
-
-POLL_SECONDS = 0.3
-"""Between two looks at how far a check is."""
 
 
 def add_parser(commands: Any) -> None:
@@ -32,7 +30,7 @@ def add_parser(commands: Any) -> None:
     listing.add_argument("pattern", nargs="?", default="*", help="as for disable")
     listing.add_argument("--provider", default="")
     listing.add_argument("--status", default="", metavar="STATUS[,STATUS]")
-    listing.add_argument("--limit", type=_count, default=200, help="rows at most (200)")
+    listing.add_argument("--limit", type=row_limit, default=200, help="rows at most (200)")
     listing.add_argument("--json", action="store_true", help="for scripts")
     add_socket_argument(listing)
     listing.set_defaults(run=run_list)
@@ -126,7 +124,7 @@ def run_check(args: argparse.Namespace) -> int:
         raise GatewayError(f"no key matches {args.pattern!r}", hint="'llmgateway keys list' shows what there is")
     results = []
     for check in asked["checks"]:
-        checked = _follow(args, check)
+        checked = follow_check(args, check["check"], check["provider"])
         results.append({"provider": check["provider"], "total": checked["total"], "outcomes": checked["outcomes"]})
     if args.json:
         print_json({"checks": results})
@@ -134,22 +132,6 @@ def run_check(args: argparse.Namespace) -> int:
         rows = [(each["provider"], outcome, n) for each in results for outcome, n in each["outcomes"].items()]
         print_table(("PROVIDER", "OUTCOME", "KEYS"), rows)
     return 0
-
-
-def _follow(args: argparse.Namespace, check: dict[str, Any]) -> Any:
-    """Wait for a check, with a progress bar where somebody looks."""
-    import time
-
-    path = f"/admin/checks?{urlencode({'check': check['check']})}"
-    while True:
-        checked = call(args, "GET", path)
-        if sys.stderr.isatty():
-            show_progress(check["provider"], checked["done"], checked["total"])
-        if checked["ended"]:
-            if sys.stderr.isatty():
-                print(file=sys.stderr)
-            return checked
-        time.sleep(POLL_SECONDS)
 
 
 def run_add(args: argparse.Namespace) -> int:
@@ -209,9 +191,3 @@ def _given(args: argparse.Namespace) -> list[str]:
     if not keys:
         raise GatewayError("no keys were given")
     return keys
-
-
-def _count(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or len(text) > 9 or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 to 999999999")
-    return int(text)

@@ -95,11 +95,53 @@ def _show(answer: dict[str, Any]) -> None:
                 for name, group in groups
             ),
         )
+    _show_proxies(answer["proxies"])
     for provider in answer["providers"]:
-        for file in provider["files"]:
-            advice = [f"can be read by every user; run: chmod o= {file['path']}"] if file["world_readable"] else []
-            for problem in [*file["problems"], *advice]:
-                print(f"\n{provider['name']}: {file['path']}: {printable(problem)}")
+        _show_problems(provider["name"], provider["files"])
+    for pool in answer["proxies"]:
+        _show_problems("proxies", pool["files"])
+
+
+def _show_proxies(pools: list[dict[str, Any]]) -> None:
+    if pools:
+        print()
+        print_table(
+            ("PROXIES OF", "PROXIES", "USABLE", "STATUSES"),
+            (
+                (
+                    pool["file"],
+                    pool["proxies"],
+                    ", ".join(f"{n} for {provider}" for provider, n in pool["usable"].items()),
+                    ", ".join(f"{n} {status}" for status, n in pool["counts"].items()) or "no proxies",
+                )
+                for pool in pools
+            ),
+        )
+    groups = [(pool["file"], group) for pool in pools for group in pool["groups"]]
+    if groups:
+        print("\nResting proxies")
+        print_table(
+            ("PROXIES OF", "STATUS", "REASON", "PROVIDER", "PROXIES", "NEXT", "LAST ERROR"),
+            (
+                (
+                    file,
+                    group["status"],
+                    group["reason"],
+                    group["provider"],
+                    group["proxies"],
+                    in_words(group["until"]),
+                    group["last_error"][:80],
+                )
+                for file, group in groups
+            ),
+        )
+
+
+def _show_problems(name: str, files: list[dict[str, Any]]) -> None:
+    for file in files:
+        advice = [f"can be read by every user; run: chmod o= {file['path']}"] if file["world_readable"] else []
+        for problem in [*file["problems"], *advice]:
+            print(f"\n{name}: {file['path']}: {printable(problem)}")
 
 
 def run_reload(args: argparse.Namespace) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from gateway.api.admin import AdminSurface
+from gateway.api.admin_proxies import ProxyAdmin
 from gateway.api.guard import Guard
 from gateway.api.health import HealthSurface
 from gateway.api.openai import OpenAISurface
@@ -52,7 +53,9 @@ def assemble(config: Config, holdings: Holdings, control: KeeperControl, drainin
     openai = OpenAISurface(conductor, catalog)
     passthrough = PassthroughSurface(conductor)
     health = HealthSurface(providers, holdings.database, holdings.metrics, draining)
-    admin = AdminSurface(config, providers, control, holdings.clock, holdings.started)
+    admin = AdminSurface(
+        config, providers, ProxyAdmin(holdings.proxy_pools, control), control, holdings.clock, holdings.started
+    )
     auth_on = auth_is_on(config)
 
     def router(guard: Guard, authenticator: Authenticator) -> Router:

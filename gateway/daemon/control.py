@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any
 
 from gateway.keeper.keeper import Keeper
 from gateway.keeper.maintenance import Maintenance
 from gateway.keeper.probes import Checked
+from gateway.keeper.proxyprobes import ProxyProber
 from gateway.keeper.supervisor import Supervisor
 from gateway.upstream.key import Key
+from gateway.upstream.proxy import Proxy
+from gateway.upstream.proxypool import ProxyPool
 
 CHECKS_KEPT = 16
 """Of the operator's latest checks the outcomes are kept."""
@@ -22,11 +26,13 @@ class Control:
     def __init__(
         self,
         keeper: Keeper,
+        proxy_prober: ProxyProber,
         maintenance: Maintenance,
         supervisor: Supervisor,
         reload: Callable[[], Awaitable[dict[str, Any]]],
     ) -> None:
         self._keeper = keeper
+        self._proxy_prober = proxy_prober
         self._maintenance = maintenance
         self._supervisor = supervisor
         self._reload = reload
@@ -51,14 +57,19 @@ class Control:
 
     def start_check(self, provider: str, keys: Sequence[Key]) -> str | None:
         prober = self._keeper.prober(provider)
-        if prober is None:
-            return None
+        return None if prober is None else self._check(len(keys), partial(prober.check, keys))
+
+    def start_proxy_check(self, pool: ProxyPool, proxies: Sequence[Proxy]) -> str:
+        return self._check(len(proxies), partial(self._proxy_prober.check, pool, proxies))
+
+    def _check(self, total: int, life: Callable[[Checked], Coroutine[Any, Any, None]]) -> str:
+        """Begin a check of so many; `life` fills in what it finds. Returns its name."""
         while len(self._checks) >= CHECKS_KEPT:
             del self._checks[next(iter(self._checks))]
         self._checked += 1
-        name, checked = f"check {self._checked}", Checked(len(keys))
+        name, checked = f"check {self._checked}", Checked(total)
         self._checks[name] = checked
-        self._supervisor.start_once(name, lambda: prober.check(keys, checked))
+        self._supervisor.start_once(name, lambda: life(checked))
         return name
 
     def checked(self, check: str) -> dict[str, Any] | None:
@@ -74,3 +85,6 @@ class Control:
 
     def files(self) -> dict[str, list[dict[str, Any]]]:
         return self._keeper.files()
+
+    def proxy_files(self) -> dict[str, list[dict[str, Any]]]:
+        return {} if self._keeper.proxies is None else self._keeper.proxies.files()

@@ -119,7 +119,8 @@ class Daemon:
         self._holdings = Holdings(self._client, database, self._log)
         self._holdings.arrange(config)
         await self._holdings.keeper.sync_all(save=False)  # the first look of the watch does it while requests run
-        control = Control(self._holdings.keeper, self._holdings.maintenance, self._supervisor, self.reload)
+        holdings = self._holdings
+        control = Control(holdings.keeper, holdings.proxy_prober, holdings.maintenance, self._supervisor, self.reload)
 
         def assemble_anew(config: Config) -> Assembly:
             return assemble(config, self._holdings, control, self._stopping.is_set)

@@ -58,6 +58,7 @@ class Holdings:
         self.keeper = Keeper(keys, statuses, log, clock, self.rng, self.proxy_keeper)
         self.maintenance = Maintenance(database, log, clock, self.metrics.maintained)
         self.metrics.collect_keys(self.count_keys)
+        self.metrics.collect_proxies(self.proxy_pools.counts)
         self.metrics.collect_store(database.statistics)
         self.metrics.collect_dropped(lambda: {"log": log.dropped})
 

@@ -130,7 +130,7 @@ class ProxyProber:
     async def _probe_way(self, provider: Provider, user: ProviderProxies, proxy: Proxy) -> Verdict | None:
         """To one provider. The verdict, None for success."""
         assert self._exchange is not None
-        was_usable = proxy.usable_for(user.provider)
+        before = proxy.standing_for(user.provider)
         lease = user.pool.lend(proxy)
         verdict = await self._exchange.reach(provider, proxy)
         if verdict is None:
@@ -139,18 +139,17 @@ class ProxyProber:
             user.report(lease, verdict)
         else:
             proxy.checked_at = self._clock()  # the provider spoke for itself, which says nothing about the proxy
-        if proxy.usable_for(user.provider) is not was_usable:
-            self._tell(user.provider, proxy)
+        after = proxy.standing_for(user.provider)
+        if before.usable and not after.usable:
+            self._log.info(
+                "proxy_benched",
+                provider=user.provider,
+                proxy=proxy.url.fingerprint,
+                status=after.status.value,
+                reason=after.reason,
+                until=after.until,
+                evidence=after.evidence,
+            )
+        elif before.streak and not after.streak:
+            self._log.info("proxy_returned", provider=user.provider, proxy=proxy.url.fingerprint)
         return verdict
-
-    def _tell(self, provider: str, proxy: Proxy) -> None:
-        standing = proxy.standing_for(provider)
-        self._log.info(
-            "proxy_returned" if standing.usable else "proxy_benched",
-            provider=provider,
-            proxy=proxy.url.fingerprint,
-            status=standing.status.value,
-            reason=standing.reason,
-            until=standing.until,
-            evidence=standing.evidence,
-        )

@@ -91,6 +91,9 @@ FAMILIES = {
     ),
     "llm_requests_in_flight": Family("gauge", "Requests being served now"),
     "llm_gateway_keys": Family("gauge", "Keys by status", ("provider", "status")),
+    "llm_gateway_proxies": Family(
+        "gauge", "Proxies by status; no file for one that a provider names itself", ("file", "status")
+    ),
     "llm_gateway_store_seconds": Family("summary", "Time spent in database transactions"),
     "llm_gateway_store_bytes": Family("gauge", "Size of the database on disk, by part: database, log", ("part",)),
     "llm_gateway_maintenance_total": Family(
@@ -172,6 +175,8 @@ class Metrics:
         self._first_token = Histogram(FIRST_TOKEN_BOUNDS)
         self._count_keys: Callable[[], Mapping[tuple[str, str], int]] = dict
         self._keys_seen: set[tuple[str, str]] = set()
+        self._count_proxies: Callable[[], Mapping[tuple[str, str], int]] = dict
+        self._proxies_seen: set[tuple[str, str]] = set()
         self._read_store: Callable[[], StoreStatistics] | None = None
         self._count_dropped: Callable[[], Mapping[str, int]] = dict
 
@@ -244,6 +249,10 @@ class Metrics:
         """Where the number of keys by (provider, status) comes from. A pair that is gone is reported as zero."""
         self._count_keys = count
 
+    def collect_proxies(self, count: Callable[[], Mapping[tuple[str, str], int]]) -> None:
+        """Where the number of proxies by (file, status) comes from. A pair that is gone is reported as zero."""
+        self._count_proxies = count
+
     def collect_store(self, read: Callable[[], StoreStatistics]) -> None:
         """Where the database's statistics come from."""
         self._read_store = read
@@ -286,7 +295,8 @@ class Metrics:
             "llm_tokens_total": self._tokens,
             "llm_client_disconnects_total": self._disconnects,
             "llm_requests_in_flight": {(): self.in_flight},
-            "llm_gateway_keys": self._keys(),
+            "llm_gateway_keys": _with_gone(self._count_keys(), self._keys_seen),
+            "llm_gateway_proxies": _with_gone(self._count_proxies(), self._proxies_seen),
             "llm_gateway_store_bytes": self._read_store().bytes_on_disk if self._read_store is not None else {},
             "llm_gateway_maintenance_total": self._maintenance,
             "llm_gateway_maintenance_seconds_total": self._maintenance_seconds,
@@ -297,16 +307,17 @@ class Metrics:
             **_read_process(),
         }
 
-    def _keys(self) -> Values:
-        now = self._count_keys()
-        self._keys_seen.update(now)
-        return {series: now.get(series, 0) for series in sorted(self._keys_seen)}
-
     def _store_lines(self, name: str) -> Iterator[str]:
         if self._read_store is not None:
             statistics = self._read_store()
             yield f"{name}_sum {_number(statistics.seconds)}"
             yield f"{name}_count {statistics.commits}"
+
+
+def _with_gone(now: Mapping[tuple[str, str], int], seen: set[tuple[str, str]]) -> Values:
+    """Every series that there ever was; those that are not in `now` are zero."""
+    seen.update(now)
+    return {series: now.get(series, 0) for series in sorted(seen)}
 
 
 def _read_process() -> Mapping[str, Values]:

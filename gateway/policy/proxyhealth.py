@@ -100,7 +100,7 @@ def is_about_address(standing: ProxyStanding) -> bool:
 def due_at(standings: Iterable[ProxyStanding], checked_at: float, jitter: float, config: ProxiesConfig) -> float:
     """When a proxy with these standings, heard of last at `checked_at`, is to be probed.
 
-    At once where nothing is known, shortly before a rest ends, from time to time where it works, after a rest's time
+    At once where nothing is known, in the last quarter of a rest, from time to time where it works, after a rest's time
     where that is doubtful; what is about its address no probe can tell. `jitter`, from -0.2 to 0.2, is its own.
     """
     if not checked_at:
@@ -113,7 +113,7 @@ def due_at(standings: Iterable[ProxyStanding], checked_at: float, jitter: float,
 
 def _next_look(standing: ProxyStanding, checked_at: float, jitter: float, config: ProxiesConfig) -> float:
     if standing.until is not None:
-        return standing.until - abs(jitter) * (standing.until - checked_at)
+        return standing.until - (0.15 + jitter / 2) * (standing.until - checked_at)
     return checked_at + (1 + jitter) * (config.check if standing == VALID else config.rest)
 
 

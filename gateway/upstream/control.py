@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from gateway.upstream.key import Key
+from gateway.upstream.proxy import Proxy
+from gateway.upstream.proxypool import ProxyPool
 
 
 class KeeperControl(Protocol):
@@ -23,6 +25,10 @@ class KeeperControl(Protocol):
         """Probe these keys now. The name of the check; None when this provider's keys are not probed."""
         ...
 
+    def start_proxy_check(self, pool: ProxyPool, proxies: Sequence[Proxy]) -> str:
+        """Probe these proxies now. The name of the check."""
+        ...
+
     def checked(self, check: str) -> dict[str, Any] | None:
         """How far a check is: {"total", "done", "outcomes": {outcome: n}, "ended"}. None: no check has that name."""
         ...
@@ -34,4 +40,8 @@ class KeeperControl(Protocol):
 
     def files(self) -> dict[str, list[dict[str, Any]]]:
         """What the key files of each provider gave at the last look."""
+        ...
+
+    def proxy_files(self) -> dict[str, list[dict[str, Any]]]:
+        """What the proxy files gave at the last look, by the names of their pools."""
         ...

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
 from gateway.config.proxyurl import ProxyUrl
 from gateway.policy.proxyhealth import ALL_PROVIDERS, UNTESTED, ProxyStanding
+from gateway.policy.verdict import Status
 
 
 class Proxy:
@@ -38,6 +39,12 @@ class Proxy:
         """For all providers, and those that differ."""
         yield self.standing
         yield from self.blocks.values()
+
+    def status_among(self, providers: Collection[str]) -> Status:
+        """Its status for all of these that can use it, or the status in which none of them can."""
+        blocks = [self.blocks[name] for name in providers if name in self.blocks]
+        blocked = bool(blocks) and len(blocks) == len(providers) and not any(block.usable for block in blocks)
+        return blocks[0].status if blocked and self.standing.usable else self.standing.status
 
     def usable_for(self, provider: str) -> bool:
         return self.standing.usable and (provider not in self.blocks or self.blocks[provider].usable)

@@ -155,9 +155,10 @@ class ProxyPool:
         return taken
 
     def counts(self) -> dict[str, int]:
-        """Proxies by status."""
+        """Proxies by status. One that is out for every provider, though for each by itself, counts as that."""
         self.wake_due()
-        return dict(sorted(Counter(proxy.standing.status.value for proxy in self.proxies.values()).items()))
+        counts = Counter(str(proxy.status_among(self.users)) for proxy in self.proxies.values())
+        return dict(sorted(counts.items()))
 
     # -- inside ------------------------------------------------------------------------------------------------
 

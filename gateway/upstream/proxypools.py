@@ -5,6 +5,7 @@ Pools outlive reloads, and with them every rest; what a reload no longer needs i
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from random import Random
 
@@ -49,6 +50,14 @@ class ProxyPools:
             for provider in _users(config)
             if provider.proxy.listed
         }
+
+    def counts(self) -> dict[tuple[str, str], int]:
+        """Proxies by file and status; without a file ("") the single ones."""
+        counts: Counter[tuple[str, str]] = Counter()
+        for where, pool in self._pools.items():
+            for status, n in pool.counts().items():
+                counts[(pool.name if where == pool.name else "", status)] += n
+        return counts
 
     def retire(self, config: Config) -> None:
         """Let go of pools, and of providers' views of them, that the configuration does not use."""

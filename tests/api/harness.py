@@ -22,6 +22,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from gateway.api.admin import AdminSurface
+from gateway.api.admin_proxies import ProxyAdmin
 from gateway.api.errors import refuse
 from gateway.api.guard import Guard
 from gateway.api.health import HealthSurface
@@ -54,6 +55,8 @@ from gateway.upstream.key import Key
 from gateway.upstream.keypool import KeyPool
 from gateway.upstream.owners import Owner, ResponseOwners
 from gateway.upstream.provider import Provider
+from gateway.upstream.proxy import Proxy
+from gateway.upstream.proxypool import ProxyPool
 from gateway.upstream.proxypools import ProxyPools
 
 CHAT = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Say hello."}]}
@@ -242,6 +245,9 @@ class Control:
     def start_check(self, provider: str, keys: Sequence[Key]) -> str | None:
         return None if provider == "unprobed" else f"check of {len(keys)}"
 
+    def start_proxy_check(self, pool: ProxyPool, proxies: Sequence[Proxy]) -> str:
+        return f"check of {len(proxies)}"
+
     def checked(self, check: str) -> dict[str, Any] | None:
         return {"total": 3, "done": 3, "outcomes": {"success": 3}, "ended": True} if check == "check of 3" else None
 
@@ -252,6 +258,9 @@ class Control:
 
     def files(self) -> dict[str, list[dict[str, Any]]]:
         return {"main": [{"path": "keys/main.txt", "keys": 3}]}
+
+    def proxy_files(self) -> dict[str, list[dict[str, Any]]]:
+        return {}
 
 
 class Gateway:
@@ -304,7 +313,9 @@ class Gateway:
             OpenAISurface(conductor, self._catalog),
             PassthroughSurface(conductor),
             HealthSurface(providers, database, self.metrics, lambda: False),
-            AdminSurface(config, providers, self.control, self.clock, self.clock()),
+            AdminSurface(
+                config, providers, ProxyAdmin(self.proxy_pools, self.control), self.control, self.clock, self.clock()
+            ),
         )
 
         def router(guard: Guard, authenticator: Authenticator) -> Router:

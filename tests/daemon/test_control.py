@@ -15,7 +15,9 @@ def test_maintenance_goes_on_when_who_asked_for_it_has_left(tmp_path: Path) -> N
     async def scenario() -> None:
         async with daemon(tmp_path, "127.0.0.1:0") as running:
             holdings, supervisor = running.daemon._holdings, running.daemon._supervisor
-            control = Control(holdings.keeper, holdings.maintenance, supervisor, running.daemon.reload)
+            control = Control(
+                holdings.keeper, holdings.proxy_prober, holdings.maintenance, supervisor, running.daemon.reload
+            )
             await ResponseStore(holdings.database).remember([ResponseRow("old", "main", "digest", "model", "ann", 1.0)])
             asking = asyncio.create_task(control.maintain("purge"), name="asking")
             await asyncio.sleep(0)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import run
 from tests.e2e.load import Caller
 from tests.e2e.process import GatewayProcess, gateway, one_provider, write_keys
@@ -34,6 +36,14 @@ async def chat(running: GatewayProcess) -> int:
     caller = Caller(running.address)
     try:
         return (await caller.chat()).status
+    finally:
+        caller.close()
+
+
+async def metrics(running: GatewayProcess) -> list[str]:
+    caller = Caller(running.address)
+    try:
+        return (await caller.request("GET", "/metrics")).body.decode().splitlines()
     finally:
         caller.close()
 
@@ -80,5 +90,68 @@ def test_a_dead_proxy_is_remembered_over_a_restart(tmp_path: Path) -> None:
             with sqlite3.connect(tmp_path / "state" / "llmgateway.db") as database:
                 after = database.execute("SELECT digest, status, until FROM proxy_status ORDER BY digest").fetchall()
             assert after == before
+
+    run(scenario(), 60)
+
+
+@pytest.mark.parametrize("kind", ["http", "socks5h"])
+def test_a_dead_proxy_is_found_shown_and_found_back_without_a_request(tmp_path: Path, kind: str) -> None:
+    async def scenario() -> None:
+        async with (
+            FakeProvider() as fake,
+            FakeProxy(kind, user="ann", password="secret") as one,
+            FakeProxy("http", user="ann", password="secret") as two,
+        ):
+            write_keys(tmp_path, KEYS)
+            write_proxies(tmp_path, url_of(one), url_of(two))
+            config = configuration(fake, "sticky", "check = 0.5\nrest = 0.5\nmax_rest = 0.5")
+            async with gateway(tmp_path, config) as running:
+                assert await chat(running) == 200
+                await one.__aexit__()
+                benched = await running.wait_log("proxy_benched")
+                assert benched["proxy"] == one.url.fingerprint
+                assert [await chat(running) for _ in range(8)] == [200] * 8
+                async with one:
+                    returned = await running.wait_log("proxy_returned")
+                    assert returned["proxy"] == one.url.fingerprint
+                    assert [await chat(running) for _ in range(8)] == [200] * 8
+                keys = await running.command("keys", "list", "--json")
+                assert {row["status"] for row in keys.json} <= {"valid", "untested"}
+            assert "secret" not in str(running.logs)
+
+    run(scenario(), 60)
+
+
+def test_the_operator_lists_checks_and_clears_proxies(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with FakeProvider() as fake, FakeProxy("socks5", user="ann", password="secret") as alive:
+            async with FakeProxy(user="ann", password="secret") as dead:
+                pass
+            write_keys(tmp_path, KEYS)
+            write_proxies(tmp_path, url_of(alive), url_of(dead))
+            async with gateway(tmp_path, configuration(fake, "pool")) as running:
+                checked = await running.command("proxies", "check", "--json")
+                (check,) = checked.json["checks"]
+                assert check["outcomes"] == {"network_error": 1, "success": 1}
+                listed = await running.command("proxies", "list", "--json")
+                statuses = {row["proxy"]: row["status"] for row in listed.json}
+                assert statuses == {alive.url.fingerprint: "valid", dead.url.fingerprint: "network_error"}
+                table = await running.command("proxies", "list", "--status", "network_error")
+                assert dead.url.fingerprint in table.out and "refuses connections" in table.out
+                assert alive.url.fingerprint not in table.out
+                status = await running.command("status")
+                assert "1 network_error, 1 valid" in status.out and "1 for main" in status.out
+                assert "Resting proxies" in status.out and "proxy_failed" in status.out
+                series = f'llm_gateway_proxies{{file="{tmp_path}/proxies/main.txt",status="network_error"}} 1'
+                assert series in await metrics(running)
+                cleared = await running.command("proxies", "clear", dead.url.authority)
+                assert cleared.out.splitlines()[1].split() == [dead.url.fingerprint, "untested"]
+                nobody = await running.command("proxies", "clear", "nobody:1")
+                assert nobody.code == 1 and "no proxy matches 'nobody:1'" in nobody.err
+                nobody = await running.command("proxies", "check", "nobody:1")
+                assert nobody.code == 1 and "no proxy matches" in nobody.err
+                said = [checked, listed, table, status, cleared]
+                assert not [ended for ended in said if ended.code or "secret" in ended.out + ended.err]
+            assert "secret" not in str(running.logs)
 
     run(scenario(), 60)

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import pytest
@@ -190,15 +190,22 @@ def test_attempts_are_counted_by_outcome() -> None:
     ]
 
 
-def test_a_status_that_no_key_has_any_more_is_zero() -> None:
+@pytest.mark.parametrize(
+    ("name", "label", "collect"),
+    [
+        ("llm_gateway_keys", "provider", Metrics.collect_keys),
+        ("llm_gateway_proxies", "file", Metrics.collect_proxies),
+    ],
+)
+def test_a_status_that_nothing_has_any_more_is_zero(name: str, label: str, collect: Callable[..., None]) -> None:
     metrics = Metrics()
     counts = {("main", "valid"): 2, ("main", "suspect"): 1}
-    metrics.collect_keys(lambda: counts)
+    collect(metrics, lambda: counts)
     metrics.render()
     del counts["main", "suspect"]
-    assert samples(metrics, "llm_gateway_keys") == [
-        'llm_gateway_keys{provider="main",status="suspect"} 0',
-        'llm_gateway_keys{provider="main",status="valid"} 2',
+    assert samples(metrics, name) == [
+        f'{name}{{{label}="main",status="suspect"}} 0',
+        f'{name}{{{label}="main",status="valid"}} 2',
     ]
 
 

@@ -235,6 +235,17 @@ def test_changes_are_told_once_and_newest_word_only() -> None:
     assert len(rig.pool.take_changes(1)) == len(rig.pool.take_changes(5)) == 1
 
 
+def test_a_proxy_counts_as_blocked_when_no_provider_can_use_it() -> None:
+    rig = Rig(1)
+    (proxy,) = rig.proxies
+    rig.main.report(rig.pool.lend(proxy), BLOCKED)
+    assert rig.pool.counts() == {"untested": 1}
+    rig.other.report(rig.pool.lend(proxy), BLOCKED)
+    assert rig.pool.counts() == {"no_access": 1}
+    rig.main.report(rig.pool.lend(proxy), DOWN)
+    assert rig.pool.counts() == {"network_error": 1}
+
+
 def test_checks_are_spread() -> None:
     jitters = {proxy.jitter for proxy in Rig(50).proxies}
     assert len(jitters) == 50

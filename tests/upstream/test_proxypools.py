@@ -5,7 +5,9 @@ from __future__ import annotations
 from random import Random
 
 from gateway.config.model import Config, ProviderConfig, ProxiesConfig, ProxyConfig
+from gateway.config.proxyurl import ProxyUrl
 from gateway.secret import Secret
+from gateway.upstream.proxy import Proxy
 from gateway.upstream.proxypools import ProxyPools
 
 NONE = ProxyConfig()
@@ -69,3 +71,10 @@ def test_a_provider_that_left_is_forgotten_by_the_pool() -> None:
     pools.arrange(after)
     pools.retire(after)
     assert set(pool.users) == {"b"}
+
+
+def test_proxies_are_counted_by_file_and_single_ones_together() -> None:
+    pools = arranged(config_of(a=STATIC, b=ProxyConfig("static", url=Secret("http://proxy.test:2")), c=POOL, d=OTHER))
+    named = {pool.name: pool for pool in pools}
+    named["/proxies/a.txt"].add([Proxy(ProxyUrl("http", "proxy.test", port)) for port in (3, 4, 5)])
+    assert pools.counts() == {("", "untested"): 2, ("/proxies/a.txt", "untested"): 3}
