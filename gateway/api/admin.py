@@ -52,7 +52,11 @@ class AdminSurface:
         self._control = control
         self._now = now
         self._started = started
-        self._routes: Mapping[str, tuple[str, Endpoint]] = {
+
+    def _routes(self) -> Mapping[str, tuple[str, Endpoint]]:
+        """Made for each call: kept, it would be a circle, and frozen ones (`gc.freeze`) are never collected."""
+        proxies = self._proxies
+        return {
             "/admin/status": ("GET", self._status),
             "/admin/keys": ("GET", self._keys),
             "/admin/keys/disable": ("POST", self._disable),
@@ -78,7 +82,7 @@ class AdminSurface:
         if path == "/admin/keys/export":
             await export_keys(self._providers, inbound, reply)
             return
-        wanted, endpoint = self._routes.get(path, ("", None))
+        wanted, endpoint = self._routes().get(path, ("", None))
         if endpoint is None:
             raise RequestError(404, "not_found", f"There is nothing at {path[:200]}.")
         if method != wanted:

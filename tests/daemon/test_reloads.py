@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
+import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -55,6 +57,29 @@ def test_a_reload_whose_caller_leaves_is_finished_and_the_next_one_works(tmp_pat
             assert running.keys == len(MANY)
 
     run(scenario(), 60)
+
+
+def test_what_a_reload_replaced_is_freed_without_the_garbage_collector(tmp_path: Path) -> None:
+    """What there is at the start is frozen, so that the collector never looks at it again."""
+
+    async def scenario() -> None:
+        port = free_port()
+        async with daemon(tmp_path, f"127.0.0.1:{port}") as running:
+            async with talking(port) as talk:
+                assert await ask(talk) == 200
+            admin = running.daemon._reloads.assembly.router._prefixes[-1][1].handler.__self__
+            first = weakref.ref(admin)
+            del admin
+            running.change(f"127.0.0.1:{port}", "a", AUTH)
+            gc.disable()
+            try:
+                await running.daemon.reload()
+                while first() is not None:
+                    await asyncio.sleep(0)
+            finally:
+                gc.enable()
+
+    run(scenario(), 20)
 
 
 def test_a_new_address_serves_the_new_configuration_only(tmp_path: Path) -> None:
