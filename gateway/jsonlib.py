@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-__all__ = ["dumps", "dumps_pretty", "loads"]
+__all__ = ["dumps", "dumps_pretty", "loads", "repeats"]
 
 loads: Callable[[bytes | bytearray | str], Any]
 """The value of a JSON document. Raises ValueError."""
@@ -48,3 +48,19 @@ else:
     def dumps_pretty(value: Any) -> bytes:
         """The same, for people: indented by two."""
         return orjson.dumps(value, option=orjson.OPT_INDENT_2)
+
+
+def repeats(data: bytes, name: str) -> bool:
+    """Whether the outermost object of a JSON document has more than one member of that name, of which one reader takes
+    the first and another the last (RFC 8259, 4). The document is one that `loads` reads."""
+    if data.count(b'"%b"' % name.encode()) < 2 and b"\\u" not in data:
+        return False
+    import json
+
+    pairs: list[tuple[str, Any]] = []
+
+    def note(members: list[tuple[str, Any]]) -> None:
+        pairs[:] = members  # the outermost object is read last
+
+    json.loads(data, object_pairs_hook=note)
+    return sum(member == name for member, _ in pairs) > 1

@@ -42,3 +42,20 @@ def test_both_refuse_what_is_not_json_with_a_value_error(monkeypatch: pytest.Mon
     for loads in (jsonlib.loads, fallback.loads):
         with pytest.raises(ValueError):
             loads(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "twice"),
+    [
+        (b'{"model":"a"}', False),
+        (b'{"model":"a","model":"b"}', True),
+        (b'{"model":"a","mod\\u0065l":"b"}', True),
+        (b'{"model":"a","text":"\\u0065"}', False),
+        (b'{"model":"a","tools":[{"model":"b"},{"model":"c","model":"d"}]}', False),
+        (b'{"tools":{"model":"c"},"model":"a","model":"b"}', True),
+        (b'{"model":"a","user":"model"}', False),
+        (b'["model","model"]', False),
+    ],
+)
+def test_a_member_of_the_outermost_object_that_is_there_twice_is_seen(text: bytes, twice: bool) -> None:
+    assert jsonlib.repeats(text, "model") is twice

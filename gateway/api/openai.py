@@ -129,6 +129,11 @@ class OpenAISurface:
             model = ""
         elif not isinstance(model, str):
             raise _wrong("model", "a string")
+        elif inbound.identity.models and jsonlib.repeats(body, "model"):
+            raise RequestError(
+                400, "invalid_request_error", "The body names its model twice, and this token is for certain models.",
+                param="model",
+            )  # fmt: skip
         stream = decoded.get("stream")
         if stream is not None and not isinstance(stream, bool):
             raise _wrong("stream", "true or false")

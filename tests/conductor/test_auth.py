@@ -230,3 +230,17 @@ def test_a_response_does_not_lend_its_continuation_another_model(tmp_path: Path)
             assert (got.status, got.code) == (403, "permission_denied")
 
     run(scenario())
+
+
+def test_a_body_with_two_models_is_not_sent_for_a_token_that_is_for_one(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with FakeProvider() as fake, gateway(tmp_path, configuration(fake.base_url, more=BOB)) as running:
+            body = b'{"model": "gpt-4o-mini", "messages": [], "model": "gpt-4o"}'
+            json_ = {"content-type": "application/json"}
+            got = await running.ask(
+                "POST", "/v1/chat/completions", body, json_ | {"authorization": "Bearer token-of-bob"}
+            )
+            assert (got.status, got.code, fake.requests) == (400, "invalid_request_error", [])
+            assert (await running.ask("POST", "/v1/chat/completions", body, json_)).status == 200
+
+    run(scenario())
