@@ -66,8 +66,9 @@ class ProxySync:
             self._tell((f"{self.pool.name}: {exc}",))
             return
         if seen is not None:
-            self._stamp = seen.stamp
+            self._stamp = None  # until all of it was applied: a look that is cancelled on the way is begun again
             await self._apply(seen)
+            self._stamp = seen.stamp
 
     def _read(self, force: bool) -> Seen | None:
         """In the thread. None: nothing has changed since the last look."""

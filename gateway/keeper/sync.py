@@ -8,6 +8,7 @@ Invariants:
 
 - Only a sync changes which keys the pool has, one look at a time (the Keeper sees to that); so a comparison made in
   the thread still holds when it is applied.
+- A look is done when all of it was applied. One that is cancelled or fails on the way is begun again by the next look.
 - The pool does not wait for the database: without it new keys come without their history, and the next look that
   finds the database back writes the whole set.
 """
@@ -64,13 +65,14 @@ class SyncResult:
 @dataclass(frozen=True, slots=True)
 class Plan:
     """A reading compared with the pool: `keys` in the files, and what differs. `rows` are for the database: of new and
-    relabelled keys, or of all."""
+    relabelled keys, or of all if the plan is `whole`."""
 
     keys: int
     added: list[Key]
     removed: list[bytes]
     relabelled: list[tuple[Key, Mapping[str, str]]]
     rows: list[Entry]
+    whole: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,7 @@ class KeySync:
         self._rng = rng
         self._guard = ShrinkGuard()
         self._looking: Look[Seen | None] = Look()
-        self._stamp: object = None
+        self._stamp: object = None  # of the files as they were when a look at them was applied last
         self._held = False
         self._stored = False  # the database has what memory has
         self._told: tuple[str, ...] = ()
@@ -126,8 +128,10 @@ class KeySync:
             return SyncResult(len(self.pool.standings.keys), problems=(problem,))
         if seen is None:
             return SyncResult(len(self.pool.standings.keys))
+        self._stamp = None  # until all of it was applied
+        result = await self._apply(seen, save)
         self._stamp = seen.stamp
-        return await self._apply(seen, save)
+        return result
 
     def _look(self, force: bool) -> Seen | None:
         """In the thread. None: nothing has changed since the last look."""
@@ -156,11 +160,10 @@ class KeySync:
             )  # fmt: skip
             lost = tuple(f"{path}: {LOST}" for path in doubted)
             return SyncResult(len(self.pool.standings.keys), held=True, problems=(*reading.problems, *lost))
-        self._guard.believe(reading.by_file)
+        self._guard.believe(reading.by_file)  # first: a loss that was confirmed is not doubted when half of it is done
+        self._stored = False
         await self._change_pool(plan)
-        if not save:
-            self._stored = False
-        elif plan.rows or plan.removed or not self._stored:
+        if save:
             await self._save(plan)
         if plan.added or plan.removed:
             self._log.info(
@@ -202,14 +205,13 @@ class KeySync:
         """The whole set at first and after a failure, later the difference."""
         provider, now = self.pool.provider, self._clock()
         try:
-            if self._stored:
-                self._stored = False  # until the last slice is written
+            if plan.whole:
+                await self._store.sync_keys(provider, plan.rows, now)
+            else:
                 for rows in _slices(plan.rows, SAVED_AT_ONCE):
                     await self._store.add_and_remove(provider, rows, [], now)
                 for digests in _slices(plan.removed, SAVED_AT_ONCE):
                     await self._store.add_and_remove(provider, [], [digest.hex() for digest in digests], now)
-            else:
-                await self._store.sync_keys(provider, plan.rows, now)
             self._stored = True
         except StoreError as error:  # memory is ahead; the next look writes again
             self._log.error("keys_not_stored", provider=provider, detail=str(error))
@@ -230,7 +232,7 @@ def make_plan(entries: Iterable[KeyEntry], pool: KeyPool, rng: Random, *, whole:
     """
     known = pool.standings.keys
     seen: set[bytes] = set()
-    plan = Plan(0, [], [], [], [])
+    plan = Plan(0, [], [], [], [], whole)
     for n, entry in enumerate(entries, 1):
         digest = entry.secret.digest
         seen.add(digest)
@@ -256,7 +258,7 @@ def make_plan(entries: Iterable[KeyEntry], pool: KeyPool, rng: Random, *, whole:
     removed = _in_order(plan.removed, lambda digest: digest)
     added = _in_order(plan.added, lambda key: key.digest)
     first = rng.randrange(len(added)) if added else 0
-    return Plan(len(seen), added[first:] + added[:first], removed, plan.relabelled, rows)
+    return Plan(len(seen), added[first:] + added[:first], removed, plan.relabelled, rows, whole)
 
 
 def restore_standing(key: Key, row: KeyStatusRow) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import sqlite3
-from collections.abc import AsyncIterator, Iterator
+import types
+from collections.abc import AsyncIterator, Coroutine, Generator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from itertools import count
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -116,3 +119,36 @@ def locked(folder: Path) -> Iterator[None]:
         other.execute("ROLLBACK")
     finally:
         other.close()
+
+
+async def cancelled(work: Coroutine[Any, Any, object], at: int) -> bool:
+    """Await `work` and cancel it where it waits for the at-th time. False: it has ended before."""
+    task = asyncio.create_task(_cancelling(work, at), name="to be cancelled")
+    try:
+        await task
+    except asyncio.CancelledError:
+        return True
+    return False
+
+
+async def _cancelling(work: Coroutine[Any, Any, object], at: int) -> None:
+    await _each_wait(work, at)
+
+
+@types.coroutine
+def _each_wait(work: Coroutine[Any, Any, object], at: int) -> Generator[Any, None, None]:
+    """What `await work` does, step by step."""
+    task, error = asyncio.current_task(), None
+    assert task is not None
+    for n in count(1):
+        try:
+            waits_for = work.send(None) if error is None else work.throw(error)
+        except StopIteration:
+            return
+        if n == at:
+            task.cancel()
+        error = None
+        try:
+            yield waits_for
+        except BaseException as thrown:  # handed on
+            error = thrown

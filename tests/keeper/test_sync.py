@@ -5,18 +5,20 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gateway.keeper import look as look_module
+from gateway.keeper import sync as sync_module
 from gateway.keeper.keyfiles import SourceReading
 from gateway.keeper.sync import LOST, SLICE, SyncResult
 from gateway.policy.health import UNTESTED, VALID
 from gateway.policy.verdict import Scope, Status
 from tests.conftest import run
-from tests.keeper.rig import MODEL, NOW, Rig, locked, rig
+from tests.keeper.rig import MODEL, NOW, Rig, cancelled, locked, rig
 
 ONE, TWO, THREE = "sk-one-0000000000000001", "sk-two-0000000000000002", "sk-three-00000000000003"
 
@@ -278,6 +280,81 @@ async def test_the_guard_can_be_switched_on_later(r: Rig) -> None:
     r.sync.shrink_guard = True
     r.write()
     assert (await r.sync.sync()).held
+
+
+MANY = [f"sk-many-{n:011}" for n in range(9)]
+
+
+@pytest.mark.parametrize("save", [True, False])
+def test_a_look_that_is_cancelled_anywhere_is_finished_by_the_next_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, save: bool
+) -> None:
+    monkeypatch.setattr(sync_module, "SLICE", 2)
+    monkeypatch.setattr(sync_module, "SAVED_AT_ONCE", 2)
+
+    async def scenario() -> None:
+        async with rig(tmp_path, shrink_guard=False) as r:
+            for at in count(1):
+                labels = f"note=round{at}"
+                left, right = (MANY[:4], MANY[5:]) if at % 2 else (MANY[5:], MANY[:4])
+                r.write(*left, f"{MANY[4]} {labels}")
+                await r.sync.sync()
+                r.write(*right, MANY[4])
+                stopped = await cancelled(r.sync.sync(save=save), at)
+                await r.sync.sync()
+                assert r.secrets() == sorted([*right, MANY[4]])
+                assert r.key(MANY[4]).labels == {}
+                stored = await r.stored()
+                assert {name for name, (_, removed) in stored.items() if not removed} == {
+                    key.fingerprint for key in r.pool.standings.keys.values()
+                }
+                assert {labels for labels, _ in stored.values()} == {"{}"}
+                assert await r.sync.sync() == SyncResult(5)
+                if not stopped:
+                    break
+            assert at > 8
+
+    run(scenario())
+
+
+def test_a_loss_that_was_confirmed_is_not_doubted_again_when_it_was_cancelled_half_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sync_module, "SLICE", 2)
+
+    async def scenario() -> None:
+        async with rig(tmp_path) as r:
+            for at in count(1):
+                r.write(*MANY)
+                await r.sync.sync()
+                r.write(MANY[0])
+                assert (await r.sync.sync()).held
+                stopped = await cancelled(r.sync.sync(), at)
+                assert not (await r.sync.sync()).held
+                assert r.secrets() == [MANY[0]]
+                if not stopped:
+                    break
+            assert at > 5
+
+    run(scenario())
+
+
+@scenario_test()
+async def test_a_look_that_failed_half_way_is_finished_by_the_next_one(r: Rig) -> None:
+    add = r.pool.standings.add
+
+    def failing(keys: Any) -> None:
+        r.pool.standings.add = add  # type: ignore[method-assign]
+        raise RuntimeError("a bug")
+
+    r.write(ONE)
+    await r.sync.sync()
+    r.pool.standings.add = failing  # type: ignore[method-assign,assignment]
+    r.write(ONE, TWO)
+    with pytest.raises(RuntimeError):
+        await r.sync.sync()
+    assert await r.sync.sync() == SyncResult(2, added=1)
+    assert len(await r.stored()) == 2
 
 
 def test_while_the_database_is_away_memory_goes_on_and_the_next_look_catches_up(tmp_path: Path) -> None:
