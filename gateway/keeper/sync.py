@@ -9,8 +9,9 @@ Invariants:
 - Only a sync changes which keys the pool has, one look at a time (the Keeper sees to that); so a comparison made in
   the thread still holds when it is applied.
 - A look is done when all of it was applied. One that is cancelled or fails on the way is begun again by the next look.
-- The pool does not wait for the database: without it new keys come without their history, and the next look that
-  finds the database back writes the whole set.
+- No key comes without its history, least of all one that the operator has disabled: while that cannot be read, new
+  keys stay out, and the next look tries again. Nothing else waits for the database; the next look that finds it back
+  writes the whole set.
 """
 
 from __future__ import annotations
@@ -112,6 +113,7 @@ class KeySync:
         self._stamp: object = None  # of the files as they were when a look at them was applied last
         self._held = False
         self._stored = False  # the database has what memory has
+        self._waiting = 0  # new keys that stay out until their history can be read
         self._told: tuple[str, ...] = ()
 
     async def sync(self, *, force: bool = False, save: bool = True) -> SyncResult:
@@ -130,7 +132,7 @@ class KeySync:
             return SyncResult(len(self.pool.standings.keys))
         self._stamp = None  # until all of it was applied
         result = await self._apply(seen, save)
-        self._stamp = seen.stamp
+        self._stamp = None if self._waiting else seen.stamp
         return result
 
     def _look(self, force: bool) -> Seen | None:
@@ -162,20 +164,24 @@ class KeySync:
             return SyncResult(len(self.pool.standings.keys), held=True, problems=(*reading.problems, *lost))
         self._guard.believe(reading.by_file)  # first: a loss that was confirmed is not doubted when half of it is done
         self._stored = False
-        await self._change_pool(plan)
-        if save:
+        self._waiting = await self._change_pool(plan)
+        if save and not self._waiting:
             await self._save(plan)
-        if plan.added or plan.removed:
+        keys, added, problems = len(self.pool.standings.keys), len(plan.added) - self._waiting, reading.problems
+        if added or plan.removed:
             self._log.info(
-                "keys_synced", provider=self.pool.provider, keys=plan.keys,
-                added=len(plan.added), removed=len(plan.removed),
+                "keys_synced", provider=self.pool.provider, keys=keys, added=added, removed=len(plan.removed)
             )  # fmt: skip
-        if len(plan.added) >= FREEZE_FROM:
+        if added >= FREEZE_FROM:
             gc.freeze()
-        return SyncResult(len(self.pool.standings.keys), len(plan.added), len(plan.removed), problems=reading.problems)
+        if self._waiting:
+            problems += (f"{self._waiting} new keys wait until the database can be read",)
+        return SyncResult(keys, added, len(plan.removed), problems=problems)
 
-    async def _change_pool(self, plan: Plan) -> None:
-        """Removed keys leave first. New ones come with the standing that the database remembers, deadlines verbatim."""
+    async def _change_pool(self, plan: Plan) -> int:
+        """Removed keys leave first. New ones come with the standing that the database remembers, deadlines verbatim.
+
+        Returns how many could not come, because the database cannot be read."""
         for digests in _slices(plan.removed, SLICE):
             self.pool.standings.remove(digests)
             await asyncio.sleep(0)
@@ -183,11 +189,14 @@ class KeySync:
             for key, labels in changes:
                 self.pool.standings.relabel(key, labels)
             await asyncio.sleep(0)
-        remembers = True
+        waiting = 0
         for keys in _slices(plan.added, SLICE):
-            remembers = remembers and await self._restore(keys)  # a database that is away is waited for once
+            if waiting or not await self._restore(keys):  # a database that is away is waited for once
+                waiting += len(keys)
+                continue
             self.pool.standings.add(keys)
             await asyncio.sleep(0)
+        return waiting
 
     async def _restore(self, keys: Sequence[Key]) -> bool:
         """Whether the database could be asked."""
@@ -195,7 +204,8 @@ class KeySync:
         try:
             rows = await self._store.load_statuses(self.pool.provider, list(by_digest))
         except StoreError as error:
-            self._log.error("statuses_not_restored", provider=self.pool.provider, detail=str(error))
+            if not self._waiting:  # else it is in the log already
+                self._log.error("statuses_not_restored", provider=self.pool.provider, detail=str(error))
             return False
         for row in rows:
             restore_standing(by_digest[row.digest], row)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -17,8 +19,9 @@ from gateway.keeper.keyfiles import SourceReading
 from gateway.keeper.sync import LOST, SLICE, SyncResult
 from gateway.policy.health import UNTESTED, VALID
 from gateway.policy.verdict import Scope, Status
+from gateway.store.keys import KeyStatusRow
 from tests.conftest import run
-from tests.keeper.rig import MODEL, NOW, Rig, cancelled, locked, rig
+from tests.keeper.rig import FILE, MODEL, NOW, Rig, cancelled, locked, rig
 
 ONE, TWO, THREE = "sk-one-0000000000000001", "sk-two-0000000000000002", "sk-three-00000000000003"
 
@@ -403,13 +406,74 @@ async def test_what_was_not_saved_is_saved_at_the_next_look(r: Rig) -> None:
     assert await r.stored() == {"sk-…0001": ("{}", False)}
 
 
-def test_a_database_that_cannot_be_read_is_waited_for_once_and_costs_only_the_history(tmp_path: Path) -> None:
+@contextmanager
+def unreadable(folder: Path) -> Iterator[None]:
+    """Nobody can read what is known of keys."""
+    with closing(sqlite3.connect(folder / FILE, isolation_level=None)) as other:
+        other.execute("ALTER TABLE key_status RENAME TO hidden")
+        yield
+        other.execute("ALTER TABLE hidden RENAME TO key_status")
+
+
+@pytest.mark.parametrize("restart", [True, False])
+def test_no_key_comes_without_its_history(tmp_path: Path, restart: bool) -> None:
+    async def look_in_vain(r: Rig) -> None:
+        with unreadable(tmp_path):
+            for _ in range(2):
+                result = await r.sync.sync()
+                assert (result.keys, result.added) == (0, 0)
+                assert result.problems == ("2 new keys wait until the database can be read",)
+        assert len(r.logged("statuses_not_restored")) == 1
+
+    async def look_again(r: Rig) -> None:
+        assert await r.sync.sync() == SyncResult(2, added=2)
+        assert r.key(ONE).standing.status is Status.DISABLED
+        assert r.key(TWO).standing.until == NOW + 1000
+        await r.writer.flush()
+        rows = await r.database.fetch("SELECT status FROM key_status ORDER BY status")
+        assert rows == [("disabled",), ("rate_limited",)]
+        assert {removed for _, removed in (await r.stored()).values()} == {False}
+
     async def scenario() -> None:
-        async with rig(tmp_path) as r:
-            r.write(*(f"sk-many-{n:011}" for n in range(3 * SLICE)))
-            await r.database.close()
+        async with rig(tmp_path, shrink_guard=False) as r:
+            r.write(ONE, TWO)
+            await r.sync.sync()
+            r.pool.standings.disable(r.key(ONE))
+            r.bench(TWO, NOW + 1000)
+            await r.writer.flush()
+            if not restart:
+                r.write()
+                await r.sync.sync()
+                r.write(ONE, TWO)
+                await look_in_vain(r)
+                await look_again(r)
+        if restart:
+            async with rig(tmp_path) as r:
+                await look_in_vain(r)
+                await look_again(r)
+
+    run(scenario())
+
+
+def test_a_database_that_cannot_be_read_is_waited_for_once(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with rig(tmp_path, shrink_guard=False) as r:
+            r.write(ONE, TWO)
+            await r.sync.sync()
+            r.write(TWO, *(f"sk-many-{n:011}" for n in range(3 * SLICE)))
+            reads = []
+            load = r.store.load_statuses
+
+            async def counted(provider: str, digests: Sequence[str]) -> list[KeyStatusRow]:
+                reads.append(1)
+                return await load(provider, digests)
+
+            r.store.load_statuses = counted  # type: ignore[method-assign]
+            with unreadable(tmp_path):
+                result = await r.sync.sync()
+                assert (result.keys, result.added, result.removed) == (1, 0, 1)  # what leaves does not wait
+            assert len(reads) == 1
             assert (await r.sync.sync()).added == 3 * SLICE
-            assert len(r.logged("statuses_not_restored")) == 1
 
     run(scenario())
 
