@@ -85,6 +85,7 @@ class SourceReading:
     name the file and what to do.
 
     `unstable`: a file changed while it was read, so it has to be read again even if it looks the same then.
+    `partial`: a file or folder has never been read well, so that nobody knows which keys it has.
     """
 
     entries: tuple[KeyEntry, ...]
@@ -92,6 +93,7 @@ class SourceReading:
     by_file: KeysByFile
     problems: tuple[str, ...] = ()
     unstable: bool = False
+    partial: bool = False
 
 
 class KeySource:
@@ -114,17 +116,22 @@ class KeySource:
 
     def read(self) -> SourceReading:
         """Read everything. Raises nothing: what is wrong with a file is in its report."""
-        reports, problems, unstable = [], [], False
+        reports, problems, unstable, partial = [], [], False, False
         sets: dict[Path, tuple[KeyEntry, ...]] = {}
         for path, problem, unlisted in self._listed():
             if unlisted:
-                sets |= {below: entries for below, entries in self._good.items() if below.parent == path}
+                kept = {below: entries for below, entries in self._good.items() if below.parent == path}
+                sets |= kept
+                partial = partial or not kept
             if problem:
                 problems.append(f"{path}: {problem}")
                 continue
             entries, report, settled = self._read_file(path)
             unstable = unstable or not settled
-            sets[path] = entries
+            if path not in self._good and (report.broken or not settled):
+                partial = True
+            else:
+                sets[path] = entries
             reports.append(report)
             problems += [f"{path}: {text}" for text in report.problems]
             if report.world_readable:
@@ -132,7 +139,7 @@ class KeySource:
                 problems.append(f"{path}: can be read by every user of this machine; run: {advice}")
         self._good = sets
         told = tuple(problems[:MAX_PROBLEMS])
-        return SourceReading(_merge(tuple(sets.values())), tuple(reports), sets, told, unstable)
+        return SourceReading(_merge(tuple(sets.values())), tuple(reports), sets, told, unstable, partial)
 
     def _listed(self) -> Iterator[Found]:
         """Every file once, and folders that have a problem."""

@@ -113,6 +113,7 @@ class KeySync:
         self._stamp: object = None  # of the files as they were when a look at them was applied last
         self._held = False
         self._stored = False  # the database has what memory has
+        self._partial = False  # some of the database's keys may be in a file that could never be read
         self._waiting = 0  # new keys that stay out until their history can be read
         self._told: tuple[str, ...] = ()
 
@@ -141,7 +142,8 @@ class KeySync:
         if not force and stamp == self._stamp and not self._held and self._stored:
             return None
         reading = self._source.read()
-        plan = make_plan(reading.entries, self.pool, self._rng, whole=not self._stored)
+        whole = not self._stored or (self._partial and not reading.partial)
+        plan = make_plan(reading.entries, self.pool, self._rng, whole=whole)
         losses = (
             self._guard.losses({self.pool.standings.keys[digest].secret for digest in plan.removed})
             if plan.removed
@@ -163,10 +165,10 @@ class KeySync:
             lost = tuple(f"{path}: {LOST}" for path in doubted)
             return SyncResult(len(self.pool.standings.keys), held=True, problems=(*reading.problems, *lost))
         self._guard.believe(reading.by_file)  # first: a loss that was confirmed is not doubted when half of it is done
-        self._stored = False
+        self._stored, self._partial = False, reading.partial
         self._waiting = await self._change_pool(plan)
         if save and not self._waiting:
-            await self._save(plan)
+            await self._save(plan, everything=plan.whole and not reading.partial)
         keys, added, problems = len(self.pool.standings.keys), len(plan.added) - self._waiting, reading.problems
         if added or plan.removed:
             self._log.info(
@@ -211,11 +213,12 @@ class KeySync:
             restore_standing(by_digest[row.digest], row)
         return True
 
-    async def _save(self, plan: Plan) -> None:
-        """The whole set at first and after a failure, later the difference."""
+    async def _save(self, plan: Plan, *, everything: bool) -> None:
+        """The whole set at first and after a failure (`everything`: what else the database has is gone), later the
+        difference. Where some files could not be read, nobody can say what is gone."""
         provider, now = self.pool.provider, self._clock()
         try:
-            if plan.whole:
+            if everything:
                 await self._store.sync_keys(provider, plan.rows, now)
             else:
                 for rows in _slices(plan.rows, SAVED_AT_ONCE):

@@ -7,7 +7,7 @@ import io
 import json
 import sqlite3
 import types
-from collections.abc import AsyncIterator, Coroutine, Generator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from itertools import count
 from pathlib import Path
@@ -28,6 +28,7 @@ from gateway.store.responses import ResponseStore
 from gateway.upstream.key import Key
 from gateway.upstream.keypool import KeyPool
 from gateway.upstream.owners import Owner, ResponseOwners
+from tests.conftest import run
 
 NOW = 1_750_000_000.0
 MODEL = "gpt-4o-mini"
@@ -119,6 +120,24 @@ def locked(folder: Path) -> Iterator[None]:
         other.execute("ROLLBACK")
     finally:
         other.close()
+
+
+def scenario_test(
+    keys: str = "main.txt", *, shrink_guard: bool = True
+) -> Callable[[Callable[[Rig], Awaitable[None]]], Callable[[Path], None]]:
+    """A test that plays in a rig of its own."""
+
+    def wrap(play: Callable[[Rig], Awaitable[None]]) -> Callable[[Path], None]:
+        def test(tmp_path: Path) -> None:
+            async def scenario() -> None:
+                async with rig(tmp_path, keys=keys, shrink_guard=shrink_guard) as r:
+                    await play(r)
+
+            run(scenario())
+
+        return test
+
+    return wrap
 
 
 async def cancelled(work: Coroutine[Any, Any, object], at: int) -> bool:
