@@ -43,7 +43,8 @@ class Control:
         return await self._reload()
 
     async def sync_now(self) -> dict[str, Any]:
-        results = await self._keeper.sync_all(force=True)
+        """Goes on when who asked for it has left."""
+        results = await asyncio.shield(self._supervisor.undertake("sync", self._keeper.sync_all(force=True)))
         return {
             name: {
                 "keys": result.keys,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from gateway.config.model import Config, ProviderConfig
 from gateway.keeper.inventory import Inventory
 from gateway.keeper.keyfiles import KeySource
+from gateway.keeper.look import take_turns
 from gateway.keeper.probes import Note, Prober
 from gateway.keeper.proxykeeper import ProxyKeeper
 from gateway.keeper.statuses import StatusWriter
@@ -42,7 +43,6 @@ class Keeper:
         self._rng = rng
         self._syncs: dict[str, tuple[tuple[str, ...], KeySync]] = {}
         self._interval = 2.0
-        self._looking = asyncio.Lock()
         self._probers: dict[str, Prober] = {}
         self._rearranged = asyncio.Event()
         self.inventory = Inventory(log)
@@ -95,24 +95,40 @@ class Keeper:
                 self._clock,
                 rng=self._rng,
                 shrink_guard=config.sync.shrink_guard,
+                turn=present.turn if present is not None and present.pool is pool else None,
             )
         present.shrink_guard = config.sync.shrink_guard
         return present
 
     async def sync_all(self, *, force: bool = False, save: bool = True) -> dict[str, SyncResult]:
-        """Look at every provider's files now. One look at a time: a reload's waits for the one that is under way, so
-        that no pool is changed by two. `save` as in `KeySync.sync`.
-        Proxies come first: keys are probed through them."""
-        async with self._looking:
-            if self.proxies is not None:
-                await self.proxies.sync_all(force=force)
-            return {name: await sync.sync(force=force, save=save) for name, (_, sync) in list(self._syncs.items())}
+        """Look at every provider's files now, and wait for all of it. `save` as in `KeySync.sync`. A look that is
+        cancelled is finished by the next one."""
+        async with asyncio.TaskGroup() as group:
+            looks = await self._look(group, force=force, save=save, wait=True)
+        return {name: look.result() for name, look in looks.items()}
 
     async def watch(self) -> None:
-        """The background task that looks at the files."""
-        while True:
-            await self.sync_all()
-            await asyncio.sleep(self._interval)
+        """The background task that looks at the files. A look that lasts holds up no other provider's."""
+        async with asyncio.TaskGroup() as group:
+            while True:
+                await self._look(group, force=False, save=True, wait=False)
+                await asyncio.sleep(self._interval)
+
+    async def _look(
+        self, group: asyncio.TaskGroup, *, force: bool, save: bool, wait: bool
+    ) -> dict[str, asyncio.Task[SyncResult]]:
+        """Begin a look at everything; without `wait` only at what nobody looks at. Proxies come first: keys are probed
+        through them."""
+        if self.proxies is not None:
+            await take_turns(group, self.proxies.looks(force=force, wait=wait))
+        return await take_turns(group, self._looks(force=force, save=save, wait=wait))
+
+    def _looks(self, *, force: bool, save: bool, wait: bool) -> Iterator[tuple[str, Coroutine[Any, Any, SyncResult]]]:
+        """For `take_turns`; a reload may come between two of them."""
+        for name in list(self._syncs):
+            _, sync = self._syncs.get(name, ((), None))
+            if sync is not None and (wait or not sync.turn.locked()):
+                yield name, sync.sync(force=force, save=save)
 
     async def write_behind(self) -> None:
         """The background task that saves what the pools learned."""

@@ -4,11 +4,12 @@ A proxy file is read by the rules of key files (`keyfiles.py`, `keylines.py`): c
 broken file keeps its last good set, a sudden loss has to be confirmed. Only what a line holds differs: a proxy's URL.
 The file is the truth; it is never written here.
 
-Invariant: only a sync changes which proxies the pool has, one look at a time (the Keeper sees to that).
+Invariant: only a sync changes which proxies the pool has, one look at a time (`turn`).
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +44,7 @@ class ProxySync:
 
     def __init__(self, pool: ProxyPool, path: Path, statuses: ProxyStatuses, log: Log, *, shrink_guard: bool) -> None:
         self.pool = pool
+        self.turn = asyncio.Lock()
         self.shrink_guard = shrink_guard
         self.files: list[dict[str, Any]] = []
         self._source = KeySource((path,), noun="proxies", check=check_proxy)
@@ -56,10 +58,14 @@ class ProxySync:
         self._told: tuple[str, ...] = ()
 
     async def sync(self, *, force: bool = False) -> None:
-        """Look at the file; read and apply it if anything changed, or when forced. Not to be called while it runs.
+        """Look at the file; read and apply it if anything changed, or when forced. One look waits for another.
 
         Raises nothing: what is wrong with the file or the database is in `files` and in the log.
         """
+        async with self.turn:
+            await self._sync(force)
+
+    async def _sync(self, force: bool) -> None:
         try:
             seen = await self._look.take(lambda: self._read(force))
         except TimeoutError as exc:

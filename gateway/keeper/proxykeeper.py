@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Coroutine, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +32,12 @@ class ProxyKeeper:
             syncs[path] = present
         self._syncs = syncs
 
-    async def sync_all(self, *, force: bool = False) -> None:
-        """Look at every file now. Not to be called while it runs."""
-        for sync in list(self._syncs.values()):
-            await sync.sync(force=force)
+    def looks(self, *, force: bool, wait: bool) -> Iterator[tuple[str, Coroutine[Any, Any, None]]]:
+        """A look at each file, for `take_turns`. Without `wait` only at those that nobody looks at."""
+        for path in list(self._syncs):
+            sync = self._syncs.get(path)
+            if sync is not None and (wait or not sync.turn.locked()):
+                yield path, sync.sync(force=force)
 
     def files(self) -> dict[str, list[dict[str, Any]]]:
         """What each pool's file gave at the last look."""

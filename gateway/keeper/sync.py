@@ -6,8 +6,8 @@ that the database has of it; a key that is gone leaves the pool at once and stay
 
 Invariants:
 
-- Only a sync changes which keys the pool has, one look at a time (the Keeper sees to that); so a comparison made in
-  the thread still holds when it is applied.
+- Only a sync changes which keys the pool has, one look at a time (`turn`); so a comparison made in the thread still
+  holds when it is applied.
 - A look is done when all of it was applied. One that is cancelled or fails on the way is begun again by the next look.
 - No key comes without its history, least of all one that the operator has disabled: while that cannot be read, new
   keys stay out, and the next look tries again. Nothing else waits for the database; the next look that finds it back
@@ -87,7 +87,10 @@ class Seen:
 
 
 class KeySync:
-    """One provider's files. `clock` gives unix seconds. `shrink_guard` may be changed between looks."""
+    """One provider's files. `clock` gives unix seconds. `shrink_guard` may be changed between looks.
+
+    `turn` is taken for each look; a sync that follows another one on the same pool is given that one's.
+    """
 
     def __init__(
         self,
@@ -99,8 +102,10 @@ class KeySync:
         *,
         rng: Random,
         shrink_guard: bool,
+        turn: asyncio.Lock | None = None,
     ) -> None:
         self.pool = pool
+        self.turn = turn or asyncio.Lock()
         self.shrink_guard = shrink_guard
         self.files: list[dict[str, Any]] = []
         self._source = source
@@ -118,11 +123,15 @@ class KeySync:
         self._told: tuple[str, ...] = ()
 
     async def sync(self, *, force: bool = False, save: bool = True) -> SyncResult:
-        """Look at the files; read and apply them if anything changed, or when forced. Not to be called while it runs.
+        """Look at the files; read and apply them if anything changed, or when forced. One look waits for another.
 
         Without `save` the database learns of it at the next look, which then comes as if something had changed.
         Raises nothing: what is wrong with the files is in the result, what is wrong with the database in the log.
         """
+        async with self.turn:
+            return await self._sync(force, save)
+
+    async def _sync(self, force: bool, save: bool) -> SyncResult:
         try:
             seen = await self._looking.take(lambda: self._look(force))
         except TimeoutError as exc:

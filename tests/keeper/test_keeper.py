@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from random import Random
 
-from gateway.config.model import Config, ProviderConfig, SyncConfig
+import pytest
+
+from gateway.config.model import Config, HealthConfig, ProviderConfig, SyncConfig
+from gateway.keeper import look
 from gateway.keeper.keeper import Keeper
+from gateway.keeper.keyfiles import KeySource
 from gateway.upstream.keypool import KeyPool
 from tests.conftest import run
 from tests.keeper.rig import Rig, rig
@@ -143,5 +148,70 @@ def test_the_watch_sees_a_changed_file(tmp_path: Path) -> None:
             while len(r.pool.standings.keys) < 2:
                 await asyncio.sleep(0)
             watching.cancel()
+
+    run(scenario())
+
+
+@asynccontextmanager
+async def one_hangs(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[tuple[Keeper, Mapping[str, KeyPool], Callable[[str, str], None]]]:
+    """Two providers, each with a key; then the first one's disk hangs. The function adds a key to a provider's file."""
+    stamp, hung = KeySource.stamp, threading.Event()
+
+    def hanging(source: KeySource) -> object:
+        if any("hung" in str(path) for path in source._paths):
+            hung.wait()
+        return stamp(source)
+
+    def add(name: str, key: str) -> None:
+        path = folder / f"{name}.txt"
+        with path.open("a") as file:
+            file.write(f"{key}\n")
+        path.chmod(0o600)
+
+    async with keeper(folder) as (kept, r):
+        names = ("hung", "well")
+        pools = {name: KeyPool(name, HealthConfig(), clock=r.clock, rng=Random(1)) for name in names}
+        providers = {name: ProviderConfig(name=name, keys=(str(folder / f"{name}.txt"),)) for name in names}
+        kept.arrange(Config(state_dir=folder, providers=providers, sync=SyncConfig(interval=0.01)), pools)
+        for name in names:
+            add(name, ONE)
+        assert {name: result.added for name, result in (await kept.sync_all()).items()} == {"hung": 1, "well": 1}
+        monkeypatch.setattr(KeySource, "stamp", hanging)
+        try:
+            yield kept, pools, add
+        finally:
+            hung.set()
+            for pool in pools.values():
+                pool.close()
+
+
+def test_a_disk_that_hangs_delays_no_other_provider(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        async with one_hangs(tmp_path, monkeypatch) as (kept, pools, add):
+            watching = asyncio.create_task(kept.watch(), name="watch")
+            for n, key in enumerate((TWO, THREE), 2):
+                add("well", key)
+                while len(pools["well"].standings.keys) < n:
+                    await asyncio.sleep(0)
+            watching.cancel()
+
+    run(scenario())
+
+
+def test_a_disk_that_hangs_is_reported_and_not_waited_for_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(look, "READ_SECONDS", 0.01)
+
+    async def scenario() -> None:
+        async with one_hangs(tmp_path, monkeypatch) as (kept, _, add):
+            for key in (TWO, THREE):
+                add("well", key)
+                results = await kept.sync_all(force=True)
+                assert results["hung"].problems
+                assert (results["hung"].keys, results["well"].added) == (1, 1)
+                monkeypatch.setattr(look, "READ_SECONDS", 3600.0)
 
     run(scenario())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,6 +13,7 @@ import pytest
 
 from gateway.config.model import Config, ProxiesConfig, SyncConfig
 from gateway.config.proxyurl import ProxyUrl
+from gateway.keeper.look import take_turns
 from gateway.keeper.proxyfiles import LOST, ProxySync
 from gateway.keeper.proxykeeper import ProxyKeeper
 from gateway.keeper.proxystatuses import ProxyStatuses
@@ -176,6 +178,11 @@ def test_a_socks_proxy_without_its_library_does_not_count(tmp_path: Path, monkey
     run(scenario())
 
 
+async def look_at(keeper: ProxyKeeper) -> None:
+    async with asyncio.TaskGroup() as group:
+        await take_turns(group, keeper.looks(force=False, wait=True))
+
+
 def test_the_keeper_keeps_what_it_knows_of_unchanged_files(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with watched(tmp_path) as w:
@@ -183,12 +190,12 @@ def test_the_keeper_keeps_what_it_knows_of_unchanged_files(tmp_path: Path) -> No
             guarded = Config(sync=SyncConfig(shrink_guard=True))
             w.path.write_text("http://a.test:1\n")
             keeper.arrange(guarded, {str(w.path): w.pool})
-            await keeper.sync_all()
+            await look_at(keeper)
             assert keeper.files()[str(w.path)][0]["proxies"] == 1
             keeper.arrange(Config(sync=SyncConfig(shrink_guard=False)), {str(w.path): w.pool})
             assert keeper.files()[str(w.path)]
             w.path.write_text("")
-            await keeper.sync_all()
+            await look_at(keeper)
             assert not w.urls()
             keeper.arrange(guarded, {})
             assert not keeper.files()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from itertools import count
 from pathlib import Path
@@ -268,7 +270,7 @@ def test_a_database_that_cannot_be_read_is_waited_for_once(tmp_path: Path) -> No
     run(scenario())
 
 
-def test_files_that_take_too_long_are_told_and_read_to_their_end_later(
+def test_files_that_take_too_long_are_told_at_once_and_read_to_their_end_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(look_module, "READ_SECONDS", 0.01)
@@ -286,12 +288,29 @@ def test_files_that_take_too_long_are_told_and_read_to_their_end_later(
                 return read()
 
             r.source.read = reading  # type: ignore[method-assign]
-            for _ in range(2):
-                result = await r.sync.sync()
-                assert result.problems == ("the key files could not be read within 0.01 s",)
+            (problem,) = (await r.sync.sync()).problems
+            assert problem == "the key files could not be read within 0.01 s"
+            monkeypatch.setattr(look_module, "READ_SECONDS", 3600.0)
+            assert (await r.sync.sync()).problems  # at once: nobody waits for it again
             slow.set()
-            monkeypatch.setattr(look_module, "READ_SECONDS", 60.0)
-            assert (await r.sync.sync()).added == 1
+            while not (await r.sync.sync()).added:
+                pass
             assert reads == [1]
 
     run(scenario())
+
+
+def test_files_that_hang_take_no_thread_of_the_loop_and_hold_up_no_end(tmp_path: Path) -> None:
+    hung = threading.Event()
+
+    async def scenario() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(ThreadPoolExecutor(max_workers=1))
+        async with rig(tmp_path) as r:
+            r.source.stamp = hung.wait  # type: ignore[method-assign,assignment]
+            looking = asyncio.create_task(r.sync.sync(), name="look")
+            assert await asyncio.to_thread(threading.current_thread) is not threading.current_thread()
+            looking.cancel()
+
+    run(scenario())  # which waits for the loop's own threads
+    hung.set()
