@@ -101,7 +101,7 @@ def _verdict(judged: Judgement) -> dict[str, Any]:
 
 def _follows(judged: Judgement, provider: ProviderConfig, model: str, now: float) -> dict[str, Any]:
     """The standing of a valid key after the verdict. `until` in unix seconds; `model` where it counts for that one."""
-    from gateway.policy.health import VALID, WAKE_OF, Wake, advance, is_fault
+    from gateway.policy.health import LIFTED_BY_PROBE, LIFTED_FOR_MODEL, VALID, WAKE_OF, Wake, advance, is_fault
     from gateway.policy.verdict import Scope, Status
     from gateway.providers import probe_kind
 
@@ -121,7 +121,9 @@ def _follows(judged: Judgement, provider: ProviderConfig, model: str, now: float
     then = "returns as it was" if WAKE_OF.get(standing.status) is Wake.RETURN else "one request tries it"
     if standing.status is Status.SUSPECT:
         confirmed = advance(standing, verdict, now, provider.health, confirmations=1).status
-        if probe_kind(provider.probe.kind, provider.type) == "none":
+        kind = probe_kind(provider.probe.kind, provider.type)
+        lifted = LIFTED_FOR_MODEL if verdict.scope is Scope.KEY_MODEL else LIFTED_BY_PROBE
+        if Status.SUSPECT not in lifted[kind]:
             then = f"one request tries it; a second rejection makes it {confirmed}"
         else:
             attempts = provider.health.verification_attempts

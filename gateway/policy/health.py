@@ -168,6 +168,9 @@ LIFTED_BY_PROBE: dict[str, frozenset[Status]] = {
 }
 """By the kind of a provider's probes: the statuses that a probe decides about, so that no live request has to."""
 
+LIFTED_FOR_MODEL: dict[str, frozenset[Status]] = {**LIFTED_BY_PROBE, "models": frozenset()}
+"""The same for a key's status for one model, which no list of models tells anything about."""
+
 PROVIDER_FAULTS = frozenset({Status.SERVER_ERROR, Status.OVERLOADED, Status.TIMEOUT})
 """The provider is blamed; the key is benched only by two in a row while other keys succeed."""
 

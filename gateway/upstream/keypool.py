@@ -223,7 +223,7 @@ class KeyPool:
             if is_fault(verdict) and not standing.usable:
                 after = postpone(standing, verdict, now, self.standings.health)
             else:
-                after = advance(standing, verdict, now, self.standings.health, self.standings.confirmations)
+                after = advance(standing, verdict, now, self.standings.health, self.standings.confirmations(model))
             self.standings.set(key, model, after)
             if verdict.scope is Scope.ACCOUNT:
                 self.standings.bench_siblings(key, model, after)
@@ -414,7 +414,7 @@ class KeyPool:
             if verdict.status in REJECTIONS:
                 model = self._scope_of(verdict, lease.model)
                 before = of(lease.key, model) or lease.key.standing
-                after = advance(before, verdict, now, self.standings.health, self.standings.confirmations)
+                after = advance(before, verdict, now, self.standings.health, self.standings.confirmations(model))
                 rejected = Rejected(now, lease.key, model, before, after)
             self.guard.canary_failed(rejected, now)
             self.standings.arm()

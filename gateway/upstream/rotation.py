@@ -48,10 +48,11 @@ class View:
 
 
 class Rotation:
-    """See the module's text. `probed`: the statuses that a probe decides about. `concurrency`: requests that a key may
+    """See the module's text. `probed`: the statuses that a probe decides about, `probed_for_model`: those of a key for
+    one model. `concurrency`: requests that a key may
     have under way at once, 0 for any number."""
 
-    __slots__ = ("_make", "concurrency", "due", "probed", "proven", "ready", "views")
+    __slots__ = ("_make", "concurrency", "due", "probed", "probed_for_model", "proven", "ready", "views")
 
     def __init__(self, make: MakeRing = Ring) -> None:
         self._make = make
@@ -60,6 +61,7 @@ class Rotation:
         self.due: Ring[Key] = Ring()
         self.views: dict[str, View] = {}
         self.probed: frozenset[Status] = frozenset()
+        self.probed_for_model: frozenset[Status] = frozenset()
         self.concurrency = 0
 
     def remake(self, make: MakeRing) -> None:
@@ -111,7 +113,7 @@ class Rotation:
         _put(self.due, key, key.standing.due)
         for model, view in self.views.items():
             own = key.models.get(model) if key.models else None
-            serves = own is None or (self._eligible(own) and key not in view.trials)
+            serves = own is None or (_eligible(own, self.probed_for_model) and key not in view.trials)
             _put(view.ring, key, serves)
             _put(view.proven, key, serves and proven)
             _put(view.due, key, serves and own is not None and own.due)
@@ -123,11 +125,8 @@ class Rotation:
             and key.trial is None
             and key.paused_until is None
             and (not self.concurrency or key.in_flight < self.concurrency)
-            and self._eligible(key.standing)
+            and _eligible(key.standing, self.probed)
         )
-
-    def _eligible(self, standing: Standing) -> bool:
-        return standing.usable or (standing.due and standing.status not in self.probed)
 
     def begin_trial(self, lease: Lease) -> None:
         """Lend a key whose rest is over to this attempt alone. Nothing happens if it is in order."""
@@ -218,6 +217,11 @@ class Rotation:
         for key in forgotten:
             key.models = key.models or None
         return forgotten
+
+
+def _eligible(standing: Standing, probed: frozenset[Status]) -> bool:
+    """Whether requests may use a key, be it for a trial."""
+    return standing.usable or (standing.due and standing.status not in probed)
 
 
 def _put(ring: Ring[Key], key: Key, belongs: bool) -> None:

@@ -24,6 +24,7 @@ from gateway.config.model import HealthConfig, ProviderConfig
 from gateway.policy.health import (
     DISABLED,
     LIFTED_BY_PROBE,
+    LIFTED_FOR_MODEL,
     UNTESTED,
     WAKE_OF,
     Standing,
@@ -64,7 +65,7 @@ class Standings:
         self.changes = Changes()
         self.seq = 0  # of the last lease, or of the operator's last word
         self.probing = "none"
-        self.confirmations = 1
+        self._confirmations = 1
         self.to_probe: dict[Rest, None] = {}  # what wants a probe now, in the order it came up
         self.probe_wanted = asyncio.Event()
         self._clock = clock
@@ -80,7 +81,7 @@ class Standings:
         """Take over what a reload may have changed. `probing`: the kind of probes, see `LIFTED_BY_PROBE`. O(keys)
         where something has that concerns each of them."""
         self.health = config.health
-        self.confirmations = 1 if probing == "none" else config.health.verification_attempts
+        self._confirmations = config.health.verification_attempts
         if config.selection != self._selection:
             self._selection = config.selection
             self.rotation.remake(ring_maker(config.selection, self._rng))
@@ -92,7 +93,7 @@ class Standings:
         concurrency = config.key_limits.concurrency
         if (probing, concurrency) != (self.probing, self.rotation.concurrency):
             self.probing = probing
-            self.rotation.probed = LIFTED_BY_PROBE[probing]
+            self.rotation.probed, self.rotation.probed_for_model = LIFTED_BY_PROBE[probing], LIFTED_FOR_MODEL[probing]
             self.rotation.concurrency = concurrency
             for key in self.keys.values():
                 self.place(key)
@@ -250,14 +251,23 @@ class Standings:
             return False
         if standing.status is Status.VALID:
             return self._clock() - key.checked_at >= self.health.success / 2
-        return standing.status in self.rotation.probed and (standing.due or standing.status is Status.UNTESTED)
+        return self._is_probed(rest.model, standing)
+
+    def confirmations(self, model: str | None) -> int:
+        """Rejections after the first one that make it certain: that many probes, or one live try where none decides."""
+        return self._confirmations if Status.SUSPECT in self._probed(model) else 1
 
     def _want_probe(self, rest: Rest, standing: Standing) -> None:
         """Let the Keeper look at what only a probe decides about."""
-        untested = standing.status is Status.UNTESTED
-        if standing.status in self.rotation.probed and (standing.due or untested):
+        if self._is_probed(rest.model, standing):
             self.to_probe[rest] = None
             self.probe_wanted.set()
+
+    def _is_probed(self, model: str | None, standing: Standing) -> bool:
+        return standing.status in self._probed(model) and (standing.due or standing.status is Status.UNTESTED)
+
+    def _probed(self, model: str | None) -> frozenset[Status]:
+        return self.rotation.probed if model is None else self.rotation.probed_for_model
 
     # -- time --------------------------------------------------------------------------------------------------
 

@@ -73,6 +73,18 @@ def test_an_hour_of_probing_tells_ten_thousand_keys_apart() -> None:
     assert first <= health.batch_size + 1, "nobody knows at first what the provider bears"
 
 
+@pytest.mark.parametrize("probing", ["none", "models", "request"])
+def test_keys_that_a_model_was_forbidden_to_for_a_day_get_it_back(probing: str) -> None:
+    """A list of models, which they may fetch all the time, does not decide about it."""
+    span = (START + DAY, START + 2 * DAY)
+    world = a_world(good=(5, Plan), barred=(2, lambda: Plan(barred=[span])))
+    gateway = live(world, START + 20 * DAY, 10 * MINUTE, probing)
+    assert gateway.failed == 0 and gateway.lost() == []
+    assert not any(key.models for key in gateway.keys.values()) and len(usable(gateway)) == 7
+    calls = [at for n in range(2) for at in world.calls[f"barred-{n}"] if span[0] <= at < span[1]]
+    assert len(calls) <= 2 * 5 + 2, "until it is confirmed, and a list of models a day"
+
+
 def test_a_limit_per_minute_is_met_once_per_minute_at_the_most() -> None:
     world = a_world(limited=(10, lambda: Plan(per_minute=2)))
     gateway = live(world, START + HOUR, 4.0)

@@ -23,6 +23,7 @@ from gateway.keeper.probes import Prober
 from gateway.net.client import Client
 from gateway.observe.logs import Log
 from gateway.observe.record import RequestRecord
+from gateway.policy.health import Standing
 from gateway.policy.verdict import Status
 from gateway.secret import Secret
 from gateway.upstream.exchange import Call, Exchange, UpstreamAnswer
@@ -61,9 +62,11 @@ def limited(seconds: float) -> Answer:
 
 @dataclass
 class Plan:
-    """What one key is. `dead` and `empty` are spans of unix time; `per_minute` and `per_day` are its quotas."""
+    """What one key is. `dead`, `barred` (from the model) and `empty` are spans of unix time; `per_minute` and `per_day`
+    are its quotas."""
 
     dead: Sequence[tuple[float, float]] = ()
+    barred: Sequence[tuple[float, float]] = ()
     empty: Sequence[tuple[float, float]] = ()
     per_minute: int = 0
     per_day: int = 0
@@ -74,6 +77,8 @@ class Plan:
             return REJECTED
         if listing:
             return GOOD
+        if within(now, self.barred):
+            return BANNED
         if within(now, self.empty):
             return NO_QUOTA
         minute, day = ("minute", int(now // MINUTE)), ("day", int(now // DAY))
@@ -86,7 +91,7 @@ class Plan:
         return GOOD
 
     def good(self, now: float) -> bool:
-        return not within(now, self.dead) and not within(now, self.empty)
+        return not any(within(now, spans) for spans in (self.dead, self.barred, self.empty))
 
 
 def within(now: float, spans: Sequence[tuple[float, float]]) -> bool:
@@ -237,9 +242,15 @@ class Gateway:
             name
             for name, key in self.keys.items()
             if self.world.plans[name].good(now)
-            and not key.standing.usable
-            and (key.standing.until is None or key.standing.until > now + DAY)
+            and any(map(self._is_lost, (key.standing, *(key.models or {}).values())))
         ]
+
+    def _is_lost(self, standing: Standing) -> bool:
+        """Not used, and neither looked at within a day nor at the next request."""
+        now = self.clock.now
+        if standing.usable or (standing.until is not None and now < standing.until <= now + DAY):
+            return False
+        return standing.until is None or standing.until > now or now > standing.until + DAY
 
 
 class Naive:
