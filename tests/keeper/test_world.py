@@ -21,11 +21,11 @@ def a_world(**groups: tuple[int, Callable[[], Plan]]) -> World:
     return World(Clock(), plans)
 
 
-def live(world: World, until: float, every: float, probing: str = "models") -> Gateway:
+def live(world: World, until: float, every: float, probing: str = "models", shared: bool = True) -> Gateway:
     """The gateway after this time."""
 
     async def scenario() -> Gateway:
-        gateway = Gateway(world, probing)
+        gateway = Gateway(world, probing, shared)
         await gateway.run(until, every)
         return gateway
 
@@ -140,11 +140,15 @@ def test_a_clock_that_jumps_back_and_forth_loses_nothing() -> None:
     run(scenario(), 60)
 
 
-def test_every_automatic_status_is_left_again_in_ninety_days_of_trouble() -> None:
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("probing", ["none", "models", "request"])
+def test_every_automatic_status_is_left_again_in_ninety_days_of_trouble(probing: str, shared: bool) -> None:
     world = trouble()
-    gateway = live(world, START + 90 * DAY, 30 * MINUTE)
+    spans = [(START + day * DAY, START + (day + 1) * DAY) for day in (3, 25, 62)]
+    world.plans |= {f"barred-{n}": Plan(barred=spans) for n in range(4)}
+    gateway = live(world, START + 90 * DAY, 30 * MINUTE, probing, shared)
     good = {name for name, plan in world.plans.items() if plan.good(world.clock.now)}
-    benched = {name for name in good if gateway.keys[name].standing.status not in (Status.VALID, Status.UNTESTED)}
+    benched = good - usable(gateway)
     assert gateway.lost() == []
     assert len(benched) <= 2, "at most those that ran into a limit a moment ago"
 

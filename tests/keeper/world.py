@@ -24,7 +24,6 @@ from gateway.net.client import Client
 from gateway.observe.logs import Log
 from gateway.observe.record import RequestRecord
 from gateway.policy.health import Standing
-from gateway.policy.verdict import Status
 from gateway.secret import Secret
 from gateway.upstream.exchange import Call, Exchange, UpstreamAnswer
 from gateway.upstream.key import Key
@@ -155,12 +154,13 @@ class WorldExchange(Exchange):
 class Gateway:
     """The gateway's own parts in the world. Each step of `run` is one request."""
 
-    def __init__(self, world: World, probing: str = "models") -> None:
+    def __init__(self, world: World, probing: str = "models", shared: bool = True) -> None:
         self.world, self.clock = world, world.clock
         config = replace(
             ProviderConfig(name="main", type="openai", base_url="https://world.example/v1", models=(MODEL,)),
             retry=RetryConfig(on_server_error=RetryCount(2, 0.0, 1.0)),
             probe=ProbeConfig(min_interval=0.0),
+            shared_key_status=shared,
         )
         self.pool = KeyPool("main", config.health, clock=self.clock, rng=Random(7))
         self.pool.configure(config, probing, 10)
@@ -291,4 +291,9 @@ class Naive:
 
 
 def usable(gateway: Gateway) -> set[str]:
-    return {name for name, key in gateway.keys.items() if key.standing.status in (Status.VALID, Status.UNTESTED)}
+    """Keys in good standing, for the model too."""
+    return {
+        name
+        for name, key in gateway.keys.items()
+        if all(standing.usable for standing in (key.standing, *(key.models or {}).values()))
+    }
