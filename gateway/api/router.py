@@ -42,6 +42,15 @@ class Route(NamedTuple):
     handler: Handler
 
 
+class Entry(NamedTuple):
+    """What a router has found out about a request by its head. After a reload another router looks again."""
+
+    router: Router
+    fields: dict[bytes, bytes]
+    record: RequestRecord
+    identity: Identity
+
+
 class Router:
     """Finds the handler, and keeps the record of every request."""
 
@@ -83,17 +92,22 @@ class Router:
 
     async def __call__(self, request: Request, reply: Reply) -> None:
         """The server's handler. Every request ends in exactly one record, whatever happens."""
-        fields = read_fields(request.headers)
-        record = RequestRecord(self._ids.of(fields), request.received_at, request.method, request.path, request.peer)
+        entry = request.context
+        if isinstance(entry, Entry) and entry.router is self:  # its body came behind its head
+            _, fields, record, identity = entry
+        else:
+            entry, identity = None, NOBODY
+            fields, record = self._look_at(request)
         if request.body:
             record.bytes_in = len(request.body)
             record.upstream_seconds = self._loop.time() - request.received_at  # the client took that long to send it
         inbound = Inbound(request, fields, record)
+        inbound.identity = identity
         self._metrics.in_flight += 1
         try:
             route = self._route(request)
             record.surface = route.surface
-            await self._enter(route, inbound, reply)
+            await self._enter(route, inbound, reply, admitted=entry is not None)
             record.status = reply.status
         except RequestError as error:
             await self._answer_error(error, inbound, reply)
@@ -110,59 +124,77 @@ class Router:
             raise
         except Exception:
             record.status, record.outcome, record.error = 500, "error", "internal_error"
+            request.context = Entry(self, fields, record, inbound.identity)  # for who answers
             raise
         finally:
             self._metrics.in_flight -= 1
             self._finish(record)
 
-    def admit(self, request: Request) -> None:
+    def admit(self, request: Request) -> Entry:
         """A look at a request whose body is still to come. Raises RequestError for what no body would change."""
-        fields, route = read_fields(request.headers), self._route(request)
+        (fields, record), route = self._look_at(request), self._route(request)
         self._guard.check(fields, request.peer)
         if route is NOWHERE:
             raise _nothing_at(request.path)
-        _check_method(route, request)
-        self._identify(route, request, fields, self._guard.client_address(fields, request.peer))
+        return Entry(self, fields, record, self._let_in(route, request, fields, record))
 
     def refuse(
         self, request: Request | None, error: RequestError, peer: str, *, handled: bool
     ) -> tuple[int, list[Header], bytes]:
         """What the server says by itself, before a handler or (`handled`) after one that has kept a record."""
-        if handled:
-            return render(error)
         if request is None:
-            record = RequestRecord(self._ids.of({}), self._loop.time(), client=peer)
+            fields: dict[bytes, bytes] = {}
+            record = RequestRecord(self._ids.of(fields), self._loop.time(), client=peer)
         else:
-            request_id = self._ids.of(read_fields(request.headers))
-            record = RequestRecord(request_id, request.received_at, request.method, request.path, peer)
-        record.surface = NOWHERE.surface if request is None else self._route(request).surface
-        record.outcome, record.error, record.status = "error", error.code, error.status
-        self._finish(record)
-        return render(error, record.request_id)
+            entry = request.context
+            if isinstance(entry, Entry):
+                fields, record = entry.fields, entry.record
+            else:
+                fields, record = self._look_at(request)
+                record.client = self._guard.client_address(fields, peer)
+        if not handled:
+            record.surface = NOWHERE.surface if request is None else self._route(request).surface
+            record.outcome, record.error, record.status = "error", error.code, error.status
+            self._finish(record)
+        status, headers, body = render(error, record.request_id)
+        return status, [*headers, *self._guard.cors_headers(fields.get(b"origin"))], body
 
-    async def _enter(self, route: Route, inbound: Inbound, reply: Reply) -> None:
-        """Guard, identity, scope, then the handler."""
+    def _look_at(self, request: Request) -> tuple[dict[bytes, bytes], RequestRecord]:
+        """The fields of its head, and the record that it begins."""
+        fields = read_fields(request.headers)
+        record = RequestRecord(self._ids.of(fields), request.received_at, request.method, request.path, request.peer)
+        return fields, record
+
+    async def _enter(self, route: Route, inbound: Inbound, reply: Reply, *, admitted: bool) -> None:
+        """Guard, identity, scope (unless `admit` saw to them), then the handler."""
         fields, request = inbound.fields, inbound.request
-        self._guard.check(fields, request.peer)
+        if not admitted:
+            self._guard.check(fields, request.peer)
         if b"origin" in fields:
             if request.method == "OPTIONS" and b"access-control-request-method" in fields:
                 await reply.send(204, self._guard.preflight_headers(fields), b"")
                 return
             reply.extra_headers = self._guard.cors_headers(fields[b"origin"])
-        _check_method(route, request)
-        if route.scope:
-            inbound.record.client = peer = self._guard.client_address(fields, request.peer)
-            inbound.identity = identity = self._identify(route, request, fields, peer)
-            inbound.record.user, inbound.record.token_name = identity.user, identity.token
+        if not admitted:
+            inbound.identity = self._let_in(route, request, fields, inbound.record)
         await route.handler(inbound, reply)
 
-    def _identify(self, route: Route, request: Request, fields: dict[bytes, bytes], peer: str) -> Identity:
-        """Who asks. Raises RequestError 401, or 403 where the route needs more than they may."""
+    def _let_in(self, route: Route, request: Request, fields: dict[bytes, bytes], record: RequestRecord) -> Identity:
+        """Who asks. Raises RequestError: 405, 401, or 403 where the route needs more than they may."""
+        if route.methods and request.method not in route.methods:
+            raise RequestError(
+                405,
+                "method_not_allowed",
+                f"{request.method[:20]} is not for this path.",
+                extra={"allow": ", ".join(route.methods)},
+            )
         if not route.scope:
             return NOBODY
+        record.client = peer = self._guard.client_address(fields, request.peer)
         identity = self._authenticator.identify(fields, request.query, peer)
         if not identity.may(route.scope):
             raise RequestError(403, "permission_denied", f"This needs a token with the scope {route.scope!r}.")
+        record.user, record.token_name = identity.user, identity.token
         return identity
 
     def _route(self, request: Request) -> Route:
@@ -191,16 +223,6 @@ class Router:
         self._metrics.request_done(record, duration)
         if self._log_requests and record.surface != "health":
             self._log.request(record, duration)
-
-
-def _check_method(route: Route, request: Request) -> None:
-    if route.methods and request.method not in route.methods:
-        raise RequestError(
-            405,
-            "method_not_allowed",
-            f"{request.method[:20]} is not for this path.",
-            extra={"allow": ", ".join(route.methods)},
-        )
 
 
 def _nothing_at(path: str) -> RequestError:

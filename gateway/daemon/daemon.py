@@ -201,8 +201,8 @@ class Daemon:
     async def _handle(self, request: Request, reply: Reply) -> None:
         await self._reloads.assembly.router(request, reply)
 
-    def _admit(self, request: Request) -> None:
-        self._reloads.assembly.router.admit(request)
+    def _admit(self, request: Request) -> object:
+        return self._reloads.assembly.router.admit(request)
 
     def _refuse(
         self, request: Request | None, error: RequestError, peer: str, *, handled: bool

@@ -33,7 +33,7 @@ from gateway.errors import RequestError
 from gateway.net.deadline import Deadline
 from gateway.net.reply import WRITE_AHEAD, Reply, write_refusal
 from gateway.net.request import LARGE_BODY, Request, RequestReader
-from gateway.net.service import Door, Service
+from gateway.net.service import Door, Service, leaving, overloaded
 
 __all__ = ["Connection", "Reply", "Request"]
 
@@ -142,7 +142,9 @@ class Connection(asyncio.StreamReader):
     def drain(self) -> None:
         """The server stops, or its listener was closed: end after the request under way, or soon if there is none."""
         if self._phase == BODY:
-            self._fail(_draining())  # it would be refused when it is whole
+            self._fail(leaving())  # it would be refused when it is whole
+        elif self._phase == LINGERING:
+            self._deadline.move(self.loop.time() + DRAIN_GRACE)
         elif self._phase in (IDLE, HEAD):
             now = self.loop.time()
             self._deadline.move(max(now, self._idle_since + DRAIN_GRACE) if self._reader.idle else now + DRAIN_HEAD)
@@ -180,6 +182,8 @@ class Connection(asyncio.StreamReader):
             elif reader.request is not None and reader.unfinished:
                 self._begin_body(reader.request)
                 await asyncio.sleep(0)
+                if self._failure is not None:
+                    raise self._failure
             elif self._ended or not await self._wait_for_more():
                 return
 
@@ -200,8 +204,8 @@ class Connection(asyncio.StreamReader):
         """The head is there, the body is not. Raises RequestError for what is refused by its head."""
         if self._phase != BODY:
             if self._leaving:
-                raise _draining()
-            self._service.admit(request)
+                raise leaving()
+            request.context = self._service.admit(request)
             self._phase = BODY
             self._body_began = self.loop.time()
             interim = self._reader.take_continue()
@@ -262,7 +266,7 @@ class Connection(asyncio.StreamReader):
         """What speaks against a request when it is whole. Raises RequestError."""
         self._reader.request = request  # for whom a refusal is rendered
         if self._door.closed or (self._service.draining and request.path not in self._service.lasting):
-            raise _draining()
+            raise leaving()
         self._charge(self._ahead + (len(request.body) if len(request.body) > LARGE_BODY else 0))
         self._reader.request = None
 
@@ -296,7 +300,7 @@ class Connection(asyncio.StreamReader):
     async def _refuse(self, error: RequestError) -> None:
         """The last answer, to a request that is not handled; and time to read it."""
         self._phase = LINGERING
-        self._deadline.move(self.loop.time() + (DRAIN_GRACE if self._service.draining else LINGER_SECONDS))
+        self._deadline.move(self.loop.time() + (DRAIN_GRACE if self._leaving else LINGER_SECONDS))
         self._write_refusal(self._reader.request, error)
         self._received.clear()
         self._charge(0)
@@ -407,7 +411,7 @@ class Connection(asyncio.StreamReader):
 
     def _expire(self) -> None:
         if self._leaving and self._phase == HEAD and not self._reader.idle:
-            self._fail(_draining())
+            self._fail(leaving())
         elif self._phase == BODY or (self._phase == HEAD and not self._reader.idle):
             self._fail(RequestError(408, "request_timeout", "The request did not arrive in time.", close=True))
         elif self._phase in (IDLE, HEAD):
@@ -417,12 +421,3 @@ class Connection(asyncio.StreamReader):
             self._deadline.move(self.loop.time() + self._service.limits.write_timeout)
         else:
             self.transport.abort()
-
-
-def overloaded(message: str) -> RequestError:
-    return RequestError(503, "overloaded", message, retry_after=1, close=True)
-
-
-def _draining() -> RequestError:
-    message = "The gateway is shutting down, or leaves this address."
-    return RequestError(503, "draining", message, retry_after=1, close=True)

@@ -36,12 +36,13 @@ class Request:
 
     `path` and `query` are the raw target, cut at the first "?" and decoded as Latin-1; that of an absolute-form
     target (RFC 9112, 3.2.2) has no scheme and authority, which became the Host header. `peer` is the client's
-    address, or "unix". `received_at` is the `loop.time()` when the head was complete.
+    address, or "unix". `received_at` is the `loop.time()` when the head was complete. `context` is what the server's
+    `admit` and handler have to tell each other and `refuse`; nothing that refers to the request, or it outlives both.
     """
 
     __slots__ = (
-        "body", "headers", "http_version", "keep_alive", "method", "path", "peer", "query", "received_at", "secure",
-        "target",
+        "body", "context", "headers", "http_version", "keep_alive", "method", "path", "peer", "query",
+        "received_at", "secure", "target",
     )  # fmt: skip
 
     def __init__(self, event: h11.Request, peer: str, secure: bool, received_at: float) -> None:
@@ -50,6 +51,7 @@ class Request:
         self.http_version = event.http_version
         self.headers: list[Header] = [(name.lower(), value) for name, value in event.headers.raw_items()]
         self.body = b""
+        self.context: object = None
         self.peer = peer
         self.secure = secure
         self.received_at = received_at

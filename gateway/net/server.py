@@ -23,9 +23,9 @@ from typing import TYPE_CHECKING, Any, Final
 from gateway.config.listen import parse_listen
 from gateway.config.model import ServerConfig
 from gateway.errors import ConfigError, Problem, RequestError, StartError
-from gateway.net.connection import Connection, overloaded
+from gateway.net.connection import Connection
 from gateway.net.listen import address_of, open_sockets, refusal, remove_socket_file
-from gateway.net.service import Admission, Door, Handler, Refusal, Service, admit_all
+from gateway.net.service import Admission, Door, Handler, Refusal, Service, admit_all, overloaded
 
 if TYPE_CHECKING:
     import ssl

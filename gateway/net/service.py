@@ -14,8 +14,9 @@ from gateway.net.request import Request
 
 Handler = Callable[[Request, Reply], Awaitable[None]]
 
-Admission = Callable[[Request], None]
-"""A look at a request of which only the head is there. Raises RequestError for what is refused, whatever the body."""
+Admission = Callable[[Request], object]
+"""A look at a request of which only the head is there. What it returns is the request's `context`. Raises RequestError
+for what is refused, whatever the body."""
 
 
 class Refusal(Protocol):
@@ -52,3 +53,12 @@ class Service:
     draining: bool = False
     in_flight: int = 0
     buffered: int = 0  # bytes of large bodies and pipelined requests, of all connections together
+
+
+def overloaded(message: str) -> RequestError:
+    return RequestError(503, "overloaded", message, retry_after=1, close=True)
+
+
+def leaving() -> RequestError:
+    message = "The gateway is shutting down, or leaves this address."
+    return RequestError(503, "draining", message, retry_after=1, close=True)

@@ -36,9 +36,10 @@ from gateway.conductor.models import ModelResolver
 from gateway.config.load import load_config
 from gateway.config.model import Config, ServerConfig
 from gateway.config.validate import auth_is_on
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, RequestError
 from gateway.keeper.statuses import StatusWriter
 from gateway.net.client import Client
+from gateway.net.connection import Reply, Request
 from gateway.net.server import Server
 from gateway.observe.logs import Log
 from gateway.observe.metrics import Metrics
@@ -330,13 +331,15 @@ class Gateway:
             )
 
         auth_on = auth_is_on(config)
-        self._router = router(Guard(config.server, auth_on=auth_on), Authenticator(config, auth_on))
+        self.make_router = router
+        # a test may swap it, as a reload does
+        self.router = router(Guard(config.server, auth_on=auth_on), Authenticator(config, auth_on))
         self.server = Server(
-            self._router,
-            self._router.refuse,
+            self._handle,
+            self._refuse,
             config.server,
             on_error=self.errors.append,
-            admit=self._router.admit,
+            admit=self._admit,
         )
         self._admin = Server(
             router(Guard(ServerConfig(), auth_on=True), Authenticator.of_operator()),
@@ -360,6 +363,17 @@ class Gateway:
         await self._statuses.flush()
         await self._client.close()
         self._log.close()
+
+    async def _handle(self, request: Request, reply: Reply) -> None:
+        await self.router(request, reply)
+
+    def _admit(self, request: Request) -> object:
+        return self.router.admit(request)
+
+    def _refuse(
+        self, request: Request | None, error: RequestError, peer: str, *, handled: bool
+    ) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+        return self.router.refuse(request, error, peer, handled=handled)
 
     def _note_attempt(self, provider: Provider, key: Key, verdict: Verdict | None) -> None:
         self.metrics.attempt(provider.name, "success" if verdict is None else verdict.status.value)

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
+from gateway.api.guard import Guard
 from gateway.api.inbound import read_fields
+from gateway.conductor.auth import Authenticator, Identity
+from gateway.config.model import Config, ServerConfig, TokenConfig
+from gateway.secret import Secret
 from tests.api.harness import AS_ANN, CHAT, STREAM, TOKENS, configuration, gateway, until
 from tests.conftest import run
 from tests.fakes.provider import FakeProvider
@@ -86,6 +92,118 @@ def test_a_request_that_no_body_would_help_is_refused_before_it_has_one(
             assert (line["status"], line["error"], line["outcome"]) == (status, code, "error")
             assert line["request_id"] == got.header("x-request-id")
             assert fake.requests == []
+
+    run(scenario())
+
+
+def test_a_refusal_by_the_head_may_be_read_by_a_listed_origin_and_names_the_client_behind_a_proxy(
+    tmp_path: Path,
+) -> None:
+    async def scenario() -> None:
+        server = 'cors_origins = ["https://chat.example.org"]\ntrusted_proxies = ["127.0.0.1"]'
+        async with (
+            FakeProvider() as fake,
+            gateway(tmp_path, configuration(fake.base_url, server=server, more=TOKENS)) as running,
+            running.talk() as talk,
+        ):
+            headers = {"origin": "https://chat.example.org", "x-forwarded-for": "1.2.3.4", "content-length": "1000"}
+            await talk.send("POST", "/v1/chat/completions", b"", headers)
+            got = await talk.answer()
+            assert (got.status, got.header("access-control-allow-origin")) == (401, "https://chat.example.org")
+            assert (await running.logged())["client"] == "1.2.3.4"
+
+    run(scenario())
+
+
+class Counting(Guard):
+    """Knows how often it was asked."""
+
+    asked = 0
+
+    def check(self, fields: Mapping[bytes, bytes], peer: str) -> None:
+        self.asked += 1
+        super().check(fields, peer)
+
+
+class Broken(Authenticator):
+    def identify(self, fields: Mapping[bytes, bytes], query: str, peer: str) -> Identity:
+        raise ZeroDivisionError
+
+
+def authenticator(token: str) -> Authenticator:
+    return Authenticator(Config(tokens={"ann": TokenConfig(token=Secret(token))}), required=True)
+
+
+@pytest.mark.parametrize("body_behind", [False, True])
+def test_a_request_is_looked_at_once_wherever_its_body_is(tmp_path: Path, body_behind: bool) -> None:
+    async def scenario() -> None:
+        async with (
+            FakeProvider() as fake,
+            gateway(tmp_path, configuration(fake.base_url)) as running,
+            running.talk() as talk,
+        ):
+            guard = Counting(ServerConfig(), auth_on=True)
+            running.router = running.make_router(guard, authenticator("token-of-ann"))
+            body = json.dumps(CHAT).encode()
+            fields = {**AS_ANN, "content-length": str(len(body)), "x-request-id": "r-1"}
+            await talk.send("POST", "/v1/chat/completions", b"" if body_behind else body, fields)
+            if body_behind:
+                await until(lambda: guard.asked == 1)
+                await talk.send_raw(body)
+            got = await talk.answer()
+            assert (got.status, got.header("x-request-id")) == (200, "r-1")
+            line = await running.logged()
+            assert (line["token"], line["bytes_in"], line["request_id"]) == ("ann", len(body), "r-1")
+            assert guard.asked == 1
+
+    run(scenario())
+
+
+def test_a_token_that_was_taken_away_while_the_body_came_counts_no_more(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with (
+            FakeProvider() as fake,
+            gateway(tmp_path, configuration(fake.base_url)) as running,
+            running.talk() as talk,
+        ):
+            guard = Guard(ServerConfig(), auth_on=True)
+            running.router = running.make_router(guard, authenticator("token-of-ann"))
+            body = json.dumps(CHAT).encode()
+            fields = {**AS_ANN, "content-length": str(len(body)), "expect": "100-continue"}
+            await talk.send("POST", "/v1/chat/completions", b"", fields)
+            assert (await talk.head()).status == 100
+            running.router = running.make_router(guard, authenticator("another-token"))
+            await talk.send_raw(body)
+            assert (await talk.answer()).status == 401
+            assert fake.requests == []
+
+    run(scenario())
+
+
+def test_a_body_that_stops_coming_is_logged_with_the_token_that_its_head_had(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        config = configuration("http://127.0.0.1:9", server="body_timeout = 0.05", more=TOKENS)
+        async with gateway(tmp_path, config) as running, running.talk() as talk:
+            await talk.send("POST", "/v1/chat/completions", b"", {**AS_ANN, "content-length": "1000"})
+            got = await talk.answer()
+            line = await running.logged()
+            assert (got.status, line["status"], line["error"], line["token"]) == (408, 408, "request_timeout", "ann")
+            assert line["request_id"] == got.header("x-request-id")
+
+    run(scenario())
+
+
+def test_a_mistake_of_ours_is_answered_with_the_id_under_which_it_is_logged(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with gateway(tmp_path, configuration("http://127.0.0.1:9")) as running:
+            running.router = running.make_router(Guard(ServerConfig(), auth_on=True), Broken(Config(), required=True))
+            got = await running.ask("GET", "/v1/models", b"")
+            assert (got.status, got.code) == (500, "internal_error")
+            line = await running.logged()
+            assert (line["status"], line["request_id"]) == (500, got.header("x-request-id"))
+            assert len([line for line in running.lines if line["event"] == "request"]) == 1
+            assert [type(error) for error in running.errors] == [ZeroDivisionError]
+            running.errors.clear()
 
     run(scenario())
 

@@ -13,10 +13,13 @@ from hypothesis import strategies as st
 
 from gateway.config.model import ServerConfig
 from gateway.errors import AddressTaken
+from gateway.net.chunks import CHUNKS_AT_ONCE
 from gateway.net.connection import Reply, Request
 from tests.net.raw import GET, Answer, RawClient, chunked, connecting, post
 from tests.net.scripted import both_loops, turns
 from tests.net.serving import BIG, EVENTS, SHORT, TEXT, Handling, echo, mirror, serving
+
+HOURS = 3600.0
 
 
 def assert_turned_away(answer: Answer, code: str) -> None:
@@ -239,7 +242,7 @@ async def test_a_drain_is_not_held_up_by_clients_that_come_later() -> None:
 
 
 @both_loops
-async def test_a_pipelined_request_is_turned_away_when_a_drain_came_before_its_turn() -> None:
+async def test_a_pipelined_request_behind_an_answer_that_a_drain_made_the_last_gets_none() -> None:
     handling = Handling()
     async with serving(handling) as served, served.connecting() as client:
         await client.send(GET + GET)
@@ -247,10 +250,48 @@ async def test_a_pipelined_request_is_turned_away_when_a_drain_came_before_its_t
         draining = asyncio.create_task(served.server.drain(10))
         await asyncio.sleep(0)
         handling.may_go.set()
-        assert (await client.read_answer()).status == 200
+        answer = await client.read_answer()
+        assert (answer.status, answer.closes) == (200, True)
         assert await draining == 0
-        rest = await client.read_to_end()
-        assert rest == b"" or b"503" in rest
+        assert await client.read_to_end() == b""
+
+
+@both_loops
+async def test_a_pipelined_request_is_turned_away_when_a_drain_began_behind_the_head_of_the_answer_before() -> None:
+    handling = Handling("between")
+    async with serving(handling) as served, served.connecting() as client:
+        await client.send(GET + GET)
+        await handling.waits.wait()
+        draining = asyncio.create_task(served.server.drain(10))
+        await asyncio.sleep(0)
+        handling.may_go.set()
+        answer = await client.read_answer()
+        assert (answer.status, answer.closes) == (200, False)
+        assert_turned_away(await client.read_answer(), "draining")
+        assert await draining == 0
+
+
+@both_loops
+async def test_a_drain_does_not_wait_for_clients_that_were_refused_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.net.connection.LINGER_SECONDS", HOURS)
+    async with serving(max_body_bytes=4096) as served, served.connecting() as client:
+        await client.send(post(bytes(5000))[:-1])
+        assert (await client.read_answer()).status == 413
+        assert await served.server.drain(HOURS) == 0
+
+
+@both_loops
+async def test_a_drain_that_begins_amid_many_chunks_turns_their_sender_away() -> None:
+    draining: list[asyncio.Task[int]] = []
+
+    def begin(request: Request) -> None:
+        loop = asyncio.get_running_loop()
+        loop.call_soon(lambda: draining.append(loop.create_task(served.server.drain(HOURS))))
+
+    async with serving(admit=begin, body_timeout=HOURS) as served, served.connecting() as client:
+        await client.send(chunked(*[b"x" * 8] * 2 * CHUNKS_AT_ONCE)[:-5])
+        assert_turned_away(await client.read_answer(), "draining")
+        assert await draining[0] == 0
 
 
 @both_loops
