@@ -1,5 +1,5 @@
 """What keeps a SQLite file small and whole. Each function is given a connection on the thread that owns it, outside a
-transaction; they are slow, and `sqlite.py` calls them through its writer's queue.
+transaction. They are slow; `sqlite.py` calls them when it opens a file, or through its writer's queue.
 
 A file whose rows were deleted keeps its size: SQLite puts the pages on a list of free ones. With `auto_vacuum =
 INCREMENTAL`, which new files have, some of them at a time can be given back to the disk while others write in between.
@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from gateway.store.database import Size
+from gateway.store.migrations import VERSION_TABLE, misfit
 
 INCREMENTAL = 2
 """What `PRAGMA auto_vacuum` answers for a file whose free pages can be given back."""
@@ -23,6 +24,9 @@ NEW_FILE = f"PRAGMA auto_vacuum = {INCREMENTAL}"
 RELEASED_AT_ONCE = 256
 """Pages, of 4 KiB each: some ten milliseconds, then others have their turn."""
 
+READ_VERSIONS = f"SELECT * FROM {VERSION_TABLE} LIMIT 1000"  # noqa: S608 - a constant
+"""Some rows of a table that need not be ours."""
+
 
 class Connection(Protocol):
     """As much of `sqlite3.Connection` as is needed."""
@@ -30,6 +34,23 @@ class Connection(Protocol):
     def execute(self, sql: str, parameters: Any = ..., /) -> Any: ...
 
     def executescript(self, sql: str, /) -> Any: ...
+
+
+def check(db: Connection) -> str:
+    """What is damaged, or "ok". Reads the whole file."""
+    return str(db.execute("PRAGMA quick_check(1)").fetchone()[0])
+
+
+def recognise(db: Connection) -> str:
+    """Why the file is none of ours; empty if it may be one. Another process may be making it meanwhile."""
+    db.execute("BEGIN")  # tables and versions of one moment
+    try:
+        found = db.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+        tables = {name for (name,) in found if not name.startswith("sqlite_")}
+        rows = db.execute(READ_VERSIONS).fetchall() if VERSION_TABLE in tables else []
+        return misfit(tables, [value for row in rows for value in row])
+    finally:
+        db.execute("ROLLBACK")
 
 
 def measure(db: Connection) -> Size:

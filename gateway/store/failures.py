@@ -47,9 +47,18 @@ def failure(exc: Exception, path: Path) -> StoreError:
 
 
 def corrupt(path: Path, found: str) -> StoreCorrupt:
-    """For a file that must not be written to; `found` says what is wrong with it."""
+    """For a damaged file, which must not be written to; `found` says what is wrong with it."""
     return StoreCorrupt(
         "the database is damaged, or no database",
         detail=f"{path}: {found}",
         hint="nothing was overwritten: restore a backup, or move the file (with its -wal and -shm) aside to begin anew",
+    )
+
+
+def foreign(path: Path, found: str) -> StoreCorrupt:
+    """For a file of another program's, which must not be written to either."""
+    return StoreCorrupt(
+        "the database is not one of ours",
+        detail=f"{path}: {found}",
+        hint="nothing was written to it: name another file in store.url",
     )

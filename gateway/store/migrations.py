@@ -6,8 +6,11 @@ when two processes start at once, the slower one fails on it, has done nothing, 
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection
+
 from gateway.errors import StoreCorrupt, StoreError, StoreTooNew, StoreUnavailable
-from gateway.store.database import Database, Statement
+from gateway.store.database import Database, Statement, Value
 
 MIGRATIONS: tuple[tuple[int, tuple[str, ...]], ...] = (
     (
@@ -85,8 +88,31 @@ READ_VERSION = "SELECT COALESCE(MAX(version), 0) FROM schema_version"
 WRITE_VERSION = "INSERT INTO schema_version (version) VALUES ($1)"
 
 
+VERSION_TABLE = "schema_version"
+
+
+def misfit(tables: Collection[str], versions: Collection[Value]) -> str:
+    """Why a database with these tables, and these rows in `schema_version`, is none of ours; empty if it may be one."""
+    others = sorted(set(tables) - {VERSION_TABLE})
+    numbers = [version for version in versions if isinstance(version, int)]
+    if len(numbers) < len(versions):
+        return "the version of its schema is no number"
+    version = max(numbers, default=0)
+    if not version:
+        return f"it has tables of another program: {', '.join(others)[:200]}" if others else ""
+    missing = sorted(_tables_of(version) - set(others)) if version <= LATEST else []
+    return f"its schema is said to be version {version}, but it has no table {missing[0]!r}" if missing else ""
+
+
+def _tables_of(version: int) -> set[str]:
+    """What a database of this version has, `schema_version` aside."""
+    sqls = (sql for number, sqls in MIGRATIONS if number <= version for sql in sqls)
+    return {name for sql in sqls for name in re.findall(r"^CREATE TABLE (\w+)", sql)}
+
+
 async def migrate(database: Database) -> None:
-    """Bring the schema up to `LATEST`. Raises StoreTooNew when it is beyond that."""
+    """Bring the schema up to `LATEST`. Raises StoreTooNew when it is beyond that, StoreCorrupt when it is not what it
+    says. Whether the database is one of ours is to be asked before (`misfit`)."""
     await database.execute(CREATE_VERSION)
     version = await _version(database)
     if version > LATEST:
@@ -105,12 +131,17 @@ async def _apply(database: Database, number: int, sqls: tuple[str, ...]) -> None
         await database.transaction([Statement(WRITE_VERSION, args=(number,)), *map(Statement, sqls)])
     except (StoreUnavailable, StoreCorrupt):
         raise
-    except StoreError:
+    except StoreError as error:
         if await _version(database) < number:  # else another process was faster
-            raise
+            raise StoreCorrupt(
+                f"the database cannot be brought to version {number} of its schema",
+                detail=error.detail,
+                hint="nothing of that was written: restore a backup, or move the file aside to begin anew",
+            ) from error
 
 
 async def _version(database: Database) -> int:
     version = await database.fetchval(READ_VERSION)
-    assert isinstance(version, int)
+    if not isinstance(version, int):
+        raise StoreCorrupt("the database is not one of ours", detail="the version of its schema is no number")
     return version

@@ -27,7 +27,7 @@ from typing import Any
 
 from gateway.store import care
 from gateway.store.database import Row, Size, Statement, Statistics, Value
-from gateway.store.failures import CORRUPT, corrupt, failure, kind_of
+from gateway.store.failures import CORRUPT, corrupt, failure, foreign, kind_of
 from gateway.store.lane import Job, Lane
 
 OPEN_SECONDS = 300.0
@@ -320,18 +320,19 @@ def _log_of(path: Path) -> Path:
 
 
 def _check(path: Path) -> None:
-    """Raise StoreCorrupt for a damaged file; it is only read."""
+    """Raise StoreCorrupt for a damaged file, or another program's; it is only read."""
     size = path.stat().st_size
     crashed = _log_of(path).exists()
     with path.open("rb") as file:
         head = file.read(len(MAGIC))
     if size and head != MAGIC:
         raise corrupt(path, "it does not begin as a database does")  # SQLite would take one byte for an empty file
-    if not size or not (crashed or size < ALWAYS_CHECK_BYTES):
+    if not size:
         return
     db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
     try:
-        (found,) = db.execute("PRAGMA quick_check(1)").fetchone()
+        found = care.check(db) if crashed or size < ALWAYS_CHECK_BYTES else "ok"
+        misfit = care.recognise(db) if found == "ok" else ""
     except sqlite3.Error as exc:
         if kind_of(exc) in CORRUPT:
             raise
@@ -340,6 +341,8 @@ def _check(path: Path) -> None:
         db.close()
     if found != "ok":
         raise corrupt(path, found)
+    if misfit:
+        raise foreign(path, misfit)
 
 
 def _connect(path: Path, patience: float) -> sqlite3.Connection:

@@ -40,7 +40,7 @@ def older_file(folder: Path) -> None:
     """As the versions before this one made it: what is freed stays in the file."""
     with closing(sqlite3.connect(folder / FILE, isolation_level=None)) as db:
         db.execute("PRAGMA journal_mode = WAL")
-        db.execute("CREATE TABLE before (x)")
+        db.execute("CREATE TABLE schema_version (version BIGINT PRIMARY KEY)")
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.errors import StoreError, StoreTooNew
+from gateway.errors import StoreCorrupt, StoreTooNew
 from gateway.store import migrations
 from gateway.store.migrations import LATEST, MIGRATIONS, migrate
 from gateway.store.responses import ResponseStore
@@ -61,7 +61,7 @@ def test_a_migration_that_fails_half_way_leaves_nothing(tmp_path: Path, monkeypa
             broken = (LATEST + 1, ("CREATE TABLE half (x TEXT)", "CREATE TABLE keys (x TEXT)"))
             monkeypatch.setattr(migrations, "MIGRATIONS", (*MIGRATIONS, broken))
             monkeypatch.setattr(migrations, "LATEST", LATEST + 1)
-            with pytest.raises(StoreError, match="already exists"):
+            with pytest.raises(StoreCorrupt, match="already exists"):  # trying again would not help
                 await migrate(database)
             assert await database.fetchval("SELECT MAX(version) FROM schema_version") == LATEST
             assert await database.fetchval("SELECT COUNT(*) FROM sqlite_master WHERE name = 'half'") == 0

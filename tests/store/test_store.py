@@ -166,6 +166,56 @@ def test_a_large_database_is_checked_only_after_a_crash(
         run(reopen(tmp_path))
 
 
+OURS = "CREATE TABLE schema_version (version BIGINT PRIMARY KEY);"
+
+
+@pytest.mark.parametrize("journal", ["delete", "wal"])
+@pytest.mark.parametrize("large", [False, True])
+@pytest.mark.parametrize(
+    ("script", "found"),
+    [
+        ("CREATE TABLE keys (x);", "it has tables of another program: keys"),
+        ("CREATE TABLE notes (x); CREATE TABLE authors (x);", "it has tables of another program: authors, notes"),
+        ("CREATE TABLE keys (x);" + OURS, "it has tables of another program: keys"),
+        (
+            "CREATE TABLE keys (x); CREATE TABLE schema_version (v TEXT); INSERT INTO schema_version VALUES ('r2');",
+            "the version of its schema is no number",
+        ),
+        (OURS + "INSERT INTO schema_version VALUES (1.5);", "the version of its schema is no number"),
+        (
+            OURS + "INSERT INTO schema_version VALUES (1);",
+            "its schema is said to be version 1, but it has no table 'key_status'",
+        ),
+        (
+            OURS + f"INSERT INTO schema_version VALUES ({LATEST}); CREATE TABLE keys (x);",
+            f"its schema is said to be version {LATEST}, but it has no table 'key_status'",
+        ),
+    ],
+)
+def test_another_programs_database_is_refused_and_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, found: str, large: bool, journal: str
+) -> None:
+    if large:
+        monkeypatch.setattr(sqlite, "ALWAYS_CHECK_BYTES", 0)
+    path = tmp_path / FILE
+    with closing(sqlite3.connect(path)) as db:
+        db.executescript(f"PRAGMA journal_mode = {journal}; {script}")
+    content = path.read_bytes()
+    error = refusal(tmp_path)
+    assert isinstance(error, StoreCorrupt)
+    assert error.detail == f"{path}: {found}"
+    assert "store.url" in error.hint
+    assert path.read_bytes() == content
+    if journal == "delete":
+        assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_database_whose_making_was_interrupted_is_made_to_its_end(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / FILE)) as db:
+        db.executescript(OURS)
+    fill(tmp_path, rows=500)
+
+
 def test_a_newer_schema_is_refused_with_both_versions(tmp_path: Path) -> None:
     path = fill(tmp_path)
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
