@@ -26,23 +26,33 @@ class Look(Generic[T]):
     def __init__(self) -> None:
         self._running: asyncio.Future[T] | None = None
         self._give_up_at = 0.0
+        self._unwanted = False
 
     async def take(self, look: Callable[[], T]) -> T:
         """The result of `look()`. Raises TimeoutError after READ_SECONDS, with words for the operator.
 
         The thread then goes on, since two readings would get in each other's way. The next ones to ask get what comes
-        of it; until something does, they get the TimeoutError at once.
+        of it; until something does, they get the TimeoutError at once. After a look that was cancelled there is a new
+        one: what that one sees may be old by now.
         """
         loop = asyncio.get_running_loop()
+        if self._running is not None and self._unwanted:
+            await self._end(self._running)
         if self._running is None:
-            self._running = _in_thread(loop, look)
+            self._running, self._unwanted = _in_thread(loop, look), False
             self._give_up_at = loop.time() + READ_SECONDS
-        running = self._running
-        await asyncio.wait({running}, timeout=self._give_up_at - loop.time())
+        return (await self._end(self._running)).result()
+
+    async def _end(self, running: asyncio.Future[T]) -> asyncio.Future[T]:
+        try:
+            await asyncio.wait({running}, timeout=self._give_up_at - asyncio.get_running_loop().time())
+        except asyncio.CancelledError:
+            self._unwanted = True
+            raise
         if not running.done():
             raise TimeoutError(f"could not be read within {READ_SECONDS:g} s")
         self._running = None
-        return running.result()
+        return running
 
 
 async def take_turns(

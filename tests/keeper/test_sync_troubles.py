@@ -112,6 +112,27 @@ def test_a_look_that_is_cancelled_anywhere_is_finished_by_the_next_one(
     run(scenario())
 
 
+@scenario_test()
+async def test_what_a_cancelled_look_has_read_is_not_taken_for_news(r: Rig) -> None:
+    r.write(ONE)
+    read, reading, slow = r.source.read, threading.Event(), threading.Event()
+
+    def reads() -> SourceReading:
+        found = read()
+        reading.set()
+        slow.wait()
+        return found
+
+    r.source.read = reads  # type: ignore[method-assign]
+    looking = asyncio.create_task(r.sync.sync(), name="look")
+    await asyncio.to_thread(reading.wait)
+    looking.cancel()
+    await asyncio.wait({looking})
+    r.write(ONE, TWO)
+    slow.set()
+    assert (await r.sync.sync()).added == 2
+
+
 def test_a_loss_that_was_confirmed_is_not_doubted_again_when_it_was_cancelled_half_way(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
