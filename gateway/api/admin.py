@@ -88,15 +88,16 @@ class AdminSurface:
         if method != wanted:
             message = f"{method[:20]} is not for this path."
             raise RequestError(405, "method_not_allowed", message, extra={"allow": wanted})
-        await reply.send(200, [JSON, *inbound.own_headers()], jsonlib.dumps(await endpoint(inbound)))
-
-    async def _maintain(self, task: str, inbound: Inbound) -> dict[str, Any]:
-        self._refuse_for_another(inbound)
         try:
-            return await self._control.maintain(task)
+            answer = await endpoint(inbound)
         except StoreError as error:  # with the detail, which is nobody's business elsewhere
             message = "; ".join(filter(None, (str(error), error.hint)))
             raise RequestError(503, "store_unavailable", f"{message}.", retry_after=5.0) from None
+        await reply.send(200, [JSON, *inbound.own_headers()], jsonlib.dumps(answer))
+
+    async def _maintain(self, task: str, inbound: Inbound) -> dict[str, Any]:
+        self._refuse_for_another(inbound)
+        return await self._control.maintain(task)
 
     async def _sync(self, inbound: Inbound) -> dict[str, Any]:
         self._refuse_for_another(inbound)
@@ -216,7 +217,7 @@ class AdminSurface:
         return {"reset": [provider.name for provider in reset]}
 
     async def _change(self, inbound: Inbound, act: Callable[[Standings, Key], object]) -> dict[str, Any]:
-        """Apply the operator's word to the keys that the body names: {"pattern", "provider"?}."""
+        """Apply the operator's word to the keys that the body names, and save it: {"pattern", "provider"?}."""
         provider_name, pattern = asked(read_object(inbound.request.body))
         changed: list[dict[str, Any]] = []
         total = 0
@@ -225,6 +226,8 @@ class AdminSurface:
             total += 1
             if len(changed) < KEYS_LIMIT:
                 changed.append(named(provider.name, key) | {"status": key.standing.status.value})
+        if total:
+            await self._control.save()
         return {"changed": changed, "total": total}
 
 

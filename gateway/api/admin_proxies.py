@@ -68,11 +68,13 @@ class ProxyAdmin:
         }
 
     async def clear(self, inbound: Inbound) -> dict[str, Any]:
-        """POST {"pattern"}: forget every verdict on these proxies. {"changed": […], "total"}."""
+        """POST {"pattern"}: forget every verdict on these proxies, and save that. {"changed": […], "total"}."""
         changed = []
         for pool, proxy in self._matching(_asked(inbound)):
             pool.clear(proxy)
             changed.append(_named(pool, proxy) | {"status": proxy.standing.status.value})
+        if changed:
+            await self._control.save()
         return {"changed": changed[:PROXIES_LIMIT], "total": len(changed)}
 
     def _matching(self, pattern: str) -> Iterator[tuple[ProxyPool, Proxy]]:

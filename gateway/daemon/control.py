@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any
 
+from gateway.errors import StoreUnavailable
 from gateway.keeper.keeper import Keeper
 from gateway.keeper.maintenance import Maintenance
 from gateway.keeper.probes import Checked
@@ -55,6 +56,14 @@ class Control:
             }
             for name, result in results.items()
         }
+
+    async def save(self) -> None:
+        if not await self._keeper.flush():
+            raise StoreUnavailable(
+                "the change counts, but could not be saved",
+                detail="a restart would forget it",
+                hint="it is tried again twice a second; 'store_back' in the log says that it is saved",
+            )
 
     def start_check(self, provider: str, keys: Sequence[Key]) -> str | None:
         prober = self._keeper.prober(provider)

@@ -33,6 +33,11 @@ class KeeperControl(Protocol):
         """How far a check is: {"total", "done", "outcomes": {outcome: n}, "ended"}. None: no check has that name."""
         ...
 
+    async def save(self) -> None:
+        """Return when the database has everything that was said about keys and proxies. Raises StoreUnavailable; it is
+        then tried again by itself."""
+        ...
+
     async def maintain(self, task: str) -> dict[str, Any]:
         """Do "purge", "vacuum" or "checkpoint" now, even if whoever asked leaves. Returns {"database": its place,
         "seconds"} and "purged": rows by kind, or "before" and "after": bytes. Raises StoreError."""

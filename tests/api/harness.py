@@ -232,6 +232,7 @@ class Control:
 
     def __init__(self) -> None:
         self.failure: GatewayError | None = None
+        self.statuses: StatusWriter
 
     async def sync_now(self) -> dict[str, Any]:
         if self.failure is not None:
@@ -251,6 +252,11 @@ class Control:
 
     def checked(self, check: str) -> dict[str, Any] | None:
         return {"total": 3, "done": 3, "outcomes": {"success": 3}, "ended": True} if check == "check of 3" else None
+
+    async def save(self) -> None:
+        if self.failure is not None:
+            raise self.failure
+        assert await self.statuses.flush()
 
     async def maintain(self, task: str) -> dict[str, Any]:
         if self.failure is not None:
@@ -295,7 +301,7 @@ class Gateway:
             pool.configure(config.providers[name], "none", config.queue.max)
             for secret in keys.get(name, ()):
                 pool.standings.add([Key(Secret(secret), Secret(secret).digest)])
-        self._statuses = StatusWriter(
+        self._statuses = self.control.statuses = StatusWriter(
             self.pools.values, self.owners, KeyStore(database), responses, self._log, self.clock
         )
         self._client = Client()

@@ -256,6 +256,32 @@ def test_the_operators_word_is_disable_enable_and_clear(tmp_path: Path) -> None:
     run(scenario())
 
 
+def test_the_operators_word_is_saved_before_it_is_answered(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with FakeProvider() as fake, gateway(tmp_path, configuration(fake.base_url)) as running:
+
+            async def stored() -> set[str]:
+                rows = await running.database.fetch("SELECT status FROM key_status")
+                assert len(rows) == len(KEYS)
+                return {str(status) for (status,) in rows}
+
+            for verb, status in (
+                ("disable", "disabled"),
+                ("enable", "untested"),
+                ("disable", "disabled"),
+                ("clear", "untested"),
+            ):
+                assert (await running.administrate("POST", f"/admin/keys/{verb}", {"pattern": "*"})).status == 200
+                assert await stored() == {status}
+            running.control.failure = StoreUnavailable("the change counts, but could not be saved", detail="full")
+            got = await running.administrate("POST", "/admin/keys/disable", {"pattern": "*"})
+            assert (got.status, got.code) == (503, "store_unavailable")
+            assert "counts, but could not be saved: full" in got.error["message"]
+            assert running.pool.standings.counts[Status.DISABLED] == len(KEYS)
+
+    run(scenario())
+
+
 def test_sync_and_reload_are_the_daemons(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with FakeProvider() as fake, gateway(tmp_path, configuration(fake.base_url)) as running:

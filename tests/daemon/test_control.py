@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from gateway.daemon.control import Control
+from gateway.errors import StoreUnavailable
 from gateway.store.responses import ResponseRow, ResponseStore
 from tests.conftest import run
 from tests.daemon.running import MANY, Running, daemon
@@ -25,6 +28,22 @@ def test_maintenance_goes_on_when_who_asked_for_it_has_left(tmp_path: Path) -> N
             await asyncio.sleep(0)
             asking.cancel()
             assert (await running.wait_log("maintained"))["purged"]["responses"] == 1
+
+    run(scenario())
+
+
+def test_what_cannot_be_saved_is_not_said_to_be(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with daemon(tmp_path, "127.0.0.1:0") as running:
+            (pool,) = running.daemon._holdings.pools
+            (key,) = pool.standings.keys.values()
+            pool.standings.disable(key)
+            await control_of(running).save()
+            assert await running.daemon._holdings.database.fetchval("SELECT status FROM key_status") == "disabled"
+            await running.daemon._holdings.database.close()
+            pool.standings.enable(key)
+            with pytest.raises(StoreUnavailable):
+                await control_of(running).save()
 
     run(scenario())
 
