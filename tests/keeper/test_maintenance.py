@@ -16,6 +16,7 @@ from gateway.errors import StoreUnavailable
 from gateway.keeper import maintenance
 from gateway.keeper.maintenance import DAY, MB, RESPONSES_KEPT, Maintenance
 from gateway.policy.proxyhealth import ALL_PROVIDERS
+from gateway.store.migrations import CREATE_VERSION
 from gateway.store.proxies import ProxyStatusRow, ProxyStore
 from gateway.store.responses import BATCH, ResponseRow, ResponseStore
 from tests.conftest import run
@@ -261,7 +262,7 @@ def test_little_is_not_worth_it_however_large_its_share(tmp_path: Path, monkeypa
 def test_an_older_file_gets_a_hint_until_it_is_vacuumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(maintenance, "FREE_LEAST", 4096)
     with closing(sqlite3.connect(tmp_path / FILE, isolation_level=None)) as db:
-        db.execute("CREATE TABLE before (x)")  # pages do not leave a file that began like that
+        db.execute(CREATE_VERSION)  # pages do not leave a file that began like that
 
     async def scenario() -> None:
         async with place(tmp_path) as p:
