@@ -241,6 +241,7 @@ def _guard(pool: KeyPool) -> dict[str, Any] | None:
         "keys": len(guard.taken_back),
         "canaries": guard.tries,
         "next_canary": guard.canary_at,
+        "proxy": None if guard.way is None else guard.way.proxy.url.fingerprint,
         "last_error": guard.evidence,
     }
 

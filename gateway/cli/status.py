@@ -70,9 +70,10 @@ def _show(answer: dict[str, Any]) -> None:
     for provider in answer["providers"]:
         guard = provider["guard"]
         if guard is not None:
+            cause = "the provider or the way there" if guard["proxy"] is None else f"{guard['proxy']} or the provider"
             print(
-                f"\n{provider['name']}: {guard['keys']} different keys were rejected alike, so the provider or the way "
-                f"there is to blame, not the keys: none is used until a trial gets through (next "
+                f"\n{provider['name']}: {guard['keys']} different keys were rejected alike, so {cause} "
+                f"is to blame, not the keys: none is used until a trial gets through (next "
                 f"{in_words(guard['next_canary'])}). Last error: {printable(guard['last_error'])}"
             )
         if provider["to_probe"]:

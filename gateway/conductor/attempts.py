@@ -127,6 +127,7 @@ class Attempts:
             record.upstream_seconds += self._loop.time() - started
             if outcome is None:
                 pool.release(lease)  # the client left: nobody is to blame
+        lease.way = outcome.way
         if outcome.verdict is None:
             pool.succeed(lease, answering=True)
         else:

@@ -194,6 +194,7 @@ class Prober:
             if outcome is None:
                 pool.release(lease)  # cancelled: nothing was learned
         outcome.close()
+        lease.way = outcome.way
         verdict = outcome.verdict
         if self._kind == "request":
             if verdict is None:

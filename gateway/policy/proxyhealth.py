@@ -3,6 +3,8 @@
     untested, valid ──failure──▶ network_error or no_access ──at `until`──▶ untested
     anything ──success──▶ valid
 
+A proxy that is only suspected (`EGRESS_BLOCKED`) stays out at `until`: then a key that has proven itself tries it.
+
 A proxy has one standing for all providers, and one more for each provider that blocks it or cannot be reached through
 it. Who keeps them and what else is usable is the pool's affair (`upstream/proxypool.py`).
 
@@ -16,7 +18,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from gateway.config.model import ProxiesConfig
-from gateway.policy.verdict import Scope, Status, Verdict
+from gateway.policy.verdict import REJECTIONS, Scope, Status, Verdict
 
 ALL_PROVIDERS: Final = "__ALL_PROVIDERS__"
 """The provider's name under which the standing that holds for all of them is kept."""
@@ -25,7 +27,10 @@ PROXY_FAILED: Final = "proxy_failed"
 BEYOND_PROXY: Final = "beyond_proxy"
 """The reasons of verdicts on proxies: it could not be reached or passed, or nothing came back from behind it."""
 
-EGRESS_REASONS: Final = frozenset({"unsupported_region", "challenge_page"})
+EGRESS_BLOCKED: Final = "egress_blocked"
+"""The reason of a verdict on a proxy through which several keys were rejected alike."""
+
+EGRESS_REASONS: Final = frozenset({"unsupported_region", "challenge_page", EGRESS_BLOCKED})
 """Reasons of verdicts that are about the address a request came from."""
 
 
@@ -33,7 +38,7 @@ EGRESS_REASONS: Final = frozenset({"unsupported_region", "challenge_page"})
 class ProxyStanding:
     """What is known of a proxy. Times are unix seconds.
 
-    `until`: not chosen before, None for a usable one. `streak`: failures since the last success. `failing_since`: the
+    `until`: not chosen before. `streak`: failures since the last success. `failing_since`: the
     first of them.
     """
 
@@ -46,16 +51,32 @@ class ProxyStanding:
 
     @property
     def usable(self) -> bool:
-        return self.until is None
+        return self.until is None and self.status is not Status.NO_ACCESS
+
+    @property
+    def canary_at(self) -> float | None:
+        """When a request may try the suspected proxy: at once, and after each rest. None: it is not suspected."""
+        if self.reason != EGRESS_BLOCKED:
+            return None
+        return 0.0 if self.until is None or self.streak == 1 else self.until
 
 
 UNTESTED: Final = ProxyStanding()
 VALID: Final = ProxyStanding(Status.VALID)
 
 
-def blame_proxy(verdict: Verdict) -> Verdict:
-    """The verdict on an answer that came through a proxy: what is about the address is the proxy's."""
-    return replace(verdict, scope=Scope.PROXY) if verdict.reason in EGRESS_REASONS else verdict
+def blame_proxy(verdict: Verdict, standing: ProxyStanding) -> Verdict:
+    """The verdict on an answer that came through a proxy: what is about the address is the proxy's, and so is a
+    rejected key as long as the address is under suspicion."""
+    if verdict.reason in EGRESS_REASONS:
+        return replace(verdict, scope=Scope.PROXY)
+    suspected = standing.reason == EGRESS_BLOCKED and verdict.blames_key and verdict.status in REJECTIONS
+    return egress_blocked(verdict) if suspected else verdict
+
+
+def egress_blocked(verdict: Verdict) -> Verdict:
+    """What the rejection of a key says about the proxy that it came through."""
+    return Verdict(Scope.PROXY, Status.NO_ACCESS, EGRESS_BLOCKED, evidence=verdict.evidence)
 
 
 def concerns_all(verdict: Verdict) -> bool:
@@ -119,4 +140,5 @@ def _next_look(standing: ProxyStanding, checked_at: float, jitter: float, config
 
 def wake(standing: ProxyStanding) -> ProxyStanding:
     """The standing of a proxy whose rest is over: to be tried again, its failures not forgotten."""
-    return replace(standing, status=Status.UNTESTED, until=None)
+    status = standing.status if standing.reason == EGRESS_BLOCKED else Status.UNTESTED
+    return replace(standing, status=status, until=None)

@@ -61,6 +61,10 @@ class Status(StrEnum):
     UNKNOWN = "unknown"
 
 
+REJECTIONS = frozenset({Status.SUSPECT, Status.INVALID_KEY, Status.NO_ACCESS})
+"""A key is refused as such, be it for its own fault or for where it is used from."""
+
+
 class Provenance(StrEnum):
     """How much a deadline weighs: the provider's word is kept, a guess may be shortened."""
 

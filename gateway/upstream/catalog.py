@@ -122,6 +122,7 @@ class Catalog:
         finally:
             if outcome is None:
                 provider.pool.release(lease)
+        lease.way = outcome.way
         if outcome.verdict is not None:
             provider.pool.report(lease, outcome.verdict)
             return None

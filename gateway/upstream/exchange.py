@@ -24,7 +24,7 @@ from gateway.dialects.openai_chat.errors import carries_error, empty_answer
 from gateway.dialects.openai_responses import stream as responses_stream
 from gateway.errors import ProxyError, UpstreamError
 from gateway.net.client import Client
-from gateway.policy.proxyhealth import blame_proxy
+from gateway.policy.proxyhealth import UNTESTED, blame_proxy
 from gateway.policy.verdict import Scope, Status, Verdict
 from gateway.providers import echo
 from gateway.providers.classify import (
@@ -38,6 +38,7 @@ from gateway.upstream.key import Key
 from gateway.upstream.local import InProcessAnswer
 from gateway.upstream.provider import Provider
 from gateway.upstream.proxy import Proxy
+from gateway.upstream.proxypool import Way
 from gateway.wire.sse import Event, EventReader
 
 PLAIN_LIMIT = 4 * 1024 * 1024
@@ -100,7 +101,8 @@ class Outcome:
     """What came of a call. Without a verdict it is a success and `answer`, if any, still has the rest of the body.
 
     `body` is what was read already; `decoded` the JSON in it where it was looked into. `error` is set when there was
-    no answer at all, `unanswered` when the provider may nevertheless have done the work. `proxy` is the one used.
+    no answer at all, `unanswered` when the provider may nevertheless have done the work. `way` leads through the proxy
+    that was used, if any.
     """
 
     verdict: Verdict | None = None
@@ -111,7 +113,11 @@ class Outcome:
     answer: UpstreamAnswer | None = None
     error: UpstreamError | None = None
     streamed: bool = False
-    proxy: Proxy | None = None
+    way: Way | None = None
+
+    @property
+    def proxy(self) -> Proxy | None:
+        return None if self.way is None else self.way.proxy
 
     @property
     def unanswered(self) -> bool:
@@ -145,13 +151,14 @@ class Exchange:
         proxies = provider.proxies
         if proxies is None:
             return await self._call(provider, key, call, deadline, None)
-        lease = proxies.lease(key.digest, tried)
+        lease = proxies.lease(key.digest, tried, proven=key.standing.status is Status.VALID)
         if lease is None:
             return Outcome(verdict=NO_PROXY, error=ProxyError(NO_PROXY.evidence, detail=proxies.pool.name))
         outcome = await self._call(provider, key, call, deadline, lease.proxy.url)
-        outcome.proxy = lease.proxy
+        outcome.way = Way(proxies, lease.proxy)
         if outcome.verdict is not None:
-            outcome.verdict = blame_proxy(outcome.verdict)
+            suspicion = lease.proxy.blocks.get(provider.name, UNTESTED)
+            outcome.verdict = blame_proxy(outcome.verdict, suspicion)
         if outcome.verdict is not None and outcome.verdict.scope is Scope.PROXY:
             proxies.report(lease, outcome.verdict)
         elif outcome.status:

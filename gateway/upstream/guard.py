@@ -5,6 +5,12 @@ whole pool is benched for days. With it, when several *different* keys that were
 `guard_window` and no request succeeds in between, their verdicts are taken back and the pool is closed: requests
 get 503 `circuit_open` but for one *canary* at a time, which looks whether it is over.
 
+Where there are several proxies, the cause may be the address of one of them. When all rejections came through the same
+one, or others got through meanwhile, it is *accused*: the verdicts are taken back and the proxy rests for this
+provider, but the pool stays open. So a success tells of all keys that were rejected that they have no common cause, but
+only of those that were rejected through the same proxy that it is not the proxy. A canary through the proxy decides as
+above: if it gets through the verdicts are given back, if a proven key is rejected, too, they are not.
+
 - Canaries take keys that were not among the rejected ones, and that have proven themselves, as long as there are such.
 - Of the first `FIRST_ROUND`, which go at once, one that succeeds shows that there was no common cause, but many bad
   keys: what was taken back is given back, the pool opens.
@@ -18,14 +24,17 @@ faults do not bench keys while nobody succeeds. Who is asked what, and when, is 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
+from enum import Enum, auto
+from itertools import islice
 from typing import NamedTuple
 
 from gateway.config.model import HealthConfig
 from gateway.policy.health import Standing
-from gateway.policy.verdict import Status
+from gateway.policy.proxyhealth import EGRESS_BLOCKED
+from gateway.policy.verdict import Scope, Status, Verdict
 from gateway.upstream.key import Key, Lease
-
-REJECTIONS = frozenset({Status.SUSPECT, Status.INVALID_KEY, Status.NO_ACCESS})
+from gateway.upstream.proxypool import Way
 
 FIRST_ROUND = 3
 """Canaries that go at once, one after the other: where half of the keys are bad, one of them gets through as a rule."""
@@ -46,18 +55,45 @@ class Rejected(NamedTuple):
     model: str | None
     before: Standing
     after: Standing
+    way: Way | None = None
+
+
+class Cause(Enum):
+    """What rejections point at beyond the keys."""
+
+    NONE = auto()
+    PROXY = auto()
+    COMMON = auto()
 
 
 class Guard:
     """One provider's. Times are unix seconds."""
 
-    __slots__ = ("_delay", "_recent", "canary", "canary_at", "evidence", "since", "taken_back", "tries", "tripped")
+    __slots__ = (
+        "_delay",
+        "_recent",
+        "_row",
+        "_window",
+        "accused",
+        "canary",
+        "canary_at",
+        "evidence",
+        "since",
+        "taken_back",
+        "tries",
+        "tripped",
+        "way",
+    )
 
     def __init__(self) -> None:
-        self._recent: deque[Rejected] = deque(maxlen=REMEMBERED)
+        self._recent: deque[Rejected] = deque(maxlen=REMEMBERED)  # each since a success through the same proxy
+        self._row = 0  # how many of the newest of them no success came after at all
+        self._window = 0.0
+        self.accused: dict[Way, list[Rejected]] = {}  # until a canary decides, with the verdicts taken back
         self.tripped = False
         self.since = 0.0
         self.evidence = ""
+        self.way: Way | None = None  # through which all that was taken back had come
         self.canary: Lease | None = None
         self.canary_at = 0.0
         self.tries = 0
@@ -67,29 +103,54 @@ class Guard:
     @property
     def watching(self) -> bool:
         """Whether a success would change anything."""
-        return self.tripped or bool(self._recent)
+        return self.tripped or bool(self._recent) or bool(self.accused)
 
-    def note(self, rejected: Rejected, usable: int, health: HealthConfig) -> bool:
-        """A key in good standing was rejected, `usable` are left. Whether that is one too many; then `trip` it."""
+    def note(self, rejected: Rejected, usable: int, health: HealthConfig) -> Cause:
+        """A key in good standing was rejected, `usable` are left. What that points at; then `accuse` or `trip`."""
         if not health.guard_window:
-            return False
-        recent = self._recent
+            return Cause.NONE
+        recent, self._window = self._recent, health.guard_window
         recent.append(rejected)
-        while recent[0].at < rejected.at - health.guard_window:
+        while recent[0].at < rejected.at - self._window:
             recent.popleft()
-        wanted = max(health.guard_keys, health.guard_share * (usable + len(recent)))
-        return len(recent) >= wanted and len({entry.key for entry in recent}) >= wanted
+        self._row = min(self._row + 1, len(recent))
+        if rejected.way is not None and self._points_at(rejected.way, usable, health):
+            return Cause.PROXY
+        too_many = self._row >= _wanted(self._row, usable, health) and _differ(self._in_row(), usable, health)
+        return Cause.COMMON if too_many else Cause.NONE
 
-    def forget(self) -> None:
-        """A success: what was rejected before was rejected by itself."""
-        self._recent.clear()
+    def forget(self, way: Way | None, now: float) -> None:
+        """A success that came this way: see the top."""
+        self._row = 0
+        since = now - self._window
+        self._recent = deque((each for each in self._recent if each.way != way and each.at >= since), REMEMBERED)
+
+    def accuse(self, way: Way) -> list[Rejected]:
+        """The proxy is to blame. The verdicts that are to be taken back, newest first."""
+        taken_back = [each for each in reversed(self._recent) if each.way == way]
+        self.accused = {each: rejected for each, rejected in self.accused.items() if not each.proxy.removed}
+        self.accused[way] = taken_back
+        self._row = sum(each.way != way for each in self._in_row())
+        self._recent = deque((each for each in self._recent if each.way != way), REMEMBERED)
+        return taken_back
+
+    def decide(self, way: Way, key: Key, verdict: Verdict | None) -> list[Rejected]:
+        """An attempt through an accused proxy ended (None: with success). The verdicts that were right after all."""
+        if verdict is None or verdict.blames_key or verdict.scope is Scope.CLIENT:
+            return self.accused.pop(way)
+        if verdict.reason == EGRESS_BLOCKED and key.standing.status is Status.VALID:
+            del self.accused[way]
+        return []
 
     def trip(self, now: float) -> list[Rejected]:
         """The pool closes. The verdicts that are to be taken back, newest first."""
         self.tripped, self.since, self.tries = True, now, 0
         self.evidence = self._recent[-1].after.evidence
-        self.taken_back = list(reversed(self._recent))
+        self.taken_back = self._in_row()[::-1]
+        ways = {each.way for each in self.taken_back}
+        self.way = ways.pop() if len(ways) == 1 else None
         self._recent.clear()
+        self._row = 0
         self._delay = CANARY_DELAY
         self.canary_at = now
         return self.taken_back
@@ -121,3 +182,29 @@ class Guard:
         guilty = self.taken_back if self.tries < FIRST_ROUND else []
         self.tripped, self.canary, self.taken_back = False, None, []
         return guilty
+
+    def _in_row(self) -> list[Rejected]:
+        """Those that no success came after."""
+        return list(islice(self._recent, len(self._recent) - self._row, None))
+
+    def _points_at(self, way: Way, usable: int, health: HealthConfig) -> bool:
+        """Whether a proxy is to blame: too many came through it, and either nothing else did, or others got through.
+        Of the usable keys it has its share."""
+        proxies, proxy = way
+        if not proxies.has_other({proxy}):
+            return False
+        through = [each for each in self._recent if each.way == way]
+        if not _differ(through, usable / len(proxies.choice.usable), health):
+            return False
+        in_row = sum(each.way == way for each in self._in_row())
+        return in_row == self._row or in_row < len(through)
+
+
+def _wanted(count: int, usable: float, health: HealthConfig) -> float:
+    """How many rejections are too many, of which there are `count` while so many more keys are in use."""
+    return max(health.guard_keys, health.guard_share * (usable + count))
+
+
+def _differ(rejected: Sequence[Rejected], usable: float, health: HealthConfig) -> bool:
+    """Whether they are of too many different keys to be chance."""
+    return len({each.key for each in rejected}) >= _wanted(len(rejected), usable, health)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from gateway.policy.health import UNTESTED, Standing
 from gateway.policy.key_limits import KeyMeter
 from gateway.secret import Secret
+from gateway.upstream.proxypool import Way
 
 NO_LABELS: Mapping[str, str] = {}
 
@@ -102,7 +103,7 @@ class Lease:
     """A key on loan to one attempt. Its verdict is given with `report`, `succeed` or `release`, exactly once; the key
     counts as in flight until then, or until `finish` where the answer's body is still to come."""
 
-    __slots__ = ("busy", "key", "model", "open", "seq", "taken_at", "tokens")
+    __slots__ = ("busy", "key", "model", "open", "seq", "taken_at", "tokens", "way")
 
     def __init__(self, key: Key, model: str, seq: int, tokens: int = 0) -> None:
         self.key = key
@@ -112,6 +113,7 @@ class Lease:
         self.busy = True  # it counts as in flight
         self.tokens = tokens  # estimated, and counted in the key's meter
         self.taken_at = 0.0
+        self.way: Way | None = None  # that its attempt took, told before its verdict
 
 
 class Change(NamedTuple):

@@ -35,9 +35,10 @@ from gateway.policy.health import (
 )
 from gateway.policy.key_limits import KeyMeter
 from gateway.policy.retry import RetryBudget
-from gateway.policy.verdict import Provenance, Scope, Status, Verdict
-from gateway.upstream.guard import REJECTIONS, Guard, Rejected
+from gateway.policy.verdict import REJECTIONS, Provenance, Scope, Status, Verdict
+from gateway.upstream.guard import Guard, Rejected
 from gateway.upstream.key import PAUSED, Key, Lease, Shortage
+from gateway.upstream.reprieves import Reprieves
 from gateway.upstream.served import Served
 from gateway.upstream.standings import Standings, of
 from gateway.upstream.waiters import Waiters
@@ -70,6 +71,7 @@ class KeyPool:
         self.guard = Guard()
         self.budget = RetryBudget(RetryConfig().budget)  # here because it is to outlive reloads, as the keys do
         self.standings = Standings(health, clock=clock, rng=rng, waiters=self.waiters, guard=self.guard)
+        self._reprieves = Reprieves(self.guard, self.standings, self.waiters, clock)
         self._clock = clock
         self._rotation = self.standings.rotation
         self._served = Served()
@@ -159,7 +161,8 @@ class KeyPool:
             self.finish(lease)
         self._successes += 1
         if self.guard.watching:
-            self._relieve()
+            self._reprieves.decide(lease, None)
+            self._reprieves.relieve(lease.way)
         if key.removed or (lease.seq <= key.benched_seq and self._stale(lease)):
             if trial:
                 self.standings.place(key)
@@ -184,7 +187,8 @@ class KeyPool:
         trial = self._close(lease)
         self.finish(lease)
         if self.guard.watching:
-            self._relieve()
+            self._reprieves.decide(lease, None)
+            self._reprieves.relieve(lease.way)
         if not key.removed and lease.seq > key.benched_seq:
             key.good_seq = max(key.good_seq, lease.seq)
             key.checked_at = self._clock()
@@ -207,6 +211,7 @@ class KeyPool:
     def report(self, lease: Lease, verdict: Verdict) -> Verdict:
         """The attempt failed. Returns the verdict as the pool understands it."""
         verdict = self._understand(lease, verdict)
+        self._reprieves.decide(lease, verdict)
         if self.guard.tripped and self._guarded(lease, verdict):
             return verdict
         key = lease.key
@@ -228,7 +233,8 @@ class KeyPool:
             if verdict.scope is Scope.ACCOUNT:
                 self.standings.bench_siblings(key, model, after)
             if verdict.status in REJECTIONS and standing.usable:
-                self._note_rejection(Rejected(now, key, model, standing, after))
+                rejected = Rejected(now, key, model, standing, after, lease.way)
+                return self._reprieves.note(rejected, verdict, len(self._rotation.ready))
             return verdict
         if is_fault(verdict):
             self._count_fault(key, model, standing, verdict, now)
@@ -379,39 +385,21 @@ class KeyPool:
 
     # -- inside: the guard -------------------------------------------------------------------------------------
 
-    def _note_rejection(self, rejected: Rejected) -> None:
-        if not self.guard.note(rejected, len(self._rotation.ready), self.standings.health):
-            return
-        for _, key, model, before, after in self.guard.trip(rejected.at):
-            if not key.removed and of(key, model) is after:
-                self.standings.set(key, model, before if model is None or not before.usable else None)
-
-    def _relieve(self) -> None:
-        """A success: whatever was rejected, the provider takes our requests."""
-        self.guard.forget()
-        if not self.guard.tripped:
-            return
-        for _, key, model, before, after in self.guard.reset():
-            if not key.removed and of(key, model) in (before, None) and key.standing.usable:
-                key.benched_seq = self.standings.seq
-                self.standings.set(key, model, after)
-        self.waiters.wake_all()
-
     def _guarded(self, lease: Lease, verdict: Verdict) -> bool:
         """Whether the guard keeps a verdict from the key. A limit or a quota says that we were let in."""
         if verdict.blames_key and verdict.status not in REJECTIONS:
-            self._relieve()
+            self._reprieves.relieve(lease.way)
             return False
         canary = lease is self.guard.canary
         if verdict.scope is Scope.CLIENT:
-            self._relieve()
+            self._reprieves.relieve(lease.way)
             return False
         self._close(lease)
         self.finish(lease, 0)
         self.standings.place(lease.key)
         if canary:
             now, rejected = self._clock(), None
-            if verdict.status in REJECTIONS:
+            if verdict.blames_key:
                 model = self._scope_of(verdict, lease.model)
                 before = of(lease.key, model) or lease.key.standing
                 after = advance(before, verdict, now, self.standings.health, self.standings.confirmations(model))

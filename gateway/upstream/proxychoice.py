@@ -63,7 +63,7 @@ class ProxyChoice:
         """The key's own one; the next in its order for one that was tried."""
         if tried or not self.usable:
             ring = self.usable or self.resting
-            return _first([proxy for proxy in ring if proxy not in tried] or ring, digest)
+            return first_of([proxy for proxy in ring if proxy not in tried] or ring, digest)
         choice = self._choices.get(digest)
         if choice is not None and choice[1] == self._count and choice[0] in self.usable:
             return choice[0]
@@ -80,7 +80,7 @@ class ProxyChoice:
             if since <= len(self._arrivals):
                 arrived = [self._arrivals[-n] for n in range(1, since + 1)]
                 candidates = [choice[0], *(proxy for proxy in arrived if proxy in self.usable)]
-        chosen = _first(candidates, digest)
+        chosen = first_of(candidates, digest)
         if chosen is not None:
             if len(self._choices) >= CHOICES and choice is None:
                 del self._choices[next(iter(self._choices))]
@@ -88,6 +88,6 @@ class ProxyChoice:
         return chosen
 
 
-def _first(proxies: Iterable[Proxy], digest: bytes) -> Proxy | None:
+def first_of(proxies: Iterable[Proxy], digest: bytes) -> Proxy | None:
     """The one that a key ranks highest: the same in every process, whatever their order."""
     return max(proxies, key=lambda proxy: blake2b(proxy.digest, key=digest, digest_size=8).digest(), default=None)

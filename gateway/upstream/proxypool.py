@@ -11,6 +11,8 @@ Rules of the file:
 - Where the provider may be at fault as well (`is_doubtful`), a proxy is benched by the second failure in a row, and
   only if another one got through to the provider in between. So an outage of the provider costs no proxy.
 - Rests end when somebody looks; no timer is needed.
+- A proxy that is only suspected (`guard.py`) is tried with keys that have proven themselves, a *canary* at a time; in
+  mode sticky with those that it is the first choice of. The first answer that is no rejection ends the suspicion.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from random import Random
+from typing import NamedTuple
 
 from gateway.config.model import ProxiesConfig
 from gateway.policy.proxyhealth import (
@@ -34,8 +37,11 @@ from gateway.policy.proxyhealth import (
 )
 from gateway.policy.verdict import Verdict
 from gateway.upstream.proxy import Proxy, ProxyChange, ProxyLease, ProxyRest, rest_ends
-from gateway.upstream.proxychoice import NONE_TRIED, ProxyChoice
+from gateway.upstream.proxychoice import NONE_TRIED, ProxyChoice, first_of
 from gateway.upstream.rests import Rests
+
+CANARY_DELAY = 5.0
+"""Seconds after which a canary is given up that nobody has heard of: another one may go."""
 
 JITTER = 0.2
 """Share by which the times between checks differ, so that a file's proxies are not all checked at once."""
@@ -49,7 +55,7 @@ class ProxyPool:
         self.config = config
         self.proxies: dict[bytes, Proxy] = {}
         self.users: dict[str, ProviderProxies] = {}
-        self._clock = clock
+        self.now = clock
         self._rng = rng
         self._rests: Rests[ProxyRest] = Rests(rest_ends)
         self._changes: dict[tuple[bytes, str], Proxy] = {}
@@ -61,7 +67,7 @@ class ProxyPool:
         if known is None:
             known = self.users[provider] = ProviderProxies(self, provider)
             for proxy in self._rng.sample(list(self.proxies.values()), len(self.proxies)):
-                known.choice.put(proxy, proxy.usable_for(provider))
+                known.place(proxy)
         return known
 
     # -- leases ------------------------------------------------------------------------------------------------
@@ -76,7 +82,7 @@ class ProxyPool:
         anything, which lifts no refusal of the proxy's address."""
         proxy, seq = lease
         user.successes += 1
-        proxy.checked_at = self._clock()
+        proxy.checked_at = self.now()
         if seq > proxy.good_seq:
             proxy.good_seq = seq
         if proxy.standing is VALID and not proxy.blocks:
@@ -97,7 +103,7 @@ class ProxyPool:
         stale = not standing.usable and seq <= proxy.benched_seq.get(name, 0)
         if proxy.removed or seq < proxy.good_seq or stale:
             return
-        now = self._clock()
+        now = self.now()
         proxy.checked_at = now
         if is_doubtful(verdict) and not user.confirms(proxy, standing):
             self._set(proxy, name, count_failure(standing, verdict, now))
@@ -107,7 +113,7 @@ class ProxyPool:
 
     def wake_due(self) -> None:
         """End the rests that are over."""
-        now = self._clock()
+        now = self.now()
         while (rest := self._rests.pop_due(now)) is not None:
             proxy, name = rest
             self._set(proxy, name, wake(proxy.standing if name == ALL_PROVIDERS else proxy.blocks[name]))
@@ -197,16 +203,20 @@ class ProxyPool:
 
     def _place(self, proxy: Proxy) -> None:
         for user in self.users.values():
-            if proxy.removed:
-                user.choice.discard(proxy)
-            else:
-                user.choice.put(proxy, proxy.usable_for(user.provider))
+            user.place(proxy)
+
+
+class Way(NamedTuple):
+    """How an attempt went to a provider: through one of its proxies."""
+
+    proxies: ProviderProxies
+    proxy: Proxy
 
 
 class ProviderProxies:
     """A pool as one provider uses it. `sticky`: each key keeps its proxy, otherwise they take turns."""
 
-    __slots__ = ("_marks", "choice", "pool", "provider", "sticky", "successes")
+    __slots__ = ("_canaries", "_marks", "choice", "pool", "provider", "sticky", "successes")
 
     def __init__(self, pool: ProxyPool, provider: str) -> None:
         self.pool = pool
@@ -214,13 +224,17 @@ class ProviderProxies:
         self.sticky = False
         self.choice = ProxyChoice()
         self.successes = 0
+        self._canaries: dict[Proxy, float] = {}  # suspected proxies, and when the next canary may go
         self._marks: dict[bytes, int] = {}  # successes when a proxy's first doubtful failure came
 
-    def lease(self, key: bytes, tried: Collection[Proxy] = NONE_TRIED) -> ProxyLease | None:
-        """A proxy for the key with this digest, if possible none that this request has tried. None: there is none."""
+    def lease(self, key: bytes, tried: Collection[Proxy] = NONE_TRIED, *, proven: bool = False) -> ProxyLease | None:
+        """A proxy for the key with this digest, if possible none that this request has tried. None: there is none.
+        `proven`: the key was good when it was used last."""
         pool = self.pool
         pool.wake_due()
         proxy = self.choice.for_key(key, tried) if self.sticky else self.choice.next(tried)
+        if proven and self._canaries:
+            proxy = self._canary(key, proxy, tried)
         return None if proxy is None else pool.lend(proxy)
 
     def succeed(self, lease: ProxyLease) -> None:
@@ -232,6 +246,32 @@ class ProviderProxies:
 
     def report(self, lease: ProxyLease, verdict: Verdict) -> None:
         self.pool.report(lease, self, verdict)
+
+    def accuse(self, proxy: Proxy, verdict: Verdict) -> None:
+        """What was said of keys is the proxy's fault, whatever came through it before."""
+        self.pool.report(self.pool.lend(proxy), self, verdict)
+
+    def place(self, proxy: Proxy) -> None:
+        """Have a proxy stand where it belongs."""
+        self._canaries.pop(proxy, None)
+        if proxy.removed:
+            self.choice.discard(proxy)
+            return
+        self.choice.put(proxy, proxy.usable_for(self.provider))
+        block = proxy.blocks.get(self.provider)
+        if block is not None and block.canary_at is not None:
+            self._canaries[proxy] = block.canary_at
+
+    def _canary(self, key: bytes, chosen: Proxy | None, tried: Collection[Proxy]) -> Proxy | None:
+        """A suspected proxy in the place of the chosen one, if it is time for a canary."""
+        now = self.pool.now()
+        for proxy, at in self._canaries.items():
+            if now < at or proxy in tried or not proxy.standing.usable:
+                continue
+            if chosen is None or not self.sticky or first_of((chosen, proxy), key) is proxy:
+                self._canaries[proxy] = now + CANARY_DELAY
+                return proxy
+        return chosen
 
     def has_other(self, tried: Collection[Proxy]) -> bool:
         """Whether a usable proxy is left that was not tried."""

@@ -57,7 +57,7 @@ async def world(
         fake = await stack.enter_async_context(FakeProvider())
         proxies = [await stack.enter_async_context(FakeProxy(user="ann", password="secret")) for _ in range(count)]
         url = f'url = "http://ann:secret@127.0.0.1:{proxies[0].port}"' if mode == "static" else ""
-        more = f'[providers.main.proxy]\nmode = "{mode}"\n{url}'
+        more = f'[providers.main.proxy]\nmode = "{mode}"\n{url}\n[queue]\ntimeout = 0.01'
         running = await stack.enter_async_context(gateway(folder, configuration(fake.base_url, more=more), keys))
         made = World(running, fake, proxies)
         if mode != "static":
@@ -118,8 +118,8 @@ def test_dead_proxies_are_passed_over_and_no_key_is_blamed(tmp_path: Path, mode:
             assert set(w.key_counts()) == {"valid"}
             assert w.status(w.proxies[0].url) == "valid"
             assert "network_error" in {w.status(url) for url in dead}
-            tried = w.running.metric('llm_upstream_attempts_total{provider="main",outcome="network_error"}')
-            assert tried <= 6
+            tried = w.running.metric('llm_attempts_total{provider="main",outcome="network_error"}')
+            assert 1 <= tried <= 6
             assert len(w.fake.requests) == 9
 
     run(scenario())
@@ -183,6 +183,51 @@ def test_a_challenge_benches_the_proxy_that_met_it(tmp_path: Path) -> None:
             assert [seen.key for seen in w.fake.requests] == [KEYS[0], KEYS[0]]  # the same key, from elsewhere
             assert sorted(w.status(proxy.url) for proxy in w.proxies) == ["no_access", "valid"]
             assert w.key_counts() == {"valid": 1, "untested": 2}
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("mode", ["pool", "sticky"])
+def test_an_address_that_every_key_is_rejected_from_costs_no_key(tmp_path: Path, mode: str) -> None:
+    keys = [f"sk-banned-{n:011}" for n in range(24)]  # so many that a proxy has at least three
+
+    async def scenario() -> None:
+        async with world(tmp_path, mode, 2, keys=keys) as w, FakeProvider() as border:
+            for key in keys:
+                assert (await w.running.chat()).status == 200
+                border.script(key, Answer(403, b'{"error": {"message": "Access denied."}}'))
+            banned, other = w.proxies
+            await banned.cut()
+            banned.detour = int(border.base_url.split(":")[2].split("/")[0])
+            while w.status(banned.url) != "no_access":
+                assert (await w.running.chat()).status == 200
+            assert w.pool.proxies[banned.url.digest].standing_for("main").reason == "egress_blocked"
+            assert w.key_counts() == {"valid": 24}
+            assert (w.status(other.url), w.running.pool.guard.tripped) == ("valid", False)
+            for _ in range(24):
+                assert (await w.running.chat()).status == 200
+            assert len(border.requests) == 3 + 1, "and a canary"
+            banned.detour = None
+            await banned.cut()
+            w.running.pass_time(120)
+            while w.status(banned.url) != "valid":
+                assert (await w.running.chat()).status == 200
+            assert w.key_counts() == {"valid": 24}
+
+    run(scenario())
+
+
+def test_the_status_names_the_only_proxy_through_which_every_key_is_rejected(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with world(tmp_path, "static", 1) as w:
+            for key in KEYS:
+                w.fake.script(key, Answer(403, b'{"error": {"message": "Access denied."}}'))
+            for _ in KEYS:  # the second one's attempts are canaries
+                got = await w.running.chat()
+            assert got.code == "circuit_open"
+            (provider,) = (await w.running.administrate("GET", "/admin/status")).json["providers"]
+            assert provider["guard"]["proxy"] == w.proxies[0].url.fingerprint
+            assert w.key_counts() == {"untested": 3}
 
     run(scenario())
 

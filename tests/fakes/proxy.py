@@ -5,7 +5,8 @@
         proxy.asked                # the origins asked for, in order, as "host:port"
 
 `answer` replaces what the proxy says to a CONNECT or to a SOCKS request; `silent` lets it say nothing. `hosts` are
-names that only the proxy knows, `lost` origins that it does not reach. Entered again, it comes back on the same port.
+names that only the proxy knows, `lost` origins that it does not reach, `detour` is a port to which it leads instead.
+Entered again, it comes back on the same port.
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ class FakeProxy:
         self.silent = silent
         self.hosts = hosts
         self.lost: set[str] = set()
+        self.detour: int | None = None
         self.asked: list[str] = []
         self.heads: list[bytes] = []
         self.tunnels = 0
@@ -174,7 +176,7 @@ class FakeProxy:
     async def _open(self, host: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         if f"{host}:{port}" in self.lost:
             raise ConnectionRefusedError
-        return await asyncio.open_connection(self.hosts.get(host, host), port)
+        return await asyncio.open_connection(self.hosts.get(host, host), self.detour or port)
 
     async def _relay(
         self,

@@ -9,7 +9,7 @@ import pytest
 
 from gateway.policy.verdict import Status
 from tests.conftest import run
-from tests.keeper.world import DAY, HOUR, MINUTE, Gateway, Naive, Plan, World, usable
+from tests.keeper.world import DAY, HOUR, MINUTE, Exit, Gateway, Naive, Plan, World, usable
 from tests.upstream.pools import Clock
 
 START = Clock().now
@@ -151,6 +151,74 @@ def test_every_automatic_status_is_left_again_in_ninety_days_of_trouble(probing:
     benched = good - usable(gateway)
     assert gateway.lost() == []
     assert len(benched) <= 2, "at most those that ran into a limit a moment ago"
+
+
+HOUR_OF_TROUBLE = (START + HOUR, START + 2 * HOUR)
+
+
+def live_through(world: World, until: float, every: float, *, sticky: bool) -> tuple[Gateway, list[float], list[str]]:
+    """The gateway afterwards, the times at which `one.test` could not be used, and keys that were ever out."""
+    resting: list[float] = []
+    out: set[str] = set()
+
+    async def scenario() -> Gateway:
+        gateway = Gateway(world, sticky=sticky)
+
+        def look(now: float) -> None:
+            if not gateway.proxy("one.test").usable_for("main"):
+                resting.append(now)
+            out.update(set(gateway.keys) - usable(gateway))
+
+        await gateway.run(until, every, look)
+        return gateway
+
+    return run(scenario(), 60), resting, sorted(out)
+
+
+@pytest.mark.parametrize("sticky", [False, True], ids=["pool", "sticky"])
+@pytest.mark.parametrize("trouble", ["down", "lost"])
+def test_a_dead_proxy_rests_and_returns_and_no_key_is_ever_blamed(trouble: str, sticky: bool) -> None:
+    world = a_world(good=(12, Plan))
+    world.exits = {"one.test": Exit(**{trouble: [HOUR_OF_TROUBLE]}), "two.test": Exit(), "three.test": Exit()}
+    gateway, resting, out = live_through(world, START + 4 * HOUR, 10.0, sticky=sticky)
+    assert gateway.failed == 0 and out == []
+    assert len(world.exits["one.test"].met) <= 3, "a request or two find it dead, then probes do"
+    assert HOUR_OF_TROUBLE[0] <= resting[0] < HOUR_OF_TROUBLE[0] + 2 * MINUTE
+    assert resting[-1] < HOUR_OF_TROUBLE[1] + 30 * MINUTE, "the longest rest"
+    assert gateway.proxy("one.test").standing_for("main").status is Status.VALID
+
+
+@pytest.mark.parametrize("sticky", [False, True], ids=["pool", "sticky"])
+def test_a_proxy_whose_address_is_banned_rests_and_costs_no_key(sticky: bool) -> None:
+    world = a_world(good=(12, Plan))
+    world.exits = {"one.test": Exit(banned=[HOUR_OF_TROUBLE]), "two.test": Exit(), "three.test": Exit()}
+    gateway, resting, out = live_through(world, START + 4 * HOUR, 2.0, sticky=sticky)
+    assert gateway.failed == 0 and gateway.lost() == [] and len(usable(gateway)) == 12
+    assert len(out) <= 3, "until it was clear that it was not them"
+    assert len(world.exits["one.test"].met) <= 3 + 6, "once for each of its rests, which become longer"
+    assert resting[-1] < HOUR_OF_TROUBLE[1] + 30 * MINUTE
+    assert gateway.proxy("one.test").standing_for("main").status is Status.VALID
+
+
+@pytest.mark.parametrize("sticky", [False, True], ids=["pool", "sticky"])
+def test_an_outage_costs_neither_a_key_nor_a_proxy(sticky: bool) -> None:
+    world = a_world(good=(12, Plan))
+    world.exits = {"one.test": Exit(), "two.test": Exit(), "three.test": Exit()}
+    world.outages = [HOUR_OF_TROUBLE]
+    gateway, resting, out = live_through(world, START + 4 * HOUR, 20.0, sticky=sticky)
+    assert gateway.failed <= HOUR / 20 + 1
+    assert out == [] and resting == []
+
+
+@pytest.mark.parametrize("sticky", [False, True], ids=["pool", "sticky"])
+def test_many_bad_keys_are_found_through_many_proxies(sticky: bool) -> None:
+    world = a_world(good=(10, Plan), dead=(20, lambda: Plan(dead=[(START, FOREVER)])))
+    world.exits = {"one.test": Exit(), "two.test": Exit(), "three.test": Exit(), "four.test": Exit()}
+    gateway, _, _ = live_through(world, START + 4 * HOUR, 5.0, sticky=sticky)
+    assert gateway.lost() == [] and usable(gateway) == {f"good-{n}" for n in range(10)}
+    assert gateway.failed == 0
+    assert max(world.rejections.values()) <= 4 + 1, "as often as without proxies, and once for a proxy that was accused"
+    assert len(gateway.proxies.user("main").choice.usable) == 4
 
 
 def trouble() -> World:

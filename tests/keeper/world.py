@@ -17,10 +17,12 @@ from random import Random
 
 from gateway import jsonlib
 from gateway.conductor.attempts import Attempts
-from gateway.config.model import ProbeConfig, ProviderConfig, QueueConfig, RetryConfig, RetryCount
-from gateway.errors import RequestError
+from gateway.config.model import ProbeConfig, ProviderConfig, ProxiesConfig, QueueConfig, RetryConfig, RetryCount
+from gateway.config.proxyurl import ProxyUrl
+from gateway.errors import ProxyError, RequestError
 from gateway.keeper.probes import Prober
-from gateway.net.client import Client
+from gateway.keeper.proxyprobes import ProxyProber
+from gateway.net.client import Client, Origin, Timeouts
 from gateway.observe.logs import Log
 from gateway.observe.record import RequestRecord
 from gateway.policy.health import Standing
@@ -29,6 +31,8 @@ from gateway.upstream.exchange import Call, Exchange, UpstreamAnswer
 from gateway.upstream.key import Key
 from gateway.upstream.keypool import KeyPool
 from gateway.upstream.provider import Provider
+from gateway.upstream.proxy import Proxy
+from gateway.upstream.proxypool import ProxyPool
 from tests.upstream.pools import Clock
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
@@ -97,25 +101,47 @@ def within(now: float, spans: Sequence[tuple[float, float]]) -> bool:
     return any(start <= now < end for start, end in spans)
 
 
-class World:
-    """The provider. `bans` and `outages` hit every key alike."""
+@dataclass
+class Exit:
+    """A proxy and the address that requests leave it from. Spans of unix time: `down` is it when it does not answer,
+    `lost` when nothing comes back from behind it, `banned` when the provider refuses the address."""
 
-    def __init__(self, clock: Clock, plans: dict[str, Plan]) -> None:
+    down: Sequence[tuple[float, float]] = ()
+    lost: Sequence[tuple[float, float]] = ()
+    banned: Sequence[tuple[float, float]] = ()
+    met: list[float] = field(default_factory=list)  # when a request met one of these
+
+    def pass_through(self, now: float) -> None:
+        if within(now, self.down):
+            raise ProxyError("the proxy refuses connections")
+        if within(now, self.lost):
+            raise ProxyError("no way through the proxy", beyond=True)
+
+
+class World:
+    """The provider. `bans` and `outages` hit every key alike; `exits` are proxies by host, empty: there are none."""
+
+    def __init__(self, clock: Clock, plans: dict[str, Plan], exits: dict[str, Exit] | None = None) -> None:
         self.clock = clock
         self.plans = plans
+        self.exits = exits or {}
         self.bans: list[tuple[float, float]] = []
         self.outages: list[tuple[float, float]] = []
         self.calls: dict[str, list[float]] = defaultdict(list)
         self.rejections: Counter[str] = Counter()
         self.asked = 0
 
-    def ask(self, name: str, listing: bool = False) -> Answer:
+    def ask(self, name: str, listing: bool = False, through: ProxyUrl | None = None) -> Answer:
         now = self.clock.now
+        way = Exit() if through is None else self.exits[through.host]
+        if within(now, [*way.down, *way.lost, *way.banned]):
+            way.met.append(now)
+        way.pass_through(now)
         self.calls[name].append(now)
         self.asked += 1
         if within(now, self.outages):
             return BROKEN
-        if within(now, self.bans):
+        if within(now, [*self.bans, *way.banned]):
             return BANNED
         answer = self.plans[name].answer(now, listing)
         if answer is REJECTED:
@@ -147,14 +173,28 @@ class WorldExchange(Exchange):
     world: World
     names: dict[bytes, str]
 
-    async def _send(self, provider: Provider, key: Key, call: Call, *rest: object) -> UpstreamAnswer:
-        return WorldAnswer(self.world.ask(self.names[key.digest], listing=call.method == b"GET"))
+    async def _send(
+        self, provider: Provider, key: Key, call: Call, deadline: float, proxy: ProxyUrl | None
+    ) -> UpstreamAnswer:
+        return WorldAnswer(self.world.ask(self.names[key.digest], call.method == b"GET", proxy))
+
+
+class WorldClient(Client):
+    """The client, as far as probes of proxies need it."""
+
+    world: World
+
+    async def reach(self, origin: Origin, timeouts: Timeouts, *, proxy: ProxyUrl | None = None) -> None:
+        assert proxy is not None
+        self.world.exits[proxy.host].pass_through(self.world.clock.now)
+        if within(self.world.clock.now, self.world.outages):
+            raise ProxyError("nothing answers behind the proxy", beyond=True)
 
 
 class Gateway:
     """The gateway's own parts in the world. Each step of `run` is one request."""
 
-    def __init__(self, world: World, probing: str = "models", shared: bool = True) -> None:
+    def __init__(self, world: World, probing: str = "models", shared: bool = True, *, sticky: bool = False) -> None:
         self.world, self.clock = world, world.clock
         config = replace(
             ProviderConfig(name="main", type="openai", base_url="https://world.example/v1", models=(MODEL,)),
@@ -167,14 +207,23 @@ class Gateway:
         secrets = {name: Secret(f"sk-{name}-0123456789abcdef") for name in world.plans}
         self.keys = {name: Key(secret, secret.digest) for name, secret in secrets.items()}
         self.pool.standings.add(list(self.keys.values()))
-        self.provider = Provider(config, self.pool)
-        exchange = WorldExchange(Client(), self.clock)
-        exchange.world, exchange.names = world, {secret.digest: name for name, secret in secrets.items()}
+        self.proxies = ProxyPool("proxies.txt", ProxiesConfig(), clock=self.clock, rng=Random(7))
+        self.proxies.add([Proxy(ProxyUrl("http", host, 3128)) for host in world.exits])
+        user = self.proxies.user("main")
+        user.sticky = sticky
+        self.provider = Provider(config, self.pool, user if world.exits else None)
+        client = WorldClient()
+        exchange = WorldExchange(client, self.clock)
+        exchange.world = client.world = world
+        exchange.names = {secret.digest: name for name, secret in secrets.items()}
         self._attempts = Attempts(exchange, QueueConfig(timeout=0.001), Random(7), lambda *_: None)
         self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
         self._n = 0
         log = Log(write=io.BytesIO().write, human=False, clock=self.clock)
         self._prober = Prober(self.provider, exchange, log, self.clock, lambda *_: None, sleep=self.sleep)
+        proxy_prober = ProxyProber(lambda: [self.proxies], log, self.clock, sleep=self.sleep)
+        proxy_prober.arrange({"main": self.provider}, exchange)
+        self._lives = [self._prober.run, self._prober.sweep, *([proxy_prober.run] if world.exits else [])]
         self.statuses: Counter[int] = Counter()
 
     async def sleep(self, seconds: float) -> None:
@@ -186,7 +235,7 @@ class Gateway:
 
     async def run(self, until: float, every: float, during: Callable[[float], None] = lambda now: None) -> None:
         """A request every so many seconds, probes beside, until then."""
-        tasks = [asyncio.create_task(life(), name="probes") for life in (self._prober.run, self._prober.sweep)]
+        tasks = [asyncio.create_task(life(), name="probes") for life in self._lives]
         try:
             next_request = self.clock.now
             while self.clock.now < until:
@@ -230,6 +279,9 @@ class Gateway:
             before = self.world.asked, self._n
             for _ in range(6):
                 await asyncio.sleep(0)
+
+    def proxy(self, host: str) -> Proxy:
+        return next(proxy for proxy in self.proxies.proxies.values() if proxy.url.host == host)
 
     @property
     def failed(self) -> int:

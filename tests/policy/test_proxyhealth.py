@@ -7,6 +7,7 @@ import pytest
 from gateway.config.model import ProxiesConfig
 from gateway.policy.proxyhealth import (
     BEYOND_PROXY,
+    EGRESS_BLOCKED,
     PROXY_FAILED,
     UNTESTED,
     VALID,
@@ -16,6 +17,7 @@ from gateway.policy.proxyhealth import (
     concerns_all,
     count_failure,
     due_at,
+    egress_blocked,
     is_about_address,
     is_doubted,
     is_doubtful,
@@ -81,7 +83,32 @@ def test_whom_a_failure_concerns(verdict: Verdict, all_of_them: bool, doubtful: 
     [("unsupported_region", Scope.PROXY), ("challenge_page", Scope.PROXY), ("server_error", Scope.PROVIDER)],
 )
 def test_what_is_about_the_address_is_the_proxys(reason: str, scope: Scope) -> None:
-    assert blame_proxy(Verdict(Scope.PROVIDER, Status.NO_ACCESS, reason)).scope is scope
+    assert blame_proxy(Verdict(Scope.PROVIDER, Status.NO_ACCESS, reason), VALID).scope is scope
+
+
+REJECTED = Verdict(Scope.KEY, Status.SUSPECT, "credential_rejected", evidence="401")
+ACCUSED = bench(VALID, egress_blocked(REJECTED), 1000.0, CONFIG)
+
+
+@pytest.mark.parametrize(
+    ("standing", "verdict", "scope"),
+    [
+        (ACCUSED, REJECTED, Scope.PROXY),
+        (wake(ACCUSED), REJECTED, Scope.PROXY),
+        (wake(ACCUSED), Verdict(Scope.KEY_MODEL, Status.NO_ACCESS, "forbidden"), Scope.PROXY),
+        (wake(ACCUSED), Verdict(Scope.KEY, Status.RATE_LIMITED, "rate_limited"), Scope.KEY),
+        (wake(ACCUSED), Verdict(Scope.PROVIDER, Status.SERVER_ERROR, "server_error"), Scope.PROVIDER),
+        (VALID, REJECTED, Scope.KEY),
+        (wake(bench(VALID, CHALLENGED, 1000.0, CONFIG)), REJECTED, Scope.KEY),
+        (wake(bench(VALID, DOWN, 1000.0, CONFIG)), REJECTED, Scope.KEY),
+    ],
+)
+def test_under_suspicion_a_rejected_key_is_the_proxys_fault(
+    standing: ProxyStanding, verdict: Verdict, scope: Scope
+) -> None:
+    blamed = blame_proxy(verdict, standing)
+    assert blamed.scope is scope
+    assert scope is not Scope.PROXY or (blamed.status, blamed.reason) == (Status.NO_ACCESS, EGRESS_BLOCKED)
 
 
 DOUBTED = count_failure(UNTESTED, BEYOND, 1000.0)

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from random import Random
 
 import pytest
 
-from gateway.policy.verdict import Status, Verdict
+from gateway.config.model import ProxiesConfig
+from gateway.config.proxyurl import ProxyUrl
+from gateway.policy.proxyhealth import EGRESS_BLOCKED
+from gateway.policy.verdict import Scope, Status, Verdict
 from gateway.upstream.key import Key
 from gateway.upstream.keypool import KeyPool
+from gateway.upstream.proxy import Proxy
+from gateway.upstream.proxypool import ProviderProxies, ProxyPool, Way
 from tests.upstream.pools import (
     BAD_REQUEST,
     FORBIDDEN,
@@ -232,3 +238,169 @@ def test_a_key_that_was_cleared_meanwhile_is_not_accused_again() -> None:
     assert keys["b"].standing.status is Status.DISABLED
     assert keys["d"].standing.status is Status.SUSPECT
     assert set(pool.standings.keys.values()) == {key for name, key in keys.items() if name != "c"}
+
+
+def some_ways(clock: Clock, count: int) -> tuple[ProviderProxies, list[Way]]:
+    """A provider's proxies, and how an attempt goes through each."""
+    pool = ProxyPool("main.txt", ProxiesConfig(), clock=clock, rng=Random(1))
+    proxies = [Proxy(ProxyUrl("http", "proxy.test", n + 1)) for n in range(count)]
+    pool.add(proxies)
+    user = pool.user("main")
+    return user, [Way(user, proxy) for proxy in proxies]
+
+
+def attempt(pool: KeyPool, key: Key, way: Way, verdict: Verdict | None = REJECTED) -> Verdict | None:
+    """Through this proxy; the verdict as the pool understands it. None: it succeeds."""
+    lease = lease_of(pool, key)
+    lease.way = way
+    if verdict is not None:
+        return pool.report(lease, verdict)
+    pool.succeed(lease)
+    return None
+
+
+def test_rejections_that_all_came_through_one_proxy_point_at_it() -> None:
+    clock = Clock()
+    pool, keys = a_pool(clock, *FIVE)
+    user, (bad, good) = some_ways(clock, 2)
+    said = [attempt(pool, keys[name], bad) for name in "abc"]
+    assert [verdict.scope for verdict in said if verdict] == [Scope.KEY, Scope.KEY, Scope.PROXY]
+    assert not pool.guard.tripped and pool.usable == 5
+    assert {key.standing.status for key in keys.values()} == {Status.UNTESTED}
+    standing = bad.proxy.standing_for("main")
+    assert (standing.status, standing.reason, standing.until) == (Status.NO_ACCESS, EGRESS_BLOCKED, clock.now + 60)
+    assert list(user.choice.usable) == [good.proxy]
+
+
+def test_a_proxy_that_is_refused_among_others_that_get_through_is_found_out() -> None:
+    clock = Clock()
+    pool, keys = a_pool(clock, *FIVE)
+    _, (bad, good, other) = some_ways(clock, 3)
+    for name in "abc":
+        attempt(pool, keys[name], bad)
+        attempt(pool, keys["d"], good, None)
+    assert not bad.proxy.usable_for("main")
+    assert [keys[name].standing.status for name in "abcd"] == [Status.UNTESTED] * 3 + [Status.VALID]
+    attempt(pool, keys["a"], other)
+    attempt(pool, keys["b"], good)
+    assert {keys[name].standing.status for name in "ab"} == {Status.SUSPECT}, "by themselves"
+
+
+def test_a_success_through_the_same_proxy_shows_that_each_was_rejected_by_itself() -> None:
+    clock = Clock()
+    pool, keys = a_pool(clock, *FIVE)
+    user, (one, _two) = some_ways(clock, 2)
+    for name in "ab":
+        attempt(pool, keys[name], one)
+    attempt(pool, keys["e"], one, None)
+    for name in "cd":
+        attempt(pool, keys[name], one)
+    assert len(user.choice.usable) == 2 and not pool.guard.tripped
+    assert [keys[name].standing.status for name in "abcd"] == [Status.SUSPECT] * 4
+
+
+def test_rejections_through_several_proxies_close_the_pool() -> None:
+    clock = Clock()
+    pool, keys = a_pool(clock, *FIVE)
+    user, (one, two) = some_ways(clock, 2)
+    for name, way in zip("abc", (one, two, one), strict=True):
+        attempt(pool, keys[name], way)
+    assert pool.guard.tripped and pool.guard.way is None
+    assert len(user.choice.usable) == 2
+
+
+def test_the_only_proxy_there_is_closes_the_pool_and_is_named() -> None:
+    clock = Clock()
+    pool, keys = a_pool(clock, *FIVE)
+    _, (one,) = some_ways(clock, 1)
+    for name in "abc":
+        attempt(pool, keys[name], one)
+    assert pool.guard.tripped and pool.guard.way == one
+    assert one.proxy.usable_for("main")
+
+
+def test_one_proxy_after_the_other_is_accused_until_the_last_one_closes_the_pool() -> None:
+    clock = Clock()
+    pool, keys = a_pool(clock, *FIVE)
+    user, ways = some_ways(clock, 3)
+    for way in ways:
+        assert not pool.guard.tripped
+        for name in "abc":
+            attempt(pool, keys[name], way)
+    assert pool.guard.tripped and list(user.choice.usable) == [ways[2].proxy]
+    assert {key.standing.status for key in keys.values()} == {Status.UNTESTED}
+
+
+def test_a_proxys_share_of_a_large_pool_is_wanted() -> None:
+    clock = Clock()
+    pool, keys = a_pool(clock, *(f"k{n}" for n in range(100)))
+    user, ways = some_ways(clock, 4)
+    for n in range(5):
+        attempt(pool, keys[f"k{n}"], ways[0])
+    assert len(user.choice.usable) == 4, "25 keys are its share, of which 20 % and more have to be rejected"
+    attempt(pool, keys["k5"], ways[0])
+    assert len(user.choice.usable) == 3
+
+
+def test_rejections_through_a_proxy_that_are_far_apart_do_not_accuse_it() -> None:
+    clock = Clock()
+    pool, keys = a_pool(clock, *FIVE)
+    user, (one, two) = some_ways(clock, 2)
+    for name in "abcd":
+        attempt(pool, keys[name], one)
+        attempt(pool, keys["e"], two, None)
+        clock.advance(16)
+    assert len(user.choice.usable) == 2
+    clock.advance(31)
+    attempt(pool, keys["e"], two, None)
+    assert not pool.guard.watching, "what is past is forgotten"
+
+
+def test_the_same_key_again_accuses_no_proxy() -> None:
+    clock = Clock()
+    pool, keys = a_pool(clock, *FIVE)
+    user, (one, _two) = some_ways(clock, 2)
+    for _ in range(4):
+        attempt(pool, keys["a"], one)
+        pool.standings.clear(keys["a"])
+    assert len(user.choice.usable) == 2
+
+
+def an_accused_proxy() -> tuple[KeyPool, dict[str, Key], Way]:
+    """Through it a, b and c were rejected in a row; e had proven itself."""
+    clock = Clock()
+    pool, keys = a_pool(clock, *FIVE)
+    _, (bad, good) = some_ways(clock, 2)
+    attempt(pool, keys["e"], good, None)
+    for name in "abc":
+        attempt(pool, keys[name], bad)
+    assert not bad.proxy.usable_for("main")
+    return pool, keys, bad
+
+
+BLOCKED = Verdict(Scope.PROXY, Status.NO_ACCESS, EGRESS_BLOCKED)
+
+
+@pytest.mark.parametrize("verdict", [None, limited(), NO_QUOTA, BAD_REQUEST])
+def test_a_proxy_that_lets_a_canary_through_was_accused_wrongly(verdict: Verdict | None) -> None:
+    pool, keys, way = an_accused_proxy()
+    attempt(pool, keys["e"], way, verdict)
+    assert [keys[name].standing.status for name in "abc"] == [Status.SUSPECT] * 3
+
+
+def test_a_proxy_through_which_a_proven_key_is_rejected_was_to_blame() -> None:
+    pool, keys, way = an_accused_proxy()
+    attempt(pool, keys["e"], way, BLOCKED)
+    assert keys["e"].standing.status is Status.VALID
+    attempt(pool, keys["e"], way, None)
+    assert [keys[name].standing.status for name in "abc"] == [Status.UNTESTED] * 3
+
+
+@pytest.mark.parametrize("verdict", [SERVER_ERROR, NETWORK_ERROR])
+def test_an_attempt_without_an_answer_decides_nothing(verdict: Verdict) -> None:
+    pool, keys, way = an_accused_proxy()
+    attempt(pool, keys["e"], way, verdict)
+    attempt(pool, keys["d"], way, BLOCKED)  # nobody knows whether this one is good
+    assert way in pool.guard.accused
+    attempt(pool, keys["e"], way, None)
+    assert [keys[name].standing.status for name in "abc"] == [Status.SUSPECT] * 3

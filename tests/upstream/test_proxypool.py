@@ -8,10 +8,10 @@ import pytest
 
 from gateway.config.model import ProxiesConfig
 from gateway.config.proxyurl import ProxyUrl
-from gateway.policy.proxyhealth import ALL_PROVIDERS, BEYOND_PROXY, PROXY_FAILED, ProxyStanding
+from gateway.policy.proxyhealth import ALL_PROVIDERS, BEYOND_PROXY, EGRESS_BLOCKED, PROXY_FAILED, ProxyStanding
 from gateway.policy.verdict import Scope, Status, Verdict
 from gateway.upstream.proxy import Proxy
-from gateway.upstream.proxypool import JITTER, ProviderProxies, ProxyPool
+from gateway.upstream.proxypool import CANARY_DELAY, JITTER, ProviderProxies, ProxyPool
 
 DOWN = Verdict(Scope.PROXY, Status.NETWORK_ERROR, PROXY_FAILED)
 BEYOND = Verdict(Scope.PROXY, Status.NETWORK_ERROR, BEYOND_PROXY)
@@ -244,6 +244,68 @@ def test_a_proxy_counts_as_blocked_when_no_provider_can_use_it() -> None:
     assert rig.pool.counts() == {"no_access": 1}
     rig.main.report(rig.pool.lend(proxy), DOWN)
     assert rig.pool.counts() == {"network_error": 1}
+
+
+SUSPECTED = Verdict(Scope.PROXY, Status.NO_ACCESS, EGRESS_BLOCKED)
+
+
+def taken(rig: Rig, count: int = 6, *, proven: bool = True) -> list[Proxy]:
+    """The proxies of so many leases of main's, which report nothing."""
+    leases = [rig.main.lease(b"%032d" % n, proven=proven) for n in range(count)]
+    return [lease.proxy for lease in leases if lease is not None]
+
+
+def test_a_suspected_proxy_is_tried_at_once_by_one_key_that_has_proven_itself() -> None:
+    rig = Rig()
+    suspect = rig.proxies[0]
+    rig.main.accuse(suspect, SUSPECTED)
+    assert suspect.standing_for("main").status is Status.NO_ACCESS
+    assert suspect not in taken(rig, proven=False)
+    assert taken(rig).count(suspect) == 1
+    assert suspect not in taken(rig)
+    rig.now += CANARY_DELAY
+    assert taken(rig).count(suspect) == 1, "nobody has heard of the last one"
+    assert suspect in rig.usable(rig.other)
+
+
+def test_after_a_canary_was_rejected_the_next_one_goes_when_the_rest_is_over() -> None:
+    rig = Rig()
+    suspect = rig.proxies[0]
+    rig.main.accuse(suspect, SUSPECTED)
+    for rest in (120.0, 240.0):
+        rig.main.report(rig.pool.lend(suspect), SUSPECTED)
+        rig.now += rest - 1
+        assert suspect not in taken(rig)
+        rig.now += 1
+        assert suspect not in taken(rig, proven=False), "it stays out until a canary got through"
+        assert taken(rig).count(suspect) == 1
+    rig.main.succeed(rig.pool.lend(suspect))
+    assert suspect in taken(rig, proven=False)
+    assert rig.pool.counts() == {"untested": 2, "valid": 1}
+
+
+def test_a_sticky_canary_is_a_key_of_the_suspected_proxy() -> None:
+    rig = Rig()
+    rig.main.sticky = True
+    keys = [b"%032d" % n for n in range(30)]
+    home = {key: lease.proxy for key in keys if (lease := rig.main.lease(key))}
+    suspect = rig.proxies[0]
+    rig.main.accuse(suspect, SUSPECTED)
+    for key in keys:
+        rig.now += CANARY_DELAY
+        lease = rig.main.lease(key, proven=True)
+        assert lease is not None
+        assert lease.proxy is home[key]
+
+
+def test_a_canary_avoids_what_the_request_has_tried_and_what_is_dead() -> None:
+    rig = Rig()
+    suspect = rig.proxies[0]
+    rig.main.accuse(suspect, SUSPECTED)
+    lease = rig.main.lease(KEY, {suspect}, proven=True)
+    assert lease is not None and lease.proxy is not suspect
+    rig.main.report(rig.pool.lend(suspect), DOWN)
+    assert suspect not in taken(rig)
 
 
 def test_checks_are_spread() -> None:
