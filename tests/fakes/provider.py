@@ -19,7 +19,7 @@ import socket
 import ssl
 import struct
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Literal
@@ -87,6 +87,7 @@ class FakeProvider:
         self.port = 0
         self._tls = tls
         self._aborted_more = asyncio.Event()
+        self._planned: dict[int, Callable[[], object]] = {}
         self._scripts: dict[str, list[Behaviour]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._failures: list[BaseException] = []
@@ -112,6 +113,10 @@ class FakeProvider:
     def script(self, key: str, *behaviours: Behaviour) -> None:
         """What calls with this key meet from now on, in this order; the last one repeats. None: answers."""
         self._scripts[key] = list(behaviours)
+
+    def plan(self, count: int, act: Callable[[], object]) -> None:
+        """Call `act` when so many more requests have arrived, before the last of them is answered."""
+        self._planned[len(self.requests) + count] = act
 
     async def wait_aborted(self, count: int = 1) -> None:
         """Wait until this many clients have hung up before their answer was complete."""
@@ -180,6 +185,7 @@ class FakeProvider:
         seen = Seen(key, method, path, headers, body, asyncio.get_running_loop().time())
         self.requests.append(seen)
         self.calls_by_key[key] += 1
+        self._planned.pop(len(self.requests), lambda: None)()
         return seen
 
 
