@@ -5,8 +5,8 @@ keys that have had no success for `health.success`. A live success counts as a p
 through the same exchange and the same classifier, and its verdict is reported to the pool like a request's.
 
 Kinds: `models` lists the provider's models, which is free and proves the credential alone: of its failures only those
-of the credential or the balance count. `request` is a tiny completion; all that it says counts. With
-`shared_key_status = false` a request is made for each model in use.
+of the credential or the balance count, and about a key that may not list them live requests decide. `request` is a tiny
+completion; all that it says counts. With `shared_key_status = false` a request is made for each model in use.
 
 Invariants: a probe that gets no answer changes no key; at most `probe.concurrency` at once, `probe.min_interval`
 apart, each within `probe.timeout`; batches grow and shrink as `policy/pacing.py` says.
@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,11 +43,14 @@ moment end in the same moment, too, and hold up the requests of that moment by 4
 JITTER = 0.2
 """Share by which a key's checks come earlier or later, so that those of a file do not come together for ever."""
 
+CANARY_TICK = 1.0
+"""Seconds between two looks at whether the guard is due for a probe."""
+
 MODELS_PROBED = 20
 """Models in use that a key is probed for, where each has its own status."""
 
 TELLING = frozenset({Status.SUSPECT, Status.INVALID_KEY, Status.NO_QUOTA})
-"""Of a list of models: verdicts on the key. Other refusals prove that the credential was accepted."""
+"""Of a list of models: verdicts on the key."""
 
 TRANSIENT = frozenset({Status.SERVER_ERROR, Status.OVERLOADED, Status.TIMEOUT, Status.NETWORK_ERROR, Status.UNKNOWN})
 
@@ -97,15 +100,33 @@ class Prober:
     async def run(self) -> None:
         """The background task: batch after batch, as long as anything wants a probe."""
         while True:
+            if self._pool.guard.tripped:
+                await self._look_whether_it_is_over()
+                continue
             batch = self._take(self._pace.size)
             if not batch:
                 await self._wanted()
                 continue
-            outcomes = await self.probe_all(batch)
+            outcomes = await self.probe_batch(batch)
             limited = outcomes[Status.RATE_LIMITED.value]
             transient = sum(outcomes[status.value] for status in TRANSIENT)
             self._pace = self._pace.after(len(batch), limited, transient)
             await self._sleep(self._pace.pause)
+
+    async def _look_whether_it_is_over(self) -> None:
+        """While the guard holds verdicts back, others would be for nothing: one probe at a time, when one is due."""
+        canary = self._pool.next_canary()
+        if canary is not None:
+            await self.probe_all([Rest(canary, None)], Checked(1))
+        await self._sleep(CANARY_TICK)
+
+    async def probe_batch(self, batch: Sequence[Rest]) -> Counter[str]:
+        """Probe these, beside suspects a key that is known to be good: if it is let in, what rejects them is not common
+        to all. The outcomes, counted."""
+        witness = self._pool.proven_key() if self._pool.lacks_witness(batch) else None
+        if witness is not None:
+            await self.probe_all([Rest(witness, None)], Checked(1))
+        return await self.probe_all(batch)
 
     async def sweep(self) -> None:
         """The background task that finds valid keys without traffic, and those that a probe could not decide about."""
@@ -147,9 +168,13 @@ class Prober:
     # -- one probe ---------------------------------------------------------------------------------------------
 
     async def _counted(self, rest: Rest, outcomes: Counter[str], checked: Checked | None) -> None:
-        outcome = SKIPPED
+        outcome, standings = SKIPPED, self._pool.standings
         try:
-            if checked is not None or self._pool.standings.wants_probe(rest):  # it may have waited for its turn
+            if checked is not None:
+                outcome = await self._probe(rest)
+            elif self._pool.guard.tripped:
+                standings.to_probe[rest] = None  # when it is over
+            elif standings.wants_probe(rest):  # it may have waited for its turn
                 outcome = await self._probe(rest)
         finally:
             self._at_once.release()
@@ -201,13 +226,14 @@ class Prober:
                 pool.succeed(lease)
             else:
                 verdict = pool.report(lease, verdict)
-        elif verdict is None or accepts(verdict):
+        elif verdict is None:
             pool.listed(lease)
-            verdict = None
         elif verdict.status in TELLING:
             verdict = pool.report(lease, verdict)
         else:
             pool.report(lease, verdict) if pool.guard.canary is lease else pool.release(lease)
+            if may_not_list(verdict):
+                pool.standings.leave_to_requests(key)
         return "success" if verdict is None else verdict.status.value
 
     def _call(self, model: str) -> Call:
@@ -258,8 +284,8 @@ class Prober:
         self._begun_at = self._clock()
 
 
-def accepts(verdict: Verdict) -> bool:
-    """Whether a refused list of models shows that the credential was taken: it may not list, or there is no list."""
+def may_not_list(verdict: Verdict) -> bool:
+    """Whether a list of models was refused for what it is: the key may not see it, or the provider has none."""
     return verdict.scope is Scope.CLIENT or (verdict.blames_key and verdict.status is Status.NO_ACCESS)
 
 

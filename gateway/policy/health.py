@@ -177,6 +177,9 @@ PROVIDER_FAULTS = frozenset({Status.SERVER_ERROR, Status.OVERLOADED, Status.TIME
 CREDENTIAL_STATUSES = frozenset({Status.SUSPECT, Status.INVALID_KEY})
 """About the credential itself, which is the same for all models."""
 
+LONGEST_DOUBT = 3600.0
+"""Seconds between two looks at a key that is rejected over and over while nothing shows that others are not."""
+
 LIMITS = frozenset({Status.RATE_LIMITED, Status.NO_QUOTA})
 """The statuses of which a provider may name the end."""
 
@@ -198,18 +201,21 @@ def default_rest(status: Status, health: HealthConfig) -> float:
     }.get(status, health.server_error)
 
 
-def event_of(standing: Standing, verdict: Status, confirmations: int) -> Event:
-    """The event that a verdict about the key is. `confirmations`: rejections after the first that make it certain."""
+def event_of(standing: Standing, verdict: Status, confirmations: int, *, witnessed: bool = True) -> Event:
+    """The event that a verdict about the key is. `confirmations`: rejections after the first that make it certain,
+    provided it is `witnessed` that the cause is not common to all."""
     event = _EVENT_OF[verdict]
-    if event in _FOR_GOOD and standing.status is Status.SUSPECT and standing.streak >= confirmations:
+    if event in _FOR_GOOD and standing.status is Status.SUSPECT and standing.streak >= confirmations and witnessed:
         return _FOR_GOOD[event]
     return event
 
 
 def rest_until(
-    status: Status, verdict: Verdict, failing_since: float, now: float, health: HealthConfig
+    status: Status, verdict: Verdict, failing_since: float, now: float, health: HealthConfig, streak: int = 0
 ) -> float | None:
     """When the rest ends: the provider's word or the policy's, at least a second, at most `max_cooldown`.
+
+    A suspect whose `streak` is longer than it takes, for want of a witness, is looked at less and less often.
 
     Where the provider named no time, a key that only a trial brings back is looked at less often the longer it has
     failed: from `quarantine_after` on every `quarantine_interval`, from `stop_after` on never again (None).
@@ -217,6 +223,8 @@ def rest_until(
     wanted = verdict.until
     if wanted is None:
         rest = default_rest(status, health)
+        if status is Status.SUSPECT and streak > health.verification_attempts:
+            rest = min(rest * 2.0 ** min(streak - health.verification_attempts, 20), max(rest, LONGEST_DOUBT))
         if WAKE_OF[status] is Wake.TRIAL:
             failing = now - failing_since
             if failing >= health.stop_after:
@@ -227,24 +235,33 @@ def rest_until(
     return min(max(wanted, now + SHORTEST_REST), now + health.max_cooldown)
 
 
-def advance(standing: Standing, verdict: Verdict, now: float, health: HealthConfig, confirmations: int = 1) -> Standing:
-    """The standing after a verdict that benches the key.
+def advance(
+    standing: Standing,
+    verdict: Verdict,
+    now: float,
+    health: HealthConfig,
+    confirmations: int = 1,
+    *,
+    witnessed: bool = True,
+) -> Standing:
+    """The standing after a verdict that benches the key. `confirmations` and `witnessed` as in `event_of`.
 
     For a provider's fault the pool decides whether to bench at all; `count_failure` is the other outcome.
     """
-    event = event_of(standing, verdict.status, confirmations)
+    event = event_of(standing, verdict.status, confirmations, witnessed=witnessed)
     status = TRANSITIONS[standing.status, event]
     failing_since = standing.failing_since or now
     confirmed_bad = status in (Status.INVALID_KEY, Status.NO_ACCESS)
     again = verdict.status in PROVIDER_FAULTS or (status is Status.SUSPECT and standing.status is Status.SUSPECT)
+    streak = standing.streak + 1 if again else int(status is Status.SUSPECT)
     return Standing(
         status=status,
-        until=rest_until(status, verdict, failing_since, now, health),
+        until=rest_until(status, verdict, failing_since, now, health, streak),
         provenance=verdict.provenance,
         reason=verdict.reason,
         evidence=verdict.evidence,
         failing_since=failing_since,
-        streak=standing.streak + 1 if again else int(status is Status.SUSPECT),
+        streak=streak,
         proven=standing.proven and not confirmed_bad,
         failed_at=now,
     )

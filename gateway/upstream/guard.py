@@ -1,9 +1,9 @@
 """The correlated-failure guard: many keys rejected alike, and nothing else, have one cause that is not theirs.
 
-A ban of our address or an outage of the provider's login answers every key with 401 or 403. Without the guard a
-whole pool is benched for days. With it, when several *different* keys that were in use are rejected within
-`guard_window` and no request succeeds in between, their verdicts are taken back and the pool is closed: requests
-get 503 `circuit_open` but for one *canary* at a time, which looks whether it is over.
+A ban of our address or an outage of the provider's login answers every key with 401 or 403. Without the guard a whole
+pool is benched for days. With it, when several *different* keys that had proven good are rejected within `guard_window`
+and no request succeeds in between, three of them or a fifth of those in use (`Activity`), their verdicts are taken back
+and the pool is closed: requests get 503 `circuit_open` but for one *canary* at a time, which looks whether it is over.
 
 Where there are several proxies, the cause may be the address of one of them. When all rejections came through the same
 one, or others got through meanwhile, it is *accused*: the verdicts are taken back and the proxy rests for this
@@ -105,8 +105,14 @@ class Guard:
         """Whether a success would change anything."""
         return self.tripped or bool(self._recent) or bool(self.accused)
 
-    def note(self, rejected: Rejected, usable: int, health: HealthConfig) -> Cause:
-        """A key in good standing was rejected, `usable` are left. What that points at; then `accuse` or `trip`."""
+    @property
+    def about_models(self) -> bool:
+        """Whether keys were refused a model, not their credential: a list of models tells nothing about that."""
+        return any(each.model is not None for each in (self.taken_back if self.tripped else self._recent))
+
+    def note(self, rejected: Rejected, active: int, health: HealthConfig) -> Cause:
+        """A key that had proven good was rejected, so many others are in use. What that points at; then `accuse` or
+        `trip`."""
         if not health.guard_window:
             return Cause.NONE
         recent, self._window = self._recent, health.guard_window
@@ -114,9 +120,9 @@ class Guard:
         while recent[0].at < rejected.at - self._window:
             recent.popleft()
         self._row = min(self._row + 1, len(recent))
-        if rejected.way is not None and self._points_at(rejected.way, usable, health):
+        if rejected.way is not None and self._points_at(rejected.way, active, health):
             return Cause.PROXY
-        too_many = self._row >= _wanted(self._row, usable, health) and _differ(self._in_row(), usable, health)
+        too_many = self._row >= _wanted(self._row, active, health) and _differ(self._in_row(), active, health)
         return Cause.COMMON if too_many else Cause.NONE
 
     def forget(self, way: Way | None, now: float) -> None:
@@ -187,24 +193,50 @@ class Guard:
         """Those that no success came after."""
         return list(islice(self._recent, len(self._recent) - self._row, None))
 
-    def _points_at(self, way: Way, usable: int, health: HealthConfig) -> bool:
+    def _points_at(self, way: Way, active: int, health: HealthConfig) -> bool:
         """Whether a proxy is to blame: too many came through it, and either nothing else did, or others got through.
-        Of the usable keys it has its share."""
+        Of the keys in use it has its share."""
         proxies, proxy = way
         if not proxies.has_other({proxy}):
             return False
         through = [each for each in self._recent if each.way == way]
-        if not _differ(through, usable / len(proxies.choice.usable), health):
+        if not _differ(through, active / len(proxies.choice.usable), health):
             return False
         in_row = sum(each.way == way for each in self._in_row())
         return in_row == self._row or in_row < len(through)
 
 
-def _wanted(count: int, usable: float, health: HealthConfig) -> float:
-    """How many rejections are too many, of which there are `count` while so many more keys are in use."""
-    return max(health.guard_keys, health.guard_share * (usable + count))
+class Activity:
+    """How many successes there were lately, which is at least how many keys are in use."""
+
+    __slots__ = ("_before", "_begun", "_count")
+
+    def __init__(self) -> None:
+        self._begun = 0.0
+        self._count = 0  # since then
+        self._before = 0  # in as long a time before
+
+    def note(self, now: float, window: float) -> None:
+        if not 0 <= now - self._begun < window:
+            self._move_on(now, window)
+        self._count += 1
+
+    def count(self, now: float, window: float) -> int:
+        """Of the last `window` seconds, and up to as many before."""
+        if not 0 <= now - self._begun < window:
+            self._move_on(now, window)
+        return self._before + self._count
+
+    def _move_on(self, now: float, window: float) -> None:
+        self._before = self._count if 0 <= now - self._begun < 2 * window else 0
+        self._begun, self._count = now, 0
 
 
-def _differ(rejected: Sequence[Rejected], usable: float, health: HealthConfig) -> bool:
+def _wanted(count: int, active: float, health: HealthConfig) -> float:
+    """How many rejections are too many, of which there are `count` while so many other keys are in use."""
+    return max(health.guard_keys, health.guard_share * (active + count))
+
+
+def _differ(rejected: Sequence[Rejected], active: float, health: HealthConfig) -> bool:
     """Whether they are of too many different keys to be chance."""
-    return len({each.key for each in rejected}) >= _wanted(len(rejected), usable, health)
+    return len({each.key for each in rejected}) >= _wanted(len(rejected), active, health)

@@ -21,10 +21,12 @@ class Key:
         "benched_seq",
         "checked_at",
         "digest",
+        "doubt_mark",
         "fault_mark",
         "good_seq",
         "in_flight",
         "labels",
+        "live_only",
         "meter",
         "models",
         "paused_until",
@@ -44,6 +46,8 @@ class Key:
         self.good_seq = 0  # newest lease that succeeded, or the operator's last word
         self.benched_seq = 0  # newest lease there was when the key was last benched, or the operator's last word
         self.fault_mark = 0  # the pool's count of successes when the current streak began
+        self.doubt_mark = 0  # ... and when it was rejected first
+        self.live_only = False  # it may not list models, so that no such probe tells anything about it
         self.in_flight = 0  # requests, until the last byte of the answer
         self.meter: KeyMeter | None = None  # what it has used, where the provider's keys are limited
         self.paused_until: float | None = None  # no room in our own limits before

@@ -15,7 +15,7 @@ Rules of the file:
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from random import Random
 
@@ -36,8 +36,8 @@ from gateway.policy.health import (
 from gateway.policy.key_limits import KeyMeter
 from gateway.policy.retry import RetryBudget
 from gateway.policy.verdict import REJECTIONS, Provenance, Scope, Status, Verdict
-from gateway.upstream.guard import Guard, Rejected
-from gateway.upstream.key import PAUSED, Key, Lease, Shortage
+from gateway.upstream.guard import Activity, Guard, Rejected
+from gateway.upstream.key import PAUSED, Key, Lease, Rest, Shortage
 from gateway.upstream.reprieves import Reprieves
 from gateway.upstream.served import Served
 from gateway.upstream.standings import Standings, of
@@ -76,6 +76,8 @@ class KeyPool:
         self._rotation = self.standings.rotation
         self._served = Served()
         self._successes = 0
+        self._listings = 0
+        self._activity = Activity()
 
     def configure(self, config: ProviderConfig, probing: str, max_waiting: int) -> None:
         """Take over what a reload may have changed. `probing`: the kind of probes, see `LIFTED_BY_PROBE`."""
@@ -149,9 +151,29 @@ class KeyPool:
         if key.standing.status is not Status.VALID and not self._rotation.would_empty(key, model):
             key.trial = lease
             self._rotation.place(key)
-        if self.guard.tripped and self.guard.canary is None and self._clock() >= self.guard.canary_at:
-            self.guard.canary = lease
+        if self._probe_may_be_canary():
+            self.guard.begin_canary(lease)
         return lease
+
+    def next_canary(self) -> Key | None:
+        """While the guard keeps the pool closed: the key that a probe is to take now, to see whether that is over."""
+        if not self._probe_may_be_canary():
+            return None
+        key = self._rotation.next("", self.guard.suspects(), retry=True)
+        return key if key is not None else self._rotation.next("", (), retry=True)
+
+    def lacks_witness(self, rests: Iterable[Rest]) -> bool:
+        """Whether one of these is a suspect, and nobody got through since it was rejected."""
+        return any(
+            (standing := rest.standing) is not None
+            and standing.status is Status.SUSPECT
+            and self._others(rest.model) <= rest.key.doubt_mark
+            for rest in rests
+        )
+
+    def proven_key(self) -> Key | None:
+        """One that may be chosen, the next in turn."""
+        return self._rotation.proven.next(())
 
     def succeed(self, lease: Lease, *, answering: bool = False) -> None:
         """The key answered. `answering`: the body is still to come, and `finish` will be called."""
@@ -160,6 +182,8 @@ class KeyPool:
         if not answering:
             self.finish(lease)
         self._successes += 1
+        now = self._clock()
+        self._activity.note(now, self.standings.health.guard_window)
         if self.guard.watching:
             self._reprieves.decide(lease, None)
             self._reprieves.relieve(lease.way)
@@ -168,7 +192,6 @@ class KeyPool:
                 self.standings.place(key)
             return
         key.good_seq = max(key.good_seq, lease.seq)
-        now = self._clock()
         if now - key.checked_at > CHECKED_GRAIN:
             self.standings.changes.note(key, None)
         key.checked_at = now
@@ -186,7 +209,9 @@ class KeyPool:
         key = lease.key
         trial = self._close(lease)
         self.finish(lease)
-        if self.guard.watching:
+        self._listings += 1
+        key.live_only = False
+        if self.guard.watching and not self.guard.about_models:
             self._reprieves.decide(lease, None)
             self._reprieves.relieve(lease.way)
         if not key.removed and lease.seq > key.benched_seq:
@@ -228,13 +253,14 @@ class KeyPool:
             if is_fault(verdict) and not standing.usable:
                 after = postpone(standing, verdict, now, self.standings.health)
             else:
-                after = advance(standing, verdict, now, self.standings.health, self.standings.confirmations(model))
+                after = self._advance(key, model, standing, verdict, now)
             self.standings.set(key, model, after)
             if verdict.scope is Scope.ACCOUNT:
                 self.standings.bench_siblings(key, model, after)
-            if verdict.status in REJECTIONS and standing.usable:
+            if verdict.status in REJECTIONS and standing.status is Status.VALID:
                 rejected = Rejected(now, key, model, standing, after, lease.way)
-                return self._reprieves.note(rejected, verdict, len(self._rotation.ready))
+                lately = self._activity.count(now, self.standings.health.guard_window)
+                return self._reprieves.note(rejected, verdict, min(lately, self.standings.counts[Status.VALID]))
             return verdict
         if is_fault(verdict):
             self._count_fault(key, model, standing, verdict, now)
@@ -377,6 +403,21 @@ class KeyPool:
         )
         return not (guess and self._rotation.would_empty(lease.key, lease.model))
 
+    def _others(self, model: str | None) -> int:
+        """How often anybody got through: a list of models shows that the credential was taken, and nothing else."""
+        return self._successes + (self._listings if model is None else 0)
+
+    def _advance(self, key: Key, model: str | None, standing: Standing, verdict: Verdict, now: float) -> Standing:
+        """The standing after a verdict on the key. It is believed to be bad only if others got through since it was
+        rejected first, as long as anybody ever did: until then the cause may be common to all."""
+        others = self._others(model)
+        if standing.usable:
+            key.doubt_mark = others
+        confirmations = self.standings.confirmations(key, model)
+        some_are_good = standing.proven or others > 0 or self.standings.counts[Status.VALID] > 0
+        witnessed = others > key.doubt_mark or not some_are_good
+        return advance(standing, verdict, now, self.standings.health, confirmations, witnessed=witnessed)
+
     def _count_fault(self, key: Key, model: str | None, standing: Standing, verdict: Verdict, now: float) -> None:
         if faults_in_row(standing, now, self.standings.health) == 0:
             key.fault_mark = self._successes
@@ -384,6 +425,12 @@ class KeyPool:
         self.standings.put(key, model, count_failure(standing, verdict, now))
 
     # -- inside: the guard -------------------------------------------------------------------------------------
+
+    def _probe_may_be_canary(self) -> bool:
+        guard = self.guard
+        if not guard.tripped or guard.canary is not None or self._clock() < guard.canary_at:
+            return False
+        return not (guard.about_models and self.standings.probing == "models")
 
     def _guarded(self, lease: Lease, verdict: Verdict) -> bool:
         """Whether the guard keeps a verdict from the key. A limit or a quota says that we were let in."""
@@ -402,7 +449,7 @@ class KeyPool:
             if verdict.blames_key:
                 model = self._scope_of(verdict, lease.model)
                 before = of(lease.key, model) or lease.key.standing
-                after = advance(before, verdict, now, self.standings.health, self.standings.confirmations(model))
+                after = self._advance(lease.key, model, before, verdict, now)
                 rejected = Rejected(now, lease.key, model, before, after)
             self.guard.canary_failed(rejected, now)
             self.standings.arm()

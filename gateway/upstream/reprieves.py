@@ -22,11 +22,11 @@ class Reprieves:
         self._waiters = waiters
         self._clock = clock
 
-    def note(self, rejected: Rejected, verdict: Verdict, usable: int) -> Verdict:
-        """A key in good standing was rejected, `usable` are left. The verdict as it is, or on the proxy that it came
-        through where that is to blame."""
+    def note(self, rejected: Rejected, verdict: Verdict, active: int) -> Verdict:
+        """A key that had proven good was rejected, so many others are in use. The verdict as it is, or on the proxy
+        that it came through where that is to blame."""
         guard, way = self._guard, rejected.way
-        cause = guard.note(rejected, usable, self._standings.health)
+        cause = guard.note(rejected, active, self._standings.health)
         taken_back: Sequence[Rejected] = ()
         if cause is Cause.COMMON:
             taken_back = guard.trip(rejected.at)

@@ -30,6 +30,8 @@ VIEWS_LIMIT = 256
 VIEW_ENTRIES = 250_000
 """Keys in all views together, at most 100 MB: with a hundred thousand keys two models have a view, of 40 MB each."""
 
+NOTHING: frozenset[Status] = frozenset()
+
 MakeRing = Callable[[Iterable[Key]], Ring[Key]]
 
 
@@ -113,7 +115,7 @@ class Rotation:
         _put(self.due, key, key.standing.due)
         for model, view in self.views.items():
             own = key.models.get(model) if key.models else None
-            serves = own is None or (_eligible(own, self.probed_for_model) and key not in view.trials)
+            serves = own is None or (_eligible(own, self.probed_of(key, model)) and key not in view.trials)
             _put(view.ring, key, serves)
             _put(view.proven, key, serves and proven)
             _put(view.due, key, serves and own is not None and own.due)
@@ -125,8 +127,14 @@ class Rotation:
             and key.trial is None
             and key.paused_until is None
             and (not self.concurrency or key.in_flight < self.concurrency)
-            and _eligible(key.standing, self.probed)
+            and _eligible(key.standing, self.probed_of(key, None))
         )
+
+    def probed_of(self, key: Key, model: str | None) -> frozenset[Status]:
+        """The statuses of a key, or of a key for one model, that a probe decides about."""
+        if key.live_only:
+            return NOTHING
+        return self.probed if model is None else self.probed_for_model
 
     def begin_trial(self, lease: Lease) -> None:
         """Lend a key whose rest is over to this attempt alone. Nothing happens if it is in order."""

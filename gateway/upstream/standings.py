@@ -96,6 +96,7 @@ class Standings:
             self.rotation.probed, self.rotation.probed_for_model = LIFTED_BY_PROBE[probing], LIFTED_FOR_MODEL[probing]
             self.rotation.concurrency = concurrency
             for key in self.keys.values():
+                key.live_only = False
                 self.place(key)
                 self._want_probe(Rest(key, None), key.standing)
 
@@ -239,8 +240,8 @@ class Standings:
             if key.checked_at <= checked_before and self.probing != "none":
                 self.to_probe[Rest(key, None)] = None
                 self.probe_wanted.set()
-            return
-        self._want_probe(Rest(key, None), key.standing)
+        else:
+            self._want_probe(Rest(key, None), key.standing)
         for model, standing in (key.models or {}).items():
             self._want_probe(Rest(key, model), standing)
 
@@ -251,23 +252,27 @@ class Standings:
             return False
         if standing.status is Status.VALID:
             return self._clock() - key.checked_at >= self.health.success / 2
-        return self._is_probed(rest.model, standing)
+        return self._is_probed(rest, standing)
 
-    def confirmations(self, model: str | None) -> int:
+    def confirmations(self, key: Key, model: str | None) -> int:
         """Rejections after the first one that make it certain: that many probes, or one live try where none decides."""
-        return self._confirmations if Status.SUSPECT in self._probed(model) else 1
+        return self._confirmations if Status.SUSPECT in self.rotation.probed_of(key, model) else 1
+
+    def leave_to_requests(self, key: Key) -> None:
+        """Probes cannot tell anything about the key, so nobody waits for them."""
+        if not key.live_only:
+            key.live_only = True
+            self.place(key)
 
     def _want_probe(self, rest: Rest, standing: Standing) -> None:
         """Let the Keeper look at what only a probe decides about."""
-        if self._is_probed(rest.model, standing):
+        if self._is_probed(rest, standing):
             self.to_probe[rest] = None
             self.probe_wanted.set()
 
-    def _is_probed(self, model: str | None, standing: Standing) -> bool:
-        return standing.status in self._probed(model) and (standing.due or standing.status is Status.UNTESTED)
-
-    def _probed(self, model: str | None) -> frozenset[Status]:
-        return self.rotation.probed if model is None else self.rotation.probed_for_model
+    def _is_probed(self, rest: Rest, standing: Standing) -> bool:
+        probed = self.rotation.probed_of(rest.key, rest.model)
+        return standing.status in probed and (standing.due or standing.status is Status.UNTESTED)
 
     # -- time --------------------------------------------------------------------------------------------------
 

@@ -83,7 +83,7 @@ class Bench:
 
     async def probe(self) -> dict[str, int]:
         """Whatever wants a probe now."""
-        return dict(await self.prober.probe_all(self.prober._take(1000)))
+        return dict(await self.prober.probe_batch(self.prober._take(1000)))
 
 
 @asynccontextmanager
@@ -104,8 +104,8 @@ async def bench(kind: str = "models", **settings: Any) -> AsyncIterator[Bench]:
         ("models", Answer(), "success", S.VALID),
         ("models", unauthorized(), "suspect", S.SUSPECT),
         ("models", quota(), "no_quota", S.NO_QUOTA),
-        ("models", FORBIDDEN, "success", S.VALID),
-        ("models", NOT_FOUND, "success", S.VALID),
+        ("models", FORBIDDEN, "no_access", S.UNTESTED),
+        ("models", NOT_FOUND, "bad_request", S.UNTESTED),
         ("models", rate_limited(20), "rate_limited", S.UNTESTED),
         ("models", server_error(), "server_error", S.UNTESTED),
         ("models", CloseBeforeAnswer(), "network_error", S.UNTESTED),
@@ -124,6 +124,26 @@ def test_what_a_probe_believes(kind: str, behaviour: Behaviour, outcome: str, be
             await b.prober.probe_all([Rest(key, None)])
             assert b.noted == [outcome]
             assert key.standing.status is becomes
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("refusal", [FORBIDDEN, NOT_FOUND])
+def test_about_a_key_that_may_not_list_models_requests_decide(refusal: Behaviour) -> None:
+    async def scenario() -> None:
+        async with bench() as b:
+            key = b.add("restricted", refusal)
+            b.pool.succeed(lease_of(b.pool, b.add("good")))
+            await b.probe()
+            b.pool.succeed(lease_of(b.pool, key))
+            b.pool.report(lease_of(b.pool, key), REJECTED)
+            b.clock.advance(65)
+            b.pool.standings.wake_due()
+            assert not b.pool.standings.to_probe, "that would tell nothing"
+            trial = b.pool.lease("m")
+            assert trial is not None and trial.key is key
+            b.pool.succeed(trial)
+            assert key.standing.status is S.VALID
 
     run(scenario())
 
@@ -332,10 +352,17 @@ def test_a_probe_is_the_canary_of_a_closed_pool() -> None:
     async def scenario() -> None:
         async with bench() as b:
             keys = [b.add(name) for name in "abcde"]
+            for key in keys:
+                b.pool.succeed(lease_of(b.pool, key))
+            b.fake.calls_by_key.clear()
             for key in keys[:3]:
                 b.pool.report(lease_of(b.pool, key), REJECTED)
             assert b.pool.guard.tripped
-            await b.prober.probe_all([Rest(keys[4], None)], Checked(1))
-            assert not b.pool.guard.tripped and keys[4].standing.status is S.VALID
+            b.pool.standings.clear(keys[3])
+            running = asyncio.create_task(b.prober.run(), name="probes")
+            while b.pool.guard.tripped:
+                await asyncio.sleep(0)
+            running.cancel()
+            assert [*b.fake.calls_by_key] == [keys[4].secret.reveal()], "that of a proven one"
 
     run(scenario())

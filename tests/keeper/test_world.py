@@ -9,7 +9,20 @@ import pytest
 
 from gateway.policy.verdict import Status
 from tests.conftest import run
-from tests.keeper.world import DAY, HOUR, MINUTE, Exit, Gateway, Naive, Plan, World, usable
+from tests.keeper.world import (
+    BANNED,
+    DAY,
+    HOUR,
+    MINUTE,
+    REJECTED,
+    Answer,
+    Exit,
+    Gateway,
+    Naive,
+    Plan,
+    World,
+    usable,
+)  # fmt: skip
 from tests.upstream.pools import Clock
 
 START = Clock().now
@@ -68,7 +81,7 @@ def test_an_hour_of_probing_tells_ten_thousand_keys_apart() -> None:
             assert len(calls) == 1 + health.verification_attempts, name
             assert all(later - at >= health.verification_delay for at, later in itertools.pairwise(calls)), name
     probes = sum(len(calls) for calls in world.calls.values())
-    assert probes <= 7_000 + 3_000 * (1 + health.verification_attempts) + 1, "one request, at the start"
+    assert probes <= 7_000 + 3_000 * (1 + health.verification_attempts) + 5, "a request at the start, some witnesses"
     first = sum(START <= at < START + health.batch_interval for calls in world.calls.values() for at in calls)
     assert first <= health.batch_size + 1, "nobody knows at first what the provider bears"
 
@@ -112,6 +125,21 @@ def test_an_hours_ban_of_the_address_costs_no_key(probing: str) -> None:
     banned = sum(1 for calls in world.calls.values() for at in calls if START + DAY <= at < START + DAY + HOUR)
     assert banned <= 45, "canaries, not a storm"
     assert gateway.failed <= 60 + 5, "nothing fails later than the ban and the last canary's pause"
+
+
+@pytest.mark.parametrize("probing", ["none", "models", "request"])
+@pytest.mark.parametrize("answer", [REJECTED, BANNED], ids=["401", "403"])
+@pytest.mark.parametrize(("keys", "every"), [(1, 30.0), (2, 30.0), (300, MINUTE), (1_000, 10.0)])
+def test_a_ban_costs_no_key_of_a_pool_of_any_size(probing: str, answer: Answer, keys: int, every: float) -> None:
+    world = a_world(good=(keys, Plan))
+    start = START + 2 * HOUR  # by then some have proven good
+    world.bans, world.ban_answer = [(start, start + HOUR)], answer
+    gateway = live(world, start + 3 * HOUR, every, probing)
+    standings = [each for key in gateway.keys.values() for each in (key.standing, *(key.models or {}).values())]
+    assert gateway.lost() == []
+    assert all(each.usable or each.due for each in standings), "at the worst its turn has not come yet"
+    banned = sum(1 for calls in world.calls.values() for at in calls if start <= at < start + HOUR)
+    assert banned <= 200, "canaries, not a storm"
 
 
 @pytest.mark.parametrize("probing", ["none", "models", "request"])

@@ -126,6 +126,7 @@ class World:
         self.plans = plans
         self.exits = exits or {}
         self.bans: list[tuple[float, float]] = []
+        self.ban_answer = BANNED
         self.outages: list[tuple[float, float]] = []
         self.calls: dict[str, list[float]] = defaultdict(list)
         self.rejections: Counter[str] = Counter()
@@ -142,7 +143,7 @@ class World:
         if within(now, self.outages):
             return BROKEN
         if within(now, [*self.bans, *way.banned]):
-            return BANNED
+            return self.ban_answer
         answer = self.plans[name].answer(now, listing)
         if answer is REJECTED:
             self.rejections[name] += 1

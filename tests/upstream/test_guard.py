@@ -15,6 +15,7 @@ from gateway.upstream.key import Key
 from gateway.upstream.keypool import KeyPool
 from gateway.upstream.proxy import Proxy
 from gateway.upstream.proxypool import ProviderProxies, ProxyPool, Way
+from tests.upstream import pools
 from tests.upstream.pools import (
     BAD_REQUEST,
     FORBIDDEN,
@@ -23,12 +24,19 @@ from tests.upstream.pools import (
     REJECTED,
     SERVER_ERROR,
     Clock,
-    a_pool,
     lease_of,
     limited,
 )
 
 FIVE = ("a", "b", "c", "d", "e")
+
+
+def a_pool(clock: Clock, *names: str) -> tuple[KeyPool, dict[str, Key]]:
+    """Keys that have all proven good just now."""
+    pool, keys = pools.a_pool(clock, *names)
+    for key in keys.values():
+        pool.succeed(lease_of(pool, key))
+    return pool, keys
 
 
 def reject(pool: KeyPool, *keys: Key, verdict: Verdict = REJECTED) -> None:
@@ -53,14 +61,24 @@ def test_three_different_keys_rejected_alike_close_the_pool_and_take_their_verdi
     assert not pool.guard.tripped
     reject(pool, keys["c"], verdict=verdict)
     assert pool.guard.tripped and pool.usable == 0
-    assert {key.standing.status for key in keys.values()} == {Status.UNTESTED}
+    assert {key.standing.status for key in keys.values()} == {Status.VALID}
     assert not any(key.models for key in keys.values())
+
+
+def test_keys_that_lie_idle_do_not_make_it_wait() -> None:
+    clock = Clock()
+    pool, keys = a_pool(clock, *(f"k{n}" for n in range(40)))
+    clock.advance(3600)
+    reject(pool, *list(keys.values())[:2])
+    assert not pool.guard.tripped
+    reject(pool, keys["k2"])
+    assert pool.guard.tripped
 
 
 def test_what_was_taken_back_is_what_the_database_learns() -> None:
     pool, keys, _ = a_tripped_pool()
     told = {change.digest: change.standing.status for change in pool.standings.take_changes()}
-    assert told[keys["b"].digest] is Status.UNTESTED
+    assert told[keys["b"].digest] is Status.VALID
 
 
 def test_a_fifth_of_a_large_pool_is_wanted() -> None:
@@ -104,9 +122,36 @@ def test_a_key_that_was_known_to_be_bad_proves_nothing() -> None:
         clock.advance(31)
     clock.advance(65)
     pool.standings.wake_due()
+    pool.succeed(lease_of(pool, keys["e"]))
     reject(pool, *(keys[name] for name in "abcd"))
     assert not pool.guard.tripped
     assert keys["a"].standing.status is Status.INVALID_KEY
+
+
+def test_new_keys_that_are_all_bad_are_no_common_cause() -> None:
+    pool, keys = pools.a_pool(Clock(), *FIVE)
+    reject(pool, *keys.values())
+    assert not pool.guard.tripped
+    assert {key.standing.status for key in keys.values()} == {Status.SUSPECT}
+
+
+@pytest.mark.parametrize("verdict", [REJECTED, FORBIDDEN])
+def test_nobody_who_had_proven_good_is_bad_for_good_until_another_one_got_through(verdict: Verdict) -> None:
+    clock = Clock()
+    pool, keys = a_pool(clock, *FIVE)
+    rests = []
+    for _ in range(8):
+        reject(pool, keys["a"], verdict=verdict)
+        standing = keys["a"].standing if verdict is REJECTED else (keys["a"].models or {})["m"]
+        assert standing.status is Status.SUSPECT and standing.until is not None
+        rests.append(standing.until - clock.now)
+        clock.now = standing.until
+        pool.standings.wake_due()
+    assert rests == [65, 65, 65, 130, 260, 520, 1040, 2080]
+    pool.succeed(lease_of(pool, keys["e"]))
+    reject(pool, keys["a"], verdict=verdict)
+    standing = keys["a"].standing if verdict is REJECTED else (keys["a"].models or {})["m"]
+    assert standing.status is (Status.INVALID_KEY if verdict is REJECTED else Status.NO_ACCESS)
 
 
 def test_the_guard_can_be_turned_off() -> None:
@@ -217,7 +262,7 @@ def test_attempts_under_way_when_it_closes_bench_nothing_and_may_open_it() -> No
     late, good = lease_of(pool, keys["e"]), lease_of(pool, keys["a"])
     reject(pool, keys["b"], keys["c"], keys["d"])
     pool.report(late, REJECTED)
-    assert keys["e"].standing.status is Status.UNTESTED
+    assert keys["e"].standing.status is Status.VALID
     pool.succeed(good)
     assert not pool.guard.tripped
 
@@ -266,7 +311,7 @@ def test_rejections_that_all_came_through_one_proxy_point_at_it() -> None:
     said = [attempt(pool, keys[name], bad) for name in "abc"]
     assert [verdict.scope for verdict in said if verdict] == [Scope.KEY, Scope.KEY, Scope.PROXY]
     assert not pool.guard.tripped and pool.usable == 5
-    assert {key.standing.status for key in keys.values()} == {Status.UNTESTED}
+    assert {key.standing.status for key in keys.values()} == {Status.VALID}
     standing = bad.proxy.standing_for("main")
     assert (standing.status, standing.reason, standing.until) == (Status.NO_ACCESS, EGRESS_BLOCKED, clock.now + 60)
     assert list(user.choice.usable) == [good.proxy]
@@ -280,7 +325,7 @@ def test_a_proxy_that_is_refused_among_others_that_get_through_is_found_out() ->
         attempt(pool, keys[name], bad)
         attempt(pool, keys["d"], good, None)
     assert not bad.proxy.usable_for("main")
-    assert [keys[name].standing.status for name in "abcd"] == [Status.UNTESTED] * 3 + [Status.VALID]
+    assert [keys[name].standing.status for name in "abcd"] == [Status.VALID] * 4
     attempt(pool, keys["a"], other)
     attempt(pool, keys["b"], good)
     assert {keys[name].standing.status for name in "ab"} == {Status.SUSPECT}, "by themselves"
@@ -328,7 +373,7 @@ def test_one_proxy_after_the_other_is_accused_until_the_last_one_closes_the_pool
         for name in "abc":
             attempt(pool, keys[name], way)
     assert pool.guard.tripped and list(user.choice.usable) == [ways[2].proxy]
-    assert {key.standing.status for key in keys.values()} == {Status.UNTESTED}
+    assert {key.standing.status for key in keys.values()} == {Status.VALID}
 
 
 def test_a_proxys_share_of_a_large_pool_is_wanted() -> None:
@@ -393,13 +438,14 @@ def test_a_proxy_through_which_a_proven_key_is_rejected_was_to_blame() -> None:
     attempt(pool, keys["e"], way, BLOCKED)
     assert keys["e"].standing.status is Status.VALID
     attempt(pool, keys["e"], way, None)
-    assert [keys[name].standing.status for name in "abc"] == [Status.UNTESTED] * 3
+    assert [keys[name].standing.status for name in "abc"] == [Status.VALID] * 3
 
 
 @pytest.mark.parametrize("verdict", [SERVER_ERROR, NETWORK_ERROR])
 def test_an_attempt_without_an_answer_decides_nothing(verdict: Verdict) -> None:
     pool, keys, way = an_accused_proxy()
     attempt(pool, keys["e"], way, verdict)
+    pool.standings.clear(keys["d"])
     attempt(pool, keys["d"], way, BLOCKED)  # nobody knows whether this one is good
     assert way in pool.guard.accused
     attempt(pool, keys["e"], way, None)

@@ -108,6 +108,7 @@ def test_a_pool_goes_on_where_it_was() -> None:
         each.standings.wake_due()
         assert each.usable == 5
     trial = lease_of(again, back[keys["suspect"].digest])
+    again.succeed(lease_of(again, back[keys["good"].digest]))
     again.report(trial, REJECTED)
     assert back[keys["suspect"].digest].standing.status is Status.INVALID_KEY, "the first rejection is remembered"
 
