@@ -266,7 +266,7 @@ class HealthConfig:
         3, "different keys rejected alike, with no success between, that point to a common cause", minimum=2
     )
     guard_share: float = setting(
-        0.2, "the same, as a share of the usable keys; whichever is more counts", minimum=0, maximum=1
+        0.2, "the same, as a share of the keys in use; whichever is more counts", minimum=0, maximum=1
     )
     guard_window: float = setting(30.0, "seconds within which that happens; 0: no such guard", minimum=0)
     batch_size: int = setting(10, "keys probed at once to begin with; grows and shrinks by itself", minimum=1)
