@@ -151,7 +151,8 @@ class KeyPool:
         if key.standing.status is not Status.VALID and not self._rotation.would_empty(key, model):
             key.trial = lease
             self._rotation.place(key)
-        if self._probe_may_be_canary():
+        proven = self._rotation.proven
+        if (key in proven or not proven) and self._probe_may_be_canary():
             self.guard.begin_canary(lease)
         return lease
 

@@ -6,7 +6,8 @@ long they last and what is tried again is decided in `standings.py` and `keypool
 Rules of the file:
 
 - A key is in the `ready` ring exactly while it may be chosen, whatever the model. Keys that have proven themselves are
-  in `proven` as well, which is where retries look first, and everybody where probes tell good keys from untested ones.
+  in `proven` as well, which is where retries look first, and everybody where probes tell good keys from untested ones;
+  and so are those that no probe can tell anything about.
 - A model has a *view*, rings of its own, from the first verdict about that model alone on; it has the ready keys
   without those that are benched for the model. Other models never see a difference.
 - A key whose rest is over is on trial, unless a probe is to decide about its status (`probed`).
@@ -109,7 +110,7 @@ class Rotation:
                 view.proven.discard(key)
                 view.due.discard(key)
             return False
-        proven = key.standing.status is Status.VALID
+        proven = key.standing.status is Status.VALID or (key.live_only and key.standing.usable)
         self.ready.add(key)
         _put(self.proven, key, proven)
         _put(self.due, key, key.standing.due)

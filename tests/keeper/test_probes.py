@@ -133,9 +133,13 @@ def test_about_a_key_that_may_not_list_models_requests_decide(refusal: Behaviour
     async def scenario() -> None:
         async with bench() as b:
             key = b.add("restricted", refusal)
-            b.pool.succeed(lease_of(b.pool, b.add("good")))
+            good = b.add("good")
+            b.pool.succeed(lease_of(b.pool, good))
             await b.probe()
-            b.pool.succeed(lease_of(b.pool, key))
+            leases = [b.pool.lease("m") for _ in range(2)]
+            assert {lease.key for lease in leases if lease} == {key, good}, "it serves like any other"
+            for lease in leases:
+                b.pool.succeed(lease)
             b.pool.report(lease_of(b.pool, key), REJECTED)
             b.clock.advance(65)
             b.pool.standings.wake_due()
