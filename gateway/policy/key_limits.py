@@ -4,7 +4,7 @@ A provider counts a minute as it likes: fixed, sliding, as a leaking bucket. So 
 interval of a window's length, wherever it begins, is more used than the limit. It is counted in slots; a slot counts
 until the whole of it is a window ago, which costs up to one slot's share of the limit's throughput.
 
-Pure: `now` comes as an argument, in seconds of any clock that does not go back.
+Pure: `now` comes as an argument, in seconds of any clock. When that goes back, what was counted goes back with it.
 """
 
 from __future__ import annotations
@@ -59,7 +59,12 @@ class Window:
         return at
 
     def _forget(self, now: float) -> None:
-        oldest = now // self._step - SLOTS
+        slot = now // self._step
+        if self._slots and self._slots[-1][0] > slot:
+            ahead = self._slots[-1][0] - slot
+            for entry in self._slots:
+                entry[0] -= ahead
+        oldest = slot - SLOTS
         while self._slots and self._slots[0][0] < oldest:
             self.used -= int(self._slots.popleft()[1])
 

@@ -84,7 +84,10 @@ class KeyPool:
         self.shared_status = config.shared_key_status
         self.budget.change(config.retry.budget)
         self.waiters.limit = max_waiting
-        self.limits = config.key_limits if config.key_limits != KeyLimitsConfig() else None
+        limits = config.key_limits if config.key_limits != KeyLimitsConfig() else None
+        if limits != self.limits:
+            self.limits = limits
+            self.standings.forget_use()
         self._served.list_models(config.models)
         self.standings.configure(config, probing)
 
@@ -148,6 +151,8 @@ class KeyPool:
         if key.removed or key.standing.status is Status.DISABLED:
             return None
         lease = self._lease(key, model)
+        if self.limits is not None:
+            self._meter(lease, self.limits)
         if key.standing.status is not Status.VALID and not self._rotation.would_empty(key, model):
             key.trial = lease
             self._rotation.place(key)
@@ -329,7 +334,7 @@ class KeyPool:
             if free_at > now:
                 key.paused_until = free_at
                 self.standings.rest(key, PAUSED, free_at)
-        if key.paused_until is not None or limits.concurrency == key.in_flight:
+        if key.paused_until is not None or 0 < limits.concurrency <= key.in_flight:
             self._rotation.place(key)
 
     def _fitting(self, key: Key, model: str, excluded: Collection[Key], retry: bool, tokens: int) -> Key | None:

@@ -91,15 +91,17 @@ class WeightedRing(Ring[Key]):
     """`weighted`: turns in proportion to the keys' weights, evenly spread (stride scheduling, Waldspurger 1995).
 
     Each key has a pass; the lowest is chosen and grows by 1/weight. Who joins starts at the pass that was chosen last,
-    so that nobody saves up turns while away.
+    so that nobody saves up turns while away, or at its own if that is later, so that nobody gets out of paying for one.
     """
 
-    __slots__ = ("_entry", "_heap", "_n", "_pass")
+    __slots__ = ("_away", "_entry", "_heap", "_n", "_paid", "_pass")
 
     def __init__(self, items: Iterable[Key] = ()) -> None:
         super().__init__()
         self._heap: list[tuple[float, int, Key]] = []
         self._entry: dict[Key, int] = {}  # the number of each key's one entry that counts
+        self._paid: dict[Key, float] = {}  # each one's pass
+        self._away: dict[Key, float] = {}  # the passes of those that left and had paid for a turn
         self._n = 0
         self._pass = 0.0
         for item in items:
@@ -123,19 +125,22 @@ class WeightedRing(Ring[Key]):
     def add(self, item: Key) -> None:
         if item not in self._items:
             super().add(item)
-            self._push(self._pass, item)
+            self._push(max(self._pass, self._away.pop(item, 0.0)), item)
 
     def discard(self, item: Key) -> None:
         if item in self._items:
             super().discard(item)
             del self._entry[item]
+            self._away[item] = self._paid.pop(item)
+            if len(self._away) > len(self._entry) + SLACK:
+                self._away = {key: at for key, at in self._away.items() if at > self._pass}
             if len(self._heap) > 2 * len(self._entry) + SLACK:
                 self._heap = [entry for entry in self._heap if self._entry.get(entry[2]) == entry[1]]
                 heapq.heapify(self._heap)
 
     def _push(self, at: float, key: Key) -> None:
         self._n += 1
-        self._entry[key] = self._n
+        self._entry[key], self._paid[key] = self._n, at
         heapq.heappush(self._heap, (at, self._n, key))
 
 

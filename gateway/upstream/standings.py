@@ -140,6 +140,12 @@ class Standings:
         key.labels = labels
         self._accounts.join(key)
 
+    def forget_use(self) -> None:
+        """The limits of use are others now: what was counted for them is forgotten. O(keys)."""
+        for key in self.keys.values():
+            self._forget_use(key)
+            self.place(key)
+
     def take_changes(self, limit: int = 5000) -> list[Change]:
         """Standings that changed since they were last taken, oldest first, at most `limit`."""
         return self.changes.take(limit)
@@ -170,8 +176,12 @@ class Standings:
                 self.set(key, model, amnesty(standing, now))
         return bool(benched)
 
+    def _forget_use(self, key: Key) -> None:
+        key.meter = key.paused_until = None
+
     def _operator_says(self, key: Key, standing: Standing) -> None:
         self.seq += 1
+        self._forget_use(key)
         key.good_seq = key.benched_seq = self.seq
         for model in list(key.models or ()):
             self.set(key, model, None)
@@ -182,6 +192,7 @@ class Standings:
 
     def set(self, key: Key, model: str | None, standing: Standing | None) -> None:
         """Give a key its new standing (None: the model is as the key) and put it where that belongs."""
+        self._heed_clock(self._clock())
         self.rotation.cancel_trial(key, model)
         if model is None:
             assert standing is not None
@@ -237,7 +248,8 @@ class Standings:
     def ask_for_probe(self, key: Key, checked_before: float) -> None:
         """Let the Keeper look at a key, if a probe is to decide about it, or it was proven good before that time."""
         if key.standing.status is Status.VALID:
-            if key.checked_at <= checked_before and self.probing != "none":
+            ahead = key.checked_at > self._clock()  # the clock was set back
+            if (ahead or key.checked_at <= checked_before) and self.probing != "none":
                 self.to_probe[Rest(key, None)] = None
                 self.probe_wanted.set()
         else:
@@ -248,10 +260,10 @@ class Standings:
     def wants_probe(self, rest: Rest) -> bool:
         """Whether a probe would still tell anything. A key that is being used tells by itself."""
         standing, key = rest.standing, rest.key
-        if standing is None or key.removed or key.in_flight:
+        if standing is None or key.removed or key.in_flight or key.paused_until is not None:
             return False
         if standing.status is Status.VALID:
-            return self._clock() - key.checked_at >= self.health.success / 2
+            return not 0 <= self._clock() - key.checked_at < self.health.success / 2
         return self._is_probed(rest, standing)
 
     def confirmations(self, key: Key, model: str | None) -> int:
@@ -278,6 +290,7 @@ class Standings:
 
     def rest(self, key: Key, model: str | None, until: float) -> None:
         """Look at it again at that time."""
+        self._heed_clock(self._clock())
         self._wakeups.push(until, Rest(key, model), len(self.keys))
 
     def next_wake(self) -> float | None:
@@ -291,9 +304,7 @@ class Standings:
     def wake_due(self) -> int:
         """End the rests that are over, at most `WAKE_BATCH` of them. Returns how many."""
         now = self._clock()
-        step = self._wakeups.clock_set_back(now)
-        if step:
-            self._shift_rests(step)
+        self._heed_clock(now)
         woken = 0
         while woken < WAKE_BATCH and (rest := self._wakeups.pop_due(now)) is not None:
             self._wake(rest)
@@ -331,6 +342,12 @@ class Standings:
             key.models[model] = due(standing)
         self.place(key)
         self._want_probe(rest, due(standing))
+
+    def _heed_clock(self, now: float) -> None:
+        """Before anything else rests by a clock that was set back, those that rest already do so by the same."""
+        step = self._wakeups.clock_set_back(now)
+        if step:
+            self._shift_rests(step)
 
     def _shift_rests(self, seconds: float) -> None:
         """The clock was set back: nobody rests longer for that. O(keys), and rare."""

@@ -47,7 +47,6 @@ class Wakeups:
         if heap is None:
             heap = self._heaps[model] = Rests(rest_ends)
         heap.push(until, rest, live if model else 2 * live)
-        self._seen = self._seen or self._clock()
         if self._timer is None or until < self._timer_at:
             self.arm()
 

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from gateway.config.model import KeyLimitsConfig, ProviderConfig
 from gateway.secret import Secret
-from gateway.upstream.key import Key
+from gateway.upstream.key import Key, Rest
 from gateway.upstream.keypool import KeyPool
 from gateway.upstream.ring import Ring
-from gateway.upstream.selection import ring_maker
-from tests.upstream.pools import Clock, a_pool
+from gateway.upstream.selection import SLACK, WeightedRing, ring_maker
+from tests.upstream.pools import Clock, a_pool, lease_of, limited
 
 WAYS = ("round_robin", "least_in_flight", "weighted", "random", "sticky")
 
@@ -177,3 +177,103 @@ def test_what_was_not_used_of_an_estimate_is_given_back() -> None:
     pool.succeed(lease, answering=True)
     pool.finish(lease, 100)
     assert pool.lease("m", tokens=500) is not None
+
+
+def test_weights_hold_where_a_key_serves_one_request_at_a_time() -> None:
+    keys = some_keys(3)
+    for key, weight in zip(keys, ("10", "1", "1"), strict=True):
+        key.labels = {"weight": weight}
+    ring, turns = a_ring("weighted", keys), Counter[Key]()
+    for _ in range(1200):
+        key = ring.next()
+        assert key is not None
+        turns[key] += 1
+        ring.discard(key)  # it is busy, and back before anybody else asks
+        ring.add(key)
+    assert [turns[key] for key in keys] == [1000, 100, 100]
+
+
+def test_passes_of_keys_that_stay_away_are_forgotten() -> None:
+    ring = ring_maker("weighted", Random(5))(some_keys(1))
+    assert isinstance(ring, WeightedRing)
+    for key in some_keys(1000)[1:]:
+        ring.add(key)
+        ring.next()
+        ring.discard(key)
+    for _ in range(10):
+        ring.next()
+    ring.add(key)
+    ring.discard(key)
+    assert len(ring._away) <= 2 * SLACK
+
+
+def test_a_probe_counts_as_a_request() -> None:
+    clock = Clock()
+    pool, keys = limited_pool(clock, "a", concurrency=1)
+    probe = pool.lease_for_probe(keys["a"], "m")
+    assert probe is not None and pool.lease("m") is None
+    pool.succeed(probe)
+    assert pool.lease("m") is not None
+    pool, keys = limited_pool(clock, "a", rpm=1)
+    probe = pool.lease_for_probe(keys["a"], "m")
+    assert probe is not None
+    pool.succeed(probe)
+    assert pool.lease("m") is None and not pool.standings.wants_probe(Rest(keys["a"], None))
+
+
+@pytest.mark.parametrize("after", [KeyLimitsConfig(), KeyLimitsConfig(rpm=5)])
+def test_changed_limits_count_at_once(after: KeyLimitsConfig) -> None:
+    pool, _ = limited_pool(Clock(), "a", rpd=1)
+    lease = pool.lease("m")
+    assert lease is not None and pool.lease("m") is None
+    pool.configure(replace(ProviderConfig(), key_limits=after), "none", 10)
+    taken = [pool.lease("m") for _ in range(5)]
+    assert all(taken) and (pool.lease("m") is None) is bool(after.rpm)
+    pool.succeed(lease)
+
+
+def test_the_operator_may_forget_what_a_key_has_used() -> None:
+    pool, keys = limited_pool(Clock(), "a", rpd=1)
+    assert pool.lease("m") is not None and pool.lease("m") is None
+    pool.standings.clear(keys["a"])
+    assert pool.lease("m") is not None
+
+
+def test_a_clock_that_is_set_back_takes_what_was_used_with_it() -> None:
+    clock = Clock()
+    pool, _ = limited_pool(clock, "a", rpm=1)
+    clock.advance(365 * 86400)
+    assert pool.lease("m") is not None
+    clock.advance(-365 * 86400)
+    for _ in range(2):
+        pool.standings.wake_due()
+        clock.advance(66)
+        pool.standings.wake_due()
+        assert pool.lease("m") is not None
+
+
+def test_who_rests_by_a_clock_that_was_set_back_already_rests_no_less() -> None:
+    clock = Clock()
+    pool, keys = a_pool(clock, "a", "b")
+    pool.report(lease_of(pool, keys["a"]), limited(1, clock.now))
+    clock.advance(2)
+    pool.standings.wake_due()
+    clock.advance(-2 * 86400)
+    pool.report(lease_of(pool, keys["b"]), limited(3600, clock.now))
+    clock.advance(3599)
+    pool.standings.wake_due()
+    assert not keys["b"].standing.usable
+    clock.advance(1)
+    pool.standings.wake_due()
+    assert keys["b"].standing.usable
+
+
+def test_a_key_that_was_checked_in_the_future_is_probed() -> None:
+    clock = Clock()
+    pool, keys = a_pool(clock, "a")
+    pool.configure(ProviderConfig(), "models", 10)
+    pool.succeed(lease_of(pool, keys["a"]))
+    pool.standings.to_probe.clear()
+    clock.advance(-365 * 86400)
+    pool.standings.ask_for_probe(keys["a"], clock.now - 86400)
+    assert pool.standings.wants_probe(*pool.standings.to_probe)
