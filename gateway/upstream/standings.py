@@ -46,7 +46,10 @@ from gateway.upstream.waiters import Waiters
 from gateway.upstream.wakeups import Wakeups
 
 WAKE_BATCH = 500
-"""Keys woken in one turn of the loop, so that ten thousand rests ending together do not hold it up."""
+"""Keys woken in one turn of the loop, so that ten thousand rests ending together do not hold it up: ten milliseconds, and
+fewer where models have views of their own, `VIEWS_AS_LONG` of which take as long as all else."""
+
+VIEWS_AS_LONG = 10
 
 ACCOUNT_REASON = "account_"
 """Begins the reason of a key that rests because of another one of its account."""
@@ -302,11 +305,11 @@ class Standings:
         return self._wakeups.earliest_for(model, lambda rest: wanted(rest.key), looks)
 
     def wake_due(self) -> int:
-        """End the rests that are over, at most `WAKE_BATCH` of them. Returns how many."""
+        """End the rests that are over, at most `WAKE_BATCH` of them or fewer, see there. Returns how many."""
         now = self._clock()
         self._heed_clock(now)
-        woken = 0
-        while woken < WAKE_BATCH and (rest := self._wakeups.pop_due(now)) is not None:
+        woken, most = 0, WAKE_BATCH // (1 + len(self.rotation.views) // VIEWS_AS_LONG)
+        while woken < most and (rest := self._wakeups.pop_due(now)) is not None:
             self._wake(rest)
             woken += 1
         guard = self._guard
