@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from random import Random
 
 from gateway.config.model import QueueConfig
@@ -18,18 +19,47 @@ from gateway.policy.retry import GiveUp, Tally, decide
 from gateway.policy.verdict import Scope, Status, Verdict
 from gateway.upstream.exchange import Call, Exchange, Outcome
 from gateway.upstream.key import Key, Lease, Shortage
-from gateway.upstream.keypool import KeyPool
 from gateway.upstream.provider import Provider
 from gateway.upstream.proxy import Proxy
+from gateway.upstream.waiters import Wish
 
 NO_RECOVERY_KNOWN = 30.0
 """Seconds in Retry-After when nothing says when a key comes back: the operator has to add or enable one."""
 
-TIMER_SLACK = 0.01
-"""Seconds that a timer may be early by the clock on the wall."""
+BUSY = 1.0
+"""Seconds in which a key that is at our own limits is expected back."""
 
 NoteAttempt = Callable[[Provider, Key, Verdict | None], None]
 """Told of every attempt's end; None is success. Counts it, and logs what happened to a key."""
+
+
+@dataclass(slots=True)
+class _Course:
+    """How one request has fared so far. `patience`: seconds that it will still wait for keys."""
+
+    provider: Provider
+    call: Call
+    record: RequestRecord
+    pinned: Key | None
+    deadline: float
+    patience: float
+    tried: set[Key] = field(default_factory=set)
+    blamed: set[Key] = field(default_factory=set)
+    avoided: set[Proxy] = field(default_factory=set)
+
+    def lease(self) -> Lease | None:
+        """A key for the next attempt, if there is one now."""
+        pool, call = self.provider.pool, self.call
+        if self.pinned is not None:
+            return None if self.pinned in self.blamed else pool.lease_key(self.pinned, call.model, call.tokens)
+        again = bool(self.tried)
+        lease = pool.lease(call.model, self.tried, retry=again, tokens=call.tokens, affinity=call.affinity)
+        if lease is None and len(self.tried) > len(self.blamed):
+            lease = pool.lease(call.model, self.blamed, tokens=call.tokens, affinity=call.affinity)
+        return lease
+
+    def wish(self) -> Wish:
+        return Wish(self.lease, self.call.model, self.call.tokens, choosy=bool(self.tried or self.pinned))
 
 
 class Attempts:
@@ -50,37 +80,34 @@ class Attempts:
         `pinned`: only this key will do. Raises RequestError when no key can be had at all.
         """
         deadline = self._loop.time() + provider.config.timeouts.total
+        course = _Course(provider, call, record, pinned, deadline, self._queue.timeout)
         provider.budget.deposit()
         tally = Tally()
-        tried: set[Key] = set()
-        blamed: set[Key] = set()
-        avoided: set[Proxy] = set()
         again: Key | None = None  # it goes through another proxy next
         last: tuple[Outcome, Lease] | None = None
         while True:
+            if provider.pool.waiters:
+                provider.pool.waiters.serve()  # nobody passes those who came before
             lease = None if again is None else provider.pool.lease_key(again, call.model, call.tokens)
             if lease is None:
-                lease = self._lease(provider.pool, call, tried, blamed, pinned)
+                lease = course.lease()
             if lease is None:
-                shortage = self._shortage(provider.pool, call.model, blamed, pinned)
-                if await self._wait(provider.pool, shortage, record, deadline, pinned):
-                    continue
+                lease = await self._wait(course)
+            if lease is None:
                 if last is not None:
                     return last
-                raise shortage_error(provider, shortage)
-            if record.phase == "queued" and provider.pool.usable:
-                provider.pool.waiters.wake_one()  # the key that came back serves more than one
-            outcome = await self._attempt(provider, lease, call, record, deadline, avoided)
+                raise shortage_error(provider, self._shortage(course))
+            outcome = await self._attempt(course, lease)
             key = lease.key
             if outcome.verdict is None:
                 return outcome, lease
             last = outcome, lease
-            elsewhere = _has_other_proxy(provider, outcome, avoided)
+            elsewhere = _has_other_proxy(provider, outcome, course.avoided)
             again = key if elsewhere else None
             if not elsewhere:
-                tried.add(key)
+                course.tried.add(key)
             if outcome.verdict.blames_key:
-                blamed.add(key)
+                course.blamed.add(key)
             tally = tally.after(outcome.verdict, elsewhere=elsewhere)
             decision = decide(
                 outcome.verdict,
@@ -97,24 +124,8 @@ class Attempts:
             if decision.delay:
                 await self._sleep(decision.delay, record)
 
-    def _lease(self, pool: KeyPool, call: Call, tried: set[Key], blamed: set[Key], pinned: Key | None) -> Lease | None:
-        if pinned is not None:
-            return None if pinned in blamed else pool.lease_key(pinned, call.model, call.tokens)
-        again = bool(tried)
-        lease = pool.lease(call.model, tried, retry=again, tokens=call.tokens, affinity=call.affinity)
-        if lease is None and len(tried) > len(blamed):
-            lease = pool.lease(call.model, blamed, tokens=call.tokens, affinity=call.affinity)
-        return lease
-
-    async def _attempt(
-        self,
-        provider: Provider,
-        lease: Lease,
-        call: Call,
-        record: RequestRecord,
-        deadline: float,
-        avoided: set[Proxy],
-    ) -> Outcome:
+    async def _attempt(self, course: _Course, lease: Lease) -> Outcome:
+        provider, record = course.provider, course.record
         pool = provider.pool
         record.attempts += 1
         record.phase = "waiting"
@@ -122,7 +133,7 @@ class Attempts:
         started = self._loop.time()
         outcome = None
         try:
-            outcome = await self._exchange.call(provider, lease.key, call, deadline, avoided)
+            outcome = await self._exchange.call(provider, lease.key, course.call, course.deadline, course.avoided)
         finally:
             record.upstream_seconds += self._loop.time() - started
             if outcome is None:
@@ -136,37 +147,37 @@ class Attempts:
         self._note(provider, lease.key, outcome.verdict)
         return outcome
 
-    def _shortage(self, pool: KeyPool, model: str, blamed: set[Key], pinned: Key | None) -> Shortage:
+    def _shortage(self, course: _Course) -> Shortage:
         """Why there is no key: of all of them, or of the one that alone will do."""
+        pinned, model = course.pinned, course.call.model
         if pinned is None:
-            return pool.shortage(model, blamed)
+            return course.provider.pool.shortage(model, course.blamed)
         standing = pinned.standing
         if standing.usable and pinned.models:
             standing = pinned.models.get(model, standing)
-        wait = None
-        if standing.until is not None and pinned not in blamed:
+        wait, busy = None, standing.usable and pinned not in course.blamed
+        if busy:
+            wait = BUSY  # at our own limits
+        elif standing.until is not None and pinned not in course.blamed:
             wait = max(standing.until - self._exchange.clock(), 0.0)
-        return Shortage(wait, {str(standing.status): 1}, standing.status is Status.RATE_LIMITED)
+        return Shortage(wait, {str(standing.status): 1}, busy or standing.status is Status.RATE_LIMITED)
 
-    async def _wait(
-        self, pool: KeyPool, shortage: Shortage, record: RequestRecord, deadline: float, pinned: Key | None
-    ) -> bool:
-        """Wait for a key that is worth waiting for: one that was not blamed and comes back within the queue's time."""
-        again = record.phase == "queued"
+    async def _wait(self, course: _Course) -> Lease | None:
+        """A key that was worth waiting for: one that was not blamed and comes back within the queue's time, of which
+        a request has one share for all its waiting."""
+        record = course.record
         record.phase = "queued"
-        wait = shortage.retry_after
         started = self._loop.time()
-        limit = min(self._queue.timeout, deadline - started)
-        if wait is None or wait > limit or (again and pinned is not None):
-            return False
+        limit = min(course.patience, course.deadline - started)
+        wait = self._shortage(course).retry_after
+        if wait is None or wait > limit:
+            return None
         try:
-            if pinned is None:
-                return await pool.wait_usable(limit)
-            await asyncio.sleep(wait + TIMER_SLACK)
-            pool.standings.wake_due()
-            return True
+            return await course.provider.pool.wait(course.wish(), limit)
         finally:
-            record.upstream_seconds += self._loop.time() - started
+            waited = self._loop.time() - started
+            course.patience -= waited
+            record.upstream_seconds += waited
 
     async def _sleep(self, seconds: float, record: RequestRecord) -> None:
         """Before the next try."""

@@ -192,7 +192,7 @@ class QueueConfig:
         maximum=1_000_000,
     )
     timeout: float = setting(
-        10.0, "seconds a request waits for a cooling key, if it comes back within that time", above=0
+        10.0, "seconds a request waits in all for a cooling key, if it comes back within that time", above=0
     )
 
 

@@ -41,7 +41,7 @@ from gateway.upstream.key import PAUSED, Key, Lease, Rest, Shortage
 from gateway.upstream.reprieves import Reprieves
 from gateway.upstream.served import Served
 from gateway.upstream.standings import Standings, of
-from gateway.upstream.waiters import Waiters
+from gateway.upstream.waiters import Waiters, Wish
 
 CHECKED_GRAIN = 3600.0
 """Seconds of use after which the database is told that a key still works: a restart then probes only idle ones."""
@@ -104,12 +104,12 @@ class KeyPool:
         """The operator's word: it is over."""
         if self.guard.tripped:
             self.guard.reset()
-            self.waiters.wake_all()
+            self.waiters.wake()
 
     def close(self) -> None:
         """Stop the timer for good, and let those who wait find out."""
         self.standings.close()
-        self.waiters.wake_all()
+        self.waiters.dismiss()
 
     # -- the hot path ------------------------------------------------------------------------------------------
 
@@ -235,7 +235,7 @@ class KeyPool:
         self.finish(lease, 0)
         if lease is self.guard.canary:
             self.guard.canary_left()
-            self.waiters.wake_one()
+            self.waiters.wake()
         if trial:
             self.standings.place(lease.key)
 
@@ -302,9 +302,9 @@ class KeyPool:
             wait = 1.0  # all at their limit of requests at once
         return Shortage(wait, _words(counts), busy or Status.RATE_LIMITED in counts)
 
-    async def wait_usable(self, seconds: float) -> bool:
-        """Wait, first come first served, until some key may be chosen again. False: time is up, or too many wait."""
-        return await self.waiters.wait(seconds)
+    async def wait(self, wish: Wish, seconds: float) -> Lease | None:
+        """The lease that somebody wishes for, first come, first served. None: time is up, or too many wait."""
+        return await self.waiters.wait(wish, seconds, self.release)
 
     # -- inside: leases ----------------------------------------------------------------------------------------
 

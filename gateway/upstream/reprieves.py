@@ -44,7 +44,7 @@ class Reprieves:
         self._guard.forget(way, self._clock())
         if self._guard.tripped:
             self._give_back(self._guard.reset())
-            self._waiters.wake_all()
+            self._waiters.wake()
 
     def decide(self, lease: Lease, verdict: Verdict | None) -> None:
         """What an attempt through a proxy that was accused says of it; None: it succeeded."""

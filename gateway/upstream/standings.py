@@ -221,7 +221,7 @@ class Standings:
 
     def place(self, key: Key) -> None:
         if self.rotation.place(key):
-            self._waiters.wake_one()
+            self._waiters.wake()
 
     def bench_siblings(self, key: Key, model: str | None, after: Standing) -> None:
         """The account's quota is used up: its other keys need not find that out one by one."""
@@ -314,7 +314,7 @@ class Standings:
             woken += 1
         guard = self._guard
         if guard.tripped and guard.canary is None and now >= guard.canary_at:
-            self._waiters.wake_one()  # or the next request is the canary
+            self._waiters.wake()  # or the next request is the canary
         return woken
 
     def arm(self) -> None:

@@ -9,6 +9,7 @@ from gateway.policy.verdict import Provenance, Scope, Status, Verdict
 from gateway.secret import Secret
 from gateway.upstream.key import Key, Lease
 from gateway.upstream.keypool import KeyPool
+from gateway.upstream.waiters import Wish
 
 
 class Clock:
@@ -41,6 +42,11 @@ def lease_of(pool: KeyPool, key: Key, model: str = "m") -> Lease:
     lease = pool.lease(model, set(pool.standings.keys.values()) - {key})
     assert lease is not None and lease.key is key
     return lease
+
+
+async def wait_for_key(pool: KeyPool, seconds: float, model: str = "m") -> Lease | None:
+    """What a request does that found no key."""
+    return await pool.wait(Wish(lambda: pool.lease(model), model), seconds)
 
 
 def limited(seconds: float | None = None, now: float = 0.0, scope: Scope = Scope.KEY) -> Verdict:

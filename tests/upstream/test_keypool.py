@@ -24,6 +24,7 @@ from tests.upstream.pools import (
     a_pool,
     lease_of,
     limited,
+    wait_for_key,
 )
 
 
@@ -295,9 +296,11 @@ def test_who_waits_first_is_woken_first_when_a_rest_ends() -> None:
         clock = Clock()
         pool, keys = a_pool(clock, "a", "b")
         order = []
+        for key in keys.values():
+            pool.standings.disable(key)
 
         async def wait(name: str) -> None:
-            assert await pool.wait_usable(10)
+            assert await wait_for_key(pool, 10)
             order.append(name)
 
         waiting = [asyncio.create_task(wait(name), name=name) for name in ("first", "second")]
@@ -321,8 +324,7 @@ def test_a_rest_ends_by_itself_while_a_loop_runs() -> None:
         )  # a second takes ten milliseconds
         fail(pool, keys["a"], limited(1, pool._clock()))
         assert pool.lease("m") is None
-        assert await pool.wait_usable(5)
-        assert pool.lease("m") is not None
+        assert await wait_for_key(pool, 5)
         pool.close()
 
     run(scenario())
@@ -345,16 +347,17 @@ def test_too_many_waiters_are_turned_away_and_a_cancelled_one_passes_its_turn_on
     async def scenario() -> None:
         pool, keys = a_pool(Clock(), "a")
         pool.waiters.limit = 2
-        first = asyncio.create_task(pool.wait_usable(10), name="first")
-        second = asyncio.create_task(pool.wait_usable(10), name="second")
+        pool.standings.disable(keys["a"])
+        first = asyncio.create_task(wait_for_key(pool, 10), name="first")
+        second = asyncio.create_task(wait_for_key(pool, 10), name="second")
         await asyncio.sleep(0)
-        assert await pool.wait_usable(10) is False
-        pool.standings.clear(keys["a"])
+        assert await wait_for_key(pool, 10) is None
+        pool.standings.enable(keys["a"])
         first.cancel()
-        assert await second is True
+        assert await second is not None
         assert await asyncio.gather(first, return_exceptions=True)
         assert len(pool.waiters) == 0
-        assert await pool.wait_usable(0.01) is False
+        assert await wait_for_key(pool, 0.01) is None
         pool.close()
 
     run(scenario())

@@ -12,6 +12,7 @@ from random import Random
 from gateway.config.model import Config, ProviderConfig
 from gateway.upstream.keypool import KeyPool
 from gateway.upstream.keypools import BUILT_IN_KEY, SLICE, KeyPools
+from gateway.upstream.waiters import Wish
 from tests.conftest import run
 from tests.upstream.pools import a_key, lease_of
 
@@ -94,14 +95,14 @@ def test_a_pool_is_kept_until_the_last_request_has_ended() -> None:
 def test_a_pool_is_kept_while_a_request_waits_for_a_key_of_it() -> None:
     async def scenario() -> None:
         kept, pool = with_keys()
-        waiting = asyncio.create_task(pool.wait_usable(60), name="waiting")
+        waiting = asyncio.create_task(pool.wait(Wish(lambda: None), 60), name="waiting")
         while not pool.waiters:
             await asyncio.sleep(0)
         kept.arrange()
         await kept.pools.let_go(kept.save)
         assert not waiting.done()
-        pool.waiters.wake_all()
-        await waiting
+        pool.waiters.dismiss()
+        assert await waiting is None
         await kept.pools.let_go(kept.save)
         assert kept.pools.retired == []
 

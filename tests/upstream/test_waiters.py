@@ -3,83 +3,171 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
+from random import Random
 
 import pytest
 
-from gateway.upstream.waiters import Waiters
+from gateway.config.model import KeyLimitsConfig, ProviderConfig
+from gateway.policy.verdict import Scope
+from gateway.upstream.key import Key, Lease
+from gateway.upstream.keypool import KeyPool
+from gateway.upstream.waiters import Waiters, Wish
 from tests.conftest import run
+from tests.upstream.pools import Clock, a_key, lease_of, limited, wait_for_key
+
+ONE_AT_A_TIME = replace(
+    ProviderConfig(name="main", type="openai", base_url="http://x/v1"), key_limits=KeyLimitsConfig(concurrency=1)
+)
 
 
-def test_they_are_woken_in_the_order_they_came() -> None:
+class Desk:
+    """Leases of one key, as many as there are; those given back are counted."""
+
+    def __init__(self, limit: int = 10) -> None:
+        self.waiters = Waiters(limit)
+        self.left = 0
+        self.asked: list[str] = []
+        self._key = a_key("one")
+
+    def take_back(self, lease: Lease) -> None:
+        self.left += 1
+        self.waiters.wake()
+
+    def ask(self, name: str) -> Lease | None:
+        self.asked.append(name)
+        if not self.left:
+            return None
+        self.left -= 1
+        return Lease(self._key, name, 1)
+
+    def wait(self, name: str, seconds: float = 10, *, tokens: int = 0) -> asyncio.Task[Lease | None]:
+        wish = Wish(lambda: self.ask(name), "m", tokens, choosy=name.startswith("choosy"))
+        return asyncio.create_task(self.waiters.wait(wish, seconds, self.take_back), name=name)
+
+    def put(self, count: int) -> None:
+        self.left += count
+        self.waiters.wake()
+
+
+def test_they_are_served_in_the_order_they_came() -> None:
     async def scenario() -> None:
-        waiters = Waiters(10)
-        order: list[int] = []
-
-        async def wait(number: int) -> None:
-            assert await waiters.wait(10)
-            order.append(number)
-
-        waiting = [asyncio.create_task(wait(number), name=f"{number}") for number in range(4)]
+        desk = Desk()
+        waiting = [desk.wait(f"{number}") for number in range(4)]
         await asyncio.sleep(0)
-        assert len(waiters) == 4
-        waiters.wake_one()
-        waiters.wake_one()
-        await asyncio.gather(*waiting[:2])
-        assert order == [0, 1]
-        waiters.wake_all()
-        await asyncio.gather(*waiting)
-        assert order == [0, 1, 2, 3]
+        assert len(desk.waiters) == 4
+        desk.put(2)
+        assert [lease.model for lease in await asyncio.gather(*waiting[:2]) if lease] == ["0", "1"]
+        assert len(desk.waiters) == 2
+        desk.put(2)
+        assert [lease.model for lease in await asyncio.gather(*waiting[2:]) if lease] == ["2", "3"]
+        assert desk.left == 0
 
     run(scenario())
 
 
 def test_one_more_than_may_wait_is_turned_away_at_once() -> None:
     async def scenario() -> None:
-        waiters = Waiters(1)
-        first = asyncio.create_task(waiters.wait(10), name="first")
+        desk = Desk(1)
+        first = desk.wait("first")
         await asyncio.sleep(0)
-        assert await waiters.wait(10) is False
-        waiters.wake_one()
-        assert await first is True
+        assert await desk.wait("second") is None
+        desk.put(1)
+        assert await first is not None
 
     run(scenario())
 
 
 def test_whose_time_is_up_leaves_the_queue() -> None:
     async def scenario() -> None:
-        waiters = Waiters(10)
-        assert await waiters.wait(0) is False
-        assert len(waiters) == 0
-        waiters.wake_one()  # nobody is there
+        desk = Desk()
+        assert await desk.wait("late", 0) is None
+        assert len(desk.waiters) == 0
+        desk.put(1)  # nobody is there
+        assert desk.asked == []
 
     run(scenario())
 
 
-def test_a_turn_that_comes_with_the_end_of_the_time_is_taken() -> None:
+def test_a_lease_that_comes_with_the_end_of_the_time_is_taken() -> None:
     async def scenario() -> None:
-        waiters = Waiters(10)
-        waiting = asyncio.create_task(waiters.wait(0), name="late")
+        desk = Desk()
+        waiting = desk.wait("late", 0)
         await asyncio.sleep(0)
-        waiters.wake_one()  # before the timeout, which is due in the same turn of the loop
-        assert await waiting is True
+        desk.left = 1
+        desk.waiters.serve()  # before the timeout, which is due in the same turn of the loop
+        assert await waiting is not None
 
     run(scenario())
 
 
-@pytest.mark.parametrize("woken_first", [False, True])
-def test_a_cancelled_one_passes_its_turn_on(woken_first: bool) -> None:
+@pytest.mark.parametrize("served_first", [False, True])
+def test_the_lease_of_one_who_left_goes_to_the_next(served_first: bool) -> None:
     async def scenario() -> None:
-        waiters = Waiters(10)
-        first, second = (asyncio.create_task(waiters.wait(10), name=name) for name in ("first", "second"))
+        desk = Desk()
+        first, second = desk.wait("first"), desk.wait("second")
         await asyncio.sleep(0)
-        if woken_first:
-            waiters.wake_one()
+        desk.left = 1
+        if served_first:
+            desk.waiters.serve()
         first.cancel()
         with pytest.raises(asyncio.CancelledError):
             await first
-        if not woken_first:
-            waiters.wake_one()
-        assert await second is True
-        assert len(waiters) == 0
+        desk.waiters.wake()
+        assert await second is not None
+        assert (len(desk.waiters), desk.left) == (0, 0)
+
+    run(scenario())
+
+
+def test_what_a_modest_wish_did_not_get_no_other_one_is_asked_for() -> None:
+    """A thousand who wait for a model that is not there cost little."""
+
+    async def scenario() -> None:
+        desk = Desk()
+        for name, tokens in (("choosy", 5), ("large", 9), ("larger", 10), ("small", 1), ("choosy too", 1), ("tiny", 0)):
+            desk.wait(name, tokens=tokens)
+        await asyncio.sleep(0)
+        desk.waiters.serve()
+        assert desk.asked == ["choosy", "large", "small", "tiny"]
+        desk.waiters.dismiss()
+
+    run(scenario())
+
+
+def test_who_is_dismissed_has_no_lease() -> None:
+    async def scenario() -> None:
+        desk = Desk()
+        waiting = [desk.wait(f"{number}") for number in range(3)]
+        await asyncio.sleep(0)
+        desk.waiters.dismiss()
+        assert await asyncio.gather(*waiting) == [None, None, None]
+
+    run(scenario())
+
+
+def busy_pool() -> tuple[KeyPool, Key, Lease]:
+    """A pool with one key, which is in use and serves one request at a time."""
+    pool, key = KeyPool("main", ONE_AT_A_TIME.health, clock=Clock(), rng=Random(1)), a_key("one")
+    pool.configure(ONE_AT_A_TIME, "none", 10)
+    pool.standings.add([key])
+    return pool, key, lease_of(pool, key, "y")
+
+
+def test_one_who_has_no_use_for_a_key_that_is_free_again_holds_up_nobody_behind_it() -> None:
+    async def scenario() -> None:
+        pool, key, lease = busy_pool()
+        pool.report(lease, limited(60, pool._clock(), Scope.KEY_MODEL))
+        busy = lease_of(pool, key, "x")
+        first = asyncio.create_task(wait_for_key(pool, 10, "y"), name="first")
+        second = asyncio.create_task(wait_for_key(pool, 10, "x"), name="second")
+        await asyncio.sleep(0)
+        pool.succeed(busy)
+        got = await second
+        assert got is not None and got.model == "x"
+        assert not first.done() and len(pool.waiters) == 1
+        pool.release(got)
+        pool.close()
+        assert await first is None
 
     run(scenario())
