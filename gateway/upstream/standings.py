@@ -46,8 +46,8 @@ from gateway.upstream.waiters import Waiters
 from gateway.upstream.wakeups import Wakeups
 
 WAKE_BATCH = 500
-"""Keys woken in one turn of the loop, so that ten thousand rests ending together do not hold it up: ten milliseconds, and
-fewer where models have views of their own, `VIEWS_AS_LONG` of which take as long as all else."""
+"""Keys woken in one turn of the loop, so that ten thousand rests ending together do not hold it up: ten milliseconds,
+and fewer where models have views of their own, `VIEWS_AS_LONG` of which take as long as all else."""
 
 VIEWS_AS_LONG = 10
 
