@@ -282,6 +282,13 @@ class Conductor:
                 f"The provider {provider.name!r} rejected the gateway's credentials ({verdict.reason}).",
                 kind="api_error",
             )
+        if outcome.withheld:
+            raise RequestError(
+                outcome.status if outcome.status >= 400 else 502,
+                "upstream_error",
+                f"The provider {provider.name!r} refused the request ({verdict.reason}); its own words are left out, "
+                "since they repeat the gateway's key.",
+            )
         if outcome.streamed and not outcome.body:
             raise RequestError(
                 502, "upstream_error", f"The provider {provider.name!r} sent a stream without any event."

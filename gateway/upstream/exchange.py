@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, NamedTuple, Protocol
 
@@ -34,6 +34,7 @@ from gateway.providers.classify import (
     classify_failure,
     classify_inside,
 )
+from gateway.upstream.concealment import conceal_body, conceal_headers, conceal_text
 from gateway.upstream.key import Key
 from gateway.upstream.local import InProcessAnswer
 from gateway.upstream.provider import Provider
@@ -56,10 +57,6 @@ ERROR_REST = 1.0
 
 HOLD_LIMIT = 64 * 1024
 """Bytes of a stream that are held while waiting for its first meaningful event."""
-
-CONCEALED_FROM = 16
-"""Characters of a key that is looked for in what a provider says. Real ones have more; shorter ones ("none", "ollama",
-"placeholder") stand where none is needed, and are words."""
 
 NO_PROXY = Verdict(Scope.PROXY, Status.NETWORK_ERROR, "no_proxy", evidence="there is no proxy to send it through")
 
@@ -102,7 +99,7 @@ class Outcome:
 
     `body` is what was read already; `decoded` the JSON in it where it was looked into. `error` is set when there was
     no answer at all, `unanswered` when the provider may nevertheless have done the work. `way` leads through the proxy
-    that was used, if any.
+    that was used, if any. `withheld`: the body of the error is nothing for clients, see `concealment.py`.
     """
 
     verdict: Verdict | None = None
@@ -114,6 +111,7 @@ class Outcome:
     error: UpstreamError | None = None
     streamed: bool = False
     way: Way | None = None
+    withheld: bool = False
 
     @property
     def proxy(self) -> Proxy | None:
@@ -128,6 +126,12 @@ class Outcome:
             if known == name:
                 return value
         return None
+
+    def conceal_body(self, key: Key) -> None:
+        """The body of an error, before it goes anywhere."""
+        shown = conceal_body(key, self.body)
+        self.withheld = shown is None
+        self.body = shown or b""
 
     def close(self) -> None:
         if self.answer is not None:
@@ -183,16 +187,17 @@ class Exchange:
             if answer is not None:
                 answer.close()
             error.__traceback__ = None  # it would keep the request's body alive
-            return Outcome(verdict=classify_failure(error), error=error)
+            verdict = classify_failure(error)
+            return Outcome(verdict=replace(verdict, evidence=conceal_text(key, verdict.evidence)), error=error)
         except BaseException:
             if answer is not None:
                 answer.close()
             raise
         if outcome.verdict is not None:
             outcome.close()
-            outcome.body = _conceal_bytes(key, outcome.body)
+            outcome.conceal_body(key)
         if outcome.verdict is not None or call.shape == "raw":  # of other answers hardly a header goes on
-            outcome.headers = _conceal_headers(key, outcome.headers)
+            outcome.headers = conceal_headers(key, outcome.headers)
         return outcome
 
     async def _send(
@@ -221,8 +226,9 @@ class Exchange:
         outcome = Outcome(status=answer.status, headers=answer.headers, answer=answer)
         if answer.status >= 400:
             outcome.body = await _read_error(answer)
+            body = conceal_body(key, outcome.body) or outcome.body  # first: what is cut off later may end within a key
             outcome.verdict = classify_answer(
-                provider.meanings, answer.status, answer.headers, outcome.body, self.clock(), partial(_conceal, key)
+                provider.meanings, answer.status, answer.headers, body, self.clock(), partial(conceal_text, key)
             )
             return outcome
         if call.shape == "raw" or answer.status >= 300:
@@ -304,7 +310,7 @@ class Exchange:
         return None
 
     def _verdict_inside(self, provider: Provider, key: Key, outcome: Outcome, error: object) -> Verdict:
-        return classify_inside(provider.meanings, outcome.headers, error, self.clock(), partial(_conceal, key))
+        return classify_inside(provider.meanings, outcome.headers, error, self.clock(), partial(conceal_text, key))
 
 
 CHOICES = frozenset({"chat", "completions"})
@@ -348,22 +354,3 @@ async def _rest_of_error(answer: UpstreamAnswer) -> bytes:
             return await answer.read_all(ERROR_LIMIT)
     except (TimeoutError, UpstreamError):
         return b""
-
-
-def _conceal(key: Key, text: str) -> str:
-    """Some providers repeat the key that they reject: it goes no further."""
-    secret = key.secret.reveal()
-    return text.replace(secret, key.fingerprint) if len(secret) >= CONCEALED_FROM else text
-
-
-def _conceal_bytes(key: Key, body: bytes) -> bytes:
-    secret = key.secret.reveal()
-    return body.replace(secret.encode(), key.fingerprint.encode()) if len(secret) >= CONCEALED_FROM else body
-
-
-def _conceal_headers(key: Key, headers: Sequence[Header]) -> Sequence[Header]:
-    secret = key.secret.reveal().encode()
-    if len(secret) < CONCEALED_FROM or not any(secret in value for _, value in headers):
-        return headers
-    shown = key.fingerprint.replace("…", "...").encode("ascii", "replace")  # a header has no other letters
-    return [(name, value.replace(secret, shown)) for name, value in headers]

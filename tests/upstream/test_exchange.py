@@ -494,6 +494,25 @@ def test_the_key_is_in_no_header_that_goes_on(shape: str, status: int) -> None:
     run(scenario())
 
 
+@pytest.mark.parametrize(
+    "behaviour",
+    [
+        Answer(400, b"x" * 200 + b" bad key: " + SECRET.encode() * 200, {"content-type": "text/plain"}),
+        Answer(400, (SECRET * 200).encode(), {"content-type": "text/plain"}),
+        Garbage(f"HTTP/1.1 200 OK\r\nyour key {SECRET} is bad\r\n\r\n".encode()),
+    ],
+)
+def test_the_key_is_in_no_evidence_however_the_provider_repeats_it(behaviour: Behaviour) -> None:
+    async def scenario() -> None:
+        async with wired() as wire:
+            wire.fake.script(SECRET, behaviour)
+            outcome = await wire.call()
+            assert outcome.verdict is not None
+            assert "sk-…6789" in outcome.verdict.evidence and SECRET[:10] not in outcome.verdict.evidence
+
+    run(scenario())
+
+
 # The built-in provider.
 
 

@@ -1,0 +1,63 @@
+"""A key that its provider repeats in an error goes no further: not into what is kept of the error, not to the client.
+
+Wherever the key stands, its fingerprint takes its place. One shorter than `MASKED_FROM` may be a word ("none", "x"), and
+replacing that would leave neither sentences nor JSON: where it stands by itself the whole text is withheld.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from gateway import jsonlib
+from gateway.upstream.key import Key
+
+MASKED_FROM = 8
+"""Characters of a key that is replaced wherever it stands. Real ones have more than twice as many."""
+
+WITHHELD = "what the provider said is left out: it repeats the key, which is too short to be masked"
+
+Header = tuple[bytes, bytes]
+
+
+def conceal_text(key: Key, text: str) -> str:
+    """What may be kept and logged of what the provider said."""
+    secret = key.secret.reveal()
+    if len(secret) >= MASKED_FROM:
+        return text.replace(secret, key.fingerprint)
+    return WITHHELD if _stands_in(secret.encode(), text.encode("utf-8", "replace")) else text
+
+
+def conceal_body(key: Key, body: bytes) -> bytes | None:
+    """What the client may have of an error's body; None: nothing of it."""
+    secret = key.secret.reveal()
+    for form in _written(secret):
+        if len(secret) >= MASKED_FROM:
+            body = body.replace(form, key.fingerprint.encode())
+        elif _stands_in(form, body):
+            return None
+    return body
+
+
+def conceal_headers(key: Key, headers: Sequence[Header]) -> Sequence[Header]:
+    """The same of its header fields; one that repeats a key too short to be masked is left out."""
+    secret = key.secret.reveal().encode()
+    if not any(secret in value for _, value in headers):
+        return headers
+    if len(secret) < MASKED_FROM:
+        return [(name, value) for name, value in headers if not _stands_in(secret, value)]
+    shown = key.fingerprint.replace("…", "...").encode("ascii", "replace")  # a header has no other letters
+    return [(name, value.replace(secret, shown)) for name, value in headers]
+
+
+def _written(secret: str) -> set[bytes]:
+    """As it is, and as it may stand in JSON (RFC 8259, section 7: some escape the slash as well)."""
+    escaped = jsonlib.dumps(secret)[1:-1]
+    return {secret.encode(), escaped, escaped.replace(b"/", rb"\/")}
+
+
+def _stands_in(secret: bytes, data: bytes) -> bool:
+    """Whether it is there as a word, not as a part of one."""
+    return (
+        secret in data and re.search(rb"(?<![A-Za-z0-9_])" + re.escape(secret) + rb"(?![A-Za-z0-9_])", data) is not None
+    )
