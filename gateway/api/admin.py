@@ -5,6 +5,7 @@ On the admin socket the file's permissions are the access control; on a TCP list
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
@@ -12,7 +13,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from gateway import __version__, jsonlib
-from gateway.api.admin_keys import asked, each_key, export_keys, matching, parse_limit, parse_statuses
+from gateway.api.admin_keys import BATCH, asked, each_key, export_keys, matching, parse_limit, parse_statuses
 from gateway.api.admin_proxies import ProxyAdmin
 from gateway.api.errors import JSON
 from gateway.api.inbound import Inbound
@@ -22,7 +23,7 @@ from gateway.config.tomltext import key_path
 from gateway.errors import ConfigError, GatewayError, RequestError, StoreError
 from gateway.net.connection import Reply
 from gateway.upstream.control import KeeperControl
-from gateway.upstream.key import Key
+from gateway.upstream.key import Key, Rest
 from gateway.upstream.keypool import KeyPool
 from gateway.upstream.listing import describe, named, standings
 from gateway.upstream.provider import Provider
@@ -148,11 +149,12 @@ class AdminSurface:
             ),
             "keys": sum(pool.standings.counts.values()),
             "usable": pool.usable,
+            "due": min(len(pool.standings.rotation.due), pool.usable),
             "waiting": len(pool.waiters),
             "counts": {status.value: n for status, n in sorted(pool.standings.counts.items()) if n},
             "next_recovery": pool.standings.next_wake(),
             "probing": pool.standings.probing,
-            "to_probe": len(pool.standings.to_probe),
+            "to_probe": await _count_to_probe(pool.standings),
             "guard": _guard(pool),
             "groups": await _groups(pool),
             "files": files,
@@ -238,7 +240,7 @@ def _guard(pool: KeyPool) -> dict[str, Any] | None:
         return None
     return {
         "since": guard.since,
-        "keys": len(guard.taken_back),
+        "keys": len(guard.suspects()),
         "canaries": guard.tries,
         "next_canary": guard.canary_at,
         "proxy": None if guard.way is None else guard.way.proxy.url.fingerprint,
@@ -246,20 +248,41 @@ def _guard(pool: KeyPool) -> dict[str, Any] | None:
     }
 
 
+async def _count_to_probe(standings: Standings) -> int:
+    """Keys that wait for a probe. Of those in line some need none any more, which they hear when it is their turn."""
+    waiting: set[Key] = set()
+    for n, rest in enumerate(list(standings.to_probe)):
+        if n % BATCH == BATCH - 1:
+            await asyncio.sleep(0)
+        if standings.wants_probe(rest):
+            waiting.add(rest.key)
+    return len(waiting)
+
+
 async def _groups(pool: KeyPool) -> list[dict[str, Any]]:
-    """Benched keys by status and reason, with the last error and the next recovery of each group."""
-    groups: dict[tuple[str, str, str], dict[str, Any]] = {}
+    """Benched keys by status and reason, with the last error and the next recovery of each group. Those whose rest is
+    over are `due`, and groups of their own: for a "try", which makes them usable for one request, or for a "probe"."""
+    groups: dict[tuple[str, str, str, str], dict[str, Any]] = {}
     async for key in each_key(pool):
         for model, standing in standings(key):
             if standing.usable:
                 continue
-            name = (standing.status.value, standing.reason, model or "")
+            due = pool.standings.awaits(Rest(key, model), standing)
+            name = (standing.status.value, standing.reason, model or "", due)
             group = groups.setdefault(
                 name,
-                {"status": name[0], "reason": name[1], "model": model, "keys": 0, "until": None, "last_error": ""},
+                {
+                    "status": name[0],
+                    "reason": name[1],
+                    "model": model,
+                    "keys": 0,
+                    "due": due,
+                    "until": None,
+                    "last_error": "",
+                },
             )
             group["keys"] += 1
             group["last_error"] = standing.evidence or group["last_error"]
-            if standing.until is not None:
+            if standing.until is not None and not due:
                 group["until"] = min(standing.until, group["until"] or standing.until)
     return [groups[name] for name in sorted(groups)]

@@ -59,7 +59,7 @@ def _show(answer: dict[str, Any]) -> None:
                 provider["name"],
                 provider["type"],
                 provider["keys"],
-                provider["usable"],
+                f"{provider['usable']}, {provider['due']} for a try" if provider["due"] else provider["usable"],
                 provider["waiting"],
                 ", ".join(f"{n} {status}" for status, n in provider["counts"].items()) or "no keys",
                 in_words(provider["next_recovery"]),
@@ -70,14 +70,15 @@ def _show(answer: dict[str, Any]) -> None:
     for provider in answer["providers"]:
         guard = provider["guard"]
         if guard is not None:
-            cause = "the provider or the way there" if guard["proxy"] is None else f"{guard['proxy']} or the provider"
+            cause = "the provider" if guard["proxy"] is None else f"{guard['proxy']} or the provider"
             print(
-                f"\n{provider['name']}: {guard['keys']} different keys were rejected alike, so {cause} "
-                f"is to blame, not the keys: none is used until a trial gets through (next "
+                f"\n{provider['name']}: {guard['keys']} different keys were rejected alike: either {cause} turns us "
+                f"away whatever the key, or all of these keys are bad. One request at a time looks which (next "
                 f"{in_words(guard['next_canary'])}). Last error: {printable(guard['last_error'])}"
             )
         if provider["to_probe"]:
-            print(f"\n{provider['name']}: {provider['to_probe']} keys are waiting for a probe ({provider['probing']})")
+            keys = "1 key is" if provider["to_probe"] == 1 else f"{provider['to_probe']} keys are"
+            print(f"\n{provider['name']}: {keys} waiting for a probe ({provider['probing']})")
     groups = [(provider["name"], group) for provider in answer["providers"] for group in provider["groups"]]
     if groups:
         print("\nBenched keys")
@@ -90,7 +91,7 @@ def _show(answer: dict[str, Any]) -> None:
                     group["reason"],
                     group["model"],
                     group["keys"],
-                    in_words(group["until"]),
+                    f"due for a {group['due']}" if group["due"] else in_words(group["until"]),
                     group["last_error"][:80],
                 )
                 for name, group in groups

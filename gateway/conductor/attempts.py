@@ -206,8 +206,8 @@ def shortage_error(provider: Provider, shortage: Shortage) -> RequestError:
         return RequestError(
             503,
             "circuit_open",
-            f"The provider {provider.name!r} rejects different keys alike ({shortage.cause}): none is tried until that "
-            f"is over ({keys}).",
+            f"The provider {provider.name!r} rejects different keys alike ({shortage.cause}): either it turns the "
+            f"gateway away, or all of these keys are bad. One request at a time looks whether it is over ({keys}).",
             retry_after=retry_after,
             extra=extra,
         )

@@ -1,7 +1,7 @@
 """A key that its provider repeats in an error goes no further: not into what is kept of the error, not to the client.
 
-Wherever the key stands, its fingerprint takes its place. One shorter than `MASKED_FROM` may be a word ("none", "x"), and
-replacing that would leave neither sentences nor JSON: where it stands by itself the whole text is withheld.
+Wherever the key stands, its fingerprint takes its place. One shorter than `MASKED_FROM` may be a word ("none", "x"),
+and replacing that would leave neither sentences nor JSON: where it stands by itself the whole text is withheld.
 """
 
 from __future__ import annotations

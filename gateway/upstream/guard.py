@@ -162,8 +162,13 @@ class Guard:
         return self.taken_back
 
     def suspects(self) -> set[Key]:
-        """Keys that a canary had better not take."""
+        """Keys that were rejected: a canary had better not take them."""
         return {entry.key for entry in self.taken_back}
+
+    @property
+    def forsaken(self) -> bool:
+        """Whether it is closed because of keys that are all gone: there is nothing to wait for any more."""
+        return self.tripped and all(entry.key.removed for entry in self.taken_back)
 
     def begin_canary(self, lease: Lease) -> None:
         self.canary = lease

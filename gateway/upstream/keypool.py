@@ -292,7 +292,7 @@ class KeyPool:
     def shortage(self, model: str, excluded: Collection[Key] = ()) -> Shortage:
         """Why `lease` gave nothing, and how long that lasts. A key that was tried in this request does not count."""
         counts = self._rotation.count(model, self.standings.counts)
-        if self.guard.tripped:
+        if self.guard.tripped and (self._rotation.ready or self.guard.canary is not None):
             canary = max(self.guard.canary_at - self._clock(), 0.0) if self.guard.canary is None else 1.0
             return Shortage(canary, _words(counts), False, self.guard.evidence)
         until = self.standings.next_wake_for(model, lambda key: key not in excluded, len(excluded) + 32)

@@ -98,6 +98,8 @@ class Standings:
             self.probing = probing
             self.rotation.probed, self.rotation.probed_for_model = LIFTED_BY_PROBE[probing], LIFTED_FOR_MODEL[probing]
             self.rotation.concurrency = concurrency
+            if probing == "none":
+                self.to_probe.clear()
             for key in self.keys.values():
                 key.live_only = False
                 self.place(key)
@@ -136,6 +138,9 @@ class Standings:
             self.rotation.count_models(key, -1)
             self._accounts.leave(key)
             self.place(key)
+        if self._guard.forsaken:
+            self._guard.reset()
+            self._waiters.wake()
 
     def relabel(self, key: Key, labels: Mapping[str, str]) -> None:
         """The file says something else about a key that stays."""
@@ -268,6 +273,12 @@ class Standings:
         if standing.status is Status.VALID:
             return not 0 <= self._clock() - key.checked_at < self.health.success / 2
         return self._is_probed(rest, standing)
+
+    def awaits(self, rest: Rest, standing: Standing) -> str:
+        """What is to decide about a key whose rest is over: a "probe", or a "try" by a request. Else "": it rests."""
+        if not standing.due:
+            return ""
+        return "probe" if standing.status in self.rotation.probed_of(rest.key, rest.model) else "try"
 
     def confirmations(self, key: Key, model: str | None) -> int:
         """Rejections after the first one that make it certain: that many probes, or one live try where none decides."""

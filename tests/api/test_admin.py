@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from gateway.api.admin_keys import BATCH
+from gateway.config.model import ProviderConfig
 from gateway.errors import ConfigError, Problem, StartError, StoreUnavailable
 from gateway.policy.verdict import Status
 from gateway.secret import Secret
@@ -117,6 +118,7 @@ def test_status_groups_what_is_benched_by_reason(tmp_path: Path) -> None:
                 "base_url": fake.base_url,
                 "keys": 3,
                 "usable": 1,
+                "due": 0,
                 "waiting": 0,
                 "counts": {"no_quota": 1, "rate_limited": 1, "valid": 1},
                 "probing": "none",
@@ -130,6 +132,55 @@ def test_status_groups_what_is_benched_by_reason(tmp_path: Path) -> None:
             assert "Rate limit reached" in limited["last_error"]
             assert limited["until"] == recovery > running.clock() + 90
             assert groups["no_quota"]["until"] > recovery
+
+    run(scenario())
+
+
+def test_status_says_which_usable_keys_are_only_due_for_a_try(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with FakeProvider() as fake, gateway(tmp_path, configuration(fake.base_url)) as running:
+            await three_kinds(fake, running)
+            running.pass_time(40 * 86400.0)
+            (provider,) = (await running.administrate("GET", "/admin/status")).json["providers"]
+            (group,) = provider["groups"]
+            assert (group["status"], group["keys"], group["due"], group["until"]) == ("no_quota", 1, "try", None)
+            assert (provider["usable"], provider["due"]) == (3, 1)
+
+    run(scenario())
+
+
+def test_status_counts_only_keys_that_still_want_their_probe(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with FakeProvider() as fake, gateway(tmp_path, configuration(fake.base_url)) as running:
+            standings = running.pool.standings
+            standings.configure(ProviderConfig(name="main", type="openai", base_url=fake.base_url), "models")
+
+            async def waiting() -> int:
+                return int((await running.administrate("GET", "/admin/status")).json["providers"][0]["to_probe"])
+
+            assert await waiting() == 3
+            standings.disable(running.key(KEYS[0]))
+            await running.chat()
+            assert await waiting() == 1
+            standings.configure(ProviderConfig(name="main", type="openai", base_url=fake.base_url), "none")
+            assert not standings.to_probe
+
+    run(scenario())
+
+
+def test_status_counts_the_keys_that_closed_the_pool_once_each(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        more = "[queue]\ntimeout = 0.001"
+        async with FakeProvider() as fake, gateway(tmp_path, configuration(fake.base_url, more=more)) as running:
+            for _ in KEYS:
+                assert (await running.chat()).status == 200
+            for key in KEYS:
+                fake.script(key, unauthorized())
+            for _ in range(5):
+                await running.chat()
+            (provider,) = (await running.administrate("GET", "/admin/status")).json["providers"]
+            assert provider["guard"]["canaries"] > 0
+            assert provider["guard"]["keys"] == 3
 
     run(scenario())
 

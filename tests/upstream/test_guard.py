@@ -273,6 +273,25 @@ def test_the_operators_word_opens_the_pool() -> None:
     assert pool.usable == 5
 
 
+@pytest.mark.parametrize("left", ["", "a", "ae"])
+def test_the_pool_opens_when_none_of_the_rejected_keys_is_left(left: str) -> None:
+    pool, keys, _ = a_tripped_pool()
+    pool.standings.remove([keys["b"].digest, keys["c"].digest])
+    assert pool.guard.tripped
+    pool.standings.remove([key.digest for name, key in keys.items() if name not in left])
+    assert not pool.guard.tripped and pool.usable == len(left)
+    assert pool.shortage("m").cause == ""
+
+
+def test_a_pool_without_a_key_to_try_says_so_though_it_is_closed() -> None:
+    pool, keys = a_pool(Clock(), *FIVE)
+    reject(pool, keys["a"], keys["b"], keys["c"], verdict=replace(REJECTED, evidence="401"))
+    assert pool.shortage("m").cause == "401"
+    for key in keys.values():
+        pool.standings.disable(key)
+    assert pool.shortage("m").cause == "" and pool.shortage("m").counts == {"disabled": 5}
+
+
 def test_a_key_that_was_cleared_meanwhile_is_not_accused_again() -> None:
     pool, keys, _ = a_tripped_pool()
     pool.standings.disable(keys["b"])
