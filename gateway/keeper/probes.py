@@ -159,25 +159,31 @@ class Prober:
         async with asyncio.TaskGroup() as group:
             for rest in rests:
                 await self._at_once.acquire()
-                await self._space_out()
-                probe = group.create_task(self._counted(rest, outcomes, checked), name=f"probe of {self.provider.name}")
+                try:
+                    await self._space_out()
+                    name = f"probe of {self.provider.name}"
+                    probe = group.create_task(self._counted(rest, outcomes, checked), name=name)
+                except BaseException:
+                    self._at_once.release()
+                    raise
                 under_way.add(probe)
                 probe.add_done_callback(under_way.discard)
+                probe.add_done_callback(self._end)  # however it ends, be it before its first step
         return outcomes
+
+    def _end(self, probe: asyncio.Task[None]) -> None:
+        self._at_once.release()
 
     # -- one probe ---------------------------------------------------------------------------------------------
 
     async def _counted(self, rest: Rest, outcomes: Counter[str], checked: Checked | None) -> None:
         outcome, standings = SKIPPED, self._pool.standings
-        try:
-            if checked is not None:
-                outcome = await self._probe(rest)
-            elif self._pool.guard.tripped:
-                standings.to_probe[rest] = None  # when it is over
-            elif standings.wants_probe(rest):  # it may have waited for its turn
-                outcome = await self._probe(rest)
-        finally:
-            self._at_once.release()
+        if checked is not None:
+            outcome = await self._probe(rest)
+        elif self._pool.guard.tripped:
+            standings.to_probe[rest] = None  # when it is over
+        elif standings.wants_probe(rest):  # it may have waited for its turn
+            outcome = await self._probe(rest)
         outcomes[outcome] += 1
         if checked is not None:
             checked.done += 1

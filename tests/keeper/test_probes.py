@@ -313,6 +313,33 @@ def test_probes_begin_apart_and_only_so_many_run_at_once() -> None:
     run(scenario())
 
 
+@pytest.mark.parametrize("steps", [0, 1, 2, 5])
+def test_probes_that_are_broken_off_leave_room_for_others(steps: int) -> None:
+    """By a reload, or by a bug in one of them."""
+
+    async def scenario() -> None:
+        async with bench(probe=ProbeConfig(concurrency=2)) as b:
+            rests = [Rest(b.add(f"k{n}"), None) for n in range(4)]
+            for _ in range(4):
+                probing = asyncio.create_task(b.prober.probe_all(rests, Checked(4)))
+                for _ in range(steps):
+                    await asyncio.sleep(0)
+                probing.cancel()
+                await asyncio.gather(probing, return_exceptions=True)
+            b.prober._note = crash
+            for _ in range(4):
+                with pytest.raises(BaseExceptionGroup):
+                    await b.prober.probe_all(rests, Checked(4))
+            b.prober._note = lambda provider, outcome: None
+            assert await b.prober.probe_all(rests, Checked(4)) == {"success": 4}
+
+    run(scenario())
+
+
+def crash(provider: Provider, outcome: str) -> None:
+    raise RuntimeError(outcome)
+
+
 def test_a_key_that_is_being_used_or_gone_is_not_probed() -> None:
     async def scenario() -> None:
         async with bench() as b:
