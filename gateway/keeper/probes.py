@@ -8,8 +8,9 @@ Kinds: `models` lists the provider's models, which is free and proves the creden
 of the credential or the balance count, and about a key that may not list them live requests decide. `request` is a tiny
 completion; all that it says counts. With `shared_key_status = false` a request is made for each model in use.
 
-Invariants: a probe that gets no answer changes no key; at most `probe.concurrency` at once, `probe.min_interval`
-apart, each within `probe.timeout`; batches grow and shrink as `policy/pacing.py` says.
+Invariants: a probe that gets no answer changes no key; at most `probe.concurrency` at once, their calls
+`probe.min_interval` apart, those for the operator included, each within `probe.timeout`; batches grow and shrink as
+`policy/pacing.py` says.
 """
 
 from __future__ import annotations
@@ -95,6 +96,7 @@ class Prober:
         health = provider.config.health
         self._pace = Pace.begin(health.batch_size, health.batch_interval)
         self._at_once = asyncio.Semaphore(provider.config.probe.concurrency)
+        self._spacing = asyncio.Lock()
         self._begun_at = -1e9
 
     async def run(self) -> None:
@@ -192,7 +194,9 @@ class Prober:
     async def _probe(self, rest: Rest) -> str:
         """Probe a key, for one model or for each in use. The last outcome that was no success, or "success"."""
         told = "success"
-        for model in self._models(rest):
+        for number, model in enumerate(self._models(rest)):
+            if number:
+                await self._space_out()
             told = await self._probe_model(rest.key, model)
             if told != SKIPPED:
                 self._note(self.provider, told)
@@ -282,12 +286,13 @@ class Prober:
             await self._pool.standings.probe_wanted.wait()
 
     async def _space_out(self) -> None:
-        """At least `probe.min_interval` after the last one began."""
+        """Wait for the moment of the next call, at least `probe.min_interval` after the last one, whoever made it."""
         apart = max(self.provider.config.probe.min_interval, APART)
-        pause = self._begun_at + apart - self._clock()
-        if pause > 0:
-            await self._sleep(min(pause, apart))
-        self._begun_at = self._clock()
+        async with self._spacing:
+            pause = self._begun_at + apart - self._clock()
+            if pause > 0:
+                await self._sleep(min(pause, apart))
+            self._begun_at = self._clock()
 
 
 def may_not_list(verdict: Verdict) -> bool:

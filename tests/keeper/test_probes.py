@@ -313,6 +313,28 @@ def test_probes_begin_apart_and_only_so_many_run_at_once() -> None:
     run(scenario())
 
 
+def test_a_check_by_the_operator_and_a_batch_keep_one_distance() -> None:
+    async def scenario() -> None:
+        async with bench(probe=ProbeConfig(concurrency=4, min_interval=10.0)) as b:
+            batches = [[Rest(b.add(f"{name}{n}"), None) for n in range(3)] for name in "ab"]
+            await asyncio.gather(*(b.prober.probe_all(batch, Checked(3)) for batch in batches))
+            assert b.slept == [10.0] * 5
+
+    run(scenario())
+
+
+def test_the_calls_for_several_models_of_a_key_keep_their_distance() -> None:
+    async def scenario() -> None:
+        async with bench("request", shared_key_status=False, probe=ProbeConfig(min_interval=10.0)) as b:
+            key = b.add("one")
+            for model in ("a", "b", "c"):
+                b.pool.succeed(lease_of(b.pool, key, model))
+            await b.prober.probe_all([Rest(key, None)], Checked(1))
+            assert (len(b.fake.requests), b.slept) == (3, [10.0, 10.0])
+
+    run(scenario())
+
+
 @pytest.mark.parametrize("steps", [0, 1, 2, 5])
 def test_probes_that_are_broken_off_leave_room_for_others(steps: int) -> None:
     """By a reload, or by a bug in one of them."""
