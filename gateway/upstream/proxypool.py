@@ -70,6 +70,14 @@ class ProxyPool:
                 known.place(proxy)
         return known
 
+    def forget(self, provider: str) -> None:
+        """It uses the pool no more: what its requests taught about proxies decides about none of their checks.
+        O(proxies)."""
+        del self.users[provider]
+        for proxy in self.proxies.values():
+            proxy.blocks.pop(provider, None)
+            proxy.benched_seq.pop(provider, None)
+
     # -- leases ------------------------------------------------------------------------------------------------
 
     def lend(self, proxy: Proxy) -> ProxyLease:
@@ -99,6 +107,8 @@ class ProxyPool:
         """The attempt failed, and the verdict blames the proxy."""
         proxy, seq = lease
         name = ALL_PROVIDERS if concerns_all(verdict) else user.provider
+        if name != ALL_PROVIDERS and self.users.get(name) is not user:
+            return  # the provider uses the pool no more
         standing = proxy.standing if name == ALL_PROVIDERS else proxy.blocks.get(name, UNTESTED)
         stale = not standing.usable and seq <= proxy.benched_seq.get(name, 0)
         if proxy.removed or seq < proxy.good_seq or stale:
@@ -121,12 +131,14 @@ class ProxyPool:
     # -- the Keeper's and the operator's side ------------------------------------------------------------------
 
     def add(self, proxies: Sequence[Proxy]) -> None:
-        """New proxies, each with the standings it was restored with or `untested`, in random order."""
+        """New proxies, each with the standings it was restored with or `untested`, in random order. What concerns a
+        provider that does not use the pool is left out."""
         for proxy in self._rng.sample(proxies, len(proxies)):
             if proxy.digest in self.proxies:
                 continue
             proxy.jitter = self._rng.uniform(-JITTER, JITTER)
             self.proxies[proxy.digest] = proxy
+            proxy.blocks = {name: block for name, block in proxy.blocks.items() if name in self.users}
             self._take_over(proxy)
             for name, standing in ((ALL_PROVIDERS, proxy.standing), *proxy.blocks.items()):
                 self._rest(proxy, name, standing)

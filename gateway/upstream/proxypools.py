@@ -27,21 +27,21 @@ class ProxyPools:
         return iter(list(self._pools.values()))
 
     def arrange(self, config: Config) -> None:
-        """A pool for every file and URL in use; one that is there already keeps what it knows."""
+        """A pool for every file and URL in use, with the providers that use it; one that is there already keeps what
+        it knows."""
         for provider in _users(config):
             where = _where(provider.proxy)
             pool = self._pools.get(where)
             if pool is None:
                 pool = self._pools[where] = self._make(provider.proxy, config)
             pool.config = config.proxies
+            pool.user(provider.name).sticky = provider.proxy.mode == "sticky"
 
     def of(self, provider: ProviderConfig) -> ProviderProxies | None:
         """What a provider of an arranged configuration leases from; None: it uses no proxy."""
         if provider.proxy.mode == "none":
             return None
-        user = self._pools[_where(provider.proxy)].user(provider.name)
-        user.sticky = provider.proxy.mode == "sticky"
-        return user
+        return self._pools[_where(provider.proxy)].user(provider.name)
 
     def of_files(self, config: Config) -> Mapping[str, ProxyPool]:
         """The pools that have a file, by its path."""
@@ -69,7 +69,7 @@ class ProxyPools:
                 del self._pools[where]
                 continue
             for name in set(pool.users) - used[where]:
-                del pool.users[name]
+                pool.forget(name)
 
     def _make(self, proxy: ProxyConfig, config: Config) -> ProxyPool:
         if proxy.listed:

@@ -220,6 +220,16 @@ def test_a_restored_rest_goes_on_to_its_end() -> None:
     assert proxy.standing.streak == 3
 
 
+def test_what_was_restored_of_a_provider_that_does_not_use_the_pool_is_left_out() -> None:
+    """A proxy may be in two files, and the database remembers providers that are gone."""
+    rig = Rig(0)
+    proxy = Proxy(ProxyUrl("http", "proxy.test", 9))
+    block = ProxyStanding(Status.NO_ACCESS, rig.now + 5, "unsupported_region")
+    proxy.blocks = {"gone": block, "main": block}
+    rig.pool.add([proxy])
+    assert proxy.blocks == {"main": block}
+
+
 def test_changes_are_told_once_and_newest_word_only() -> None:
     rig = Rig(2)
     proxy = rig.proxies[0]

@@ -6,6 +6,7 @@ from random import Random
 
 from gateway.config.model import Config, ProviderConfig, ProxiesConfig, ProxyConfig
 from gateway.config.proxyurl import ProxyUrl
+from gateway.policy.verdict import Scope, Status, Verdict
 from gateway.secret import Secret
 from gateway.upstream.proxy import Proxy
 from gateway.upstream.proxypools import ProxyPools
@@ -15,6 +16,7 @@ STATIC = ProxyConfig("static", url=Secret("http://ann:secret@proxy.test:1"))
 POOL = ProxyConfig("pool", file="/proxies/a.txt")
 STICKY = ProxyConfig("sticky", file="/proxies/a.txt")
 OTHER = ProxyConfig("pool", file="/proxies/b.txt")
+BLOCKED = Verdict(Scope.PROXY, Status.NO_ACCESS, "unsupported_region")
 
 
 def config_of(proxies: ProxiesConfig | None = None, **providers: ProxyConfig) -> Config:
@@ -71,6 +73,26 @@ def test_a_provider_that_left_is_forgotten_by_the_pool() -> None:
     pools.arrange(after)
     pools.retire(after)
     assert set(pool.users) == {"b"}
+
+
+def test_what_a_provider_that_left_said_of_proxies_is_forgotten() -> None:
+    before = config_of(a=POOL, b=POOL)
+    pools = arranged(before)
+    (pool,) = pools
+    proxy = Proxy(ProxyUrl("http", "proxy.test", 3))
+    pool.add([proxy])
+    a, b = pool.users["a"], pool.users["b"]
+    a.succeed(pool.lend(proxy))
+    b.report(pool.lend(proxy), BLOCKED)
+    assert not proxy.usable_for("b")
+    after = config_of(a=POOL)
+    pools.arrange(after)
+    pools.retire(after)
+    assert not proxy.blocks
+    b.report(pool.lend(proxy), BLOCKED)  # by a request that began before
+    assert not proxy.blocks
+    pools.arrange(before)
+    assert pool.users["b"] is not b and proxy.usable_for("b")
 
 
 def test_proxies_are_counted_by_file_and_single_ones_together() -> None:
