@@ -268,6 +268,7 @@ class ProviderProxies:
         self._canaries.pop(proxy, None)
         if proxy.removed:
             self.choice.discard(proxy)
+            self._marks.pop(proxy.digest, None)
             return
         self.choice.put(proxy, proxy.usable_for(self.provider))
         block = proxy.blocks.get(self.provider)

@@ -230,6 +230,15 @@ def test_what_was_restored_of_a_provider_that_does_not_use_the_pool_is_left_out(
     assert proxy.blocks == {"main": block}
 
 
+def test_of_proxies_that_are_gone_nothing_is_kept() -> None:
+    rig = Rig()
+    for proxy in rig.proxies:
+        rig.main.report(rig.pool.lend(proxy), BEYOND)
+    assert len(rig.main._marks) == 3
+    rig.pool.remove([proxy.digest for proxy in rig.proxies])
+    assert not rig.main._marks and not rig.main.choice.usable
+
+
 def test_changes_are_told_once_and_newest_word_only() -> None:
     rig = Rig(2)
     proxy = rig.proxies[0]
