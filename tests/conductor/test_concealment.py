@@ -77,6 +77,8 @@ def test_the_guards_word_is_without_the_key_that_closed_the_pool(tmp_path: Path)
             FakeProvider() as fake,
             gateway(tmp_path, configuration(fake.base_url, more=AT_ONCE), keys) as running,
         ):
+            for _ in keys:
+                assert (await running.chat()).status == 200
             for key in keys:
                 fake.script(key, Answer(401, refusal(key, 401)))
             answers = [await running.chat() for _ in range(6)]
