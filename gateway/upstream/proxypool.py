@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import replace
 from random import Random
 from typing import NamedTuple
 
@@ -38,7 +39,7 @@ from gateway.policy.proxyhealth import (
 from gateway.policy.verdict import Verdict
 from gateway.upstream.proxy import Proxy, ProxyChange, ProxyLease, ProxyRest, rest_ends
 from gateway.upstream.proxychoice import NONE_TRIED, ProxyChoice, first_of
-from gateway.upstream.rests import Rests
+from gateway.upstream.rests import STEP_BACK, Rests
 
 CANARY_DELAY = 5.0
 """Seconds after which a canary is given up that nobody has heard of: another one may go."""
@@ -56,6 +57,7 @@ class ProxyPool:
         self.proxies: dict[bytes, Proxy] = {}
         self.users: dict[str, ProviderProxies] = {}
         self.now = clock
+        self._seen = clock()
         self._rng = rng
         self._rests: Rests[ProxyRest] = Rests(rest_ends)
         self._changes: dict[tuple[bytes, str], Proxy] = {}
@@ -122,8 +124,12 @@ class ProxyPool:
         self._set(proxy, name, bench(standing, verdict, now, self.config))
 
     def wake_due(self) -> None:
-        """End the rests that are over."""
+        """End the rests that are over. A clock that was set back prolongs none."""
         now = self.now()
+        step, self._seen = self._seen - now, now
+        if step > STEP_BACK:
+            for proxy in self.proxies.values():
+                self._bring_forward(proxy, step, now)
         while (rest := self._rests.pop_due(now)) is not None:
             proxy, name = rest
             self._set(proxy, name, wake(proxy.standing if name == ALL_PROVIDERS else proxy.blocks[name]))
@@ -140,6 +146,7 @@ class ProxyPool:
             self.proxies[proxy.digest] = proxy
             proxy.blocks = {name: block for name, block in proxy.blocks.items() if name in self.users}
             self._take_over(proxy)
+            self._bring_forward(proxy, 0.0, self.now())
             for name, standing in ((ALL_PROVIDERS, proxy.standing), *proxy.blocks.items()):
                 self._rest(proxy, name, standing)
             self._place(proxy)
@@ -193,6 +200,15 @@ class ProxyPool:
         if standing is not None:
             self._rest(proxy, name, standing)
         self._place(proxy)
+
+    def _bring_forward(self, proxy: Proxy, seconds: float, now: float) -> None:
+        """By so many seconds, and at the least so far that nothing is further ahead than it can be."""
+        proxy.checked_at = min(proxy.checked_at, now)
+        for name, standing in ((ALL_PROVIDERS, proxy.standing), *list(proxy.blocks.items())):
+            if standing.until is not None:
+                until = min(standing.until - seconds, now + self.config.max_rest)
+                if until != standing.until:
+                    self._set(proxy, name, replace(standing, until=until))
 
     def _take_over(self, proxy: Proxy) -> None:
         """What a proxy that left and came back has not yet had written is newer than what it was restored with."""

@@ -15,6 +15,9 @@ T = TypeVar("T")
 SLACK = 64
 """Stale entries that are tolerated before a rebuild is worth its while."""
 
+STEP_BACK = 5.0
+"""Seconds by which the clock must be behind the last look to have been set; less is the noise of its correction."""
+
 
 class Rests(Generic[T]):
     """Deadlines in unix seconds. `current(item)` gives the item's deadline as it is now, or None."""

@@ -10,14 +10,11 @@ import asyncio
 from collections.abc import Callable
 
 from gateway.upstream.key import Rest, rest_ends
-from gateway.upstream.rests import Rests
+from gateway.upstream.rests import STEP_BACK, Rests
 
 LONGEST_NAP = 30.0
 """Seconds after which the clock on the wall is looked at again: it may have been set, and timers stand still while a
 computer sleeps."""
-
-STEP_BACK = 5.0
-"""Seconds by which the clock must be behind the last look to have been set; less is the noise of its correction."""
 
 WHOLE = ""
 """The heap of rests that are not about one model."""

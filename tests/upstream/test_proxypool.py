@@ -342,3 +342,28 @@ def test_the_heap_of_rests_stays_small(count: int) -> None:
             rig.main.report(rig.pool.lend(proxy), DOWN)
             rig.main.succeed(rig.pool.lend(proxy))
     assert len(rig.pool._rests) <= 2 * count * 3 + 65
+
+
+def test_a_clock_that_is_set_back_keeps_no_proxy_out_for_longer() -> None:
+    rig = Rig(1)
+    year = 365 * 86400.0
+    rig.now += year
+    assert rig.usable(rig.main)
+    lease = rig.main.lease(KEY)
+    assert lease is not None
+    rig.main.report(lease, DOWN)
+    rig.now -= year
+    assert not rig.usable(rig.main)
+    rig.now += 60.0
+    assert rig.usable(rig.main)
+    assert lease.proxy.checked_at <= rig.now
+
+
+def test_a_rest_from_a_clock_that_was_ahead_is_cut_when_it_is_restored() -> None:
+    rig = Rig(0)
+    proxy = Proxy(ProxyUrl("http", "proxy.test", 1))
+    proxy.standing = ProxyStanding(Status.NETWORK_ERROR, rig.now + 365 * 86400.0, PROXY_FAILED, streak=1)
+    proxy.checked_at = rig.now + 365 * 86400.0
+    rig.pool.add([proxy])
+    assert proxy.standing.until == rig.now + rig.pool.config.max_rest
+    assert proxy.checked_at == rig.now
