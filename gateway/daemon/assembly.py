@@ -21,7 +21,6 @@ from gateway.config.validate import auth_is_on
 from gateway.daemon.holdings import Holdings
 from gateway.upstream.catalog import Catalog
 from gateway.upstream.control import KeeperControl
-from gateway.upstream.exchange import Exchange
 from gateway.upstream.provider import Provider
 
 
@@ -37,15 +36,13 @@ class Assembly:
 
 
 def assemble(config: Config, holdings: Holdings, control: KeeperControl, draining: Callable[[], bool]) -> Assembly:
-    """`holdings` are arranged for `config` already; the Keeper is given the providers to probe."""
+    """`holdings` are arranged for `config` already, and stay as they are."""
     providers = {
         name: Provider(provider, holdings.pools.of[name], holdings.proxy_pools.of(provider))
         for name, provider in config.providers.items()
         if provider.enabled
     }
-    exchange = Exchange(holdings.client, holdings.clock)
-    holdings.keeper.arrange_probes(providers.values(), exchange, holdings.note_probe)
-    holdings.proxy_prober.arrange(providers, exchange)
+    exchange = holdings.exchange
     catalog = Catalog(providers, exchange, holdings.clock)
     resolver = ModelResolver(providers, catalog, config.server.default_provider)
     attempts = Attempts(exchange, config.queue, holdings.rng, holdings.note_attempt)

@@ -126,6 +126,7 @@ class Daemon:
             return assemble(config, self._holdings, control, self._stopping.is_set)
 
         first = assemble_anew(config)
+        self._holdings.probe(first.providers)
         inherited = systemd.inherited_sockets(self._environ)
         if not auth_is_on(config):
             systemd.refuse_public(inherited)

@@ -6,7 +6,7 @@ A configuration is applied to it by `arrange`, in place; what a configuration de
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from random import Random
 
 from gateway.config.model import Config
@@ -24,6 +24,7 @@ from gateway.store.database import Database
 from gateway.store.keys import KeyStore
 from gateway.store.proxies import ProxyStore
 from gateway.store.responses import ResponseStore
+from gateway.upstream.exchange import Exchange
 from gateway.upstream.key import Key
 from gateway.upstream.keypools import KeyPools
 from gateway.upstream.owners import Owner, ResponseOwners
@@ -43,6 +44,7 @@ class Holdings:
         self.started = clock()
         self.pools = KeyPools(clock, self.rng)
         self.proxy_pools = ProxyPools(clock, self.rng)
+        self.exchange = Exchange(client, clock)
         self.metrics = Metrics()
         keys, responses = KeyStore(database), ResponseStore(database)
 
@@ -69,6 +71,11 @@ class Holdings:
         self.keeper.arrange(config, self.pools.of)
         self.proxy_keeper.arrange(config, self.proxy_pools.of_files(config))
         self.maintenance.arrange(config)
+
+    def probe(self, providers: Mapping[str, Provider]) -> None:
+        """Look at the keys of these providers from now on, and at the ways to them."""
+        self.keeper.arrange_probes(providers.values(), self.exchange, self.note_probe)
+        self.proxy_prober.arrange(providers, self.exchange)
 
     def note_attempt(self, provider: Provider, key: Key, verdict: Verdict | None) -> None:
         """Count what an attempt of the Conductor's came to, and log what it says about the key or the provider."""

@@ -101,9 +101,11 @@ class Reloads:
         except BaseException:
             holdings.arrange(old.config)
             self._retire_pools()
+            holdings.proxy_pools.retire(old.config)
             await self._listen_only(old.config.server)
             raise
         self.assembly = assembly
+        holdings.probe(assembly.providers)
         await self._listen_only(config.server)  # which leaves addresses before its first await
         await self._server.accept()
         self._retire_pools()

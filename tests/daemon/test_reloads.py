@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
+import trustme
 
 from gateway.errors import ConfigError
 from gateway.policy.verdict import Status
@@ -121,14 +122,21 @@ def test_a_connection_of_an_address_that_is_left_gets_nothing_from_the_new_confi
     run(scenario(), 60)
 
 
+def switched_on(folder: Path) -> str:
+    """TLS, with a good certificate: what a running server refuses, when all else is done."""
+    both = folder / "both.pem"
+    trustme.CA().issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(str(both))
+    both.chmod(0o600)
+    return f'[server.tls]\ncert = "{both}"\nkey = "{both}"\n'
+
+
 def test_a_reload_that_fails_late_leaves_the_old_configuration_and_no_trace(tmp_path: Path) -> None:
     async def scenario() -> None:
         first, second = free_port(), free_port()
         async with daemon(tmp_path, f"127.0.0.1:{first}") as running:
-            tls = f'[server.tls]\ncert = "{tmp_path}/none.pem"\nkey = "{tmp_path}/none.pem"\n'
+            tls = switched_on(tmp_path)
             running.change(f"127.0.0.1:{second}", "a", '[providers.other]\ntype = "echo"\n' + tls)
-            (tmp_path / "none.pem").touch()
-            with pytest.raises(ConfigError):
+            with pytest.raises(ConfigError, match="switched"):
                 await running.daemon.reload()
             assert running.addresses == [f"127.0.0.1:{first}"]
             assert running.keys == 1
@@ -194,13 +202,37 @@ def test_a_reload_that_fails_late_leaves_the_keys_of_a_provider_that_was_to_have
         address = f"127.0.0.1:{free_port()}"
         async with daemon(tmp_path, address, OTHER) as running:
             pool = running.daemon._holdings.pools.of["other"]
-            tls = f'[server.tls]\ncert = "{tmp_path}/none.pem"\nkey = "{tmp_path}/none.pem"\n'
+            tls = switched_on(tmp_path)
             running.change(address, more='[providers.other]\ntype = "echo"\n')
             running.path.write_text(running.path.read_text() + tls)
-            (tmp_path / "none.pem").touch()
-            with pytest.raises(ConfigError):
+            with pytest.raises(ConfigError, match="switched"):
                 await running.daemon.reload()
             assert running.daemon._holdings.pools.of["other"] is pool
             assert len(pool.standings.keys) == len(MANY)
+
+    run(scenario(), 60)
+
+
+def test_a_reload_that_fails_late_leaves_probes_and_proxies_as_they_were(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        address = f"127.0.0.1:{free_port()}"
+        proxies = tmp_path / "proxies.txt"
+        proxies.write_text(f"http://127.0.0.1:{free_port()}\n")
+        proxies.chmod(0o600)
+        provider = '[providers.{}]\ntype = "openai"\nbase_url = "http://127.0.0.1:9/v1"\nkeys = "a.txt"\n'
+        through = provider + 'proxy = {{mode = "{}", file = "proxies.txt"}}\n'
+        async with daemon(tmp_path, address, through.format("other", "pool")) as running:
+            holdings = running.daemon._holdings
+            prober = holdings.keeper.prober("other")
+            (pool,) = holdings.proxy_pools
+            tls = switched_on(tmp_path)
+            running.change(address, more=through.format("other", "sticky") + through.format("new", "pool") + tls)
+            with pytest.raises(ConfigError, match="switched"):
+                await running.daemon.reload()
+            providers = running.daemon._reloads.assembly.providers
+            assert prober is not None and prober.provider is providers["other"]
+            assert holdings.keeper.prober("other") is prober and holdings.keeper.prober("new") is None
+            assert holdings.proxy_prober._providers is providers
+            assert {name: user.sticky for name, user in pool.users.items()} == {"other": False}
 
     run(scenario(), 60)
