@@ -133,6 +133,7 @@ class AdminSurface:
             "pid": os.getpid(),
             "uptime_seconds": round(self._now() - self._started, 1),
             "config": str(self._config.path),
+            "own_files": _own_files(self._config),
             "providers": [
                 await self._provider_status(provider, files.get(name, [])) for name, provider in self._providers.items()
             ],
@@ -231,6 +232,14 @@ class AdminSurface:
         if total:
             await self._control.save()
         return {"changed": changed, "total": total}
+
+
+def _own_files(config: Config) -> list[str]:
+    """What the gateway reads, folders too, providers that are not enabled included: nobody should write over it."""
+    files = [str(config.path)]
+    for provider in config.providers.values():
+        files += [*provider.keys, *([provider.proxy.file] if provider.proxy.listed else ())]
+    return files
 
 
 def _guard(pool: KeyPool) -> dict[str, Any] | None:

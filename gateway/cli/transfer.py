@@ -7,13 +7,14 @@ in memory; without --full it gives fingerprints.
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import sys
 from pathlib import Path
 from typing import Any
 
 from gateway import jsonlib
-from gateway.cli.admin import add_socket_argument, call_for_lines
+from gateway.cli.admin import add_socket_argument, call, call_for_lines
 from gateway.cli.keyfile import ask_for_sync, file_to_extend, find_provider, locked, read_text, write_text
 from gateway.cli.table import show_progress
 from gateway.errors import GatewayError
@@ -45,7 +46,8 @@ def add_parsers(actions: Any) -> None:
     export.add_argument("--status", default="", metavar="STATUS[,STATUS]")
     export.add_argument("--provider", default="")
     export.add_argument("--full", action="store_true", help="the keys themselves, as lines of a key file")
-    export.add_argument("--output", metavar="FILE", help="write into a file that only its owner can read")
+    export.add_argument("--output", metavar="FILE", help="write into a new file that only its owner can read")
+    export.add_argument("--force", action="store_true", help="write over --output if it exists")
     export.add_argument("--json", action="store_true", help="everything that is known of each key")
     add_socket_argument(export)
     export.set_defaults(run=run_export)
@@ -115,6 +117,8 @@ def _progress(file: str) -> Any:
 
 
 def run_export(args: argparse.Namespace) -> int:
+    if args.output:
+        _refuse_output(args, Path(args.output))
     asked = {"pattern": args.pattern, "provider": args.provider, "status": args.status, "full": args.full}
     rows = call_for_lines(args, "/admin/keys/export", asked)
     if args.json:
@@ -130,6 +134,24 @@ def run_export(args: argparse.Namespace) -> int:
     noun = "key" if len(rows) == 1 else "keys"
     print(f"{len(rows)} {noun}{f' written to {args.output}' if args.output else ''}", file=sys.stderr)
     return 0
+
+
+def _refuse_output(args: argparse.Namespace, path: Path) -> None:
+    """Raises GatewayError for what is there already, and whatever was said, for what the gateway itself reads."""
+    if os.path.lexists(path) and not args.force:
+        raise GatewayError(f"{path} exists already", hint="name another file, or write over it with --force")
+    real = Path(os.path.realpath(path))
+    for own in map(Path, call(args, "GET", "/admin/status")["own_files"]):
+        if os.path.realpath(own) in (str(real), str(real.parent)) or _is_same(own, real):
+            raise GatewayError(f"{path} belongs to the gateway's own files", detail=str(own), hint="name another file")
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    """Whether they are one file by another name (a hard link)."""
+    try:
+        return one.samefile(other)
+    except OSError:
+        return False
 
 
 def _key_line(row: dict[str, Any]) -> str:

@@ -15,7 +15,8 @@ def write_atomically(path: Path, data: str | bytes | Iterable[bytes], mode: int 
     returns.
 
     An existing file keeps owner, group and mode; a new one gets `mode`, or what the umask leaves of 0666.
-    Raises OSError, with the file as it was; PermissionError among others where the owner could not be kept.
+    Raises OSError that names `path`, with the file as it was; PermissionError among others where the owner could not
+    be kept.
     """
     target = Path(os.path.realpath(path))
     temporary = target.with_name(f".{target.name[:200]}.{os.urandom(6).hex()}.tmp")
@@ -26,11 +27,7 @@ def write_atomically(path: Path, data: str | bytes | Iterable[bytes], mode: int 
     except FileNotFoundError:
         before = None
     # Nobody else may look into a file that will be private before its mode is set.
-    file = os.open(
-        temporary,
-        os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC,
-        0o666 if before is None and mode is None else 0o600,
-    )
+    file = create_temporary(temporary, path, os.O_WRONLY, 0o666 if before is None and mode is None else 0o600)
     try:
         with os.fdopen(file, "wb") as stream:
             _take_after(file, before, mode)
@@ -42,6 +39,15 @@ def write_atomically(path: Path, data: str | bytes | Iterable[bytes], mode: int 
         temporary.unlink(missing_ok=True)
         raise
     sync_folder(target.parent)
+
+
+def create_temporary(temporary: Path, path: Path, access: int, mode: int) -> int:
+    """A descriptor of a new file that will be `path`. An OSError names that: nobody knows the other name."""
+    try:
+        return os.open(temporary, access | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    except OSError as error:
+        error.filename = str(path)
+        raise
 
 
 def _take_after(file: int, before: os.stat_result | None, mode: int | None) -> None:

@@ -9,7 +9,7 @@ import errno
 import os
 from pathlib import Path
 
-from gateway.config.files import sync_folder
+from gateway.config.files import create_temporary, sync_folder
 
 
 def copy_database(path: Path, target: Path) -> None:
@@ -23,7 +23,7 @@ def copy_database(path: Path, target: Path) -> None:
     if os.path.lexists(target):
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
     temporary = target.with_name(f".{target.name[:200]}.{os.urandom(6).hex()}.tmp")
-    file = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    file = create_temporary(temporary, target, os.O_RDWR, 0o600)
     try:
         copy_sqlite(path, temporary)
         os.fsync(file)

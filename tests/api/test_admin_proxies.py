@@ -132,6 +132,7 @@ def test_the_status_groups_what_rests_with_its_last_error(tmp_path: Path) -> Non
     async def scenario() -> None:
         async with proxied(tmp_path) as (running, pool):
             got = await running.administrate("GET", "/admin/status")
+            assert str(tmp_path / "proxies/main.txt") in got.json["own_files"]
             (status,) = got.json["proxies"]
             groups: list[dict[str, Any]] = status.pop("groups")
             assert status == {

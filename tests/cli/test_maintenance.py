@@ -89,6 +89,8 @@ def test_a_backup_writes_nothing_over(folder: Path, capsys: pytest.CaptureFixtur
     assert run("maintenance", "backup", "copy.db") == 1
     assert "error: copy.db exists already" in capsys.readouterr().err
     assert (folder / "copy.db").read_text() == "precious"
+    assert run("maintenance", "backup", "nowhere/copy.db") == 1
+    assert capsys.readouterr().err.endswith("error: No such file or directory: nowhere/copy.db\n")
 
 
 @pytest.mark.parametrize("words", [("purge",), ("vacuum",), ("checkpoint",), ("backup", "copy.db")])

@@ -146,9 +146,13 @@ def test_an_export_writes_lines_that_an_import_reads(
         {"value": TWO, "key": "sk-…0002", "labels": {}},
     ]
     monkeypatch.setattr(transfer, "call_for_lines", lambda args, path, asked: rows)
-    target = write(folder / "out.txt", "")
+    monkeypatch.setattr(transfer, "call", lambda *_: {"own_files": []})
+    target = write(folder / "out.txt", "mine")
     target.chmod(0o644)
-    assert run("keys", "export", "--full", "--output", str(target)) == 0
+    assert run("keys", "export", "--full", "--output", str(target)) == 1
+    assert f"error: {target} exists already\nhint: name another file, or write over it with" in capsys.readouterr().err
+    assert target.read_text() == "mine"
+    assert run("keys", "export", "--full", "--output", str(target), "--force") == 0
     assert target.read_text() == f'{ONE} account=a note="two words"\n{TWO}\n'
     assert target.stat().st_mode & 0o777 == 0o600
     assert run("keys", "import", str(target), "--provider", "main") == 0
@@ -159,3 +163,30 @@ def test_an_export_writes_lines_that_an_import_reads(
     assert run("keys", "export") == 0
     said = capsys.readouterr()
     assert (said.out, said.err) == ("sk-…0001\nsk-…0002\n", "2 keys\n")
+
+
+@pytest.mark.parametrize("name", ["keys/main.txt", "link", "hard", "keys/folder/a.txt", "keys/folder/new.txt", "config.toml"])
+def test_an_export_is_never_written_over_a_file_of_the_gateways_own(
+    name: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keys = write(folder / "keys/main.txt", f"{ONE}\n")
+    write(folder / "keys/folder/a.txt", f"{ONE}\n")
+    (folder / "link").symlink_to(keys)
+    (folder / "hard").hardlink_to(keys)
+    own = [str(folder / each) for each in ("config.toml", "keys/main.txt", "keys/folder")]
+    monkeypatch.setattr(transfer, "call", lambda *_: {"own_files": own})
+    monkeypatch.setattr(transfer, "call_for_lines", lambda *_: [])
+    path = folder / name
+    before = path.read_text() if path.exists() else None
+    assert run("keys", "export", "--output", name, "--force") == 1
+    assert f"error: {name} belongs to the gateway's own files" in capsys.readouterr().err
+    assert (path.read_text() if path.exists() else None) == before
+
+
+def test_an_export_that_cannot_be_written_names_the_file_that_was_asked_for(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(transfer, "call", lambda *_: {"own_files": []})
+    monkeypatch.setattr(transfer, "call_for_lines", lambda *_: [])
+    assert run("keys", "export", "--output", "nowhere/out.txt") == 1
+    assert capsys.readouterr().err == "error: No such file or directory: nowhere/out.txt\n"

@@ -202,6 +202,14 @@ async def test_keys_are_imported_and_exported(running: GatewayProcess) -> None:
     assert (await running.command("keys", "export", "--json", "--status", "rate_limited")).json[0]["key"] == "sk-…0003"
     ended = await running.command("keys", "export", "--provider", "nobody")
     assert (ended.code, ended.out) == (1, "")
+    file, out = running.config.parent / "keys/main.txt", running.config.parent / "out"
+    before = file.read_text()
+    for words in ([str(file)], [str(file), "--force"]):
+        assert (await running.command("keys", "export", "--full", "--output", *words)).code == 1
+        assert file.read_text() == before
+    for words in ([str(out)], [str(out), "--force"]):
+        assert (await running.command("keys", "export", "*0004", "--output", *words)).code == 0
+    assert out.read_text() == "sk-…0004\n"
 
 
 @scenario_test
