@@ -94,11 +94,12 @@ def run_remove(args: argparse.Namespace) -> int:
 
     path = find_config(args.config, os.environ)
     text, names = read_config(path), list(dict.fromkeys(args.names))
+    with_keys = _with_key_files(args)
     for name in names:
         text = remove_provider(text, name, path)
     _write(path, text)
     for name in names:
-        print(f"{path}: removed the provider {name}; its key files were left alone")
+        print(f"{path}: removed the provider {name}{'; its key files were left alone' if name in with_keys else ''}")
     try:
         _load(args)
     except ConfigError as error:
@@ -107,6 +108,15 @@ def run_remove(args: argparse.Namespace) -> int:
         return 0
     _ask_for_reload(args, path)
     return 0
+
+
+def _with_key_files(args: argparse.Namespace) -> set[str]:
+    """The providers that have some that are there, as far as a file that may have problems tells."""
+    try:
+        providers = _load(args).config.providers.values()
+    except ConfigError:
+        return set()
+    return {each.name for each in providers if any(map(os.path.lexists, each.keys))}
 
 
 def run_list(args: argparse.Namespace) -> int:
@@ -128,38 +138,22 @@ def run_list(args: argparse.Namespace) -> int:
 
 
 def run_check(args: argparse.Namespace) -> int:
-    """Exit code 0, a summary and warnings about key files, or 3 and every problem on a line of its own; 1 if a provider
+    """Exit code 0, a summary and warnings about key and proxy files, or 3 and every problem on a line of its own; 1 if a provider
     cannot be reached."""
+    from gateway.cli.filecheck import check_files
+
     try:
         config = _load(args).config
     except ConfigError as error:
         _print_problems(error)
         return error.exit_code
     print(f"{config.path}: ok, {_summary(config)}")
-    for provider in config.providers.values():
-        if provider.enabled and provider.keys:
-            _check_keys(provider)
+    check_files(config)
     if not args.connect:
         return 0
     from gateway.cli.connect import check_connections
 
     return 0 if check_connections(config) else 1
-
-
-def _check_keys(provider: ProviderConfig) -> None:
-    """How many keys a provider's files hold, and a warning for each thing that is wrong with them."""
-    from gateway.keeper.keyfiles import KeySource
-
-    reading = KeySource(tuple(map(Path, provider.keys))).read()
-    keys, name = len(reading.entries), f"providers.{provider.name}"
-    # In one file, or in two of them.
-    duplicates = sum(file.duplicates + file.keys for file in reading.files) - keys
-    twice = f", {_count(duplicates, 'duplicate')}" if duplicates else ""
-    print(f"{name}: {_count(keys, 'key')} in {_count(len(reading.files), 'file')}{twice}")
-    problems = list(reading.problems)
-    problems += [f"{file.path}: has no key" for file in reading.files if not (file.keys or file.problems)]
-    for problem in problems:
-        print(f"warning: {name}: {problem}", file=sys.stderr)
 
 
 def run_show(args: argparse.Namespace) -> int:
@@ -229,19 +223,16 @@ def _ask_for_reload(args: argparse.Namespace, path: Path) -> None:
 
 
 def _summary(config: Config) -> str:
+    from gateway.cli.filecheck import count
     from gateway.config.validate import auth_is_on
 
     providers = list(config.providers.values())
     off = sum(not provider.enabled for provider in providers)
     return (
-        f"{_count(len(providers), 'provider')}{f' ({off} not enabled)' if off else ''}, "
-        f"{_count(len(config.tokens), 'API token')}, auth {'on' if auth_is_on(config) else 'off'}, "
+        f"{count(len(providers), 'provider')}{f' ({off} not enabled)' if off else ''}, "
+        f"{count(len(config.tokens), 'API token')}, auth {'on' if auth_is_on(config) else 'off'}, "
         f"listening on {', '.join(config.all_shown('server.listen', config.server.listen))}"
     )
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _as_json(config: Config, provider: ProviderConfig) -> Mapping[str, object]:

@@ -8,13 +8,11 @@ import ssl
 import sys
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
+from gateway.cli.filecheck import read_proxies
 from gateway.config.model import Config, ProviderConfig
 from gateway.config.proxyurl import ProxyUrl
 from gateway.errors import UpstreamError
-from gateway.keeper.keyfiles import KeySource
-from gateway.keeper.proxyfiles import check_proxy
 from gateway.net.dial import Origin, dial
 from gateway.net.tls import client_context
 from gateway.net.tunnel import dial_through
@@ -73,22 +71,23 @@ async def _try(provider: ProviderConfig, context: ssl.SSLContext, at_once: async
 
 
 def _proxies(provider: ProviderConfig) -> list[ProxyUrl | None]:
-    """Those that may be used, None for the direct way. What is wrong with the file itself is said by the daemon."""
+    """Those that may be used, None for the direct way. What is wrong with the file itself was said before."""
     proxy = provider.proxy
     if proxy.mode == "none":
         return [None]
     if proxy.mode == "static":
         return [ProxyUrl.parse(proxy.url.reveal())]
-    reading = KeySource((Path(proxy.file),), noun="proxies", check=check_proxy).read()
-    return [ProxyUrl.parse(entry.secret.reveal()) for entry in reading.entries]
+    return [ProxyUrl.parse(entry.secret.reveal()) for entry in read_proxies(proxy.file).entries]
 
 
 def _report(provider: ProviderConfig, ways: list[Way]) -> None:
     name, origin = f"providers.{provider.name}", Origin.parse(provider.base_url)[0]
     failed = [way for way in ways if way.failure]
-    through = (
-        "" if ways == [] or ways[0].proxy is None else f" through {len(ways) - len(failed)} of {len(ways)} proxies"
-    )
+    through = ""
+    if not ways:
+        through = f": there is no usable proxy in {provider.proxy.file}"
+    elif ways[0].proxy is not None:
+        through = f" through {len(ways) - len(failed)} of {len(ways)} proxies"
     if len(failed) < len(ways):
         fastest = min(way.seconds for way in ways if not way.failure)
         print(f"{name}: {origin} reached{through} in {fastest * 1000:.0f} ms")

@@ -80,12 +80,16 @@ def test_create_refuses_what_it_cannot_write(folder: Path, capsys: pytest.Captur
 
 def test_remove_takes_the_provider_out_and_leaves_its_keys(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run("create", "echo:a", "openai:b")
+    capsys.readouterr()
     assert run("remove", "b") == 0
+    assert "config.toml: removed the provider b; its key files were left alone" in capsys.readouterr().out
     assert (folder / "keys/b.txt").exists()
     assert tomllib.loads((folder / "config.toml").read_text()) == {"providers": {"a": {"type": "echo"}}}
     capsys.readouterr()
     assert run("remove", "a") == 0
-    assert "providers: there is no provider" in capsys.readouterr().err
+    said = capsys.readouterr()
+    assert "removed the provider a\n" in said.out
+    assert "providers: there is no provider" in said.err
     with pytest.raises(GatewayError, match="there is no provider c"):
         run("remove", "c")
 
@@ -210,6 +214,39 @@ def test_check_says_how_to_close_a_file_that_everybody_may_read(
     capsys.readouterr()
     assert run("check") == 0
     assert f"run: chmod o= {folder}/keys/main.txt" in capsys.readouterr().err
+
+
+PROXY_FILES: dict[str, tuple[str | None, int, str, list[str]]] = {
+    "good": ("http://a:s3cret@h.test:1\nhttp://b.test:1\n", 0o600, "2 proxies in 1 file", []),
+    "missing": (None, 0, "0 proxies in 1 file", ["does not exist"]),
+    "empty": ("# none\n", 0o600, "0 proxies in 1 file", ["has no proxy"]),
+    "open": ("http://a.test:1\n", 0o644, "1 proxy in 1 file", ["can be read by every user of this machine; run: "]),
+    "junk": ("a.test:1\nhttp://a.test:1\n", 0o600, "1 proxy in 1 file", ["line 1: the proxy's URL must begin"]),
+}
+
+
+@pytest.mark.parametrize("kind", PROXY_FILES)
+def test_check_looks_into_the_proxy_files_each_once(
+    kind: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text, mode, found, warnings = PROXY_FILES[kind]
+    path = folder / "shared.txt"
+    if text is not None:
+        path.write_text(text)
+        path.chmod(mode)
+    run("create", "echo:a", "echo:b", "echo:c")
+    with (folder / "config.toml").open("a") as config:
+        config.write('[providers.a.proxy]\nmode = "pool"\nfile = "shared.txt"\n')
+        config.write('[providers.b.proxy]\nmode = "sticky"\nfile = "shared.txt"\n')
+    capsys.readouterr()
+    assert run("check") == 0
+    said = capsys.readouterr()
+    assert said.out.splitlines()[1:] == [f"providers.a: {found}"]
+    told = said.err.splitlines()
+    assert len(told) == len(warnings)
+    for line, warning in zip(told, warnings, strict=True):
+        assert line.startswith(f"warning: providers.a: {path}: {warning}")
+    assert "s3cret" not in said.out + said.err
 
 
 def test_check_without_a_file_says_how_to_begin(capsys: pytest.CaptureFixture[str]) -> None:

@@ -78,6 +78,21 @@ def test_every_proxy_is_tried_and_passwords_stay_hidden(place: Path, capsys: pyt
     assert "secret" not in told.err + told.out
 
 
+@pytest.mark.parametrize(("text", "why"), [(None, "does not exist"), ("# none\n", "has no proxy")])
+def test_a_provider_without_a_proxy_is_said_to_have_none(
+    text: str | None, why: str, place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = place.parent / "proxies.txt"
+    if text is not None:
+        file.write_text(text)
+        file.chmod(0o600)
+    assert check(place, provider("main", 1, f'proxy = {{ mode = "pool", file = "{file}" }}')) == 1
+    assert capsys.readouterr().err.splitlines() == [
+        f"warning: providers.main: {file}: {why}",
+        f"providers.main: http://127.0.0.1:1 cannot be reached: there is no usable proxy in {file}",
+    ]
+
+
 def test_without_the_option_nobody_is_asked(place: Path) -> None:
     place.write_text(provider("main", closed_port()))
     assert run("config", "check", "--config", str(place)) == 0
