@@ -165,7 +165,9 @@ def test_an_export_writes_lines_that_an_import_reads(
     assert (said.out, said.err) == ("sk-…0001\nsk-…0002\n", "2 keys\n")
 
 
-@pytest.mark.parametrize("name", ["keys/main.txt", "link", "hard", "keys/folder/a.txt", "keys/folder/new.txt", "config.toml"])
+@pytest.mark.parametrize(
+    "name", ["keys/main.txt", "link", "hard", "keys/folder/a.txt", "keys/folder/new.txt", "config.toml"]
+)
 def test_an_export_is_never_written_over_a_file_of_the_gateways_own(
     name: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
