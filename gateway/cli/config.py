@@ -138,8 +138,8 @@ def run_list(args: argparse.Namespace) -> int:
 
 
 def run_check(args: argparse.Namespace) -> int:
-    """Exit code 0, a summary and warnings about key and proxy files, or 3 and every problem on a line of its own; 1 if a
-    provider cannot be reached."""
+    """Exit code 0, a summary and warnings about key and proxy files, or 3 and every problem on a line of its own; 1 if
+    a provider cannot be reached."""
     from gateway.cli.filecheck import check_files
 
     try:
