@@ -128,7 +128,8 @@ class Router:
             raise
         finally:
             self._metrics.in_flight -= 1
-            self._finish(record)
+            looked = inbound.identity.operator and record.method == "GET" and record.status == 200
+            self._finish(record, logged=not looked)  # `status --watch` would fill the log
 
     def admit(self, request: Request) -> Entry:
         """A look at a request whose body is still to come. Raises RequestError for what no body would change."""
@@ -218,10 +219,10 @@ class Router:
             headers.append((b"x-llmgateway-attempts", b"%d" % record.attempts))
         await reply.send(status, headers, body)
 
-    def _finish(self, record: RequestRecord) -> None:
+    def _finish(self, record: RequestRecord, *, logged: bool = True) -> None:
         duration = self._loop.time() - record.started
         self._metrics.request_done(record, duration)
-        if self._log_requests and record.surface != "health":
+        if logged and self._log_requests and record.surface != "health":
             self._log.request(record, duration)
 
 

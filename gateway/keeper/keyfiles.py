@@ -24,6 +24,7 @@ from typing import NamedTuple
 
 from gateway.keeper.keylines import KeyEntry, parse_key_lines
 from gateway.secret import Secret
+from gateway.upstream.concealment import MASKED_FROM
 
 __all__ = ["FileReport", "KeyEntry", "KeySource", "ShrinkGuard", "SourceReading"]
 
@@ -40,9 +41,15 @@ MAX_PROBLEMS = 100
 """Problems of one reading; each becomes a log line."""
 
 READ_TRIES = 3
+
 RETRY_SECONDS = 0.02
 """A file that changes while it is read is read again, after this time; most writers are done by then."""
 
+
+SHORT = (
+    f"keys shorter than {MASKED_FROM} characters: {{}}; what a provider says is left out where it repeats one of them"
+)
+"""A remark with their number: such a key is a typing error, or a word for a server that needs none."""
 
 KeysByFile = Mapping[Path, tuple[KeyEntry, ...]]
 
@@ -168,8 +175,11 @@ class KeySource:
         if parsed.broken:
             problem = self._kept(parsed.broken, good)
             return good, FileReport(path, len(good), (problem,), True, world_readable), True
+        problems = parsed.problems if parsed.entries or parsed.problems else (f"has no {self._noun}",)
+        if parsed.short and self._check is None:
+            problems += (SHORT.format(parsed.short),)
         report = FileReport(
-            path, len(parsed.entries), parsed.problems, world_readable=world_readable, duplicates=parsed.duplicates
+            path, len(parsed.entries), problems, world_readable=world_readable, duplicates=parsed.duplicates
         )
         return parsed.entries, report, True
 

@@ -25,6 +25,7 @@ from types import MappingProxyType
 
 from gateway import jsonlib
 from gateway.secret import Secret
+from gateway.upstream.concealment import MASKED_FROM
 
 LABELS = ("account", "weight", "note")
 """Keys of one account share their quota, weights are for `selection = "weighted"`, a note is for people."""
@@ -88,13 +89,15 @@ NOTHING_KNOWN: Mapping[Secret, KeyEntry] = MappingProxyType({})
 class ParsedKeys:
     """What a file holds: keys in order, each once; a problem of each kind there is ("lines 3, 5: …").
 
-    `broken` says why the file as a whole is unusable; it then has no entries.
+    `short` counts the keys that are too short to be masked. `broken` says why the file as a whole is unusable; it then
+    has no entries.
     """
 
     entries: tuple[KeyEntry, ...] = ()
     problems: tuple[str, ...] = ()
     duplicates: int = 0
     broken: str = ""
+    short: int = 0
 
 
 class BadLineError(ValueError):
@@ -118,7 +121,7 @@ def parse_key_lines(
     entries: dict[Secret, KeyEntry] = {}
     problems = Problems()
     shared: dict[str, Mapping[str, str]] = {}
-    duplicates, in_pem = 0, False
+    duplicates, short, in_pem = 0, 0, False
     for number, raw in enumerate(io.BytesIO(data.removeprefix(codecs.BOM_UTF8)), 1):
         if number % SLICE == 0:
             time.sleep(0)
@@ -141,12 +144,13 @@ def parse_key_lines(
         if secret in entries:
             duplicates += 1
             continue
+        short += len(key) < MASKED_FROM
         entry = known.get(secret)
         if entry is None or entry.labels != labels:
             # Thousands of keys of one account share one mapping.
             entry = KeyEntry(secret, shared.setdefault(repr(labels), labels) if labels else NO_LABELS)
         entries[entry.secret] = entry
-    return ParsedKeys(tuple(entries.values()), problems.listed(), duplicates)
+    return ParsedKeys(tuple(entries.values()), problems.listed(), duplicates, short=short)
 
 
 def parse_line(

@@ -55,7 +55,7 @@ class ProxySync:
         self._stamp: object = None
         self._held = False
         self._lines: frozenset[Secret] = frozenset()  # of the reading that was believed last
-        self._told: tuple[str, ...] = ()
+        self._told: frozenset[str] = frozenset()
 
     async def sync(self, *, force: bool = False) -> None:
         """Look at the file; read and apply it if anything changed, or when forced. One look waits for another.
@@ -116,11 +116,11 @@ class ProxySync:
             self._log.error("proxy_statuses_not_restored", file=self.pool.name, detail=str(error))
 
     def _tell(self, problems: tuple[str, ...]) -> None:
-        """Each problem once, as long as nothing changes."""
-        if problems != self._told:
-            self._told = problems
-            for problem in problems:
+        """Each problem once, as long as it lasts."""
+        for problem in problems:
+            if problem not in self._told:
                 self._log.warning("proxy_file", problem=problem)
+        self._told = frozenset(problems)
 
 
 def check_proxy(text: str) -> None:

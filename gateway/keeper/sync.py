@@ -120,7 +120,7 @@ class KeySync:
         self._stored = False  # the database has what memory has
         self._partial = False  # some of the database's keys may be in a file that could never be read
         self._waiting = 0  # new keys that stay out until their history can be read
-        self._told: tuple[str, ...] = ()
+        self._told: frozenset[str] = frozenset()
 
     async def sync(self, *, force: bool = False, save: bool = True) -> SyncResult:
         """Look at the files; read and apply them if anything changed, or when forced. One look waits for another.
@@ -239,11 +239,11 @@ class KeySync:
             self._log.error("keys_not_stored", provider=provider, detail=str(error))
 
     def _tell(self, problems: tuple[str, ...]) -> None:
-        """Each problem once, as long as nothing changes."""
-        if problems != self._told:
-            self._told = problems
-            for problem in problems:
+        """Each problem once, as long as it lasts."""
+        for problem in problems:
+            if problem not in self._told:
                 self._log.warning("key_file", provider=self.pool.provider, problem=problem)
+        self._told = frozenset(problems)
 
 
 def make_plan(entries: Iterable[KeyEntry], pool: KeyPool, rng: Random, *, whole: bool) -> Plan:

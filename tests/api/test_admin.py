@@ -185,6 +185,21 @@ def test_status_counts_the_keys_that_closed_the_pool_once_each(tmp_path: Path) -
     run(scenario())
 
 
+def test_looks_over_the_admin_socket_leave_no_line_in_the_log(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with gateway(tmp_path, configuration("http://127.0.0.1:1", more=TOKENS)) as running:
+            await running.administrate("GET", "/admin/status")
+            await running.administrate("GET", "/admin/nowhere")
+            await running.administrate("POST", "/admin/sync")
+            await running.ask("GET", "/admin/status", b"", AS_ROOT)
+            await running.logged(count=3)
+            lines = [(line["method"], line["status"], line["client"]) for line in running.lines]
+            assert [line[:2] for line in lines] == [("GET", 404), ("POST", 200), ("GET", 200)]
+            assert lines[2][2] == "127.0.0.1"
+
+    run(scenario())
+
+
 def test_keys_are_listed_without_their_secrets(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with FakeProvider() as fake, gateway(tmp_path, configuration(fake.base_url)) as running:

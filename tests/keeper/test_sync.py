@@ -95,6 +95,16 @@ async def test_a_broken_file_keeps_the_last_set_and_says_so_once(r: Rig) -> None
 
 
 @scenario_test()
+async def test_a_problem_that_lasts_is_told_once_whatever_else_comes(r: Rig) -> None:
+    r.write("sk-ä", ONE)
+    await r.sync.sync()
+    r.write("sk-ä", ONE, TWO, "https://x")
+    await r.sync.sync()
+    told = [str(line["problem"]) for line in r.logged("key_file")]
+    assert len(told) == 2 and "ASCII" in told[0] and "URL" in told[1]
+
+
+@scenario_test()
 async def test_a_problem_that_comes_back_is_told_again(r: Rig) -> None:
     for line in ("sk-ä", ONE, "sk-ä"):
         r.write(line, TWO)
@@ -174,11 +184,12 @@ def test_a_sudden_loss_waits_for_the_next_look(tmp_path: Path, after: list[str])
             await r.sync.sync()
             r.write(*after)
             result = await r.sync.sync()
-            assert result == SyncResult(3, held=True, problems=(f"{r.path}: {LOST}",))
-            assert r.sync.files[0]["problems"] == [LOST]
+            empty = [] if after else ["has no keys"]
+            assert result == SyncResult(3, held=True, problems=tuple(f"{r.path}: {text}" for text in [*empty, LOST]))
+            assert r.sync.files[0]["problems"] == [*empty, LOST]
             assert (await r.sync.sync()).removed == len({ONE, TWO, THREE} - set(after))
             assert r.secrets() == after
-            assert r.sync.files[0]["problems"] == []
+            assert r.sync.files[0]["problems"] == empty
             (line,) = r.logged("keys_shrink_held")
             assert (line["keys"], line["reading"], line["files"]) == (3, len(after), [str(r.path)])
 
@@ -248,7 +259,7 @@ async def test_without_the_guard_a_loss_counts_at_once(r: Rig) -> None:
     r.write(ONE, TWO, THREE)
     await r.sync.sync()
     r.write()
-    assert await r.sync.sync() == SyncResult(0, removed=3)
+    assert await r.sync.sync() == SyncResult(0, removed=3, problems=(f"{r.path}: has no keys",))
 
 
 @scenario_test(shrink_guard=False)
