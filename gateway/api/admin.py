@@ -138,6 +138,7 @@ class AdminSurface:
                 await self._provider_status(provider, files.get(name, [])) for name, provider in self._providers.items()
             ],
             "proxies": self._proxies.status(),
+            "inventory_problem": self._control.inventory_problem(),
         }
 
     async def _provider_status(self, provider: Provider, files: list[dict[str, Any]]) -> dict[str, Any]:

@@ -102,6 +102,8 @@ def _show(answer: dict[str, Any]) -> None:
         _show_problems(provider["name"], provider["files"])
     for pool in answer["proxies"]:
         _show_problems("proxies", pool["files"])
+    if answer["inventory_problem"]:
+        print(f"\ninventory: {printable(answer['inventory_problem'])}")
 
 
 def _show_proxies(pools: list[dict[str, Any]]) -> None:

@@ -93,6 +93,9 @@ class Control:
         work = self._maintenance.tasks[task]()
         return await asyncio.shield(self._supervisor.undertake(f"maintenance: {task}", work))
 
+    def inventory_problem(self) -> str:
+        return self._keeper.inventory.failure
+
     def files(self) -> dict[str, list[dict[str, Any]]]:
         return self._keeper.files()
 

@@ -8,7 +8,8 @@ Invariants:
 
 - A file appears whole or not at all, belongs to its owner alone, and is written only when it would change.
 - All of it is done in a thread, one at a time; the loop only takes the list of keys.
-- Nothing is removed but files that are named like a status.
+- Nothing is removed but files that are named like a status. Those of an inventory that is switched off, or goes
+  elsewhere, by a reload are.
 """
 
 from __future__ import annotations
@@ -52,19 +53,24 @@ class Inventory:
         self._pools: Mapping[str, KeyPool] = {}
         self._writer = Writer()
         self._writing: asyncio.Future[None] | None = None
+        self._left: dict[str, InventoryConfig] = {}  # by path: what was written there is to be removed
         self._arranged = asyncio.Event()
-        self._failure = ""
+        self.failure = ""  # why the files are not as they should be; empty: they are
 
     def arrange(self, config: InventoryConfig, pools: Mapping[str, KeyPool]) -> None:
         """Write about these pools from now on, at once for the first time."""
         if config != self._config:
             self._writer = Writer()
+        was = self._config
+        if was.enabled and not (config.enabled and config.path == was.path):
+            self._left[was.path] = was
         self._config, self._pools = config, pools
         self._arranged.set()
 
     async def run(self) -> None:
         while True:
             self._arranged.clear()
+            await self._leave()
             if self._config.enabled:
                 await self.write()
             try:
@@ -75,9 +81,21 @@ class Inventory:
 
     async def write(self) -> None:
         """Once, now. What goes wrong is logged, as long as it goes on only once."""
+        keys = {name: list(pool.standings.keys.values()) for name, pool in self._pools.items()}
+        self._tell(await self._do(self._writer, self._config, keys), "inventory_not_written")
+
+    async def _leave(self) -> None:
+        """Remove what is to be written no more, after a writing that is still under way."""
+        while self._left:
+            while self._writing is not None:
+                await self._do(self._writer, self._config, {})
+            _, config = self._left.popitem()
+            self._tell(await self._do(Writer(), config, {}), "inventory_not_removed")
+
+    async def _do(self, writer: Writer, config: InventoryConfig, keys: Mapping[str, Sequence[Key]]) -> str:
+        """In the thread, or wait for what is done there already. Why it failed, if it did."""
         if self._writing is None:
-            keys = {name: list(pool.standings.keys.values()) for name, pool in self._pools.items()}
-            self._writing = asyncio.get_running_loop().run_in_executor(None, self._writer.write, self._config, keys)
+            self._writing = asyncio.get_running_loop().run_in_executor(None, writer.write, config, keys)
         failure = ""
         try:
             async with asyncio.timeout(WRITE_SECONDS):
@@ -85,13 +103,16 @@ class Inventory:
         except TimeoutError:
             failure = f"it takes longer than {WRITE_SECONDS:g} s"
         except OSError as error:
-            failure = f"{error.filename or self._config.path}: {error.strerror or error}"
+            failure = f"{error.filename or config.path}: {error.strerror or error}"
         finally:
             if self._writing.done():
                 self._writing = None
-        if failure and failure != self._failure:
-            self._log.error("inventory_not_written", detail=failure, hint="inventory.path must be a writable folder")
-        self._failure = failure
+        return failure
+
+    def _tell(self, failure: str, event: str) -> None:
+        if failure and failure != self.failure:
+            self._log.error(event, detail=failure, hint="inventory.path must be a writable folder")
+        self.failure = failure
 
 
 class Writer:
@@ -101,8 +122,10 @@ class Writer:
         self._hashes: dict[Path, bytes] = {}
 
     def write(self, config: InventoryConfig, keys: Mapping[str, Sequence[Key]]) -> None:
-        """Raises OSError; the files that were not reached then stay as they were."""
+        """Raises OSError; the files that were not reached then stay as they were. Without `keys` all are removed."""
         root = Path(config.path)
+        if not keys and not root.is_dir():
+            return
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
         for provider, present in keys.items():
             folder = root / provider

@@ -43,6 +43,10 @@ class KeeperControl(Protocol):
         "seconds"} and "purged": rows by kind, or "before" and "after": bytes. Raises StoreError."""
         ...
 
+    def inventory_problem(self) -> str:
+        """Why the inventory's files are not as they should be; empty: they are, or there is no inventory."""
+        ...
+
     def files(self) -> dict[str, list[dict[str, Any]]]:
         """What the key files of each provider gave at the last look."""
         ...

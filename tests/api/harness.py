@@ -263,6 +263,9 @@ class Control:
             raise self.failure
         return {"task": task}
 
+    def inventory_problem(self) -> str:
+        return "/the/inventory: Permission denied"
+
     def files(self) -> dict[str, list[dict[str, Any]]]:
         return {"main": [{"path": "keys/main.txt", "keys": 3}]}
 

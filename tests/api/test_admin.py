@@ -109,6 +109,7 @@ def test_status_groups_what_is_benched_by_reason(tmp_path: Path) -> None:
             await three_kinds(fake, running)
             got = await running.administrate("GET", "/admin/status")
             assert got.json["config"] == str(tmp_path / "config.toml")
+            assert got.json["inventory_problem"] == running.control.inventory_problem()
             (provider,) = got.json["providers"]
             groups = {group["status"]: group for group in provider.pop("groups")}
             recovery = provider.pop("next_recovery")

@@ -154,6 +154,60 @@ async def test_a_folder_that_cannot_be_written_is_told_once(place: Place) -> Non
     assert line["detail"] == f"{place.folder}: File exists"
 
 
+@place_test
+async def test_the_failure_lasts_until_it_is_over(place: Place) -> None:
+    place.folder.write_text("in the way")
+    await place.inventory.write()
+    assert place.inventory.failure == f"{place.folder}: File exists"
+    place.folder.unlink()
+    await place.inventory.write()
+    assert place.inventory.failure == ""
+
+
+@pytest.mark.parametrize("elsewhere", [True, False], ids=["moved", "switched off"])
+@pytest.mark.parametrize("full", [True, False])
+def test_an_inventory_that_is_no_more_leaves_no_file_of_its_own(tmp_path: Path, elsewhere: bool, full: bool) -> None:
+    async def scenario() -> None:
+        async with rig(tmp_path) as r:
+            r.write(ONE, TWO)
+            await r.sync.sync()
+            place = Place(r, tmp_path / "inventory")
+            place.arrange(full=full)
+            running = asyncio.create_task(place.inventory.run(), name="inventory")
+            while not place.folder.exists() or not place.keys():
+                await asyncio.sleep(0.001)
+            (place.folder / "main/notes.txt").write_text("{}")
+            place.inventory.arrange(
+                InventoryConfig(enabled=elsewhere, path=str(tmp_path / "other"), full_keys=full), {"main": r.pool}
+            )
+            while set(place.files()) != {"main/notes.txt"}:
+                await asyncio.sleep(0.001)
+            while elsewhere and not (tmp_path / "other/main/untested.ndjson").exists():
+                await asyncio.sleep(0.001)
+            assert elsewhere or not (tmp_path / "other").exists()
+            running.cancel()
+
+    run(scenario())
+
+
+def test_an_inventory_that_was_never_on_removes_nothing(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with rig(tmp_path) as r:
+            place = Place(r, tmp_path / "inventory")
+            place.inventory = Inventory(r.log)
+            (place.folder / "main").mkdir(parents=True)
+            (place.folder / "main/valid.ndjson").write_text("{}")
+            running = asyncio.create_task(place.inventory.run(), name="inventory")
+            for path in ("inventory", "other", "inventory"):
+                place.inventory.arrange(InventoryConfig(enabled=False, path=str(tmp_path / path)), {"main": r.pool})
+                await asyncio.sleep(0)
+            await asyncio.to_thread(lambda: None)
+            running.cancel()
+            assert set(place.files()) == {"main/valid.ndjson"}
+
+    run(scenario())
+
+
 @pytest.mark.parametrize("enabled", [True, False])
 def test_it_writes_when_it_is_arranged_and_at_every_interval(tmp_path: Path, enabled: bool) -> None:
     async def scenario() -> None:
