@@ -29,6 +29,10 @@ SLACK = 64
 """Stale entries that are tolerated in a heap before a rebuild is worth its while."""
 
 
+Entry = tuple[float, int, Key]
+"""Of the heap of `WeightedRing`: a key's pass, a number that tells entries apart, the key."""
+
+
 class LeastRing(Ring[Key]):
     """`least_in_flight`: the key with the fewest requests under way; among equals the one that waits longest."""
 
@@ -94,14 +98,12 @@ class WeightedRing(Ring[Key]):
     so that nobody saves up turns while away, or at its own if that is later, so that nobody gets out of paying for one.
     """
 
-    __slots__ = ("_away", "_entry", "_heap", "_n", "_paid", "_pass")
+    __slots__ = ("_entry", "_heap", "_n", "_pass")
 
     def __init__(self, items: Iterable[Key] = ()) -> None:
         super().__init__()
-        self._heap: list[tuple[float, int, Key]] = []
-        self._entry: dict[Key, int] = {}  # the number of each key's one entry that counts
-        self._paid: dict[Key, float] = {}  # each one's pass
-        self._away: dict[Key, float] = {}  # the passes of those that left and had paid for a turn
+        self._heap: list[Entry] = []
+        self._entry: dict[Key, Entry] = {}  # each key's last one, kept while it is away for the pass in it
         self._n = 0
         self._pass = 0.0
         for item in items:
@@ -111,7 +113,7 @@ class WeightedRing(Ring[Key]):
         heap, aside, chosen = self._heap, [], None
         while heap and chosen is None:
             entry = heapq.heappop(heap)
-            if self._entry.get(entry[2]) != entry[1]:
+            if not self._counts(entry):
                 continue
             if entry[2] in excluded:
                 aside.append(entry)
@@ -125,23 +127,26 @@ class WeightedRing(Ring[Key]):
     def add(self, item: Key) -> None:
         if item not in self._items:
             super().add(item)
-            self._push(max(self._pass, self._away.pop(item, 0.0)), item)
+            before = self._entry.get(item)
+            self._push(self._pass if before is None else max(self._pass, before[0]), item)
 
     def discard(self, item: Key) -> None:
+        if item.removed:
+            self._entry.pop(item, None)
         if item in self._items:
             super().discard(item)
-            del self._entry[item]
-            self._away[item] = self._paid.pop(item)
-            if len(self._away) > len(self._entry) + SLACK:
-                self._away = {key: at for key, at in self._away.items() if at > self._pass}
-            if len(self._heap) > 2 * len(self._entry) + SLACK:
-                self._heap = [entry for entry in self._heap if self._entry.get(entry[2]) == entry[1]]
+            if len(self._heap) > 2 * len(self._items) + SLACK:
+                self._heap = [entry for entry in self._heap if self._counts(entry)]
                 heapq.heapify(self._heap)
+
+    def _counts(self, entry: Entry) -> bool:
+        """Whether this is the one entry of a key that is here."""
+        return entry[2] in self._items and self._entry.get(entry[2]) is entry
 
     def _push(self, at: float, key: Key) -> None:
         self._n += 1
-        self._entry[key], self._paid[key] = self._n, at
-        heapq.heappush(self._heap, (at, self._n, key))
+        entry = self._entry[key] = (at, self._n, key)
+        heapq.heappush(self._heap, entry)
 
 
 class StickyRing(Ring[Key]):

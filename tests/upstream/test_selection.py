@@ -15,7 +15,7 @@ from gateway.secret import Secret
 from gateway.upstream.key import Key, Rest
 from gateway.upstream.keypool import KeyPool
 from gateway.upstream.ring import Ring
-from gateway.upstream.selection import SLACK, WeightedRing, ring_maker
+from gateway.upstream.selection import WeightedRing, ring_maker
 from tests.upstream.pools import Clock, a_pool, lease_of, limited
 
 WAYS = ("round_robin", "least_in_flight", "weighted", "random", "sticky")
@@ -185,26 +185,46 @@ def test_weights_hold_where_a_key_serves_one_request_at_a_time() -> None:
         key.labels = {"weight": weight}
     ring, turns = a_ring("weighted", keys), Counter[Key]()
     for _ in range(1200):
-        key = ring.next()
-        assert key is not None
-        turns[key] += 1
-        ring.discard(key)  # it is busy, and back before anybody else asks
-        ring.add(key)
+        chosen = ring.next()
+        assert chosen is not None
+        turns[chosen] += 1
+        ring.discard(chosen)  # it is busy, and back before anybody else asks
+        ring.add(chosen)
     assert [turns[key] for key in keys] == [1000, 100, 100]
 
 
-def test_passes_of_keys_that_stay_away_are_forgotten() -> None:
-    ring = ring_maker("weighted", Random(5))(some_keys(1))
+class Counted(Key):
+    """A key that counts how often anything is looked up for it."""
+
+    lookups = 0
+
+    def __hash__(self) -> int:
+        Counted.lookups += 1
+        return int.from_bytes(self.digest[:8])
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_that_all_keys_leave_one_after_the_other_costs_each_the_same(way: str) -> None:
+    costs = []
+    for n in (250, 2000):
+        ring = a_ring(way, [Counted(key.secret, key.digest) for key in some_keys(n)])
+        Counted.lookups = 0
+        while (key := ring.next()) is not None:
+            ring.discard(key)
+        costs.append(Counted.lookups / n)
+    assert costs[1] < 1.5 * costs[0]
+
+
+@pytest.mark.parametrize("benched", [True, False])
+def test_nothing_is_kept_of_the_turns_of_a_key_that_is_gone_for_good(benched: bool) -> None:
+    keys = some_keys(2)
+    ring = a_ring("weighted", keys)
     assert isinstance(ring, WeightedRing)
-    for key in some_keys(1000)[1:]:
-        ring.add(key)
-        ring.next()
-        ring.discard(key)
-    for _ in range(10):
-        ring.next()
-    ring.add(key)
-    ring.discard(key)
-    assert len(ring._away) <= 2 * SLACK
+    if benched:
+        ring.discard(keys[0])
+    keys[0].removed = True
+    ring.discard(keys[0])
+    assert set(ring._entry) == {keys[1]}
 
 
 def test_a_probe_counts_as_a_request() -> None:
