@@ -107,7 +107,7 @@ class Lease:
     """A key on loan to one attempt. Its verdict is given with `report`, `succeed` or `release`, exactly once; the key
     counts as in flight until then, or until `finish` where the answer's body is still to come."""
 
-    __slots__ = ("busy", "key", "model", "open", "seq", "taken_at", "tokens", "way")
+    __slots__ = ("busy", "key", "meter", "model", "open", "seq", "taken_at", "tokens", "way")
 
     def __init__(self, key: Key, model: str, seq: int, tokens: int = 0) -> None:
         self.key = key
@@ -115,8 +115,9 @@ class Lease:
         self.seq = seq
         self.open = True  # its verdict is still to come
         self.busy = True  # it counts as in flight
-        self.tokens = tokens  # estimated, and counted in the key's meter
+        self.tokens = tokens  # estimated, and counted in the meter
         self.taken_at = 0.0
+        self.meter: KeyMeter | None = None  # of the key when the attempt began; it may have another one since
         self.way: Way | None = None  # that its attempt took, told before its verdict
 
 

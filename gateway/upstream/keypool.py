@@ -37,7 +37,7 @@ from gateway.policy.key_limits import KeyMeter
 from gateway.policy.retry import RetryBudget
 from gateway.policy.verdict import REJECTIONS, Provenance, Scope, Status, Verdict
 from gateway.upstream.guard import Activity, Guard, Rejected
-from gateway.upstream.key import PAUSED, Key, Lease, Rest, Shortage
+from gateway.upstream.key import Key, Lease, Rest, Shortage
 from gateway.upstream.reprieves import Reprieves
 from gateway.upstream.served import Served
 from gateway.upstream.standings import Standings, of
@@ -85,9 +85,9 @@ class KeyPool:
         self.budget.change(config.retry.budget)
         self.waiters.limit = max_waiting
         limits = config.key_limits if config.key_limits != KeyLimitsConfig() else None
-        if limits != self.limits:
-            self.limits = limits
+        if _counted(limits) != _counted(self.limits):
             self.standings.forget_use()
+        self.limits = limits
         self._served.list_models(config.models)
         self.standings.configure(config, probing)
 
@@ -282,8 +282,8 @@ class KeyPool:
         key = lease.key
         self.in_flight -= 1
         key.in_flight -= 1
-        if key.meter is not None and tokens is not None and lease.taken_at:
-            key.meter.settle(lease.taken_at, self._clock(), lease.tokens, tokens)
+        if lease.meter is not None and tokens is not None:
+            lease.meter.settle(lease.taken_at, self._clock(), lease.tokens, tokens)
         if self._rotation.concurrency and key.in_flight == self._rotation.concurrency - 1:
             self.standings.place(key)
 
@@ -325,15 +325,14 @@ class KeyPool:
     def _meter(self, lease: Lease, limits: KeyLimitsConfig) -> None:
         """Count the request, and take the key out until another one fits."""
         key, now = lease.key, self._clock()
-        if limits.rpm or limits.tpm or limits.rpd:
+        if any(_counted(limits)):
             if key.meter is None:
                 key.meter = KeyMeter(limits)
             key.meter.take(now, lease.tokens)
-            lease.taken_at = now
+            lease.meter, lease.taken_at = key.meter, now
             free_at = key.meter.free_at(now, 1)
             if free_at > now:
-                key.paused_until = free_at
-                self.standings.rest(key, PAUSED, free_at)
+                self.standings.pause(key, free_at)
         if key.paused_until is not None or 0 < limits.concurrency <= key.in_flight:
             self._rotation.place(key)
 
@@ -473,6 +472,11 @@ class KeyPool:
         lease = self._lend(key, model, tokens)
         guard.begin_canary(lease)
         return lease
+
+
+def _counted(limits: KeyLimitsConfig | None) -> tuple[int, ...]:
+    """The limits for which a key's use is counted over time."""
+    return (0, 0, 0) if limits is None else (limits.rpm, limits.tpm, limits.rpd)
 
 
 def _words(counts: Counter[Status]) -> dict[str, int]:

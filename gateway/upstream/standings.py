@@ -307,6 +307,12 @@ class Standings:
         self._heed_clock(self._clock())
         self._wakeups.push(until, Rest(key, model), len(self.keys))
 
+    def pause(self, key: Key, until: float) -> None:
+        """It has used what our own limits allow."""
+        self._heed_clock(self._clock())  # or what is told by the new time were shifted with the old
+        key.paused_until = until
+        self.rest(key, PAUSED, until)
+
     def next_wake(self) -> float | None:
         """Unix time at which the next rest ends."""
         return self._wakeups.earliest()

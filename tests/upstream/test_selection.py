@@ -252,6 +252,25 @@ def test_changed_limits_count_at_once(after: KeyLimitsConfig) -> None:
     pool.succeed(lease)
 
 
+def test_use_that_was_counted_goes_on_counting_where_another_limit_changes() -> None:
+    pool, _ = limited_pool(Clock(), "a", rpd=1)
+    lease = pool.lease("m")
+    assert lease is not None
+    pool.succeed(lease)
+    pool.configure(replace(ProviderConfig(), key_limits=KeyLimitsConfig(rpd=1, concurrency=5)), "none", 10)
+    assert pool.lease("m") is None
+
+
+def test_an_estimate_is_not_given_back_to_limits_that_are_newer_than_it() -> None:
+    pool, _ = limited_pool(Clock(), "a", tpm=1000)
+    before = pool.lease("m", tokens=900)
+    assert before is not None
+    pool.configure(replace(ProviderConfig(), key_limits=KeyLimitsConfig(tpm=500)), "none", 10)
+    assert pool.lease("m", tokens=400) is not None
+    pool.release(before)
+    assert pool.lease("m", tokens=400) is None
+
+
 def test_the_operator_may_forget_what_a_key_has_used() -> None:
     pool, keys = limited_pool(Clock(), "a", rpd=1)
     assert pool.lease("m") is not None and pool.lease("m") is None
@@ -270,6 +289,19 @@ def test_a_clock_that_is_set_back_takes_what_was_used_with_it() -> None:
         clock.advance(66)
         pool.standings.wake_due()
         assert pool.lease("m") is not None
+
+
+def test_a_key_that_is_used_up_first_after_the_clock_was_set_back_is_spared_all_the_same() -> None:
+    clock = Clock()
+    pool, _ = limited_pool(clock, "a", rpm=1)
+    assert pool.lease("m") is not None
+    clock.advance(100)
+    pool.standings.wake_due()
+    clock.advance(-86400)
+    assert pool.lease("m") is not None
+    clock.advance(1)
+    pool.standings.wake_due()
+    assert pool.lease("m") is None
 
 
 def test_who_rests_by_a_clock_that_was_set_back_already_rests_no_less() -> None:
