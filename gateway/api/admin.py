@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from gateway import __version__, jsonlib
-from gateway.api.admin_keys import BATCH, asked, each_key, export_keys, matching, parse_limit, parse_statuses
+from gateway.api.admin_keys import BATCH, asked, each_key, export_keys, matching, meant, parse_limit, parse_statuses
 from gateway.api.admin_proxies import ProxyAdmin
 from gateway.api.errors import JSON
 from gateway.api.inbound import Inbound
@@ -194,7 +194,7 @@ class AdminSurface:
         """Probe the named keys now: {"checks": [{"check", "provider", "total"}], "unprobed": [provider]}."""
         provider_name, pattern = asked(read_object(inbound.request.body))
         found: dict[str, list[Key]] = {}
-        async for provider, key in matching(self._providers, provider_name, pattern):
+        async for provider, key in meant(self._providers, provider_name, pattern):
             found.setdefault(provider.name, []).append(key)
         checks, unprobed = [], []
         for name, keys in found.items():
@@ -220,19 +220,22 @@ class AdminSurface:
             provider.pool.reset_guard()
         return {"reset": [provider.name for provider in reset]}
 
-    async def _change(self, inbound: Inbound, act: Callable[[Standings, Key], object]) -> dict[str, Any]:
-        """Apply the operator's word to the keys that the body names, and save it: {"pattern", "provider"?}."""
+    async def _change(self, inbound: Inbound, act: Callable[[Standings, Key], bool]) -> dict[str, Any]:
+        """Apply the operator's word to the keys that the body names, and save it: {"pattern", "provider"?}. Of the keys
+        that are named ("matched") those that it changes are told and counted ("total")."""
         provider_name, pattern = asked(read_object(inbound.request.body))
         changed: list[dict[str, Any]] = []
-        total = 0
-        async for provider, key in matching(self._providers, provider_name, pattern):
-            act(provider.pool.standings, key)
+        matched = total = 0
+        async for provider, key in meant(self._providers, provider_name, pattern):
+            matched += 1
+            if not act(provider.pool.standings, key):
+                continue
             total += 1
             if len(changed) < KEYS_LIMIT:
                 changed.append(named(provider.name, key) | {"status": key.standing.status.value})
         if total:
             await self._control.save()
-        return {"changed": changed, "total": total}
+        return {"changed": changed, "total": total, "matched": matched}
 
 
 def _own_files(config: Config) -> list[str]:

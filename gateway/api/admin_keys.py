@@ -7,13 +7,14 @@ themselves are only given on the admin socket, to whom the file permissions let 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
 from gateway import jsonlib
 from gateway.api.inbound import Inbound
 from gateway.api.openai import read_object
+from gateway.config.problems import did_you_mean
 from gateway.errors import RequestError
 from gateway.net.connection import Reply
 from gateway.policy.verdict import Status
@@ -25,6 +26,15 @@ from gateway.upstream.provider import Provider
 
 BATCH = 500
 """Keys looked at in one turn of the loop, which takes up to 5 ms. There may be a hundred thousand."""
+
+KEY_STATUSES = tuple(
+    status.value
+    for status in (
+        Status.UNTESTED, Status.VALID, Status.SUSPECT, Status.INVALID_KEY, Status.NO_ACCESS, Status.NO_QUOTA,
+        Status.NO_MODEL, Status.RATE_LIMITED, Status.SERVER_ERROR, Status.OVERLOADED, Status.TIMEOUT, Status.DISABLED,
+    )
+)  # fmt: skip
+"""What a key can be, in the order of the documentation. The other statuses are those of attempts or proxies."""
 
 NDJSON = (b"content-type", b"application/x-ndjson")
 
@@ -44,7 +54,9 @@ async def matching(
     """Keys by fingerprint (`…` may be typed as `...`), by the beginning of their digest, by a `*` pattern, or the
     one that is the pattern itself. Raises RequestError 404 for an unknown provider."""
     if provider_name and provider_name not in providers:
-        raise RequestError(404, "not_found", f"There is no provider {provider_name!r}.", param="provider")
+        hint = did_you_mean(provider_name, providers) or f"there are: {', '.join(providers) or 'none'}"
+        message = f"There is no provider {provider_name[:100]!r}; {hint}"
+        raise RequestError(404, "not_found", message, param="provider")
     wanted, digest = pattern.replace("...", "…"), Secret(pattern).digest
     for provider in providers.values():
         if provider_name in ("", provider.name):
@@ -53,16 +65,50 @@ async def matching(
                     yield provider, key
 
 
+async def meant(
+    providers: Mapping[str, Provider], provider_name: str, pattern: str
+) -> AsyncIterator[tuple[Provider, Key]]:
+    """As `matching`, for what is done to keys: raises RequestError 400 for a name without wildcards that several keys
+    have, before any of them is given."""
+    found = matching(providers, provider_name, pattern)
+    if has_wildcard(pattern):
+        async for each in found:
+            yield each
+        return
+    named = [each async for each in found]  # of any number of keys these are few: they look alike
+    refuse_ambiguous("keys", len({key.digest for _, key in named}))
+    for each in named:
+        yield each
+
+
+def has_wildcard(pattern: str) -> bool:
+    """Whether several may be meant (`fnmatch`)."""
+    return not {"*", "?", "["}.isdisjoint(pattern)
+
+
+def refuse_ambiguous(noun: str, number: int) -> None:
+    """Raises RequestError 400 when a name fits more than one."""
+    if number > 1:
+        raise RequestError(
+            400,
+            "invalid_request_error",
+            f"{number} {noun} have that name; give the digest of one, which the list shows, or the whole "
+            f"{'key' if noun == 'keys' else 'URL'}; or say with a * that several are meant.",
+            param="pattern",
+        )
+
+
 def _looks_like(key: Key, wanted: str) -> bool:
     return fnmatchcase(key.fingerprint, wanted) or (len(wanted) >= 8 and key.digest.hex().startswith(wanted))
 
 
-def parse_statuses(text: str) -> set[str]:
+def parse_statuses(text: str, known: Iterable[str] = KEY_STATUSES) -> set[str]:
     """Of "valid,suspect"; empty for all. Raises RequestError 400 for a word that is no status."""
     statuses = set(text.split(",")) - {""}
-    unknown = statuses - {status.value for status in Status}
+    unknown = statuses.difference(known)
     if unknown:
-        raise RequestError(400, "invalid_request_error", f"There is no status {sorted(unknown)[0]!r}.", param="status")
+        message = f"There is no status {sorted(unknown)[0][:100]!r}; there are: {', '.join(known)}."
+        raise RequestError(400, "invalid_request_error", message, param="status")
     return statuses
 
 

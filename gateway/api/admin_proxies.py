@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 from urllib.parse import parse_qs
 
-from gateway.api.admin_keys import parse_limit, parse_statuses
+from gateway.api.admin_keys import has_wildcard, parse_limit, parse_statuses, refuse_ambiguous
 from gateway.api.inbound import Inbound
 from gateway.api.openai import read_object
+from gateway.config.proxyurl import ProxyUrl
 from gateway.errors import RequestError
 from gateway.policy.proxyhealth import ALL_PROVIDERS
+from gateway.policy.verdict import Status
 from gateway.upstream.control import KeeperControl
 from gateway.upstream.proxy import Proxy
 from gateway.upstream.proxypool import ProxyPool
 
 PROXIES_LIMIT = 1000
 """Proxies in one answer unless the caller asks for more; the files in use have a few hundred."""
+
+PROXY_STATUSES = tuple(
+    status.value for status in (Status.UNTESTED, Status.VALID, Status.NETWORK_ERROR, Status.NO_ACCESS)
+)
+
+MASK = ":****@"
+"""In the place of a password; no wildcards there."""
 
 
 class ProxyAdmin:
@@ -45,7 +54,7 @@ class ProxyAdmin:
     async def list(self, inbound: Inbound) -> dict[str, Any]:
         """GET ?pattern&status&limit: a row for each proxy, and one more for each provider that has another status."""
         query = parse_qs(inbound.request.query)
-        statuses = parse_statuses(",".join(query.get("status", [])))
+        statuses = parse_statuses(",".join(query.get("status", [])), PROXY_STATUSES)
         limit = parse_limit(query, PROXIES_LIMIT)
         rows = [
             row
@@ -58,7 +67,7 @@ class ProxyAdmin:
     async def check(self, inbound: Inbound) -> dict[str, Any]:
         """POST {"pattern"}: probe these proxies now. {"checks": [{"check", "file", "total"}]}, see /admin/checks."""
         found: dict[ProxyPool, list[Proxy]] = {}
-        for pool, proxy in self._matching(_asked(inbound)):
+        for pool, proxy in self._meant(_asked(inbound)):
             found.setdefault(pool, []).append(proxy)
         return {
             "checks": [
@@ -70,7 +79,7 @@ class ProxyAdmin:
     async def clear(self, inbound: Inbound) -> dict[str, Any]:
         """POST {"pattern"}: forget every verdict on these proxies, and save that. {"changed": […], "total"}."""
         changed = []
-        for pool, proxy in self._matching(_asked(inbound)):
+        for pool, proxy in self._meant(_asked(inbound)):
             pool.clear(proxy)
             changed.append(_named(pool, proxy) | {"status": proxy.standing.status.value})
         if changed:
@@ -78,13 +87,31 @@ class ProxyAdmin:
         return {"changed": changed[:PROXIES_LIMIT], "total": len(changed)}
 
     def _matching(self, pattern: str) -> Iterator[tuple[ProxyPool, Proxy]]:
-        """Proxies by URL as it is listed or without credentials, by host:port, by the beginning of their digest, or
-        by a `*` pattern of one of these; each file's in order."""
-        for pool in self._pools:
+        """Proxies by their whole URL; else by URL as it is listed or without credentials, by host:port, by the
+        beginning of their digest, or by a `*` pattern of one of these; each file's in order."""
+        pools = list(self._pools)
+        whole = _digest_of(pattern)
+        whole = whole if any(whole in pool.proxies for pool in pools) else b""
+        for pool in pools:
             pool.wake_due()
             for proxy in sorted(pool.proxies.values(), key=lambda proxy: (str(proxy.url), proxy.digest)):
-                if _looks_like(proxy, pattern):
+                if proxy.digest == whole or (not whole and _looks_like(proxy, pattern)):
                     yield pool, proxy
+
+    def _meant(self, pattern: str) -> Sequence[tuple[ProxyPool, Proxy]]:
+        """Those that something is done to. Raises RequestError 400 for a name without wildcards that several have."""
+        found = list(self._matching(pattern))
+        if not has_wildcard(pattern.replace(MASK, "")):
+            refuse_ambiguous("proxies", len({proxy.digest for _, proxy in found}))
+        return found
+
+
+def _digest_of(pattern: str) -> bytes:
+    """Of the proxy whose whole URL this is; empty if it is none."""
+    try:
+        return ProxyUrl.parse(pattern).digest
+    except ValueError:
+        return b""
 
 
 def _looks_like(proxy: Proxy, pattern: str) -> bool:

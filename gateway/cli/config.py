@@ -223,7 +223,7 @@ def _ask_for_reload(args: argparse.Namespace, path: Path) -> None:
 
 
 def _summary(config: Config) -> str:
-    from gateway.cli.filecheck import count
+    from gateway.cli.table import count
     from gateway.config.validate import auth_is_on
 
     providers = list(config.providers.values())

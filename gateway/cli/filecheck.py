@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gateway.cli.table import count
 from gateway.keeper.keyfiles import KeySource, SourceReading
 from gateway.keeper.proxyfiles import check_proxy
 
@@ -32,13 +33,6 @@ def check_files(config: Config) -> None:
 def read_proxies(file: str) -> SourceReading:
     """The proxies of a file or folder, by the rules of the daemon."""
     return KeySource((Path(file),), noun="proxies", check=check_proxy).read()
-
-
-def count(number: int, noun: str) -> str:
-    """`1 key`, `2 keys`, `2 proxies`."""
-    if number == 1:
-        return f"1 {noun}"
-    return f"{number} {noun.removesuffix('y')}ies" if noun == "proxy" else f"{number} {noun}s"
 
 
 def _report(name: str, noun: str, reading: SourceReading) -> None:

@@ -8,6 +8,7 @@ not be running for that.
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from typing import Any
 from urllib.parse import urlencode
@@ -16,11 +17,8 @@ from gateway.cli import explain, transfer
 from gateway.cli.admin import add_socket_argument, call
 from gateway.cli.checks import follow_check
 from gateway.cli.keyfile import ask_for_sync, file_to_extend, key_paths, locked, read_text, write_text
-from gateway.cli.table import in_words, print_json, print_table, row_limit
+from gateway.cli.table import count, cut, in_words, names, print_json, print_table, row_limit
 from gateway.errors import GatewayError
-
-DIGITS = 12
-"""Of a digest: more than the eight that name a key, so that even a hundred thousand differ."""
 
 
 def add_parser(commands: Any) -> None:
@@ -69,8 +67,13 @@ def run_list(args: argparse.Namespace) -> int:
     answer = call(args, "GET", f"/admin/keys?{urlencode({k: v for k, v in query.items() if v not in ('', None)})}")
     if args.json:
         print_json(answer["keys"])
-    else:
+    elif answer["total"]:
         _show(answer["keys"])
+    else:
+        of_status = f" with status {args.status}" if args.status else ""
+        print(
+            f"{_no_key(args.pattern).message if args.pattern != '*' else 'there is no key'}{of_status}", file=sys.stderr
+        )
     hidden = answer["total"] - len(answer["keys"])
     if hidden > 0:
         print(f"… and {hidden} more (--limit)", file=sys.stderr)
@@ -78,25 +81,24 @@ def run_list(args: argparse.Namespace) -> int:
 
 
 def _show(rows: list[dict[str, Any]]) -> None:
-    names, named = _names(rows)
+    heads, named = names(rows, "provider", "key")
     print_table(
-        (*names, "STATUS", "MODEL", "UNTIL", "REASON", "LAST ERROR"),
+        (*heads, "STATUS", "MODEL", "UNTIL", "REASON", "LAST ERROR"),
         (
-            (*name, row["status"], row["model"], in_words(row["until"]), row["reason"], row["last_error"][:80])
+            (*name, row["status"], row["model"], in_words(row["until"]), row["reason"], cut(row["last_error"]))
             for name, row in zip(named, rows, strict=True)
         ),
     )
 
 
-def _names(rows: list[dict[str, Any]]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """The columns that name a key, and what is in them for each row. Digests only where keys look alike: short ones
-    have hardly a fingerprint."""
-    digests: dict[str, set[str]] = {}
-    for row in rows:
-        digests.setdefault(row["key"], set()).add(row["digest"])
-    if all(len(alike) == 1 for alike in digests.values()):
-        return ("PROVIDER", "KEY"), [(row["provider"], row["key"]) for row in rows]
-    return ("PROVIDER", "KEY", "DIGEST"), [(row["provider"], row["key"], row["digest"][:DIGITS]) for row in rows]
+ENDINGS = {
+    "enable": "enabled as new: what was known before is forgotten",
+    "amnesty": "to get one more look now",
+}
+"""What follows the table, of keys that were changed."""
+
+NOTHING = {"enable": "disabled", "amnesty": "benched"}
+"""What keys have to be for an action to change anything."""
 
 
 def run_change(args: argparse.Namespace) -> int:
@@ -104,14 +106,38 @@ def run_change(args: argparse.Namespace) -> int:
     if args.json:
         print_json(answer)
     elif answer["total"]:
-        names, named = _names(answer["changed"])
+        heads, named = names(answer["changed"], "provider", "key")
         rows = zip(named, answer["changed"], strict=True)
-        print_table((*names, "STATUS"), ((*name, row["status"]) for name, row in rows))
+        print_table((*heads, "STATUS"), ((*name, row["status"]) for name, row in rows))
+        _say_what_was_done(args.action, answer)
+    if not answer["matched"]:
+        raise _no_key(args.pattern)
     if not answer["total"]:
-        is_pattern = not {"*", "?", "[", "…"}.isdisjoint(args.pattern) or "..." in args.pattern
-        matches = f"matches {args.pattern!r}" if is_pattern else "is called that"  # it may be a key, which is not shown
-        raise GatewayError(f"no key {matches}", hint="'llmgateway keys list' shows what there is")
+        print(f"nothing to do: {_of_them(answer['matched'])} {NOTHING[args.action]}", file=sys.stderr)
     return 0
+
+
+def _say_what_was_done(action: str, answer: dict[str, Any]) -> None:
+    hidden = answer["total"] - len(answer["changed"])
+    if hidden:
+        print(f"… and {hidden} more", file=sys.stderr)
+    if action in ENDINGS:
+        others = answer["matched"] - answer["total"]
+        rest = f" (not {NOTHING[action]}: {count(others, 'other')})" if others else ""
+        print(f"{count(answer['total'], 'key')} {ENDINGS[action]}{rest}", file=sys.stderr)
+
+
+def _of_them(number: int) -> str:
+    return "the key is not" if number == 1 else f"none of {number} keys is"
+
+
+def _no_key(pattern: str) -> GatewayError:
+    """The error for a pattern that fits nothing. One without wildcards may be a key, which is not shown."""
+    is_pattern = not {"*", "?", "[", "…"}.isdisjoint(pattern) or "..." in pattern
+    hint = "'llmgateway keys list' shows what there is"
+    if re.fullmatch("[0-9a-f]{1,7}", pattern):
+        hint = "of a digest, eight digits are needed at least"
+    return GatewayError(f"no key {f'matches {pattern!r}' if is_pattern else 'is called that'}", hint=hint)
 
 
 def run_check(args: argparse.Namespace) -> int:
@@ -121,7 +147,7 @@ def run_check(args: argparse.Namespace) -> int:
     if not asked["checks"]:
         if asked["unprobed"]:
             raise GatewayError("nothing was checked")
-        raise GatewayError(f"no key matches {args.pattern!r}", hint="'llmgateway keys list' shows what there is")
+        raise _no_key(args.pattern)
     results = []
     for check in asked["checks"]:
         checked = follow_check(args, check["check"], check["provider"])

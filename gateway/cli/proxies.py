@@ -9,10 +9,10 @@ from urllib.parse import urlencode
 
 from gateway.cli.admin import add_socket_argument, call
 from gateway.cli.checks import follow_check
-from gateway.cli.table import in_words, print_json, print_table, row_limit
+from gateway.cli.table import cut, in_words, names, print_json, print_table, row_limit
 from gateway.errors import GatewayError
 
-PATTERN = "URL as it is listed, host:port, digest, or a pattern with *"
+PATTERN = "URL, whole or as it is listed, host:port, digest, or a pattern with *"
 
 
 def add_parser(commands: Any) -> None:
@@ -41,18 +41,19 @@ def run_list(args: argparse.Namespace) -> int:
     if args.json:
         print_json(rows)
     else:
+        heads, named = names(rows, "proxy")
         print_table(
-            ("PROXY", "STATUS", "PROVIDER", "UNTIL", "REASON", "LAST ERROR"),
+            (*heads, "STATUS", "PROVIDER", "UNTIL", "REASON", "LAST ERROR"),
             (
                 (
-                    row["proxy"],
+                    *name,
                     row["status"],
                     row["provider"],
                     in_words(row["until"]),
                     row["reason"],
-                    row["last_error"][:80],
+                    cut(row["last_error"]),
                 )
-                for row in rows
+                for name, row in zip(named, rows, strict=True)
             ),
         )
     hidden = answer["total"] - len(rows)
@@ -82,11 +83,15 @@ def run_clear(args: argparse.Namespace) -> int:
     if args.json:
         print_json(answer)
     elif answer["total"]:
-        print_table(("PROXY", "STATUS"), ((row["proxy"], row["status"]) for row in answer["changed"]))
+        heads, named = names(answer["changed"], "proxy")
+        rows = zip(named, answer["changed"], strict=True)
+        print_table((*heads, "STATUS"), ((*name, row["status"]) for name, row in rows))
     if not answer["total"]:
         raise _nothing(args)
     return 0
 
 
 def _nothing(args: argparse.Namespace) -> GatewayError:
-    return GatewayError(f"no proxy matches {args.pattern!r}", hint="'llmgateway proxies list' shows what there is")
+    """The pattern may be a URL with its password, which is not shown."""
+    shown = " is called that" if "@" in args.pattern else f" matches {args.pattern!r}"
+    return GatewayError(f"no proxy{shown}", hint="'llmgateway proxies list' shows what there is")

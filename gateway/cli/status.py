@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from gateway.cli.admin import add_socket_argument, call
-from gateway.cli.table import duration, in_words, print_json, print_table, printable
+from gateway.cli.table import cut, duration, in_words, print_json, print_table, printable
 
 WATCH_SECONDS = 2.0
 
@@ -77,8 +78,8 @@ def _show(answer: dict[str, Any]) -> None:
                 f"{in_words(guard['next_canary'])}). Last error: {printable(guard['last_error'])}"
             )
         if provider["to_probe"]:
-            keys = "1 key is" if provider["to_probe"] == 1 else f"{provider['to_probe']} keys are"
-            print(f"\n{provider['name']}: {keys} waiting for a probe ({provider['probing']})")
+            waiting = "key is" if provider["to_probe"] == 1 else "keys are"
+            print(f"\n{provider['name']}: {provider['to_probe']} {waiting} waiting for a probe ({provider['probing']})")
     groups = [(provider["name"], group) for provider in answer["providers"] for group in provider["groups"]]
     if groups:
         print("\nBenched keys")
@@ -92,18 +93,18 @@ def _show(answer: dict[str, Any]) -> None:
                     group["model"],
                     group["keys"],
                     f"due for a {group['due']}" if group["due"] else in_words(group["until"]),
-                    group["last_error"][:80],
+                    cut(group["last_error"]),
                 )
                 for name, group in groups
             ),
         )
     _show_proxies(answer["proxies"])
-    for provider in answer["providers"]:
-        _show_problems(provider["name"], provider["files"])
-    for pool in answer["proxies"]:
-        _show_problems("proxies", pool["files"])
+    problems = [each for provider in answer["providers"] for each in _problems(provider["name"], provider["files"])]
+    problems += [each for pool in answer["proxies"] for each in _problems("proxies", pool["files"])]
     if answer["inventory_problem"]:
-        print(f"\ninventory: {printable(answer['inventory_problem'])}")
+        problems.append(f"inventory: {printable(answer['inventory_problem'])}")
+    if problems:
+        print("", *problems, sep="\n")
 
 
 def _show_proxies(pools: list[dict[str, Any]]) -> None:
@@ -134,18 +135,19 @@ def _show_proxies(pools: list[dict[str, Any]]) -> None:
                     group["provider"],
                     group["proxies"],
                     in_words(group["until"]),
-                    group["last_error"][:80],
+                    cut(group["last_error"]),
                 )
                 for file, group in groups
             ),
         )
 
 
-def _show_problems(name: str, files: list[dict[str, Any]]) -> None:
+def _problems(name: str, files: list[dict[str, Any]]) -> Iterator[str]:
+    """What is wrong with the files, a line each."""
     for file in files:
         advice = [f"can be read by every user; run: chmod o= {file['path']}"] if file["world_readable"] else []
         for problem in [*file["problems"], *advice]:
-            print(f"\n{name}: {file['path']}: {printable(problem)}")
+            yield f"{name}: {file['path']}: {printable(problem)}"
 
 
 def run_reload(args: argparse.Namespace) -> int:

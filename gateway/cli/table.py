@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from gateway import jsonlib
 
@@ -20,6 +21,32 @@ def print_table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
     for line in lines:
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+CELL = 80
+"""Characters of what a provider said: enough to recognise it in a terminal."""
+
+DIGITS = 12
+"""Of a digest: more than the eight that name a key or proxy, so that even a hundred thousand differ."""
+
+
+def cut(text: str) -> str:
+    """Not longer than a cell, and it shows where something was left out."""
+    return text if len(text) <= CELL else f"{text[: CELL - 1]}…"
+
+
+def names(rows: Sequence[Mapping[str, Any]], *columns: str) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """The titles of the columns that name a thing, and what is in them for each row. The last of `columns` is how it
+    looks; where different ones look alike (passwords are masked, short keys have hardly a fingerprint), digests follow.
+    """
+    digests: dict[str, set[str]] = {}
+    for row in rows:
+        digests.setdefault(row[columns[-1]], set()).add(row["digest"])
+    titles = tuple(column.upper() for column in columns)
+    cells = [tuple(row[column] for column in columns) for row in rows]
+    if all(len(alike) == 1 for alike in digests.values()):
+        return titles, cells
+    return (*titles, "DIGEST"), [(*cell, row["digest"][:DIGITS]) for cell, row in zip(cells, rows, strict=True)]
 
 
 def printable(text: str) -> str:
@@ -44,6 +71,13 @@ def duration(seconds: float) -> str:
         if count:
             parts.append(f"{count} {unit}")
     return " ".join(parts[:2]) or "0 s"
+
+
+def count(number: int, noun: str) -> str:
+    """`1 key`, `2 keys`, `2 proxies`."""
+    if number == 1:
+        return f"1 {noun}"
+    return f"{number} {noun.removesuffix('y')}ies" if noun == "proxy" else f"{number} {noun}s"
 
 
 def row_limit(text: str) -> int:

@@ -160,17 +160,17 @@ class Standings:
 
     # -- the operator's word -----------------------------------------------------------------------------------
 
-    def disable(self, key: Key) -> None:
-        """Only `enable` or `clear` ends it."""
-        self._operator_says(key, DISABLED)
+    def disable(self, key: Key) -> bool:
+        """Only `enable` or `clear` ends it. True, since the key is changed, as each of these says."""
+        return self._operator_says(key, DISABLED)
 
-    def enable(self, key: Key) -> None:
-        if key.standing.status is Status.DISABLED:
-            self._operator_says(key, UNTESTED)
+    def enable(self, key: Key) -> bool:
+        """As a new key: what was known of it went when it was disabled. False: it was not."""
+        return key.standing.status is Status.DISABLED and self._operator_says(key, UNTESTED)
 
-    def clear(self, key: Key) -> None:
+    def clear(self, key: Key) -> bool:
         """Forget every verdict on the key; what older attempts still report is ignored."""
-        self._operator_says(key, UNTESTED)
+        return self._operator_says(key, UNTESTED)
 
     def amnesty(self, key: Key) -> bool:
         """Give a benched key one more look now, and count its failing from now on. False: it was in order."""
@@ -187,7 +187,7 @@ class Standings:
     def _forget_use(self, key: Key) -> None:
         key.meter = key.paused_until = None
 
-    def _operator_says(self, key: Key, standing: Standing) -> None:
+    def _operator_says(self, key: Key, standing: Standing) -> bool:
         self.seq += 1
         self._forget_use(key)
         key.good_seq = key.benched_seq = self.seq
@@ -195,6 +195,7 @@ class Standings:
             self.set(key, model, None)
         self.set(key, None, standing)
         self._want_probe(Rest(key, None), standing)
+        return True
 
     # -- a key's standing changes ------------------------------------------------------------------------------
 

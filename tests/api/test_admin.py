@@ -308,17 +308,76 @@ def test_the_operators_word_is_disable_enable_and_clear(tmp_path: Path) -> None:
             assert await change(running, "disable", "*0003") == {
                 "changed": [{"provider": "main", "key": "sk-…0003", "digest": digest, "status": "disabled"}],
                 "total": 1,
+                "matched": 1,
             }
             assert (await running.chat()).code == "keys_cooling"
             fake.script(KEYS[0])
             assert (await change(running, "clear", "*0001"))["changed"][0]["status"] == "untested"
             assert (await running.chat()).status == 200
-            assert (await change(running, "enable", "*"))["total"] == 3
+            enabled = await change(running, "enable", "*")
+            assert (enabled["changed"][0]["key"], enabled["total"], enabled["matched"]) == ("sk-…0003", 1, 3)
             assert await keys_listed(running, "") == ["main 0001 valid", "main 0002 no_quota", "main 0003 untested"]
-            assert await change(running, "disable", "nobody*") == {"changed": [], "total": 0}
+            assert await change(running, "disable", "nobody*") == {"changed": [], "total": 0, "matched": 0}
             assert (await change(running, "disable", KEYS[0]))["total"] == 1
             assert await keys_listed(running, "status=disabled") == ["main 0001 disabled"]
             assert not any(KEYS[0] in str(line) for line in running.lines)
+
+    run(scenario())
+
+
+def test_an_amnesty_tells_of_those_alone_that_were_benched(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with FakeProvider() as fake, gateway(tmp_path, configuration(fake.base_url)) as running:
+            await three_kinds(fake, running)
+            got = (await running.administrate("POST", "/admin/keys/amnesty", {"pattern": "*"})).json
+            assert [row["key"] for row in got["changed"]] == ["sk-…0001", "sk-…0002"]
+            assert (got["total"], got["matched"]) == (2, 3)
+
+    run(scenario())
+
+
+ALIKE = ["sk-first-000000000007", "sk-second-00000000007"]
+
+
+@pytest.mark.parametrize("verb", ["disable", "enable", "clear", "amnesty", "check"])
+def test_nothing_is_done_to_keys_that_have_one_name(tmp_path: Path, verb: str) -> None:
+    async def scenario() -> None:
+        async with FakeProvider() as fake, gateway(tmp_path, configuration(fake.base_url), {"main": ALIKE}) as running:
+            digest = Secret(ALIKE[1]).digest.hex()
+            got = await running.administrate("POST", f"/admin/keys/{verb}", {"pattern": "sk-...0007"})
+            assert (got.status, got.error["param"]) == (400, "pattern")
+            assert "2 keys have that name; give the digest of one" in got.error["message"]
+            assert await keys_listed(running, "status=untested") == ["main 0007 untested"] * 2
+            for pattern in (ALIKE[1], digest[:12], "sk-*0007", "*"):
+                assert (await running.administrate("POST", f"/admin/keys/{verb}", {"pattern": pattern})).status == 200
+
+    run(scenario())
+
+
+def test_a_key_of_two_providers_is_one_key(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with FakeProvider() as fake:
+            more = f'[providers.second]\ntype = "openai"\nbase_url = "{fake.base_url}"\nmodels = ["b"]'
+            keys = {"main": KEYS, "second": KEYS[:1]}
+            async with gateway(tmp_path, configuration(fake.base_url, more=more), keys) as running:
+                got = await running.administrate("POST", "/admin/keys/disable", {"pattern": "sk-...0001"})
+                assert [row["provider"] for row in got.json["changed"]] == ["main", "second"]
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("status=bogus", "There is no status 'bogus'; there are: untested, valid, suspect, invalid_key, "),
+        ("provider=mian", "There is no provider 'mian'; did you mean \"main\"?"),
+        ("provider=x", "There is no provider 'x'; there are: main"),
+    ],
+)
+def test_an_unknown_word_is_answered_with_those_there_are(tmp_path: Path, query: str, words: str) -> None:
+    async def scenario() -> None:
+        async with FakeProvider() as fake, gateway(tmp_path, configuration(fake.base_url)) as running:
+            assert words in (await running.administrate("GET", f"/admin/keys?{query}")).error["message"]
 
     run(scenario())
 

@@ -117,6 +117,31 @@ def test_a_cleared_proxy_is_used_at_once(tmp_path: Path) -> None:
     run(scenario())
 
 
+def test_proxies_that_differ_in_their_passwords_alone_are_told_apart(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with proxied(tmp_path) as (running, pool):
+            twins = [ProxyUrl.parse(f"http://bob:secret-{n}@twin.test:1") for n in range(2)]
+            plain = ProxyUrl.parse("http://twin.test:1")
+            pool.add([Proxy(url) for url in (*twins, plain)])
+            for path in ("clear", "check"):
+                for name in ("http://bob:****@twin.test:1", "twin.test:1"):
+                    got = await running.administrate("POST", f"/admin/proxies/{path}", {"pattern": name})
+                    assert (got.status, got.error["param"]) == (400, "pattern")
+                    assert "proxies have that name; give the digest of one" in got.error["message"]
+            for pattern, meant in (
+                ("http://bob:secret-1@twin.test:1", [twins[1]]),
+                (twins[0].digest.hex()[:12], [twins[0]]),
+                ("http://twin.test:1", [plain]),
+                ("http://bob*twin.test:1", twins),
+            ):
+                got = await running.administrate("POST", "/admin/proxies/clear", {"pattern": pattern})
+                digests = {row["digest"] for row in got.json["changed"]}
+                assert digests == {url.digest.hex()[:16] for url in meant}
+                assert b"secret" not in got.body
+
+    run(scenario())
+
+
 def test_a_check_is_begun_for_each_file(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with proxied(tmp_path) as (running, pool):

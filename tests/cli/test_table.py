@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.cli.table import duration, in_words, print_table
+from gateway.cli.table import count, cut, duration, in_words, names, print_table
 
 
 def test_columns_are_as_wide_as_they_need_to_be(capsys: pytest.CaptureFixture[str]) -> None:
@@ -29,3 +29,22 @@ def test_times_are_told_from_now() -> None:
     assert in_words(None) == ""
     assert in_words(1.0) == "now"
     assert in_words(4e9).startswith("in ")
+
+
+def test_what_is_cut_shows_that_it_is() -> None:
+    assert cut("x" * 80) == "x" * 80
+    assert cut("x" * 81) == "x" * 79 + "…"
+
+
+@pytest.mark.parametrize(
+    ("number", "noun", "text"),
+    [(1, "key", "1 key"), (2, "key", "2 keys"), (0, "proxy", "0 proxies"), (1, "proxy", "1 proxy")],
+)
+def test_things_are_counted(number: int, noun: str, text: str) -> None:
+    assert count(number, noun) == text
+
+
+def test_digests_stand_where_different_ones_look_alike() -> None:
+    one, two = {"proxy": "a", "digest": "1" * 16}, {"proxy": "a", "digest": "2" * 16}
+    assert names([one, one], "proxy") == (("PROXY",), [("a",), ("a",)])
+    assert names([one, two], "proxy") == (("PROXY", "DIGEST"), [("a", "1" * 12), ("a", "2" * 12)])

@@ -89,6 +89,15 @@ async def test_keys_are_listed_by_pattern_provider_and_status(running: GatewayPr
     limited = await running.command("keys", "list", "--limit", "1")
     assert len(rows(limited)) == 1
     assert limited.err == "… and 2 more (--limit)\n"
+    for words, said in (
+        (("nobody*",), "no key matches 'nobody*'\n"),
+        (("nobody",), "no key is called that\n"),
+        (("--status", "suspect"), "there is no key with status suspect\n"),
+    ):
+        ended = await running.command("keys", "list", *words)
+        assert (ended.code, ended.out, ended.err) == (0, "", said)
+    ended = await running.command("keys", "disable", "0607e")
+    assert (ended.code, "eight digits are needed" in ended.err) == (1, True)
     for words in (("--provider", "nobody"), ("--status", "dizzy")):
         ended = await running.command("keys", "list", *words)
         assert ended.code == 1
@@ -100,6 +109,12 @@ async def test_keys_are_disabled_enabled_and_cleared(running: GatewayProcess) ->
     ended = await running.command("keys", "disable", "sk-...0001")
     assert rows(ended) == [["main", "sk-…0001", "disabled"]]
     assert await statuses(running) == {"sk-…0001": "disabled", "sk-…0002": "valid", "sk-…0003": "rate_limited"}
+    ended = await running.command("keys", "enable", "*0002")
+    assert (ended.code, ended.out, ended.err) == (0, "", "nothing to do: the key is not disabled\n")
+    ended = await running.command("keys", "enable", "*")
+    assert rows(ended) == [["main", "sk-…0001", "untested"]]
+    assert ended.err == "1 key enabled as new: what was known before is forgotten (not disabled: 2 others)\n"
+    assert (await running.command("keys", "disable", "sk-...0001")).code == 0
     ended = await running.command("keys", "enable", "sk-...0001", "--json")
     assert [(row["key"], row["status"]) for row in ended.json["changed"]] == [("sk-…0001", "untested")]
     assert (await running.command("keys", "clear", "*", "--provider", "main")).code == 0
@@ -125,7 +140,9 @@ async def test_keys_that_look_alike_are_told_apart_by_their_digests(running: Gat
     assert [row[:2] for row in rows(listed)] == [["main", "…"]] * 2
     assert len(set(digests)) == 2
     assert rows(await running.command("keys", "disable", digests[0])) == [["main", "…", "disabled"]]
-    assert [row[3] for row in rows(await running.command("keys", "clear", "…"))] == ["untested", "untested"]
+    refused = await running.command("keys", "clear", "…")
+    assert (refused.code, "2 keys have that name" in refused.err) == (1, True)
+    assert [row[3] for row in rows(await running.command("keys", "clear", "…*"))] == ["untested", "untested"]
 
 
 @scenario_test
