@@ -41,7 +41,5 @@ def _report(name: str, noun: str, reading: SourceReading) -> None:
     duplicates = sum(file.duplicates + file.keys for file in reading.files) - found
     twice = f", {count(duplicates, 'duplicate')}" if duplicates else ""
     print(f"{name}: {count(found, noun)} in {count(len(reading.files), 'file')}{twice}")
-    problems = list(reading.problems)
-    problems += [f"{file.path}: has no {noun}" for file in reading.files if not (file.keys or file.problems)]
-    for problem in problems:
+    for problem in reading.problems:
         print(f"warning: {name}: {problem}", file=sys.stderr)

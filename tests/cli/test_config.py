@@ -47,7 +47,7 @@ def test_create_writes_a_file_that_passes_its_own_check(folder: Path, capsys: py
         f"{folder}/config.toml: ok, 1 provider, 0 API tokens, auth off, listening on 127.0.0.1:8000",
         "providers.main: 0 keys in 1 file",
     ]
-    assert said.err == f"warning: providers.main: {folder}/keys/main.txt: has no key\n"
+    assert said.err == f"warning: providers.main: {folder}/keys/main.txt: has no keys\n"
 
 
 def test_create_adds_to_the_file_and_leaves_its_mode_and_key_files(folder: Path) -> None:
@@ -166,17 +166,22 @@ def test_check_prints_every_problem_on_a_line(folder: Path, capsys: pytest.Captu
 
 
 KEY_FILES: dict[str, tuple[dict[str, str | None], str, list[str]]] = {
-    "good": ({"main.txt": "sk-1\nsk-2\n"}, "2 keys in 1 file", []),
+    "good": ({"main.txt": "sk-000-1\nsk-000-2\n"}, "2 keys in 1 file", []),
     "missing": ({"main.txt": None}, "0 keys in 1 file", ["keys/main.txt: does not exist"]),
-    "empty": ({"main.txt": "\n"}, "0 keys in 1 file", ["keys/main.txt: has no key"]),
-    "duplicates": ({"main.txt": "sk-1\nsk-1\n", "more/a.txt": "sk-1\nsk-2"}, "2 keys in 2 files, 2 duplicates", []),
+    "empty": ({"main.txt": "\n"}, "0 keys in 1 file", ["keys/main.txt: has no keys"]),
+    "duplicates": (
+        {"main.txt": "sk-000-1\nsk-000-1\n", "more/a.txt": "sk-000-1\nsk-000-2"},
+        "2 keys in 2 files, 2 duplicates",
+        [],
+    ),
     "junk": (
-        {"main.txt": "https://a.example\nsk-1\nOPENAI_API_KEY=sk-2\nhttps://b.example\n"},
+        {"main.txt": "https://a.example\nsk-000-1\nOPENAI_API_KEY=sk-000-2\nhttps://b.example\n"},
         "1 key in 1 file",
         ["keys/main.txt: lines 1, 4: each is a URL", "keys/main.txt: line 3: is NAME=value"],
     ),
-    "no text": ({"main.txt": "sk-1\0"}, "0 keys in 1 file", ["keys/main.txt: has NUL bytes"]),
-    "an empty folder": ({"main.txt": "sk-1", "more/README": ""}, "1 key in 1 file", ["keys/more: has no .txt"]),
+    "short": ({"main.txt": "sk-1\nsk-2\n"}, "2 keys in 1 file", ["keys/main.txt: keys shorter than 8 characters: 2; "]),
+    "no text": ({"main.txt": "sk-000-1\0"}, "0 keys in 1 file", ["keys/main.txt: has NUL bytes"]),
+    "an empty folder": ({"main.txt": "sk-000-1", "more/README": ""}, "1 key in 1 file", ["keys/more: has no .txt"]),
 }
 
 
@@ -219,7 +224,7 @@ def test_check_says_how_to_close_a_file_that_everybody_may_read(
 PROXY_FILES: dict[str, tuple[str | None, int, str, list[str]]] = {
     "good": ("http://a:s3cret@h.test:1\nhttp://b.test:1\n", 0o600, "2 proxies in 1 file", []),
     "missing": (None, 0, "0 proxies in 1 file", ["does not exist"]),
-    "empty": ("# none\n", 0o600, "0 proxies in 1 file", ["has no proxy"]),
+    "empty": ("# none\n", 0o600, "0 proxies in 1 file", ["has no proxies"]),
     "open": ("http://a.test:1\n", 0o644, "1 proxy in 1 file", ["can be read by every user of this machine; run: "]),
     "junk": ("a.test:1\nhttp://a.test:1\n", 0o600, "1 proxy in 1 file", ["line 1: the proxy's URL must begin"]),
 }

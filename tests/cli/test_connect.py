@@ -78,7 +78,7 @@ def test_every_proxy_is_tried_and_passwords_stay_hidden(place: Path, capsys: pyt
     assert "secret" not in told.err + told.out
 
 
-@pytest.mark.parametrize(("text", "why"), [(None, "does not exist"), ("# none\n", "has no proxy")])
+@pytest.mark.parametrize(("text", "why"), [(None, "does not exist"), ("# none\n", "has no proxies")])
 def test_a_provider_without_a_proxy_is_said_to_have_none(
     text: str | None, why: str, place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
