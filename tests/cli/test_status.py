@@ -14,7 +14,7 @@ def provider(name: str, to_probe: int, problems: list[str]) -> dict[str, Any]:
     file = {"path": f"{name}.txt", "world_readable": False, "problems": problems}
     return {
         "name": name, "type": "openai", "keys": 1, "usable": 1, "waiting": 0, "counts": {}, "next_recovery": None,
-        "guard": None, "to_probe": to_probe, "probing": "models", "groups": [], "files": [file],
+        "guard": None, "due": 0, "to_probe": to_probe, "probing": "models", "groups": [], "files": [file],
     }  # fmt: skip
 
 
@@ -22,7 +22,7 @@ def test_problems_of_files_stand_together_and_one_key_is_one(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     answer = {
-        "version": "1", "pid": 1, "uptime_seconds": 1, "config": "c", "proxies": [],
+        "version": "1", "pid": 1, "uptime_seconds": 1, "config": "c", "proxies": [], "inventory_problem": "",
         "providers": [provider("a", 1, ["one", "two"]), provider("b", 2, ["three"])],
     }  # fmt: skip
     monkeypatch.setattr(status, "call", lambda *_: answer)
