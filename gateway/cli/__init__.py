@@ -76,8 +76,9 @@ def _give_up_stdout() -> None:
 def build_parser(*, serving: bool = False) -> argparse.ArgumentParser:
     """The whole command tree, or only the part that a daemon needs, which starts a tenth faster so."""
     from gateway.cli import serve
+    from gateway.cli.parser import Parser
 
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="llmgateway",
         description="One dependable, OpenAI-compatible address in front of many unstable provider keys.",
     )

@@ -15,7 +15,10 @@ POLL_SECONDS = 0.3
 
 
 def follow_check(args: argparse.Namespace, check: str, title: str) -> Any:
-    """Wait for its end, with a progress bar where somebody looks. {"total", "done", "outcomes": {outcome: n}}."""
+    """Wait for its end, with a progress bar where somebody looks.
+
+    {"total", "done", "outcomes": {outcome: n}, "benched": {status: n}}; the last is for keys.
+    """
     import time
 
     path = f"/admin/checks?{urlencode({'check': check})}"

@@ -95,8 +95,16 @@ def _verdict(judged: Judgement) -> dict[str, Any]:
         "until": verdict.until,
         "source": hint.source if hint else None,
         "said": hint.raw if hint else None,
+        "doubted": _doubted(judged),
         "evidence": verdict.evidence,
     }
+
+
+def _doubted(judged: Judgement) -> dict[str, Any] | None:
+    """A time that the provider named and nobody believes."""
+    if judged.doubted is None:
+        return None
+    return {"source": judged.doubted.source, "said": judged.doubted.raw, "why": judged.why}
 
 
 def _follows(judged: Judgement, provider: ProviderConfig, model: str, now: float) -> dict[str, Any]:
@@ -148,6 +156,8 @@ def _show(answer: dict[str, Any], now: float) -> None:
     named = "not named by the provider"
     if verdict["until"] is not None:
         named = f"{_moment(verdict['until'], now)}, by {verdict['source']}: {verdict['said']}"
+    elif (doubted := verdict["doubted"]) is not None:
+        named = f"named by {doubted['source']} ({doubted['said']}), but not believed: {doubted['why']}"
     rest = f"{key['status']} until {_moment(key['until'], now)}" if key["until"] else key["status"]
     for title, text in (
         ("provider", f"{answer['provider']} ({answer['type']})"),
@@ -190,8 +200,8 @@ def _body(path: str) -> bytes:
 
 
 def _status(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) == 3 and text >= "100"):
-        raise argparse.ArgumentTypeError(f"{text!r} is no HTTP status")
+    if not (text.isascii() and text.isdigit() and len(text) == 3 and (text == "200" or "400" <= text <= "599")):
+        raise argparse.ArgumentTypeError(f"{text!r} is no status of an error: 400 to 599, or 200 with an error inside")
     return int(text)
 
 

@@ -151,13 +151,26 @@ def run_check(args: argparse.Namespace) -> int:
     results = []
     for check in asked["checks"]:
         checked = follow_check(args, check["check"], check["provider"])
-        results.append({"provider": check["provider"], "total": checked["total"], "outcomes": checked["outcomes"]})
+        result = {name: checked[name] for name in ("total", "outcomes", "benched")}
+        results.append({"provider": check["provider"], **result})
     if args.json:
         print_json({"checks": results})
     else:
         rows = [(each["provider"], outcome, n) for each in results for outcome, n in each["outcomes"].items()]
         print_table(("PROVIDER", "OUTCOME", "KEYS"), rows)
+        for each in results:
+            _say_what_is_left(each)
     return 0
+
+
+def _say_what_is_left(check: dict[str, Any]) -> None:
+    """A probe of models that succeeds lifts no quota, and some keys are not probed at all."""
+    benched = check["benched"]
+    if benched:
+        by_status = ", ".join(f"{n} {status}" for status, n in benched.items())
+        print(f"{check['provider']}: {sum(benched.values())} of them stay benched: {by_status}")
+    if check["outcomes"].get("skipped"):
+        print(f"{check['provider']}: skipped were keys that are disabled, or have left the files")
 
 
 def run_add(args: argparse.Namespace) -> int:

@@ -75,6 +75,8 @@ def run_check(args: argparse.Namespace) -> int:
     else:
         rows = [(each["file"], outcome, n) for each in results for outcome, n in each["outcomes"].items()]
         print_table(("FILE", "OUTCOME", "PROXIES"), rows)
+        if any("skipped" in each["outcomes"] for each in results):
+            print("skipped were proxies that have left the file, or that no provider uses any more")
     return 0
 
 

@@ -59,7 +59,12 @@ def run_import(args: argparse.Namespace) -> int:
     provider = find_provider(args)
     args.provider = provider.name
     prefixes = [re.sub(r"\W", "_", name).upper() for name in (provider.name, provider.type)]
-    found = parse_import(_read_source(args.file), Wanted(args.name, prefixes), _progress(args.file))
+    data = _read_source(args.file)
+    try:
+        found = parse_import(data, Wanted(args.name, prefixes), _progress(args.file))
+    except GatewayError as error:
+        where = "stdin" if args.file == "-" else args.file
+        raise GatewayError(f"{where}: {error.message}", detail=error.detail, hint=error.hint) from None
     for problem in found.problems:
         print(f"warning: {args.file}: {problem}", file=sys.stderr)
     if found.left_out:

@@ -86,8 +86,13 @@ class Control:
         found = self._checks.get(check)
         if found is None:
             return None
-        outcomes = dict(sorted(found.outcomes.items()))
-        return {"total": found.total, "done": found.done, "outcomes": outcomes, "ended": found.ended}
+        return {
+            "total": found.total,
+            "done": found.done,
+            "outcomes": dict(sorted(found.outcomes.items())),
+            "benched": dict(sorted(found.benched.items())),
+            "ended": found.ended,
+        }
 
     async def maintain(self, task: str) -> dict[str, Any]:
         work = self._maintenance.tasks[task]()

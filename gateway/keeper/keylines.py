@@ -10,7 +10,8 @@ certainly something else than a key (`JUNK`): as a key it would cost requests un
 file that is no UTF-8 text is broken as a whole, since nobody knows what else is wrong with it. Nothing raises for what
 a file may hold.
 
-Invariant: no message ever holds a part of a line, because any part of it may be a part of a key.
+Invariant: no message ever holds a part of a line, because any part of it may be a part of a key; but for a label's name
+that is nearly one of ours.
 """
 
 from __future__ import annotations
@@ -24,11 +25,15 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from gateway import jsonlib
+from gateway.config.problems import did_you_mean
 from gateway.secret import Secret
 from gateway.upstream.concealment import MASKED_FROM
 
 LABELS = ("account", "weight", "note")
 """Keys of one account share their quota, weights are for `selection = "weighted"`, a note is for people."""
+
+LONGEST_MISSPELT = 10
+"""Characters: longer than any label by some letters too many."""
 
 LEAST_WEIGHT, GREATEST_WEIGHT = 0.001, 1_000_000.0
 """Turns are counted in steps of 1/weight; beyond a thousand million to one nobody would see the difference."""
@@ -69,7 +74,7 @@ JUNK: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r".*[\"'`]"), "has quotation marks; write the key without them"),
     (re.compile(r"[$<]"), "is a placeholder for a key"),
     (re.compile(r".*[,;]"), "has a comma or a semicolon; write one key a line"),
-    (re.compile(r".*(?:\.\.\.|\*\*\*)"), "is a key that was shortened or masked to be shown"),
+    (re.compile(r".*(?:\.\.\.|…|\*\*\*)"), "is a key that was shortened or masked to be shown"),
 )
 """What is certainly no key, by how its first word begins. No provider's key looks like any of these."""
 
@@ -235,7 +240,7 @@ def check_labels(found: Mapping[str, object]) -> tuple[Mapping[str, str], tuple[
     for name, value in found.items():
         text = str(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
         if name not in LABELS:
-            remarks.append(f"has an unknown label; there are {', '.join(LABELS)}")
+            remarks.append(f"has an unknown label{_misspelt(name)}; there are {', '.join(LABELS)}")
         elif not text or len(text) > MAX_LABEL_LENGTH or not text.isprintable():
             remarks.append(f"has an empty, overlong or unprintable {name}, which is ignored")
         elif name == "weight" and not _is_weight(text):
@@ -243,6 +248,14 @@ def check_labels(found: Mapping[str, object]) -> tuple[Mapping[str, str], tuple[
         else:
             labels[name] = text
     return MappingProxyType(labels), tuple(remarks)
+
+
+def _misspelt(name: str) -> str:
+    """The name, if it is nearly a label's, and that one. Any other may be a part of a key."""
+    if not 3 <= len(name) <= LONGEST_MISSPELT:
+        return ""
+    near = did_you_mean(name, LABELS)
+    return f" {name!r} ({near})" if near else ""
 
 
 def _is_weight(text: str) -> bool:

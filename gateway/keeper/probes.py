@@ -56,7 +56,7 @@ TELLING = frozenset({Status.SUSPECT, Status.INVALID_KEY, Status.NO_QUOTA})
 TRANSIENT = frozenset({Status.SERVER_ERROR, Status.OVERLOADED, Status.TIMEOUT, Status.NETWORK_ERROR, Status.UNKNOWN})
 
 SKIPPED = "skipped"
-"""The outcome of a probe that was not made: a request was faster, or the key is gone."""
+"""The outcome of a probe that was not made: the key is disabled or gone, or a request was faster."""
 
 Note = Callable[[Provider, str], None]
 """Told of every probe's outcome: "success" or the verdict's status."""
@@ -64,12 +64,14 @@ Note = Callable[[Provider, str], None]
 
 @dataclass(slots=True)
 class Checked:
-    """What came of probing some keys now, for the operator."""
+    """What came of probing some keys now, for the operator. `benched`: of keys, the statuses that keep them from being
+    used after the probe; that a key may list its models does not give it its quota back."""
 
     total: int
     done: int = 0
     ended: bool = False
     outcomes: Counter[str] = field(default_factory=Counter)
+    benched: Counter[str] = field(default_factory=Counter)
 
 
 class Prober:
@@ -150,7 +152,11 @@ class Prober:
         rests = [Rest(key, None) for key in keys]
         try:
             for start in range(0, len(rests), SLICE):
-                await self.probe_all(rests[start : start + SLICE], checked)
+                some = rests[start : start + SLICE]
+                await self.probe_all(some, checked)
+                checked.benched.update(
+                    key.standing.status.value for key, _ in some if not (key.standing.usable or key.removed)
+                )
         finally:
             checked.ended = True
 

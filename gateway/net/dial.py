@@ -285,12 +285,14 @@ def finish(
     return connection
 
 
+REFUSED = "{} refuses connections"
+
 MEANINGS: tuple[tuple[type[Exception], str], ...] = (
     (ssl.SSLCertVerificationError, "the TLS certificate of {} is not trusted"),
     (ssl.SSLError, "no TLS connection to {}"),
     (socket.gaierror, "the host name of {} cannot be resolved"),
     (UnicodeError, "the host name of {} is not valid"),
-    (ConnectionRefusedError, "{} refuses connections"),
+    (ConnectionRefusedError, REFUSED),
     (OSError, "no connection to {}"),
 )
 """What went wrong while dialing, the more particular first."""
@@ -300,4 +302,6 @@ def explain(where: object, exc: Exception, kind: type[ConnectError] = ConnectErr
     """The error for a connection to `where` that could not be opened."""
     message = next(words for known, words in MEANINGS if isinstance(exc, known))
     detail = exc.verify_message if isinstance(exc, ssl.SSLCertVerificationError) else str(exc)
+    if message == REFUSED:
+        detail = ""  # the system says the same in other words
     return kind(message.format(where), detail=detail)

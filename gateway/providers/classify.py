@@ -24,6 +24,10 @@ HINTED = frozenset({Status.RATE_LIMITED, Status.NO_QUOTA})
 QUOTA_HINT_FLOOR = 60.0
 """Seconds. A used-up quota that is said to be back sooner is a rate limit's header beside a quota's error."""
 
+NOT_HINTED = "only the end of a rate limit or quota is the provider's to name"
+TOO_SOON = f"a used-up quota is not back within {QUOTA_HINT_FLOOR:g} s: that is a rate limit's time"
+"""Why a hint is not followed."""
+
 Headers = Sequence[tuple[bytes, bytes]]
 
 
@@ -37,12 +41,15 @@ class Meanings:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """A verdict, the row behind it, the rule where it was the operator's, and the hint that was followed."""
+    """A verdict, the row behind it, the rule where it was the operator's, the hint that was followed; or else the one
+    that was `doubted`, and `why`."""
 
     verdict: Verdict
     row: Row
     rule: Rule | None
     hint: Hint | None
+    doubted: Hint | None = None
+    why: str = ""
 
 
 def judge_answer(
@@ -61,13 +68,16 @@ def judge_answer(
     facts = read_facts(status, decoded, text, content_type)
     rule = find_rule(meanings.rules, status, decoded, text)
     row = decide_row(facts, meanings.rows) if rule is None else rule.row
-    said = _time_named(row, hint(headers, decoded, facts.message or text, now), now)
+    named = hint(headers, decoded, facts.message or text, now)
+    said = _time_named(row, named, now)
     until, provenance, hinted = None, Provenance.HEURISTIC, ""
     if said is not None:
         until, provenance = now + said.seconds, Provenance.AUTHORITATIVE
         hinted = f"({said.source}: {said.raw})"
     evidence = " ".join(filter(None, (f"{status}", facts.code or facts.type, hinted, facts.message)))
     verdict = Verdict(row.scope, row.verdict, row.reason, until, provenance, conceal(evidence)[:EVIDENCE_LIMIT])
+    if said is None and named is not None:
+        return Judgement(verdict, row, rule, None, named, TOO_SOON if row.verdict in HINTED else NOT_HINTED)
     return Judgement(verdict, row, rule, said)
 
 

@@ -30,7 +30,8 @@ class KeeperControl(Protocol):
         ...
 
     def checked(self, check: str) -> dict[str, Any] | None:
-        """How far a check is: {"total", "done", "outcomes": {outcome: n}, "ended"}. None: no check has that name."""
+        """How far a check is: {"total", "done", "outcomes": {outcome: n}, "benched": {status: n}, "ended"}, the latter
+        for keys that are not used afterwards. None: no check has that name."""
         ...
 
     async def save(self) -> None:

@@ -62,7 +62,7 @@ def test_one_that_cannot_is_named_with_the_reason_and_the_exit_code_is_1(
     told = capsys.readouterr()
     assert f"providers.main: http://127.0.0.1:{open_port} reached in " in told.out
     assert f"providers.other: http://127.0.0.1:{port} cannot be reached\n" in told.err
-    assert f"providers.other: http://127.0.0.1:{port} refuses connections" in told.err
+    assert f"providers.other: http://127.0.0.1:{port} refuses connections\n" in told.err
 
 
 def test_every_proxy_is_tried_and_passwords_stay_hidden(place: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -108,10 +108,32 @@ def test_the_policys_own_rest_is_that_of_the_configuration(capsys: pytest.Captur
 
 
 @pytest.mark.parametrize(
+    ("status", "body", "why"),
+    [
+        ("401", b"", "only the end of a rate limit or quota is the provider's to name"),
+        ("429", openai("No.", code="insufficient_quota"), "a used-up quota is not back within 60 s"),
+    ],
+)
+def test_a_time_that_is_not_believed_is_told_with_the_reason(
+    status: str, body: bytes, why: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("answer").write_bytes(body)
+    words = ("--provider", "main", "--status", status, "--body", "answer", "--header", "Retry-After: 20")
+    assert run("keys", "explain", *words) == 0
+    assert f"named by retry-after (20), but not believed: {why}" in capsys.readouterr().out
+    assert run("keys", "explain", *words, "--json") == 0
+    verdict = json.loads(capsys.readouterr().out)["verdict"]
+    assert verdict["until"] is None and verdict["source"] is None
+    assert verdict["doubted"]["said"] == "20"
+
+
+@pytest.mark.parametrize(
     ("words", "code", "message"),
     [
         (("--provider", "nobody", "--status", "429"), 1, "there is no provider 'nobody'"),
-        (("--provider", "main", "--status", "42"), 2, "is no HTTP status"),
+        (("--provider", "main", "--status", "42"), 2, "is no status of an error: 400 to 599, or 200"),
+        (("--provider", "main", "--status", "999"), 2, "is no status of an error"),
+        (("--provider", "main", "--status", "302"), 2, "is no status of an error"),
         (("--provider", "main", "--status", "429", "--header", "nonsense"), 2, "is no header"),
         (("--provider", "main", "--status", "200"), 1, "is no error"),
         (("--provider", "main", "--status", "429", "--body", "missing"), 1, "missing"),

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.cli import checks, keys
 from gateway.cli.keyfile import locked
 from tests.cli.place import empty_place, run
 from tests.cli.test_main import ROOT
@@ -205,3 +206,18 @@ def test_to_remove_from_a_folder_that_is_missing_is_told_in_words(
 ) -> None:
     assert run("keys", "remove", "main", ONE) == 1
     assert f"none of these keys is in the provider's files: {folder}/keys/main.txt" in capsys.readouterr().err
+
+
+def test_a_check_says_what_stays_benched_and_why_keys_were_skipped(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    begun = {"checks": [{"check": "check 1", "provider": "main", "total": 3}], "unprobed": []}
+    outcomes, benched = {"skipped": 1, "success": 2}, {"disabled": 1, "no_quota": 2}
+    ended = {"total": 3, "done": 3, "outcomes": outcomes, "benched": benched, "ended": True}
+    monkeypatch.setattr(keys, "call", lambda *_: begun)
+    monkeypatch.setattr(checks, "call", lambda *_: ended)
+    assert run("keys", "check") == 0
+    assert capsys.readouterr().out.splitlines()[3:] == [
+        "main: 3 of them stay benched: 1 disabled, 2 no_quota",
+        "main: skipped were keys that are disabled, or have left the files",
+    ]

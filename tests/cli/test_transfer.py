@@ -106,7 +106,8 @@ def test_what_is_no_key_is_told_and_the_others_are_added(folder: Path, capsys: p
     [
         (b"", "has no key"),
         (b"https://a.example\n", "has no key"),
-        (b"\xff", "no UTF-8 text"),
+        (b"\xff", "given: this is no UTF-8 text"),
+        ("sk-…0001\nsk-…0002\n".encode(), "lines 1, 2: each is a key that was shortened or masked to be shown"),
         (b"A_KEY=a1\nB_KEY=b1\n", "hint: say which ones hold the keys: --name"),
     ],
 )

@@ -71,6 +71,7 @@ BAD_LINES = [
     ("sk-1 =x", "line 2: has something after the key that is neither label=value nor a # comment"),
     ("sk-ä", "line 2: has a character that is not ASCII in its key"),
     ("sk-1\ufeff", "line 2: has a character that is not ASCII in its key"),
+    ("sk-…0001", "line 2: is a key that was shortened or masked to be shown"),
     ("sk-1\u200b", "line 2: has a character that is not ASCII in its key"),
     ("sk-\x01", "line 2: has a blank or a control character in its key"),
     ("\x0b", "line 2: has a blank or a control character in its key"),
@@ -91,7 +92,16 @@ def test_a_bad_line_is_reported_and_the_others_load(line: str, problem: str) -> 
 @pytest.mark.parametrize(
     ("label", "problem"),
     [
-        ("acount=a", "line 1: has an unknown label; there are account, weight, note"),
+        (
+            "acount=a",
+            "line 1: has an unknown label 'acount' (did you mean \"account\"?); there are account, weight, note",
+        ),
+        (
+            "weigth=3",
+            "line 1: has an unknown label 'weigth' (did you mean \"weight\"?); there are account, weight, note",
+        ),
+        ("s3cret=a", "line 1: has an unknown label; there are account, weight, note"),
+        ("accountsecretsecret=a", "line 1: has an unknown label; there are account, weight, note"),
         ("account=", "line 1: has an empty, overlong or unprintable account, which is ignored"),
         ("note=" + "x" * 201, "line 1: has an empty, overlong or unprintable note, which is ignored"),
         ("note=\x1b[2J", "line 1: has an empty, overlong or unprintable note, which is ignored"),

@@ -16,7 +16,7 @@ from gateway.config.model import HealthConfig, ProbeConfig, ProviderConfig
 from gateway.keeper.probes import SKIPPED, Checked, Prober
 from gateway.net.client import Client
 from gateway.observe.logs import Log
-from gateway.policy.verdict import Status
+from gateway.policy.verdict import Scope, Status, Verdict
 from gateway.secret import Secret
 from gateway.upstream.exchange import Exchange
 from gateway.upstream.key import Key, Rest
@@ -397,6 +397,21 @@ def test_a_check_by_the_operator_asks_everybody_and_counts() -> None:
             checked = Checked(len(keys))
             await b.prober.check(keys, checked)
             assert (checked.done, checked.ended, dict(checked.outcomes)) == (3, True, {"success": 2, "suspect": 1})
+            assert checked.benched == {"suspect": 1}
+
+    run(scenario())
+
+
+def test_a_check_tells_of_keys_that_stay_benched_whatever_the_list_of_models_says() -> None:
+    async def scenario() -> None:
+        async with bench() as b:
+            keys = [b.add(name) for name in "abc"]
+            b.pool.report(lease_of(b.pool, keys[0]), Verdict(Scope.KEY, Status.NO_QUOTA, "insufficient_quota"))
+            b.pool.standings.disable(keys[1])
+            checked = Checked(len(keys))
+            await b.prober.check(keys, checked)
+            assert checked.outcomes == {"success": 2, "skipped": 1}
+            assert checked.benched == {"no_quota": 1, "disabled": 1}
 
     run(scenario())
 
