@@ -108,6 +108,8 @@ class ProxyPool:
     def report(self, lease: ProxyLease, user: ProviderProxies, verdict: Verdict) -> None:
         """The attempt failed, and the verdict blames the proxy."""
         proxy, seq = lease
+        now = self.now()
+        self._heed_clock(now)
         name = ALL_PROVIDERS if concerns_all(verdict) else user.provider
         if name != ALL_PROVIDERS and self.users.get(name) is not user:
             return  # the provider uses the pool no more
@@ -115,7 +117,6 @@ class ProxyPool:
         stale = not standing.usable and seq <= proxy.benched_seq.get(name, 0)
         if proxy.removed or seq < proxy.good_seq or stale:
             return
-        now = self.now()
         proxy.checked_at = now
         if is_doubtful(verdict) and not user.confirms(proxy, standing):
             self._set(proxy, name, count_failure(standing, verdict, now))
@@ -126,10 +127,7 @@ class ProxyPool:
     def wake_due(self) -> None:
         """End the rests that are over. A clock that was set back prolongs none."""
         now = self.now()
-        step, self._seen = self._seen - now, now
-        if step > STEP_BACK:
-            for proxy in self.proxies.values():
-                self._bring_forward(proxy, step, now)
+        self._heed_clock(now)
         while (rest := self._rests.pop_due(now)) is not None:
             proxy, name = rest
             self._set(proxy, name, wake(proxy.standing if name == ALL_PROVIDERS else proxy.blocks[name]))
@@ -200,6 +198,13 @@ class ProxyPool:
         if standing is not None:
             self._rest(proxy, name, standing)
         self._place(proxy)
+
+    def _heed_clock(self, now: float) -> None:
+        """Before a rest begins by a clock that was set back, those that began by the old one are brought forward."""
+        step, self._seen = self._seen - now, now
+        if step > STEP_BACK:
+            for proxy in self.proxies.values():
+                self._bring_forward(proxy, step, now)
 
     def _bring_forward(self, proxy: Proxy, seconds: float, now: float) -> None:
         """By so many seconds, and at the least so far that nothing is further ahead than it can be."""

@@ -359,6 +359,17 @@ def test_a_clock_that_is_set_back_keeps_no_proxy_out_for_longer() -> None:
     assert lease.proxy.checked_at <= rig.now
 
 
+def test_a_rest_that_begins_by_a_clock_that_was_set_back_lasts_as_long_as_any() -> None:
+    rig = Rig(1)
+    rig.now += 86400.0
+    lease = rig.main.lease(KEY)
+    assert lease is not None
+    rig.now -= 86400.0
+    rig.main.report(lease, DOWN)
+    rig.now += rig.pool.config.rest - 1.0
+    assert not rig.usable(rig.main)
+
+
 def test_a_rest_from_a_clock_that_was_ahead_is_cut_when_it_is_restored() -> None:
     rig = Rig(0)
     proxy = Proxy(ProxyUrl("http", "proxy.test", 1))
