@@ -123,7 +123,7 @@ class Standings:
             self._accounts.join(key)
             if key.standing.until is not None:
                 self.rest(key, None, key.standing.until)
-            self._restore_models(key)
+            self._restore_models(key, now)
             self.place(key)
             self._want_probe(Rest(key, None), key.standing)
 
@@ -350,6 +350,7 @@ class Standings:
         if model is PAUSED:
             key.paused_until = None
             self.place(key)
+            self.ask_for_probe(key, 0.0)  # nobody looked meanwhile
             return
         standing = rest.standing
         if standing is None:
@@ -399,17 +400,18 @@ class Standings:
             standing = replace(standing, until=latest)
         return forgive_downtime(standing, now, self.health)
 
-    def _restore_models(self, key: Key) -> None:
+    def _restore_models(self, key: Key, now: float) -> None:
         """The standings for models that a key was restored with, as far as there is room for their views."""
+        restored: dict[str, Standing] = {}
         for model, standing in (key.models or {}).items():
             if model in self.rotation.views or self.rotation.has_room(len(self.keys)):
                 self.rotation.add_view(model)
-                if standing.until is not None:
-                    self.rest(key, model, standing.until)
-        if key.models is not None:
-            views = self.rotation.views
-            key.models = {model: standing for model, standing in key.models.items() if model in views} or None
-            self.rotation.count_models(key, 1)
+                restored[model] = self._restored(standing, now)
+        key.models = restored or None
+        self.rotation.count_models(key, 1)
+        for model, standing in restored.items():
+            if standing.until is not None:
+                self.rest(key, model, standing.until)
 
 
 def of(key: Key, model: str | None) -> Standing | None:

@@ -132,9 +132,11 @@ def test_a_deadline_from_a_clock_that_was_ahead_is_cut_to_the_longest_rest() -> 
     clock = Clock()
     pool, _ = a_pool(clock, "a")
     key = a_key("late")
-    key.standing = Standing(Status.RATE_LIMITED, clock.now + 5000 * DAY)
+    ahead = Standing(Status.RATE_LIMITED, clock.now + 5000 * DAY)
+    key.standing, key.models = ahead, {"big": ahead}
     pool.standings.add([key])
     assert key.standing.until == clock.now + pool.standings.health.max_cooldown
+    assert key.models["big"].until == key.standing.until
 
 
 def test_verdicts_of_another_address_are_forgotten_when_the_address_is_put_right() -> None:
