@@ -241,6 +241,19 @@ def test_a_probe_counts_as_a_request() -> None:
     assert pool.lease("m") is None and not pool.standings.wants_probe(Rest(keys["a"], None))
 
 
+def test_a_key_that_had_no_room_for_its_probe_is_probed_when_it_has() -> None:
+    clock = Clock()
+    pool, keys = limited_pool(clock, "a", rpm=1)
+    pool.configure(replace(ProviderConfig(), key_limits=KeyLimitsConfig(rpm=1)), "request", 10)
+    probe = pool.lease_for_probe(keys["a"], "m")
+    assert probe is not None
+    pool.release(probe)
+    pool.standings.to_probe.clear()  # the Keeper took it off, for there is no room
+    clock.advance(66)
+    pool.standings.wake_due()
+    assert pool.standings.wants_probe(*pool.standings.to_probe)
+
+
 @pytest.mark.parametrize("after", [KeyLimitsConfig(), KeyLimitsConfig(rpm=5)])
 def test_changed_limits_count_at_once(after: KeyLimitsConfig) -> None:
     pool, _ = limited_pool(Clock(), "a", rpd=1)
