@@ -101,26 +101,36 @@ class Rotation:
         return len(ring) == 0 or (len(ring) == 1 and key in ring)
 
     def place(self, key: Key) -> bool:
-        """Into the rings where its standings allow it, out of all others. True if it may be chosen at all."""
-        if not self._may_be_chosen(key):
-            for ring in (self.ready, self.proven, self.due):
-                ring.discard(key)
+        """Into the rings where its standings allow it, out of all others. True if it may be chosen at all.
+
+        O(views) only where the key comes or goes; most changes are of its place in the views that it has standings for.
+        """
+        chosen = self._may_be_chosen(key)
+        proven = chosen and (key.standing.status is Status.VALID or (key.live_only and key.standing.usable))
+        if key.removed or (key in self.ready) is not chosen:
+            _put(self.ready, key, chosen)
             for view in self.views.values():
-                view.ring.discard(key)
-                view.proven.discard(key)
-                view.due.discard(key)
-            return False
-        proven = key.standing.status is Status.VALID or (key.live_only and key.standing.usable)
-        self.ready.add(key)
-        _put(self.proven, key, proven)
-        _put(self.due, key, key.standing.due)
-        for model, view in self.views.items():
-            own = key.models.get(model) if key.models else None
-            serves = own is None or (_eligible(own, self.probed_of(key, model)) and key not in view.trials)
-            _put(view.ring, key, serves)
-            _put(view.proven, key, serves and proven)
-            _put(view.due, key, serves and own is not None and own.due)
-        return True
+                _put(view.ring, key, chosen)
+        if key.removed or (key in self.proven) is not proven:
+            _put(self.proven, key, proven)
+            for view in self.views.values():
+                _put(view.proven, key, proven)
+        _put(self.due, key, chosen and key.standing.due)
+        for model in key.models or ():
+            self._place_in(model, key)
+        return chosen
+
+    def _place_in(self, model: str, key: Key) -> None:
+        """Into the model's rings, where the key stands among all."""
+        view, own = self.views[model], key.models.get(model) if key.models else None
+        due = False
+        serves = key in self.ready
+        if own is not None:
+            serves = serves and _eligible(own, self.probed_of(key, model)) and key not in view.trials
+            due = serves and own.due
+        _put(view.ring, key, serves)
+        _put(view.proven, key, serves and key in self.proven)
+        _put(view.due, key, due)
 
     def _may_be_chosen(self, key: Key) -> bool:
         return (
@@ -178,6 +188,8 @@ class Rotation:
             key.models = key.models or {}
             key.models[model] = standing
         key.models = key.models or None
+        if before is not None and standing is None:
+            self._place_in(model, key)
 
     def has_room(self, keys: int) -> bool:
         """Whether another model may have a view among so many keys."""

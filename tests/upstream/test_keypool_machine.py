@@ -217,6 +217,16 @@ class Pool(RuleBasedStateMachine):
             assert +view.counts == own
 
     @invariant()
+    def a_model_has_the_keys_that_serve_it(self) -> None:
+        rotation = self.pool._rotation
+        for model, view in rotation.views.items():
+            own = {key: key.models[model] for key in self.keys.values() if key.models and model in key.models}
+            away = {key for key, standing in own.items() if not standing.eligible or key in view.trials}
+            assert set(view.ring) == set(rotation.ready) - away
+            assert set(view.proven) == set(rotation.proven) - away
+            assert set(view.due) == {key for key in set(view.ring) & set(own) if own[key].due}
+
+    @invariant()
     def who_rests_has_a_time_and_comes_back(self) -> None:
         for key in self.keys.values():
             for standing in (key.standing, *(key.models or {}).values()):

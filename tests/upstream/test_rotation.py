@@ -186,6 +186,31 @@ def test_the_rotations_of_all_models_together_are_bounded(keys: int, views: int)
     assert len(rotation.views) == views
 
 
+class Counted(Key):
+    """A key that counts how often anything is looked up for it."""
+
+    lookups = 0
+
+    def __hash__(self) -> int:
+        Counted.lookups += 1
+        return int.from_bytes(self.digest[:8])
+
+
+def test_a_verdict_on_one_model_costs_the_same_however_many_models_have_a_rotation() -> None:
+    costs = []
+    for views in (1, 200):
+        pool, keys = a_pool(Clock(), "a", "b")
+        for number in range(views):
+            pool.report(lease_of(pool, keys["a"], f"model-{number}"), FORBIDDEN)
+        key = Counted(a_key("c").secret, a_key("c").digest)
+        pool.standings.add([key])
+        pool.report(lease_of(pool, key, "model-0"), FORBIDDEN)
+        Counted.lookups = 0
+        pool.standings.amnesty(key)
+        costs.append(Counted.lookups)
+    assert costs[0] == costs[1] > 0
+
+
 def test_with_a_status_per_model_a_servers_fault_is_counted_and_benched_per_model() -> None:
     pool, keys = a_pool(Clock(), "a", "b", shared_status=False)
     for _ in range(2):
