@@ -14,12 +14,13 @@ from collections.abc import Callable
 class Deadline:
     """One timer, moved lazily. Times are those of `loop.time()`, in seconds."""
 
-    __slots__ = ("_at", "_handle", "_loop", "_on_expiry")
+    __slots__ = ("_at", "_fires", "_handle", "_loop", "_on_expiry")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, on_expiry: Callable[[], None]) -> None:
         self._loop = loop
         self._on_expiry = on_expiry
         self._at = 0.0  # 0: none
+        self._fires = 0.0  # when the running timer does; uvloop's handle of one that is due already does not tell
         self._handle: asyncio.TimerHandle | None = None
 
     def move(self, at: float) -> None:
@@ -27,10 +28,10 @@ class Deadline:
         self._at = at
         handle = self._handle
         if handle is None:
-            self._handle = self._loop.call_at(at, self._fire)
-        elif at < handle.when():
+            self._start(at)
+        elif at < self._fires:
             handle.cancel()
-            self._handle = self._loop.call_at(at, self._fire)
+            self._start(at)
 
     def clear(self) -> None:
         """No deadline for now; the running timer is left to find that out by itself."""
@@ -43,13 +44,17 @@ class Deadline:
             self._handle.cancel()
             self._handle = None
 
+    def _start(self, at: float) -> None:
+        self._fires = at
+        self._handle = self._loop.call_at(at, self._fire)
+
     def _fire(self) -> None:
         self._handle = None
         at = self._at
         if not at:
             return
         if at > self._loop.time():
-            self._handle = self._loop.call_at(at, self._fire)
+            self._start(at)
             return
         self._at = 0.0
         self._on_expiry()
