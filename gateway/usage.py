@@ -21,6 +21,9 @@ class Usage(NamedTuple):
     output_text: int | None = None
     reasoning: int | None = None
     output_audio: int | None = None
+    input_image: int | None = None
+    output_image: int | None = None
+    tool_prompt: int | None = None  # results of the provider's own tools, fed back as input (Gemini)
 
     @property
     def input(self) -> int:
@@ -31,9 +34,11 @@ class Usage(NamedTuple):
             + (self.cache_write_5m or 0)
             + (self.cache_write_1h or 0)
             + (self.input_audio or 0)
+            + (self.input_image or 0)
+            + (self.tool_prompt or 0)
         )
 
     @property
     def output(self) -> int:
         """All tokens that came out, reasoning included."""
-        return (self.output_text or 0) + (self.reasoning or 0) + (self.output_audio or 0)
+        return (self.output_text or 0) + (self.reasoning or 0) + (self.output_audio or 0) + (self.output_image or 0)

@@ -19,8 +19,8 @@ from gateway.api.multipart import read_fields
 from gateway.conductor.auth import Identity, without_credential
 from gateway.conductor.conductor import Ask, Conductor
 from gateway.conductor.rename import insert_field, replace_model
-from gateway.dialects.openai_chat import stream as chat_stream
-from gateway.dialects.openai_responses import stream as responses_stream
+from gateway.dialects.openai_chat import events as chat_events
+from gateway.dialects.openai_responses import events as responses_events
 from gateway.errors import RequestError, UpstreamError, UpstreamTimeout
 from gateway.net.connection import Reply
 from gateway.providers.openai import ADDED_TO_REQUEST, FORWARDED_TO_PROVIDER
@@ -225,11 +225,11 @@ def _wrong(name: str, wanted: str) -> RequestError:
 
 
 def _chat_error_event(error: UpstreamError) -> bytes:
-    return chat_stream.error_event(_describe(error))
+    return chat_events.error_event(_describe(error))
 
 
 def _responses_error_event(error: UpstreamError) -> bytes:
-    return responses_stream.error_event(_describe(error))
+    return responses_events.error_event(_describe(error))
 
 
 def _describe(error: UpstreamError) -> dict[str, Any]:

@@ -51,6 +51,9 @@ TOKEN_KINDS = (
     "output_text",
     "reasoning",
     "output_audio",
+    "input_image",
+    "output_image",
+    "tool_prompt",
 )
 """The buckets of `Usage`, which do not overlap: their sum is the total."""
 

@@ -19,9 +19,9 @@ from typing import Any, NamedTuple, Protocol
 
 from gateway import jsonlib
 from gateway.config.proxyurl import ProxyUrl
-from gateway.dialects.openai_chat import stream as chat_stream
+from gateway.dialects.openai_chat import events as chat_events
 from gateway.dialects.openai_chat.errors import carries_error, empty_answer
-from gateway.dialects.openai_responses import stream as responses_stream
+from gateway.dialects.openai_responses import events as responses_events
 from gateway.errors import ProxyError, UpstreamError
 from gateway.net.client import Client
 from gateway.policy.proxyhealth import UNTESTED, blame_proxy
@@ -315,14 +315,14 @@ class Exchange:
 
 CHOICES = frozenset({"chat", "completions"})
 STREAMS = {
-    "chat": chat_stream.classify_event,
-    "completions": chat_stream.classify_event,
-    "responses": responses_stream.classify_event,
+    "chat": chat_events.classify_event,
+    "completions": chat_events.classify_event,
+    "responses": responses_events.classify_event,
 }
 STREAM_ERRORS = {
-    "chat": chat_stream.carried_error,
-    "completions": chat_stream.carried_error,
-    "responses": responses_stream.carried_error,
+    "chat": chat_events.carried_error,
+    "completions": chat_events.carried_error,
+    "responses": responses_events.carried_error,
 }
 
 

@@ -12,8 +12,8 @@ from openai.types import Completion, CreateEmbeddingResponse, Model, ModerationC
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from openai.types.responses import Response
 
-from gateway.dialects.openai_chat.stream import classify_event as classify_chat
-from gateway.dialects.openai_responses.stream import classify_event as classify_response
+from gateway.dialects.openai_chat.events import classify_event as classify_chat
+from gateway.dialects.openai_responses.events import classify_event as classify_response
 from gateway.providers.echo import DEMO_KEYS, MAX_NUMBERS, WORD_GAP, LocalAnswer, answer
 from gateway.wire.sse import Event, EventReader
 

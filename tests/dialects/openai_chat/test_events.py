@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from gateway.dialects.openai_chat.stream import carried_error, classify_event, error_event
+from gateway.dialects.openai_chat.events import carried_error, classify_event, error_event
 from gateway.wire.sse import Event, EventReader
 
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from gateway.dialects.openai_responses.stream import carried_error, classify_event, error_event
+from gateway.dialects.openai_responses.events import carried_error, classify_event, error_event
 from gateway.wire.sse import Event, EventReader
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from gateway import jsonlib
 from gateway.dialects.openai_chat.errors import carries_error
-from gateway.dialects.openai_chat.stream import DONE, EventClass, read_payload
+from gateway.dialects.openai_chat.events import DONE, EventClass, read_payload
 from gateway.wire.sse import Event
 
 _PREAMBLE = frozenset({"response.created", "response.queued", "response.in_progress", "keepalive"})
@@ -19,7 +19,7 @@ _ERRORS = frozenset({"error", "response.failed"})
 
 
 def classify_event(event: Event) -> EventClass:
-    """What an event says about the stream: see `openai_chat.stream.classify_event`."""
+    """What an event says about the stream: see `openai_chat.events.classify_event`."""
     if event.data.strip() == DONE:
         return "done"
     payload = read_payload(event)

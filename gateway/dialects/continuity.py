@@ -1,0 +1,66 @@
+"""How what a provider has signed travels through clients of another dialect, and back to that provider alone.
+
+A client echoes what its own dialect knows: a signature where its dialect has one, and the ids of tool calls. So a
+foreign signature is *sealed*: a text that names who made it, in base64, since Google's SDK decodes signatures. It goes
+out in the client dialect's own place for signatures, and where that has none, behind the id of a tool call:
+`ID__thought__SEAL`.
+
+Reading takes everything for native that is not sealed. `unseal` never raises: a text that only looks like a seal is a
+native signature that this gateway did not make.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+
+from gateway.dialects.conversation import Signature
+
+MARK = b"llmg1:"
+SEALED = base64.b64encode(MARK).decode()
+"""How every seal begins: six bytes are eight characters, whatever follows."""
+
+SEPARATOR = "__thought__"
+
+
+def seal(signature: Signature, provider: str) -> str:
+    """A signature as a client of another dialect carries it; `provider` made it. Letters, digits, `-`, `_` and `=`."""
+    text = f"{signature.dialect}:{signature.provider or provider}:{signature.data}"
+    return base64.urlsafe_b64encode(MARK + text.encode("utf-8", "surrogatepass")).decode()
+
+
+def unseal(text: str) -> Signature | None:
+    """The signature in a seal, or None."""
+    if not text.startswith(SEALED):
+        return None
+    standard = text.replace("-", "+").replace("_", "/")  # Google's SDK writes what it decoded in either alphabet
+    try:
+        inside = base64.b64decode(standard + "=" * (-len(standard) % 4), validate=True)
+        dialect, provider, data = inside.removeprefix(MARK).decode("utf-8", "surrogatepass").split(":", 2)
+    except (binascii.Error, ValueError):
+        return None
+    return Signature(data, dialect, provider)
+
+
+def read_signature(text: str, dialect: str) -> Signature:
+    """What a client of `dialect` gives as a signature: one that was sealed, or else its dialect's own."""
+    return unseal(text) or Signature(text, dialect)
+
+
+def show_signature(signature: Signature, dialect: str, provider: str) -> str:
+    """The same for the client: as it is where the client's dialect is that of the provider, sealed otherwise."""
+    return signature.data if signature.dialect == dialect else seal(signature, provider)
+
+
+def with_seal(call_id: str, signature: Signature | None, provider: str) -> str:
+    """The id of a tool call that carries a signature."""
+    return call_id if signature is None else f"{call_id}{SEPARATOR}{seal(signature, provider).rstrip('=')}"
+
+
+def split_id(call_id: str) -> tuple[str, Signature | None]:
+    """The id that the provider gave, and the signature that was put behind it."""
+    bare, separator, sealed = call_id.partition(SEPARATOR)
+    if not separator:
+        return call_id, None
+    signature = unseal(sealed)
+    return (call_id, None) if signature is None else (bare, signature)
