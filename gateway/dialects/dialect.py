@@ -128,3 +128,11 @@ class ReadFailure(Protocol):
 
 class WriteFailure(Protocol):
     def __call__(self, failure: Failure) -> Json: ...
+
+
+class MakeStreamReader(Protocol):
+    def __call__(self, plan: Plan) -> StreamReader: ...
+
+
+class MakeStreamWriter(Protocol):
+    def __call__(self, scene: Scene, losses: Losses) -> StreamWriter: ...
