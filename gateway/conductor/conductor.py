@@ -23,6 +23,7 @@ from gateway.errors import RequestError, StoreError, UpstreamError, UpstreamTime
 from gateway.net.connection import Reply
 from gateway.observe.record import RequestRecord
 from gateway.policy.verdict import Status
+from gateway.providers.endpoints import CHAT, RESPONSES
 from gateway.providers.openai import FORWARDED_TO_CLIENT, FORWARDED_WITH_ERRORS, REQUEST_ID_HEADER
 from gateway.upstream.exchange import Call, Outcome
 from gateway.upstream.key import Key
@@ -53,6 +54,9 @@ USAGE_READERS: Mapping[str, Callable[[Any], Usage | None]] = {
     "other": read_chat_usage,
     "raw": read_chat_usage,
 }
+
+SHAPE_DIALECTS: Mapping[str, str] = {"responses": RESPONSES, "stored": RESPONSES}
+"""The dialect of what an ask's path is; of all other shapes Chat Completions, with what OpenAI has beside it."""
 
 LENGTHS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 UNSAID_OUTPUT = 1024
@@ -168,11 +172,20 @@ class Conductor:
         if extra:
             replaced = {name for name, _ in extra}
             headers = (*(header for header in headers if header[0] not in replaced), *extra)
-        path = ask.path if ask.absolute else target.provider.base_path + ask.path
+        dialect, path, query = self._place(ask, target)
         config = target.provider.config
         tokens = estimate_tokens(ask) if config.key_limits.tpm else 0
         affinity = conversation(ask) if config.selection == "sticky" else ""
-        return Call(ask.method, path, ask.query, headers, body, target.model, ask.shape, ask.stream, tokens, affinity)
+        return Call(
+            ask.method, path, query, headers, body, target.model, ask.shape, ask.stream, tokens, affinity, dialect
+        )
+
+    def _place(self, ask: Ask, target: Target) -> tuple[str, str, str]:
+        """Dialect, path at the origin and query of a call."""
+        if ask.absolute:
+            return target.provider.dialect_at(ask.path), ask.path, ask.query
+        dialect = SHAPE_DIALECTS.get(ask.shape, CHAT)
+        return dialect, *target.provider.endpoint(dialect).place(ask.path, target.model, ask.query)
 
     def _headers(self, ask: Ask, outcome: Outcome, record: RequestRecord) -> list[Header]:
         """What the client hears: the answer's own type, and who answered. On `/p/…` all but what concerns our side."""

@@ -429,6 +429,11 @@ class ProviderConfig:
         "default: keys/NAME.txt, and the folder keys/NAME if there is one",
     )
     base_url: str = setting("", "where the provider's API is; default by type")
+    api_version: str = setting(
+        "",
+        'type "azure" alone: the date of the API, such as "2024-10-21", which has deployments in its paths; empty: the '
+        "v1 API, which needs none",
+    )
     enabled: bool = setting(True, "false takes the provider out without deleting its table")
     models: tuple[str, ...] = setting(
         (), 'served models; "name=upstream-name" gives an alias; empty: the provider is asked'

@@ -19,16 +19,15 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from gateway import jsonlib
 from gateway.observe.logs import Log
 from gateway.policy.pacing import Pace
 from gateway.policy.verdict import Scope, Status, Verdict
-from gateway.providers.openai import ADDED_TO_REQUEST
 from gateway.upstream.exchange import Call, Exchange
 from gateway.upstream.key import Key, Rest
 from gateway.upstream.provider import Provider
+from gateway.upstream.questions import listing_call, tiny_call
 
 SWEEPS = 24
 """Looks at all keys within `health.success`, so that a key is probed at most 4 % of that too late, and one whose probe
@@ -253,19 +252,10 @@ class Prober:
         return "success" if verdict is None else verdict.status.value
 
     def _call(self, model: str) -> Call:
-        base, headers = self.provider.base_path, (*ADDED_TO_REQUEST, *self.provider.extra_headers)
         if self._kind != "request":
-            return Call(b"GET", f"{base}/models", "", headers, b"", "", "other")
-        body: dict[str, Any] = {
-            "model": model,
-            "messages": [{"role": "user", "content": "hi"}],
-            "max_tokens": 1,
-        }
+            return listing_call(self.provider)
         payload = self.provider.config.probe.payload
-        if payload:
-            body.update(jsonlib.loads(payload))
-        fields = ((b"content-type", b"application/json"), *headers)
-        return Call(b"POST", f"{base}/chat/completions", "", fields, jsonlib.dumps(body), model, "chat")
+        return tiny_call(self.provider, model, jsonlib.loads(payload) if payload else {})
 
     def _model(self) -> str:
         config = self.provider.config

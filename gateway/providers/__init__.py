@@ -10,8 +10,9 @@ from gateway.config.model import ProviderConfig
 from gateway.config.validate import ProviderFacts
 from gateway.policy.error_rules import MEANINGS, compile_rules
 from gateway.policy.verdict import Row
-from gateway.providers import echo, gemini, openai
+from gateway.providers import anthropic, azure, echo, gemini, openai
 from gateway.providers.classify import Meanings
+from gateway.providers.endpoints import ANTHROPIC, CHAT, GEMINI, OPENAI, RESPONSES, Endpoint, generate_at, messages_at
 from gateway.providers.presets import PRESETS
 
 
@@ -19,36 +20,58 @@ from gateway.providers.presets import PRESETS
 class ProviderType:
     """What is common to all providers of a type.
 
-    A key travels as `auth_header: auth_prefix + key`. `rows`: what its errors mean, asked before the common rows.
-    `probe` is the kind of probes unless configured. `local`: answers come from within, nothing is connected to.
+    `endpoints`: the dialects it speaks and where, the one that says most first. `rows`: what its errors mean, asked
+    before the common rows. `quirks`: names of what its server does otherwise than its dialect says. `probe` is the kind
+    of probes unless configured. `lists_models`: whether its list of models has the names that a request may use.
+    `local`: answers come from within, nothing is connected to.
     """
 
     name: str
-    base_url: str  # without a trailing slash; "" for local ones
-    needs_keys: bool
-    auth_header: bytes
-    auth_prefix: bytes
+    base_url: str  # without a trailing slash; "": local, or one must be configured, such as `example`
+    endpoints: Mapping[str, Endpoint]
     rows: tuple[Row, ...] = ()
-    probe: str = "none"
+    quirks: frozenset[str] = frozenset()
+    needs_keys: bool = True
+    lists_models: bool = True
     local: bool = False
+    example: str = ""
 
-
-def _type(
-    name: str, base_url: str, rows: tuple[Row, ...] = (), needs_keys: bool = True, local: bool = False
-) -> ProviderType:
-    """A type that speaks OpenAI's API. Keys are probed by listing models, which is free."""
-    probe = "models" if needs_keys else "none"
-    return ProviderType(name, base_url, needs_keys, openai.AUTH_HEADER, openai.AUTH_PREFIX, rows, probe, local)
+    @property
+    def probe(self) -> str:
+        """Keys are probed by listing models, which is free."""
+        return "models" if self.needs_keys else "none"
 
 
 PROVIDER_TYPES: Mapping[str, ProviderType] = MappingProxyType(
     {
         provider.name: provider
         for provider in (
-            # Google's OpenAI-compatible address goes with this type, and no other vendor's errors look like Google's.
-            _type(openai.NAME, openai.BASE_URL, openai.ROWS + gemini.ROWS),
-            *(_type(*preset) for preset in PRESETS),
-            _type(echo.NAME, "", needs_keys=False, local=True),
+            # Google's OpenAI-compatible address goes with this type, too, and no other vendor's errors look like its.
+            ProviderType(
+                openai.NAME, openai.BASE_URL, {CHAT: OPENAI, RESPONSES: OPENAI}, rows=openai.ROWS + gemini.ROWS
+            ),
+            ProviderType(anthropic.NAME, anthropic.BASE_URL, {ANTHROPIC: messages_at("v1")}, rows=anthropic.ROWS),
+            ProviderType(
+                gemini.NAME,
+                gemini.BASE_URL,
+                {GEMINI: generate_at("v1beta"), CHAT: Endpoint("v1beta/openai")},
+                rows=gemini.ROWS,
+            ),
+            ProviderType(
+                azure.NAME, "", azure.endpoints(""), rows=azure.ROWS, lists_models=False, example=azure.EXAMPLE_URL
+            ),
+            *(
+                ProviderType(
+                    preset.name,
+                    preset.base_url,
+                    preset.endpoints,
+                    rows=preset.rows,
+                    quirks=preset.quirks,
+                    needs_keys=preset.needs_keys,
+                )
+                for preset in PRESETS
+            ),
+            ProviderType(echo.NAME, "", {CHAT: OPENAI, RESPONSES: OPENAI}, needs_keys=False, local=True),
         )
     }
 )
@@ -65,6 +88,20 @@ PROVIDER_FACTS: Mapping[str, ProviderFacts] = MappingProxyType(
 def probe_kind(configured: str, type_name: str) -> str:
     """The kind of a provider's probes: as configured, or by its type where that says "auto"."""
     return PROVIDER_TYPES[type_name].probe if configured == "auto" else configured
+
+
+def endpoints_of(provider: ProviderConfig) -> Mapping[str, Endpoint]:
+    """The dialects that a configured provider speaks, and where."""
+    if provider.type == azure.NAME:
+        return azure.endpoints(provider.api_version)
+    return PROVIDER_TYPES[provider.type].endpoints
+
+
+def quirks_of(provider: ProviderConfig) -> frozenset[str]:
+    """What a configured provider's server does otherwise than its dialects say."""
+    if provider.type == openai.NAME and provider.base_url != openai.BASE_URL:
+        return openai.QUIRKS_ELSEWHERE
+    return PROVIDER_TYPES[provider.type].quirks
 
 
 def meanings_of(provider: ProviderConfig) -> Meanings:

@@ -1,4 +1,8 @@
-"""Anthropic's Claude API: what its errors mean.
+"""The provider type "anthropic", Anthropic's Claude API: where it is, and what its errors mean.
+
+The base URL is the one that Anthropic's SDKs take, without the version; with it it is understood, too. Its
+OpenAI-compatible address is left alone: it is for trials, by Anthropic's own word, and drops what this gateway
+translates (https://platform.claude.com/docs/en/api/openai-sdk).
 
 Sources: https://platform.claude.com/docs/en/api/errors, https://platform.claude.com/docs/en/api/rate-limits
 """
@@ -9,6 +13,9 @@ import re
 
 from gateway.policy.calendar import NEXT_MONTH
 from gateway.policy.verdict import Row, Scope, Status, statuses, words
+
+NAME = "anthropic"
+BASE_URL = "https://api.anthropic.com"
 
 ROWS: tuple[Row, ...] = (
     # A limit that the organisation or workspace set itself is a 400; its message names the day on which access returns.

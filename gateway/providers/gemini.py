@@ -1,7 +1,8 @@
-"""Google's Gemini API: what its errors mean.
+"""The provider type "gemini", Google's Gemini API: where it is, and what its errors mean.
 
 Google's statuses are its own: a wrong key is a 400, a wrong country too, and 403 tells what the key may not do. A 429
 names the quotas that are used up (`QuotaFailure`), whose ids say for how long; its `retryDelay` does not.
+It speaks Chat Completions, too (https://ai.google.dev/gemini-api/docs/openai).
 Sources: https://ai.google.dev/gemini-api/docs/troubleshooting, https://ai.google.dev/gemini-api/docs/rate-limits,
 https://github.com/googleapis/googleapis/blob/master/google/api/error_reason.proto
 """
@@ -12,6 +13,9 @@ import re
 
 from gateway.policy.calendar import MIDNIGHT_PACIFIC
 from gateway.policy.verdict import Row, Scope, Status, statuses, words
+
+NAME = "gemini"
+BASE_URL = "https://generativelanguage.googleapis.com"
 
 ROWS: tuple[Row, ...] = (
     # "limit: 0": the project's tier has not got this model; no day brings it (google-gemini/

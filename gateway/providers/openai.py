@@ -1,6 +1,6 @@
 """The provider type "openai": OpenAI itself, and with another base URL everything that speaks its API.
 
-Constants only: where it is, how it wants its key, which headers travel through, and what its errors mean.
+Constants only: where it is, which headers travel through, and what its errors mean.
 Sources: https://platform.openai.com/docs/api-reference/introduction,
 https://platform.openai.com/docs/guides/error-codes
 """
@@ -13,8 +13,9 @@ from gateway.policy.verdict import Row, Scope, Status, statuses, words
 
 NAME = "openai"
 BASE_URL = "https://api.openai.com/v1"
-AUTH_HEADER = b"authorization"
-AUTH_PREFIX = b"Bearer "
+
+QUIRKS_ELSEWHERE = frozenset({"max_tokens"})
+"""Of a server at another address that speaks this API: all of them know a limit by its older name."""
 
 FORWARDED_TO_PROVIDER = (b"content-type", b"accept", b"user-agent", b"idempotency-key", b"openai-beta")
 """Of a client's headers these alone go on: none that names the client's credential, organisation or address."""

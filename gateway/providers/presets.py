@@ -9,10 +9,12 @@ Local servers need no keys: they are called with a placeholder, or with the keys
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from gateway.policy.verdict import Row
 from gateway.providers import vendors
+from gateway.providers.endpoints import CHAT, OPENAI, Endpoint
 
 
 class Preset(NamedTuple):
@@ -22,6 +24,8 @@ class Preset(NamedTuple):
     base_url: str
     rows: tuple[Row, ...] = ()
     needs_keys: bool = True
+    endpoints: Mapping[str, Endpoint] = {CHAT: OPENAI}
+    quirks: frozenset[str] = frozenset()
 
 
 PRESETS: tuple[Preset, ...] = (

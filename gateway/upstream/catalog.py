@@ -1,7 +1,8 @@
 """Which models there are, and who serves them.
 
-A provider with configured models serves exactly those. Any other is asked for its list (`GET /models`), which is
-believed for `models_ttl` seconds; while it cannot be had, the last one stands. One question at a time per provider,
+A provider with configured models serves exactly those. Any other is asked for its list, page by page, unless that has
+other names than requests use (Azure's deployments). A list is believed for `models_ttl` seconds; while it cannot be
+had, the last one stands. One question at a time per provider,
 each bounded, and never because of a request that can be routed without it.
 """
 
@@ -12,8 +13,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from gateway import jsonlib
-from gateway.upstream.exchange import Call, Exchange
+from gateway.policy.verdict import Verdict
+from gateway.providers.questions import ListedModel, next_page, read_models
+from gateway.upstream.exchange import Exchange
+from gateway.upstream.key import Lease
 from gateway.upstream.provider import Provider
+from gateway.upstream.questions import listing_call
 
 ASK_SECONDS = 10.0
 """How long a provider may take over its list; a client that wants the merged list waits at most this long."""
@@ -70,7 +75,7 @@ class Catalog:
         due = [
             provider
             for provider in self._providers.values()
-            if not provider.models and self._ask_at.get(provider.name, 0.0) <= now
+            if not provider.models and provider.type.lists_models and self._ask_at.get(provider.name, 0.0) <= now
         ]
         if due:
             await asyncio.gather(*(asyncio.shield(self._ask_once(provider)) for provider in due))
@@ -114,21 +119,34 @@ class Catalog:
         lease = provider.pool.lease("")
         if lease is None:
             return None
-        call = Call(b"GET", f"{provider.base_path}/models", "", ((b"accept", b"application/json"),), b"", "", "other")
-        outcome = None
+        verdict = None
         try:
-            deadline = asyncio.get_running_loop().time() + ASK_SECONDS
-            outcome = await self._exchange.call(provider, lease.key, call, deadline)
+            verdict, models = await self._fetch_pages(provider, lease)
         finally:
-            if outcome is None:
-                provider.pool.release(lease)
-        lease.way = outcome.way
-        if outcome.verdict is not None:
-            provider.pool.report(lease, outcome.verdict)
-            return None
-        provider.pool.release(lease)  # listing models says nothing about quota
-        outcome.close()
-        return read_list(provider.name, outcome.decoded)
+            if verdict is None:
+                provider.pool.release(lease)  # listing models says nothing about quota
+        if verdict is not None:
+            provider.pool.report(lease, verdict)
+        return models
+
+    async def _fetch_pages(self, provider: Provider, lease: Lease) -> tuple[Verdict | None, tuple[Model, ...] | None]:
+        """The whole list, or None, and the verdict that was in its way."""
+        deadline = asyncio.get_running_loop().time() + ASK_SECONDS
+        listed: list[ListedModel] = []
+        query = ""
+        while len(listed) < MODELS_LIMIT:
+            outcome = await self._exchange.call(provider, lease.key, listing_call(provider, query), deadline)
+            lease.way = outcome.way
+            outcome.close()
+            page = read_models(outcome.decoded) if outcome.verdict is None else None
+            if page is None:
+                return outcome.verdict, None
+            listed.extend(page)
+            query = next_page(provider.dialect, outcome.decoded) if page else ""
+            if not query:
+                break
+        models = {name: Model(name, provider.name, created) for name, created in listed[:MODELS_LIMIT]}
+        return None, tuple(models.values())
 
     def _index(self) -> None:
         serving: dict[str, list[Provider]] = {}
@@ -138,19 +156,6 @@ class Catalog:
         for providers in serving.values():
             providers.sort(key=lambda provider: -provider.config.priority)
         self._serving = serving
-
-
-def read_list(provider: str, answer: object) -> tuple[Model, ...] | None:
-    """The models of an OpenAI list (`{"data": [{"id", "created"}]}`) or of a bare array (Together), else None."""
-    entries = answer.get("data") if isinstance(answer, dict) else answer
-    if not isinstance(entries, list):
-        return None
-    models = {}
-    for entry in entries[:MODELS_LIMIT]:
-        if isinstance(entry, dict) and isinstance(entry.get("id"), str):
-            created = entry.get("created")
-            models[entry["id"]] = Model(entry["id"], provider, created if isinstance(created, int) else 0)
-    return tuple(models.values())
 
 
 def list_body(models: Iterable[Model]) -> bytes:

@@ -34,6 +34,7 @@ from gateway.providers.classify import (
     classify_failure,
     classify_inside,
 )
+from gateway.providers.endpoints import CHAT
 from gateway.upstream.concealment import conceal_body, conceal_headers, conceal_text
 from gateway.upstream.key import Key
 from gateway.upstream.local import InProcessAnswer
@@ -77,8 +78,9 @@ class UpstreamAnswer(Protocol):
 
 class Call(NamedTuple):
     """What to ask of a provider. `path` follows the origin; `shape` says how its answers are read:
-    "chat", "completions", "responses", "other", "stored" for what was made earlier, or "raw" for bytes that nobody
-    looks into. `tokens` is an estimate of what it will use, `affinity` names the conversation that it belongs to; both
+    "chat", "completions", "responses", "messages", "generate", "other", "stored" for what was made earlier, or "raw"
+    for bytes that nobody looks into. `dialect` says how the key travels; a provider that does not speak it is asked in
+    its own way. `tokens` is an estimate of what it will use, `affinity` names the conversation that it belongs to; both
     matter only for choosing a key."""
 
     method: bytes
@@ -91,6 +93,7 @@ class Call(NamedTuple):
     stream: bool = False
     tokens: int = 0
     affinity: str = ""
+    dialect: str = CHAT
 
 
 @dataclass(slots=True)
@@ -203,18 +206,18 @@ class Exchange:
     async def _send(
         self, provider: Provider, key: Key, call: Call, deadline: float, proxy: ProxyUrl | None
     ) -> UpstreamAnswer:
-        kind = provider.type
-        if kind.local:
+        if provider.type.local:
             asked = _read_asked(call.body)
             path = call.path.removeprefix("/v1")
             return InProcessAnswer(echo.answer(path, asked, key.secret.reveal(), self.clock()))
         target = f"{call.path}?{call.query}" if call.query else call.path
-        credential = (kind.auth_header, kind.auth_prefix + key.secret.reveal().encode())
+        endpoint = provider.endpoint(call.dialect)
+        credential = (endpoint.auth_header, endpoint.auth_prefix + key.secret.reveal().encode())
         return await self.client.exchange(
             provider.origin,
             call.method,
             target.encode("latin-1"),
-            [*call.headers, credential],
+            [*call.headers, *endpoint.missing(call.headers), credential],
             call.body,
             provider.timeouts,
             deadline,

@@ -10,36 +10,48 @@ from gateway.config.create import create_config
 from gateway.config.load import parse_config
 from gateway.config.model import ErrorParsingConfig, ErrorRule, ProviderConfig
 from gateway.errors import ConfigError
-from gateway.providers import PROVIDER_FACTS, PROVIDER_TYPES, meanings_of
+from gateway.providers import PROVIDER_FACTS, PROVIDER_TYPES, ProviderType, meanings_of
 from gateway.providers.classify import Meanings
+from gateway.providers.endpoints import DIALECTS
 from gateway.providers.presets import PRESETS, Preset
 
 
 def test_the_table_says_where_a_provider_is_and_how_its_key_travels() -> None:
     openai, echo = PROVIDER_TYPES["openai"], PROVIDER_TYPES["echo"]
-    assert (openai.base_url, openai.auth_header, openai.auth_prefix) == (
-        "https://api.openai.com/v1", b"authorization", b"Bearer ",
+    chat = openai.endpoints["openai_chat"]
+    assert (openai.base_url, chat.root, chat.auth_header, chat.auth_prefix) == (
+        "https://api.openai.com/v1", "", b"authorization", b"Bearer ",
     )  # fmt: skip
     assert (openai.needs_keys, openai.local) == (True, False)
     assert (echo.base_url, echo.needs_keys, echo.local) == ("", False, True)
 
 
 @pytest.mark.parametrize("preset", PRESETS, ids=lambda preset: preset.name)
-def test_a_preset_is_openais_dialect_at_another_address(preset: Preset) -> None:
+def test_a_preset_is_a_type_at_an_address_of_its_own(preset: Preset) -> None:
     kind = PROVIDER_TYPES[preset.name]
-    assert (kind.auth_header, kind.auth_prefix, kind.local) == (b"authorization", b"Bearer ", False)
-    assert kind.rows == preset.rows
+    assert (kind.rows, kind.endpoints, kind.quirks, kind.local) == (
+        preset.rows, preset.endpoints, preset.quirks, False,
+    )  # fmt: skip
     here = preset.base_url.startswith("http://127.0.0.1:")
     assert preset.needs_keys is not here, "what runs on this machine needs no keys"
-    assert here or preset.base_url.startswith("https://"), "keys travel encrypted"
+    assert here or preset.base_url.startswith("https://") or not preset.base_url, "keys travel encrypted"
+
+
+@pytest.mark.parametrize("kind", PROVIDER_TYPES.values(), ids=lambda kind: kind.name)
+def test_every_type_speaks_dialects_that_there_are(kind: ProviderType) -> None:
+    assert kind.endpoints and set(kind.endpoints) <= set(DIALECTS)
+    for endpoint in kind.endpoints.values():
+        assert endpoint.auth_header == endpoint.auth_header.lower(), "names of headers are compared in lower case"
+        assert not endpoint.root.startswith("/") and not endpoint.root.endswith("/"), "a root is relative"
+        assert all(name == name.lower() for name, _ in endpoint.headers)
 
 
 def test_every_preset_has_a_name_and_an_address_of_its_own() -> None:
     assert len({preset.name for preset in PRESETS}) == len({preset.base_url for preset in PRESETS}) == len(PRESETS)
-    assert len(PROVIDER_TYPES) == len(PRESETS) + 2
+    assert len(PROVIDER_TYPES) == len(PRESETS) + 5
 
 
-@pytest.mark.parametrize("kind", [name for name in PROVIDER_TYPES if name != "vllm"])
+@pytest.mark.parametrize("kind", [name for name, kind in PROVIDER_TYPES.items() if not kind.example and name != "vllm"])
 def test_a_provider_of_every_type_is_created_and_loads(kind: str) -> None:
     text = create_config(None, [f"{kind}:main"], False, PROVIDER_FACTS)
     (provider,) = parse_config(text, Path("/etc/config.toml"), {}, PROVIDER_FACTS).providers.values()

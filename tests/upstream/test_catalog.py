@@ -11,7 +11,7 @@ import pytest
 from gateway import jsonlib
 from gateway.net.client import Client
 from gateway.policy.verdict import Status
-from gateway.upstream.catalog import ASK_AGAIN, Catalog, Model, list_body, read_list
+from gateway.upstream.catalog import ASK_AGAIN, Catalog, Model, list_body
 from gateway.upstream.exchange import Exchange
 from gateway.upstream.provider import Provider
 from tests.conftest import run
@@ -167,21 +167,6 @@ def test_closing_ends_a_question_that_is_under_way() -> None:
             assert key.in_flight == 0
 
     run(scenario())
-
-
-@pytest.mark.parametrize(
-    ("answer", "models"),
-    [
-        ({"data": [{"id": "a", "created": 5}, {"id": "a"}, {"id": 7}, "b", {}]}, (Model("a", "p"),)),
-        ([{"id": "a", "created": "today"}], (Model("a", "p"),)),
-        ({"data": []}, ()),
-        ({"models": []}, None),
-        ("a", None),
-        (None, None),
-    ],
-)
-def test_a_list_is_read_with_care(answer: object, models: tuple[Model, ...] | None) -> None:
-    assert read_list("p", answer) == models
 
 
 def test_the_list_is_told_in_openais_shape() -> None:

@@ -70,7 +70,7 @@ class Wire:
         (key,) = provider.pool.standings.keys.values()
         body = jsonlib.dumps({"model": "gpt-4o", "messages": [], "input": "x", "stream": stream})
         headers = ((b"content-type", b"application/json"),)
-        path = f"{provider.base_path}/{PATHS[shape]}"
+        path = f"{provider.endpoint('openai_chat').root}/{PATHS[shape]}"
         call = Call(b"POST", path, "", headers, body, "gpt-4o", shape, stream)
         return await self.exchange.call(provider, key, call, asyncio.get_running_loop().time() + seconds)
 
