@@ -9,6 +9,9 @@ from __future__ import annotations
 import hashlib
 import hmac
 
+LONG = 21
+"""Characters: seven are a third of it."""
+
 
 class Secret:
     """One secret text. `str()` and `repr()` never show it.
@@ -61,6 +64,8 @@ def fingerprint(value: str) -> str:
 
     At most seven characters are shown, and never more than a third of the secret.
     """
+    if len(value) >= LONG:
+        return f"{value[:3]}…{value[-4:]}"
     if len(value) < 12:
         return "…" + value[-(len(value) // 4) :] if len(value) >= 4 else "…"
     tail = min(4, len(value) // 4)

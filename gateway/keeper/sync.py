@@ -19,12 +19,13 @@ from __future__ import annotations
 import asyncio
 import gc
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from math import inf
 from pathlib import Path
 from random import Random
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 from gateway import jsonlib
 from gateway.errors import StoreError
@@ -49,6 +50,9 @@ walking a hundred thousand of them would hold every request up."""
 
 LOST = "lost more than half of its keys at once; those it had are kept until the next look confirms it"
 
+BUCKETS = 256
+"""As many as a byte has values: keys are sorted by the first byte of their digest first."""
+
 T = TypeVar("T")
 
 
@@ -65,14 +69,13 @@ class SyncResult:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A reading compared with the pool: `keys` in the files, and what differs. `rows` are for the database: of new and
-    relabelled keys, or of all if the plan is `whole`."""
+    """A reading compared with the pool: `keys` in the files, and what differs. `whole`: the database is to have all of
+    it written, not only what differs."""
 
     keys: int
     added: list[Key]
     removed: list[bytes]
     relabelled: list[tuple[Key, Mapping[str, str]]]
-    rows: list[Entry]
     whole: bool
 
 
@@ -226,12 +229,14 @@ class KeySync:
         """The whole set at first and after a failure (`everything`: what else the database has is gone), later the
         difference. Where some files could not be read, nobody can say what is gone."""
         provider, now = self.pool.provider, self._clock()
+        relabelled = (key for key, _ in plan.relabelled)
+        keys = self.pool.standings.keys.values() if plan.whole else chain(plan.added, relabelled)
         try:
             if everything:
-                await self._store.sync_keys(provider, plan.rows, now)
+                await self._store.sync_keys(provider, Rows(list(keys)), now)
             else:
-                for rows in _slices(plan.rows, SAVED_AT_ONCE):
-                    await self._store.add_and_remove(provider, rows, [], now)
+                for some in _slices(keys, SAVED_AT_ONCE):
+                    await self._store.add_and_remove(provider, [_row(key) for key in some], [], now)
                 for digests in _slices(plan.removed, SAVED_AT_ONCE):
                     await self._store.add_and_remove(provider, [], [digest.hex() for digest in digests], now)
             self._stored = True
@@ -246,41 +251,56 @@ class KeySync:
         self._told = frozenset(problems)
 
 
+class Rows(Sequence[Entry]):
+    """What the database is told of keys: made where it is taken, which is in its own thread if there is a lot of it. As
+    a list for a hundred thousand keys it would hold the loop up for 50 ms, only to be freed."""
+
+    def __init__(self, keys: Sequence[Key]) -> None:
+        self._keys = keys
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    @overload
+    def __getitem__(self, at: int) -> Entry: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[Entry]: ...
+    def __getitem__(self, at: int | slice) -> Entry | list[Entry]:
+        return [_row(key) for key in self._keys[at]] if isinstance(at, slice) else _row(self._keys[at])
+
+
+def _row(key: Key) -> Entry:
+    return key.digest.hex(), key.fingerprint, jsonlib.dumps(dict(key.labels)).decode() if key.labels else "{}"
+
+
 def make_plan(entries: Iterable[KeyEntry], pool: KeyPool, rng: Random, *, whole: bool) -> Plan:
-    """Runs in a thread; gives the interpreter lock away often. `whole`: rows of all keys, not of changed ones only.
+    """Runs in a thread; gives the interpreter lock away often.
 
     New keys come in the order of their digests, from a random one on: neighbours in the database, and as good as
     shuffled for the rotation, since a file may have thousands of bad ones in a row.
     """
     known = pool.standings.keys
-    seen: set[bytes] = set()
-    plan = Plan(0, [], [], [], [], whole)
+    kept: set[bytes] = set()
+    new: list[tuple[bytes, KeyEntry]] = []
+    relabelled: list[tuple[Key, Mapping[str, str]]] = []
     for n, entry in enumerate(entries, 1):
         digest = entry.secret.digest
-        seen.add(digest)
         present = known.get(digest)
-        changed = True
         if present is None:
-            plan.added.append(Key(entry.secret, digest, entry.labels))
-        elif present.labels != entry.labels:
-            plan.relabelled.append((present, entry.labels))
+            new.append((digest, entry))
         else:
-            changed = False
-        if changed or whole:
-            labels = jsonlib.dumps(dict(entry.labels)).decode() if entry.labels else "{}"
-            plan.rows.append((digest.hex(), entry.secret.fingerprint, labels))
+            kept.add(digest)
+            if present.labels != entry.labels:
+                relabelled.append((present, entry.labels))
         if n % 200 == 0:
             time.sleep(0)
-    for n, digest in enumerate(list(known), 1):
-        if digest not in seen:
-            plan.removed.append(digest)
-        if n % 5000 == 0:
-            time.sleep(0)
-    rows = plan.rows if whole else _in_order(plan.rows, lambda row: bytes.fromhex(row[0]))
-    removed = _in_order(plan.removed, lambda digest: digest)
-    added = _in_order(plan.added, lambda key: key.digest)
-    first = rng.randrange(len(added)) if added else 0
-    return Plan(len(seen), added[first:] + added[:first], removed, plan.relabelled, rows, whole)
+    keys = len(kept) + len(new)
+    added = [
+        Key(entry.secret, digest, entry.labels)
+        for digest, entry in _in_order(new, rng.randrange(BUCKETS) if new else 0)
+    ]
+    removed = [digest for digest, _ in _in_order((digest, None) for digest in list(known) if digest not in kept)]
+    return Plan(keys, added, removed, relabelled, whole)
 
 
 def restore_standing(key: Key, row: KeyStatusRow) -> None:
@@ -323,17 +343,23 @@ def _describe(report: FileReport, doubted: Sequence[Path]) -> dict[str, Any]:
     }
 
 
-def _in_order(items: Iterable[T], digest: Callable[[T], bytes]) -> list[T]:
-    """By digest: neighbours share the pages of the database, which is then several times as fast.
+def _in_order(pairs: Iterable[tuple[bytes, T]], first: int = 0) -> Iterator[tuple[bytes, T]]:
+    """What goes with each digest, by digest, from one of the BUCKETS on: neighbours share the pages of the database,
+    which is then several times as fast.
 
-    Sorted by buckets, since a single sort of 100,000 would hold the interpreter lock for a tenth of a second.
+    Sorted by buckets, since a single sort of 100,000 would hold the interpreter lock for a tenth of a second, and so
+    would letting go of all of them at once.
     """
-    buckets: list[list[T]] = [[] for _ in range(256)]
-    for item in items:
-        buckets[digest(item)[0]].append(item)
-    return [item for bucket in buckets for item in sorted(bucket, key=digest)]
+    buckets: list[list[tuple[bytes, T]]] = [[] for _ in range(BUCKETS)]
+    for pair in pairs:
+        buckets[pair[0][0]].append(pair)
+    for n in range(first, first + BUCKETS):
+        bucket = buckets[n % BUCKETS]
+        yield from sorted(bucket)  # no two digests are alike, so that nothing else is compared
+        bucket.clear()
 
 
-def _slices(items: list[T], size: int) -> Iterable[list[T]]:
-    for start in range(0, len(items), size):
-        yield items[start : start + size]
+def _slices(items: Iterable[T], size: int) -> Iterable[list[T]]:
+    following = iter(items)
+    while some := list(islice(following, size)):
+        yield some

@@ -6,8 +6,9 @@ with it. A key is known by the SHA-256 digest of its secret, in hex.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
+from itertools import chain
 from operator import attrgetter
 from sys import intern
 from typing import Any
@@ -51,7 +52,14 @@ UPSERT_KEY = """
         OR keys.labels <> excluded.labels OR keys.fingerprint <> excluded.fingerprint"""
 """A known key keeps its `added_at`; one that is as it was is not written."""
 
-ADD_KEY = UPSERT_KEY.format(source="VALUES ($1, $2, $3, $4, $5, NULL)")
+TOGETHER = 20
+"""Keys that one statement adds or removes: a third of the time of single ones, and more would hardly gain."""
+
+ADD_KEY = UPSERT_KEY.format(source="VALUES ($1, $3, $4, $5, $2, NULL)")
+
+ADD_KEYS = UPSERT_KEY.format(
+    source="VALUES " + ", ".join(f"($1, ${n}, ${n + 1}, ${n + 2}, $2, NULL)" for n in range(3, 3 + 3 * TOGETHER, 3))
+)
 
 CREATE_STAGED = "CREATE TEMPORARY TABLE staged_keys (digest TEXT NOT NULL, fingerprint TEXT, labels TEXT)"
 
@@ -75,7 +83,10 @@ REMOVE_UNSTAGED = """
 
 DROP_STAGED = "DROP TABLE staged_keys"
 
-REMOVE_KEY = "UPDATE keys SET removed_at = $3 WHERE provider = $1 AND digest = $2 AND removed_at IS NULL"
+REMOVE_KEYS = f"""
+    UPDATE keys SET removed_at = $2
+    WHERE provider = $1 AND removed_at IS NULL
+        AND digest IN ({", ".join(f"${number}" for number in range(3, TOGETHER + 3))})"""  # noqa: S608 - nothing foreign
 
 PROVIDERS = "SELECT DISTINCT provider FROM keys"
 
@@ -108,7 +119,7 @@ SAVE_STATUS = """
 
 FORGET_STATUS = "DELETE FROM key_status WHERE provider = $1 AND digest = $2 AND model = $3"
 
-DIGESTS = 50
+DIGESTS = 250
 """Keys asked for in one read: a fixed number, so that the database prepares the statement once."""
 
 LOAD_STATUSES = f"""
@@ -137,11 +148,19 @@ class KeyStore:
         )
 
     async def add_and_remove(self, provider: str, added: Sequence[Entry], removed: Sequence[str], now: float) -> None:
-        """The difference since the last sync: keys that appeared or changed, digests of those that left."""
+        """The difference since the last sync: keys that appeared or changed, each once, digests of those that left."""
+        single = len(added) - len(added) % TOGETHER  # the first of those that are too few for a statement of many
         await self._database.transaction(
             [
-                Statement(ADD_KEY, rows=[(provider, *entry, now) for entry in added]),
-                Statement(REMOVE_KEY, rows=[(provider, digest, now) for digest in removed]),
+                Statement(
+                    ADD_KEYS,
+                    rows=[
+                        (provider, now, *chain.from_iterable(added[start : start + TOGETHER]))
+                        for start in range(0, single, TOGETHER)
+                    ],
+                ),
+                Statement(ADD_KEY, rows=[(provider, now, *entry) for entry in added[single:]]),
+                Statement(REMOVE_KEYS, rows=[(provider, now, *digests) for digests in _padded(removed, TOGETHER)]),
             ]
         )
 
@@ -159,10 +178,8 @@ class KeyStore:
     async def load_statuses(self, provider: str, digests: Sequence[str]) -> list[KeyStatusRow]:
         """Of these keys, whether they are in the files or not; in the order of the digests."""
         rows: list[KeyStatusRow] = []
-        for start in range(0, len(digests), DIGESTS):
-            asked = digests[start : start + DIGESTS]
-            padding = [""] * (DIGESTS - len(asked))
-            rows += map(_row, await self._database.fetch(LOAD_STATUSES, provider, *asked, *padding))
+        for asked in _padded(digests, DIGESTS):
+            rows += map(_row, await self._database.fetch(LOAD_STATUSES, provider, *asked))
         return rows
 
     async def providers(self) -> list[str]:
@@ -188,6 +205,13 @@ class KeyStore:
             await self._database.transaction([gone])
             found = len(orphans)
         return purged
+
+
+def _padded(digests: Sequence[str], size: int) -> Iterator[list[str]]:
+    """So many at a time, the last ones filled up with what is no digest."""
+    for start in range(0, len(digests), size):
+        taken = list(digests[start : start + size])
+        yield taken + [""] * (size - len(taken))
 
 
 _values: attrgetter[tuple[Value, ...]] = attrgetter(*KEY_STATUS_COLUMNS)
