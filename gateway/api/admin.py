@@ -155,7 +155,7 @@ class AdminSurface:
             "waiting": len(pool.waiters),
             "counts": {status.value: n for status, n in sorted(pool.standings.counts.items()) if n},
             "next_recovery": pool.standings.next_wake(),
-            "probing": pool.standings.probing,
+            "probing": pool.standings.probing.kind,
             "to_probe": await _count_to_probe(pool.standings),
             "guard": _guard(pool),
             "groups": await _groups(pool),
@@ -264,10 +264,10 @@ def _guard(pool: KeyPool) -> dict[str, Any] | None:
 async def _count_to_probe(standings: Standings) -> int:
     """Keys that wait for a probe. Of those in line some need none any more, which they hear when it is their turn."""
     waiting: set[Key] = set()
-    for n, rest in enumerate(list(standings.to_probe)):
+    for n, rest in enumerate(list(standings.probing.wanted)):
         if n % BATCH == BATCH - 1:
             await asyncio.sleep(0)
-        if standings.wants_probe(rest):
+        if standings.probing.wants(rest):
             waiting.add(rest.key)
     return len(waiting)
 
@@ -280,7 +280,7 @@ async def _groups(pool: KeyPool) -> list[dict[str, Any]]:
         for model, standing in standings(key):
             if standing.usable:
                 continue
-            due = pool.standings.awaits(Rest(key, model), standing)
+            due = pool.standings.probing.awaits(Rest(key, model), standing)
             name = (standing.status.value, standing.reason, model or "", due)
             group = groups.setdefault(
                 name,

@@ -62,7 +62,7 @@ class Keeper:
         self._probers = {
             provider.name: Prober(provider, exchange, self._log, self._clock, note)
             for provider in providers
-            if provider.pool.standings.probing != "none"
+            if provider.pool.standings.probing.kind != "none"
         }
         self._rearranged.set()
 

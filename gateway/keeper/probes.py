@@ -93,7 +93,7 @@ class Prober:
         self._clock = clock
         self._note = note
         self._sleep = sleep
-        self._kind = self._pool.standings.probing
+        self._kind = self._pool.standings.probing.kind
         health = provider.config.health
         self._pace = Pace.begin(health.batch_size, health.batch_interval)
         self._at_once = asyncio.Semaphore(provider.config.probe.concurrency)
@@ -143,7 +143,7 @@ class Prober:
         keys = list(self._pool.standings.keys.values())
         for start in range(0, len(keys), SLICE):
             for key in keys[start : start + SLICE]:
-                self._pool.standings.ask_for_probe(key, now - jittered(success, key))
+                self._pool.standings.probing.ask(key, now - jittered(success, key))
             await asyncio.sleep(0)
 
     async def check(self, keys: Iterable[Key], checked: Checked) -> None:
@@ -188,8 +188,8 @@ class Prober:
         if checked is not None:
             outcome = await self._probe(rest)
         elif self._pool.guard.tripped:
-            standings.to_probe[rest] = None  # when it is over
-        elif standings.wants_probe(rest):  # it may have waited for its turn
+            standings.probing.wanted[rest] = None  # when it is over
+        elif standings.probing.wants(rest):  # it may have waited for its turn
             outcome = await self._probe(rest)
         outcomes[outcome] += 1
         if checked is not None:
@@ -266,20 +266,20 @@ class Prober:
 
     def _take(self, size: int) -> list[Rest]:
         """What has waited longest for a probe, without what needs none any more."""
-        wanted = self._pool.standings.to_probe
+        wanted = self._pool.standings.probing.wanted
         batch: list[Rest] = []
         while wanted and len(batch) < size:
             rest = next(iter(wanted))
             del wanted[rest]
-            if self._pool.standings.wants_probe(rest):
+            if self._pool.standings.probing.wants(rest):
                 batch.append(rest)
         return batch
 
     async def _wanted(self) -> None:
         """Wait until something wants a probe; the sweep and the pool both say so."""
-        self._pool.standings.probe_wanted.clear()
-        if not self._pool.standings.to_probe:
-            await self._pool.standings.probe_wanted.wait()
+        self._pool.standings.probing.came_up.clear()
+        if not self._pool.standings.probing.wanted:
+            await self._pool.standings.probing.came_up.wait()
 
     async def _space_out(self) -> None:
         """Wait for the moment of the next call, at least `probe.min_interval` after the last one, whoever made it."""

@@ -68,6 +68,10 @@ class Key:
     def fingerprint(self) -> str:
         return self.secret.fingerprint
 
+    def standing_for(self, model: str | None) -> Standing | None:
+        """The standing that it has for a model alone, if any; None: for all."""
+        return self.standing if model is None else (self.models or {}).get(model)
+
     def __repr__(self) -> str:
         return f"<Key {self.fingerprint} {self.standing.status}>"
 
@@ -85,9 +89,7 @@ class Rest(NamedTuple):
 
     @property
     def standing(self) -> Standing | None:
-        if self.model is None:
-            return self.key.standing
-        return self.key.models.get(self.model) if self.key.models else None
+        return self.key.standing_for(self.model)
 
 
 PAUSED = "\0paused"

@@ -33,21 +33,18 @@ from gateway.policy.health import (
     outlasts,
     postpone,
 )
-from gateway.policy.key_limits import KeyMeter
 from gateway.policy.retry import RetryBudget
 from gateway.policy.verdict import REJECTIONS, Provenance, Scope, Status, Verdict
 from gateway.upstream.guard import Activity, Guard, Rejected
 from gateway.upstream.key import Key, Lease, Rest, Shortage
+from gateway.upstream.metering import Metering, counted
 from gateway.upstream.reprieves import Reprieves
 from gateway.upstream.served import Served
-from gateway.upstream.standings import Standings, of
+from gateway.upstream.standings import Standings
 from gateway.upstream.waiters import Waiters, Wish
 
 CHECKED_GRAIN = 3600.0
 """Seconds of use after which the database is told that a key still works: a restart then probes only idle ones."""
-
-FITTING = 16
-"""Keys looked at for one whose token limit has room for a large request."""
 
 
 class KeyPool:
@@ -65,7 +62,6 @@ class KeyPool:
     ) -> None:
         self.provider = provider
         self.shared_status = shared_status
-        self.limits: KeyLimitsConfig | None = None
         self.waiters = Waiters(max_waiting)
         self.in_flight = 0  # requests that a key of this pool is lent to
         self.guard = Guard()
@@ -74,6 +70,9 @@ class KeyPool:
         self._reprieves = Reprieves(self.guard, self.standings, self.waiters, clock)
         self._clock = clock
         self._rotation = self.standings.rotation
+        self._probing = self.standings.probing
+        self._limits = KeyLimitsConfig()
+        self._metering: Metering | None = None  # there are no limits
         self._served = Served()
         self._successes = 0
         self._listings = 0
@@ -84,10 +83,7 @@ class KeyPool:
         self.shared_status = config.shared_key_status
         self.budget.change(config.retry.budget)
         self.waiters.limit = max_waiting
-        limits = config.key_limits if config.key_limits != KeyLimitsConfig() else None
-        if _counted(limits) != _counted(self.limits):
-            self.standings.forget_use()
-        self.limits = limits
+        self._limit(config.key_limits)
         self._served.list_models(config.models)
         self.standings.configure(config, probing)
 
@@ -129,14 +125,14 @@ class KeyPool:
         if self.guard.tripped:
             return self._lease_canary(model, excluded, tokens)
         key = None
-        if self.standings.probing != "none":
+        if self._probing.kind != "none":
             # Good keys are known: untested ones come last, and trials are made on purpose.
             key = None if retry else self._rotation.next_due(model, excluded)
             retry = True
         if key is None:
             key = self._rotation.next(model, excluded, retry=retry, affinity=affinity)
-        if key is not None and self.limits is not None and self.limits.tpm:
-            key = self._fitting(key, model, excluded, retry, tokens)
+        if key is not None and self._metering is not None:
+            key = self._metering.fitting(key, model, excluded, retry, tokens)
         return None if key is None else self._lend(key, model, tokens)
 
     def lease_key(self, key: Key, model: str, tokens: int = 0) -> Lease | None:
@@ -151,8 +147,8 @@ class KeyPool:
         if key.removed or key.standing.status is Status.DISABLED:
             return None
         lease = self._lease(key, model)
-        if self.limits is not None:
-            self._meter(lease, self.limits)
+        if self._metering is not None:
+            self._metering.take(lease)
         if key.standing.status is not Status.VALID and not self._rotation.would_empty(key, model):
             key.trial = lease
             self._rotation.place(key)
@@ -297,7 +293,7 @@ class KeyPool:
             return Shortage(canary, _words(counts), False, self.guard.evidence)
         until = self.standings.next_wake_for(model, lambda key: key not in excluded, len(excluded) + 32)
         wait = None if until is None else max(until - self._clock(), 0.0)
-        busy = self.limits is not None and bool(counts[Status.VALID] + counts[Status.UNTESTED])
+        busy = self._metering is not None and bool(counts[Status.VALID] + counts[Status.UNTESTED])
         if wait is None and busy:
             wait = 1.0  # all at their limit of requests at once
         return Shortage(wait, _words(counts), busy or Status.RATE_LIMITED in counts)
@@ -308,12 +304,18 @@ class KeyPool:
 
     # -- inside: leases ----------------------------------------------------------------------------------------
 
+    def _limit(self, limits: KeyLimitsConfig) -> None:
+        if counted(limits) != counted(self._limits):
+            self.standings.forget_use()
+        self._limits = limits
+        self._metering = Metering(limits, self.standings, self._clock) if limits != KeyLimitsConfig() else None
+
     def _lend(self, key: Key, model: str, tokens: int = 0) -> Lease:
         lease = self._lease(key, model, tokens)
         if key.models is not None or not key.standing.usable:
             self._rotation.begin_trial(lease)
-        if self.limits is not None:
-            self._meter(lease, self.limits)
+        if self._metering is not None:
+            self._metering.take(lease)
         return lease
 
     def _lease(self, key: Key, model: str, tokens: int = 0) -> Lease:
@@ -321,33 +323,6 @@ class KeyPool:
         self.in_flight += 1
         key.in_flight += 1
         return Lease(key, model, self.standings.seq, tokens)
-
-    def _meter(self, lease: Lease, limits: KeyLimitsConfig) -> None:
-        """Count the request, and take the key out until another one fits."""
-        key, now = lease.key, self._clock()
-        if any(_counted(limits)):
-            if key.meter is None:
-                key.meter = KeyMeter(limits)
-            key.meter.take(now, lease.tokens)
-            lease.meter, lease.taken_at = key.meter, now
-            free_at = key.meter.free_at(now, 1)
-            if free_at > now:
-                self.standings.pause(key, free_at)
-        if key.paused_until is not None or 0 < limits.concurrency <= key.in_flight:
-            self._rotation.place(key)
-
-    def _fitting(self, key: Key, model: str, excluded: Collection[Key], retry: bool, tokens: int) -> Key | None:
-        """A key with room for so many tokens, from `key` on in turn."""
-        now, passed = self._clock(), set(excluded)
-        for _ in range(FITTING):
-            if key.meter is None or key.meter.free_at(now, tokens) <= now:
-                return key
-            passed.add(key)
-            following = self._rotation.next(model, passed, retry=retry)
-            if following is None:
-                return None
-            key = following
-        return None
 
     def _close(self, lease: Lease) -> bool:
         """The verdict is in. True if it was a trial, after which the key has to be placed."""
@@ -418,7 +393,7 @@ class KeyPool:
         others = self._others(model)
         if standing.usable:
             key.doubt_mark = others
-        confirmations = self.standings.confirmations(key, model)
+        confirmations = self._probing.confirmations(key, model)
         some_are_good = standing.proven or others > 0 or self.standings.counts[Status.VALID] > 0
         witnessed = others > key.doubt_mark or not some_are_good
         return advance(standing, verdict, now, self.standings.health, confirmations, witnessed=witnessed)
@@ -435,7 +410,7 @@ class KeyPool:
         guard = self.guard
         if not guard.tripped or guard.canary is not None or self._clock() < guard.canary_at:
             return False
-        return not (guard.about_models and self.standings.probing == "models")
+        return not (guard.about_models and self._probing.kind == "models")
 
     def _guarded(self, lease: Lease, verdict: Verdict) -> bool:
         """Whether the guard keeps a verdict from the key. A limit or a quota says that we were let in."""
@@ -453,7 +428,7 @@ class KeyPool:
             now, rejected = self._clock(), None
             if verdict.blames_key:
                 model = self._scope_of(verdict, lease.model)
-                before = of(lease.key, model) or lease.key.standing
+                before = lease.key.standing_for(model) or lease.key.standing
                 after = self._advance(lease.key, model, before, verdict, now)
                 rejected = Rejected(now, lease.key, model, before, after)
             self.guard.canary_failed(rejected, now)
@@ -472,11 +447,6 @@ class KeyPool:
         lease = self._lend(key, model, tokens)
         guard.begin_canary(lease)
         return lease
-
-
-def _counted(limits: KeyLimitsConfig | None) -> tuple[int, ...]:
-    """The limits for which a key's use is counted over time."""
-    return (0, 0, 0) if limits is None else (limits.rpm, limits.tpm, limits.rpd)
 
 
 def _words(counts: Counter[Status]) -> dict[str, int]:

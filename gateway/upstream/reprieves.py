@@ -9,7 +9,7 @@ from gateway.policy.verdict import Verdict
 from gateway.upstream.guard import Cause, Guard, Rejected
 from gateway.upstream.key import Lease
 from gateway.upstream.proxypool import Way
-from gateway.upstream.standings import Standings, of
+from gateway.upstream.standings import Standings
 from gateway.upstream.waiters import Waiters
 
 
@@ -35,7 +35,7 @@ class Reprieves:
             taken_back, verdict = guard.accuse(way), egress_blocked(verdict)
             way.proxies.accuse(way.proxy, verdict)
         for _, key, model, before, after, _ in taken_back:
-            if not key.removed and of(key, model) is after:
+            if not key.removed and key.standing_for(model) is after:
                 self._standings.set(key, model, before if model is None or not before.usable else None)
         return verdict
 
@@ -54,6 +54,6 @@ class Reprieves:
     def _give_back(self, guilty: Sequence[Rejected]) -> None:
         """The verdicts that were taken back were right."""
         for _, key, model, before, after, _ in guilty:
-            if not key.removed and of(key, model) in (before, None) and key.standing.usable:
+            if not key.removed and key.standing_for(model) in (before, None) and key.standing.usable:
                 key.benched_seq = self._standings.seq
                 self._standings.set(key, model, after)

@@ -2,7 +2,7 @@
 
 Memory is the authority on the hot path; the Keeper writes changes behind and restores them at start. What attempts
 teach comes from `keypool.py`; the meaning of a verdict is `policy/health.py`'s, the rings that keys stand in are
-`rotation.py`'s, the deadlines `wakeups.py`'s.
+`rotation.py`'s, the deadlines `wakeups.py`'s, what probes are for `probing.py`'s.
 
 Rules of the file:
 
@@ -14,7 +14,6 @@ Rules of the file:
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -23,8 +22,6 @@ from random import Random
 from gateway.config.model import HealthConfig, ProviderConfig
 from gateway.policy.health import (
     DISABLED,
-    LIFTED_BY_PROBE,
-    LIFTED_FOR_MODEL,
     UNTESTED,
     WAKE_OF,
     Standing,
@@ -40,6 +37,7 @@ from gateway.upstream.accounts import Accounts
 from gateway.upstream.changes import Changes
 from gateway.upstream.guard import Guard
 from gateway.upstream.key import PAUSED, Change, Key, Rest
+from gateway.upstream.probing import Probing
 from gateway.upstream.rotation import Rotation
 from gateway.upstream.selection import ring_maker
 from gateway.upstream.waiters import Waiters
@@ -67,10 +65,7 @@ class Standings:
         self.rotation = Rotation()
         self.changes = Changes()
         self.seq = 0  # of the last lease, or of the operator's last word
-        self.probing = "none"
-        self._confirmations = 1
-        self.to_probe: dict[Rest, None] = {}  # what wants a probe now, in the order it came up
-        self.probe_wanted = asyncio.Event()
+        self.probing = Probing(health, self.rotation, clock)
         self._clock = clock
         self._rng = rng
         self._waiters = waiters
@@ -84,7 +79,6 @@ class Standings:
         """Take over what a reload may have changed. `probing`: the kind of probes, see `LIFTED_BY_PROBE`. O(keys)
         where something has that concerns each of them."""
         self.health = config.health
-        self._confirmations = config.health.verification_attempts
         if config.selection != self._selection:
             self._selection = config.selection
             self.rotation.remake(ring_maker(config.selection, self._rng))
@@ -94,16 +88,14 @@ class Standings:
                 if key.standing.status is not Status.DISABLED and (key.models or not key.standing.usable):
                     self.clear(key)  # another provider's verdicts
         concurrency = config.key_limits.concurrency
-        if (probing, concurrency) != (self.probing, self.rotation.concurrency):
-            self.probing = probing
-            self.rotation.probed, self.rotation.probed_for_model = LIFTED_BY_PROBE[probing], LIFTED_FOR_MODEL[probing]
+        changed = (probing, concurrency) != (self.probing.kind, self.rotation.concurrency)
+        self.probing.configure(probing, config.health)
+        if changed:
             self.rotation.concurrency = concurrency
-            if probing == "none":
-                self.to_probe.clear()
             for key in self.keys.values():
                 key.live_only = False
                 self.place(key)
-                self._want_probe(Rest(key, None), key.standing)
+                self.probing.note(Rest(key, None), key.standing)
 
     # -- who belongs to the pool -------------------------------------------------------------------------------
 
@@ -125,7 +117,7 @@ class Standings:
                 self.rest(key, None, key.standing.until)
             self._restore_models(key, now)
             self.place(key)
-            self._want_probe(Rest(key, None), key.standing)
+            self.probing.note(Rest(key, None), key.standing)
 
     def remove(self, digests: Iterable[bytes]) -> None:
         """Keys that are gone from the files leave at once; attempts under way finish and report to nobody."""
@@ -179,7 +171,7 @@ class Standings:
         if not key.standing.usable and key.standing.status is not Status.DISABLED:
             benched.append(None)
         for model in benched:
-            standing = of(key, model)
+            standing = key.standing_for(model)
             if standing is not None:
                 self.set(key, model, amnesty(standing, now))
         return bool(benched)
@@ -194,7 +186,7 @@ class Standings:
         for model in list(key.models or ()):
             self.set(key, model, None)
         self.set(key, None, standing)
-        self._want_probe(Rest(key, None), standing)
+        self.probing.note(Rest(key, None), standing)
         return True
 
     # -- a key's standing changes ------------------------------------------------------------------------------
@@ -229,6 +221,12 @@ class Standings:
         if self.rotation.place(key):
             self._waiters.wake()
 
+    def leave_to_requests(self, key: Key) -> None:
+        """Probes cannot tell anything about the key, so nobody waits for them."""
+        if not key.live_only:
+            key.live_only = True
+            self.place(key)
+
     def bench_siblings(self, key: Key, model: str | None, after: Standing) -> None:
         """The account's quota is used up: its other keys need not find that out one by one."""
         for other in self._accounts.siblings(key) if key.account else ():
@@ -251,55 +249,6 @@ class Standings:
             self._wakeups.forget_model(model)
             for key in keys:
                 self.changes.note(key, model)
-
-    # -- probes ------------------------------------------------------------------------------------------------
-
-    def ask_for_probe(self, key: Key, checked_before: float) -> None:
-        """Let the Keeper look at a key, if a probe is to decide about it, or it was proven good before that time."""
-        if key.standing.status is Status.VALID:
-            ahead = key.checked_at > self._clock()  # the clock was set back
-            if (ahead or key.checked_at <= checked_before) and self.probing != "none":
-                self.to_probe[Rest(key, None)] = None
-                self.probe_wanted.set()
-        else:
-            self._want_probe(Rest(key, None), key.standing)
-        for model, standing in (key.models or {}).items():
-            self._want_probe(Rest(key, model), standing)
-
-    def wants_probe(self, rest: Rest) -> bool:
-        """Whether a probe would still tell anything. A key that is being used tells by itself."""
-        standing, key = rest.standing, rest.key
-        if standing is None or key.removed or key.in_flight or key.paused_until is not None:
-            return False
-        if standing.status is Status.VALID:
-            return not 0 <= self._clock() - key.checked_at < self.health.success / 2
-        return self._is_probed(rest, standing)
-
-    def awaits(self, rest: Rest, standing: Standing) -> str:
-        """What is to decide about a key whose rest is over: a "probe", or a "try" by a request. Else "": it rests."""
-        if not standing.due:
-            return ""
-        return "probe" if standing.status in self.rotation.probed_of(rest.key, rest.model) else "try"
-
-    def confirmations(self, key: Key, model: str | None) -> int:
-        """Rejections after the first one that make it certain: that many probes, or one live try where none decides."""
-        return self._confirmations if Status.SUSPECT in self.rotation.probed_of(key, model) else 1
-
-    def leave_to_requests(self, key: Key) -> None:
-        """Probes cannot tell anything about the key, so nobody waits for them."""
-        if not key.live_only:
-            key.live_only = True
-            self.place(key)
-
-    def _want_probe(self, rest: Rest, standing: Standing) -> None:
-        """Let the Keeper look at what only a probe decides about."""
-        if self._is_probed(rest, standing):
-            self.to_probe[rest] = None
-            self.probe_wanted.set()
-
-    def _is_probed(self, rest: Rest, standing: Standing) -> bool:
-        probed = self.rotation.probed_of(rest.key, rest.model)
-        return standing.status in probed and (standing.due or standing.status is Status.UNTESTED)
 
     # -- time --------------------------------------------------------------------------------------------------
 
@@ -342,7 +291,7 @@ class Standings:
     def close(self) -> None:
         """Nothing changes by time any more."""
         self._wakeups.close()
-        self.to_probe.clear()
+        self.probing.wanted.clear()
 
     def _wake(self, rest: Rest) -> None:
         """The rest is over: the key is as it was before, or due for a trial or a probe."""
@@ -350,7 +299,7 @@ class Standings:
         if model is PAUSED:
             key.paused_until = None
             self.place(key)
-            self.ask_for_probe(key, 0.0)  # nobody looked meanwhile
+            self.probing.ask(key, 0.0)  # nobody looked meanwhile
             return
         standing = rest.standing
         if standing is None:
@@ -363,7 +312,7 @@ class Standings:
         elif key.models is not None:
             key.models[model] = due(standing)
         self.place(key)
-        self._want_probe(rest, due(standing))
+        self.probing.note(rest, due(standing))
 
     def _heed_clock(self, now: float) -> None:
         """Before anything else rests by a clock that was set back, those that rest already do so by the same."""
@@ -378,7 +327,7 @@ class Standings:
                 key.paused_until -= seconds
                 self.rest(key, PAUSED, key.paused_until)
             for model in (None, *(key.models or ())):
-                standing = of(key, model)
+                standing = key.standing_for(model)
                 if standing is not None and standing.until is not None and not standing.due:
                     later = shifted(standing, seconds)
                     self.put(key, model, later)
@@ -412,8 +361,3 @@ class Standings:
         for model, standing in restored.items():
             if standing.until is not None:
                 self.rest(key, model, standing.until)
-
-
-def of(key: Key, model: str | None) -> Standing | None:
-    """The key's standing, or the one that it has for a model alone, if any."""
-    return key.standing if model is None else (key.models or {}).get(model)

@@ -164,7 +164,7 @@ def test_status_counts_only_keys_that_still_want_their_probe(tmp_path: Path) -> 
             await running.chat()
             assert await waiting() == 1
             standings.configure(ProviderConfig(name="main", type="openai", base_url=fake.base_url), "none")
-            assert not standings.to_probe
+            assert not standings.probing.wanted
 
     run(scenario())
 

@@ -143,7 +143,7 @@ def test_about_a_key_that_may_not_list_models_requests_decide(refusal: Behaviour
             b.pool.report(lease_of(b.pool, key), REJECTED)
             b.clock.advance(65)
             b.pool.standings.wake_due()
-            assert not b.pool.standings.to_probe, "that would tell nothing"
+            assert not b.pool.standings.probing.wanted, "that would tell nothing"
             trial = b.pool.lease("m")
             assert trial is not None and trial.key is key
             b.pool.succeed(trial)
@@ -275,7 +275,7 @@ def test_what_a_probe_could_not_decide_is_probed_again_at_the_next_look() -> Non
         async with bench() as b:
             key = b.add("one", server_error(), Answer())
             await b.probe()
-            assert key.standing.status is S.UNTESTED and not b.pool.standings.to_probe
+            assert key.standing.status is S.UNTESTED and not b.pool.standings.probing.wanted
             await b.prober.look_at_all()
             await b.probe()
             assert key.standing.status is S.VALID
@@ -287,7 +287,7 @@ def test_batches_grow_and_a_rate_limit_slows_them_down() -> None:
     async def scenario() -> None:
         async with bench() as b:
             keys = [b.add(f"k{n:03}") for n in range(70)]
-            for key in list(b.pool.standings.to_probe)[30:40]:
+            for key in list(b.pool.standings.probing.wanted)[30:40]:
                 b.fake.script(key.key.secret.reveal(), rate_limited())
             task = asyncio.create_task(b.prober.run())
             while sum(seconds >= 1 for seconds in b.slept) < 3:

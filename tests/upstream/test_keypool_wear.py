@@ -197,3 +197,30 @@ def test_amnesty_wakes_whoever_is_benched_and_nobody_else() -> None:
     assert keys["bad"].standing.due and pool.usable == 3
     assert keys["model"].models is not None and keys["model"].models["big"].due
     assert keys["off"].standing.status is Status.DISABLED
+
+
+def test_who_rests_by_a_clock_that_was_set_back_already_rests_no_less() -> None:
+    clock = Clock()
+    pool, keys = a_pool(clock, "a", "b")
+    pool.report(lease_of(pool, keys["a"]), limited(1, clock.now))
+    clock.advance(2)
+    pool.standings.wake_due()
+    clock.advance(-2 * 86400)
+    pool.report(lease_of(pool, keys["b"]), limited(3600, clock.now))
+    clock.advance(3599)
+    pool.standings.wake_due()
+    assert not keys["b"].standing.usable
+    clock.advance(1)
+    pool.standings.wake_due()
+    assert keys["b"].standing.usable
+
+
+def test_a_key_that_was_checked_in_the_future_is_probed() -> None:
+    clock = Clock()
+    pool, keys = a_pool(clock, "a")
+    pool.configure(ProviderConfig(), "models", 10)
+    pool.succeed(lease_of(pool, keys["a"]))
+    pool.standings.probing.wanted.clear()
+    clock.advance(-365 * 86400)
+    pool.standings.probing.ask(keys["a"], clock.now - 86400)
+    assert pool.standings.probing.wants(*pool.standings.probing.wanted)
