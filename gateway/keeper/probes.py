@@ -215,7 +215,7 @@ class Prober:
             return [""]
         if rest.model is not None:
             return [rest.model]
-        if not self._pool.shared_status:
+        if not self.provider.config.shared_key_status:
             served = self._pool.served()[-MODELS_PROBED:]
             if served:
                 return served

@@ -1,45 +1,30 @@
 """The keys of one provider: lease one, report what came of it.
 
 Choosing a key and judging it cost the same for ten keys and a hundred thousand. How the keys stand, and how that
-changes by time, is `standings.py`'s, the order of turns `selection.py`'s, the meaning of a verdict
-`policy/health.py`'s; when a common cause is behind many rejections `guard.py` says.
+changes by time, is `standings.py`'s, the order of turns `selection.py`'s, the meaning of a verdict for a key
+`judging.py`'s; when a common cause is behind many rejections `guard.py` says.
 
 Rules of the file:
 
-- Reports are versioned by lease. A late failure never overwrites a newer success or an operator's word. An attempt
-  that began before a key was benched neither lifts that nor confirms it; a provider's own, later time prolongs it.
-- A heuristic rest never takes the last usable key. A provider's own time and confirmed verdicts always stand.
-- A verdict about a model, in a call of which nobody knows the model, benches nothing.
+- Reports are versioned by lease. A late failure never overwrites a newer success or an operator's word.
+- A lease ends once, with `succeed`, `listed`, `report` or `release`.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import replace
 from random import Random
 
 from gateway.config.model import HealthConfig, KeyLimitsConfig, ProviderConfig, RetryConfig
-from gateway.policy.health import (
-    CREDENTIAL_STATUSES,
-    TRANSITIONS,
-    VALID,
-    Event,
-    Standing,
-    advance,
-    count_failure,
-    faults_in_row,
-    is_fault,
-    outlasts,
-    postpone,
-)
+from gateway.policy.health import TRANSITIONS, VALID, Event, count_failure, is_fault
 from gateway.policy.retry import RetryBudget
-from gateway.policy.verdict import REJECTIONS, Provenance, Scope, Status, Verdict
+from gateway.policy.verdict import REJECTIONS, Scope, Status, Verdict
 from gateway.upstream.guard import Activity, Guard, Rejected
+from gateway.upstream.judging import Judge
 from gateway.upstream.key import Key, Lease, Rest, Shortage
 from gateway.upstream.metering import Metering, counted
 from gateway.upstream.reprieves import Reprieves
-from gateway.upstream.served import Served
 from gateway.upstream.standings import Standings
 from gateway.upstream.waiters import Waiters, Wish
 
@@ -61,7 +46,6 @@ class KeyPool:
         max_waiting: int = 1000,
     ) -> None:
         self.provider = provider
-        self.shared_status = shared_status
         self.waiters = Waiters(max_waiting)
         self.in_flight = 0  # requests that a key of this pool is lent to
         self.guard = Guard()
@@ -73,18 +57,16 @@ class KeyPool:
         self._probing = self.standings.probing
         self._limits = KeyLimitsConfig()
         self._metering: Metering | None = None  # there are no limits
-        self._served = Served()
-        self._successes = 0
-        self._listings = 0
+        self._judge = Judge(self.standings, shared_status=shared_status)
         self._activity = Activity()
 
     def configure(self, config: ProviderConfig, probing: str, max_waiting: int) -> None:
         """Take over what a reload may have changed. `probing`: the kind of probes, see `LIFTED_BY_PROBE`."""
-        self.shared_status = config.shared_key_status
+        self._judge.shared_status = config.shared_key_status
         self.budget.change(config.retry.budget)
         self.waiters.limit = max_waiting
         self._limit(config.key_limits)
-        self._served.list_models(config.models)
+        self._judge.served.list_models(config.models)
         self.standings.configure(config, probing)
 
     @property
@@ -94,7 +76,7 @@ class KeyPool:
 
     def served(self) -> list[str]:
         """Models that some key has answered for lately."""
-        return self._served.models()
+        return self._judge.served.models()
 
     def reset_guard(self) -> None:
         """The operator's word: it is over."""
@@ -166,12 +148,7 @@ class KeyPool:
 
     def lacks_witness(self, rests: Iterable[Rest]) -> bool:
         """Whether one of these is a suspect, and nobody got through since it was rejected."""
-        return any(
-            (standing := rest.standing) is not None
-            and standing.status is Status.SUSPECT
-            and self._others(rest.model) <= rest.key.doubt_mark
-            for rest in rests
-        )
+        return self._judge.lacks_witness(rests)
 
     def proven_key(self) -> Key | None:
         """One that may be chosen, the next in turn."""
@@ -183,13 +160,13 @@ class KeyPool:
         trial = self._close(lease)
         if not answering:
             self.finish(lease)
-        self._successes += 1
+        self._judge.successes += 1
         now = self._clock()
         self._activity.note(now, self.standings.health.guard_window)
         if self.guard.watching:
             self._reprieves.decide(lease, None)
             self._reprieves.relieve(lease.way)
-        if key.removed or (lease.seq <= key.benched_seq and self._stale(lease)):
+        if key.removed or (lease.seq <= key.benched_seq and self._judge.is_stale(lease)):
             if trial:
                 self.standings.place(key)
             return
@@ -197,7 +174,7 @@ class KeyPool:
         if now - key.checked_at > CHECKED_GRAIN:
             self.standings.changes.note(key, None)
         key.checked_at = now
-        self._served.note(lease.model, key)
+        self._judge.served.note(lease.model, key)
         was = key.standing
         if was is not VALID:
             self.standings.set(key, None, VALID)
@@ -211,7 +188,7 @@ class KeyPool:
         key = lease.key
         trial = self._close(lease)
         self.finish(lease)
-        self._listings += 1
+        self._judge.listings += 1
         key.live_only = False
         if self.guard.watching and not self.guard.about_models:
             self._reprieves.decide(lease, None)
@@ -237,25 +214,22 @@ class KeyPool:
 
     def report(self, lease: Lease, verdict: Verdict) -> Verdict:
         """The attempt failed. Returns the verdict as the pool understands it."""
-        verdict = self._understand(lease, verdict)
+        verdict = self._judge.understand(lease, verdict)
         self._reprieves.decide(lease, verdict)
         if self.guard.tripped and self._guarded(lease, verdict):
             return verdict
         key = lease.key
-        model = self._scope_of(verdict, lease.model)
+        model = self._judge.scope_of(verdict, lease.model)
         standing = key.standing if model is None else (key.models or {}).get(model, key.standing)
-        if not self._counts(lease, verdict, standing):
+        if not self._judge.counts(lease, verdict, standing):
             self.release(lease)
             return verdict
         trial = self._close(lease)
         self.finish(lease, 0)
         now = self._clock()
-        if self._benches(lease, standing, verdict, now):
+        if self._judge.benches(lease, standing, verdict, now):
             key.benched_seq = self.standings.seq
-            if is_fault(verdict) and not standing.usable:
-                after = postpone(standing, verdict, now, self.standings.health)
-            else:
-                after = self._advance(key, model, standing, verdict, now)
+            after = self._judge.after(key, model, standing, verdict, now)
             self.standings.set(key, model, after)
             if verdict.scope is Scope.ACCOUNT:
                 self.standings.bench_siblings(key, model, after)
@@ -265,7 +239,7 @@ class KeyPool:
                 return self._reprieves.note(rejected, verdict, min(lately, self.standings.counts[Status.VALID]))
             return verdict
         if is_fault(verdict):
-            self._count_fault(key, model, standing, verdict, now)
+            self.standings.put(key, model, count_failure(self._judge.begins_row(key, standing, now), verdict, now))
         if trial:
             self.standings.place(key)
         return verdict
@@ -331,79 +305,6 @@ class KeyPool:
         lease.open = False
         return self._rotation.end_trial(lease)
 
-    # -- inside: verdicts --------------------------------------------------------------------------------------
-
-    def _understand(self, lease: Lease, verdict: Verdict) -> Verdict:
-        """A model that another key, still in order, has answered for is missing for this key, not for the client."""
-        if verdict.scope is not Scope.CLIENT or verdict.status is not Status.NO_MODEL:
-            return verdict
-        ring = self._rotation.ring(lease.model)
-        if not self._served.by_another(lease.model, lease.key, ring):
-            return verdict
-        return replace(verdict, scope=Scope.KEY_MODEL)
-
-    def _scope_of(self, verdict: Verdict, model: str) -> str | None:
-        """The model a verdict is limited to, or None for the whole key."""
-        if verdict.scope is Scope.KEY_MODEL:
-            return model
-        if self.shared_status or verdict.status in CREDENTIAL_STATUSES:
-            return None
-        return model
-
-    def _counts(self, lease: Lease, verdict: Verdict, standing: Standing) -> bool:
-        """Whether a verdict says anything new about the key."""
-        key = lease.key
-        if verdict.scope is Scope.KEY_MODEL and not lease.model:
-            return False
-        if self._scope_of(verdict, lease.model) is not None and not self._may_have_view(lease.model):
-            return False
-        if not verdict.blames_key and not is_fault(verdict):
-            return False
-        if key.removed or lease.seq < key.good_seq or key.standing.status is Status.DISABLED:
-            return False
-        return standing.usable or lease.seq > key.benched_seq or outlasts(standing, verdict)
-
-    def _may_have_view(self, model: str) -> bool:
-        """Whether a model may have standings of its own."""
-        return model in self._rotation.views or self._served.may_have_view(model, len(self.standings.keys))
-
-    def _stale(self, lease: Lease) -> bool:
-        """Whether a success that began before the newest bench says nothing: that was about this model, or all."""
-        key = lease.key
-        return lease.seq <= key.good_seq or not key.standing.usable or lease.model in (key.models or ())
-
-    def _benches(self, lease: Lease, standing: Standing, verdict: Verdict, now: float) -> bool:
-        """Whether the verdict takes the key out. See the rules at the top."""
-        if is_fault(verdict):
-            enough = faults_in_row(standing, now, self.standings.health) + 1 >= self.standings.health.fault_threshold
-            if not enough or self._successes == lease.key.fault_mark:
-                return False  # too few yet, or nobody has answered since the first: the provider is down
-        guess = is_fault(verdict) or (
-            verdict.status is Status.RATE_LIMITED and verdict.provenance is Provenance.HEURISTIC
-        )
-        return not (guess and self._rotation.would_empty(lease.key, lease.model))
-
-    def _others(self, model: str | None) -> int:
-        """How often anybody got through: a list of models shows that the credential was taken, and nothing else."""
-        return self._successes + (self._listings if model is None else 0)
-
-    def _advance(self, key: Key, model: str | None, standing: Standing, verdict: Verdict, now: float) -> Standing:
-        """The standing after a verdict on the key. It is believed to be bad only if others got through since it was
-        rejected first, as long as anybody ever did: until then the cause may be common to all."""
-        others = self._others(model)
-        if standing.usable:
-            key.doubt_mark = others
-        confirmations = self._probing.confirmations(key, model)
-        some_are_good = standing.proven or others > 0 or self.standings.counts[Status.VALID] > 0
-        witnessed = others > key.doubt_mark or not some_are_good
-        return advance(standing, verdict, now, self.standings.health, confirmations, witnessed=witnessed)
-
-    def _count_fault(self, key: Key, model: str | None, standing: Standing, verdict: Verdict, now: float) -> None:
-        if faults_in_row(standing, now, self.standings.health) == 0:
-            key.fault_mark = self._successes
-            standing = replace(standing, streak=0)
-        self.standings.put(key, model, count_failure(standing, verdict, now))
-
     # -- inside: the guard -------------------------------------------------------------------------------------
 
     def _probe_may_be_canary(self) -> bool:
@@ -427,9 +328,9 @@ class KeyPool:
         if canary:
             now, rejected = self._clock(), None
             if verdict.blames_key:
-                model = self._scope_of(verdict, lease.model)
+                model = self._judge.scope_of(verdict, lease.model)
                 before = lease.key.standing_for(model) or lease.key.standing
-                after = self._advance(lease.key, model, before, verdict, now)
+                after = self._judge.after(lease.key, model, before, verdict, now)
                 rejected = Rejected(now, lease.key, model, before, after)
             self.guard.canary_failed(rejected, now)
             self.standings.arm()
