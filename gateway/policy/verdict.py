@@ -170,8 +170,18 @@ COMMON_ROWS: tuple[Row, ...] = (
         statuses(400, 403),
         text=re.compile(r"^User location is not supported"),
     ),
-    # A page instead of an answer is somebody between us and the API (Cloudflare's "Just a moment...").
-    Row(Scope.PROVIDER, Status.UNKNOWN, "challenge_page", statuses(403, 503), html=True),
+    # A page instead of an answer is somebody between us and the API: one who turns our address away (Cloudflare's
+    # "Just a moment...", DDoS-Guard's "Checking your browser"), or a balancer whose servers are down.
+    Row(Scope.PROVIDER, Status.UNKNOWN, "challenge_page", statuses(403), html=True),
+    Row(
+        Scope.PROVIDER,
+        Status.UNKNOWN,
+        "challenge_page",
+        statuses(503),
+        html=True,
+        text=re.compile(r"just a moment|attention required|checking your browser|challenge|captcha", re.I),
+    ),
+    Row(Scope.PROVIDER, Status.UNKNOWN, "error_page", statuses(503), html=True),
     Row(Scope.KEY, Status.SUSPECT, "credential_rejected", statuses(401, 403), codes=_REJECTED_CODES),
     Row(Scope.KEY, Status.SUSPECT, "credential_rejected", statuses(401)),
     # Google answers a wrong key with 400.

@@ -12,15 +12,18 @@ from gateway.config.model import ErrorParsingConfig, ErrorRule
 from gateway.errors import ConnectError, Disconnect, ProtocolError, ProxyError, UpstreamError, UpstreamTimeout
 from gateway.policy.calendar import MIDNIGHT_PACIFIC
 from gateway.policy.error_rules import compile_rules
+from gateway.policy.proxyhealth import EGRESS_REASONS
 from gateway.policy.verdict import EVIDENCE_LIMIT, Provenance, Row, Scope, Status, Verdict, statuses
 from gateway.providers.classify import Meanings, classify_answer, classify_failure, classify_inside, judge_answer
 from tests.providers.bodies import (
     ACCOUNT_NO_QUOTA,
+    CHALLENGE,
     CLIENT,
     FAILED,
     KEY_LIMITED,
     KEY_SUSPECT,
     MODEL,
+    NGINX,
     NO_ACCESS,
     OVERLOADED,
     google,
@@ -45,6 +48,24 @@ def test_every_answer_has_a_meaning(status: int, body: bytes, meaning: tuple[Sco
     assert verdict.reason
     bare = classify_answer(COMMON, status, (), body, NOW)
     assert (bare.scope, bare.status) == meaning, "the type of the content may be missing"
+
+
+@pytest.mark.parametrize(
+    ("status", "page", "reason"),
+    [
+        (403, CHALLENGE, "challenge_page"),
+        (403, b"<html><title>403 Forbidden</title>", "challenge_page"),
+        (503, CHALLENGE, "challenge_page"),
+        (503, b"<!doctype html><title>Attention Required! | Cloudflare</title>", "challenge_page"),
+        (503, NGINX, "error_page"),
+    ],
+)
+def test_a_page_of_a_balancer_whose_servers_are_down_refuses_nobodys_address(
+    status: int, page: bytes, reason: str
+) -> None:
+    verdict = classify_answer(COMMON, status, HTML, page, NOW)
+    assert verdict.reason == reason
+    assert (verdict.reason in EGRESS_REASONS) is (reason == "challenge_page")
 
 
 LIMIT = openai("Rate limit reached.", "requests", "rate_limit_exceeded")
