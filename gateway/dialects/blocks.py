@@ -14,22 +14,25 @@ from gateway.dialects.deltas import Broken, Cited, Close, Delta, End, Finished, 
 
 
 class InOrder:
-    """Deltas in, the same deltas out, with no two blocks open at once. Blocks that a stream's end left open are
-    closed."""
+    """Deltas in, the same deltas out, with no two blocks open at once, and what finishes a choice behind all blocks.
+    Blocks that a stream's end left open are closed."""
 
-    __slots__ = ("_current", "_waiting")
+    __slots__ = ("_current", "_finished", "_waiting")
 
     def __init__(self) -> None:
         self._current: int | None = None
         self._waiting: dict[int, list[Delta]] = {}  # in the order of their opening
+        self._finished: list[Delta] = []  # of choices that ended while blocks of another one were open
 
     def feed(self, deltas: Iterable[Delta]) -> list[Delta]:
         ordered: list[Delta] = []
         for delta in deltas:
             if isinstance(delta, Open | More | Signed | Cited | Close):
                 self._take(delta, ordered)
+            elif isinstance(delta, Finished) and self._current is not None:
+                self._finished.append(delta)
             else:
-                if isinstance(delta, Finished | End | Broken):
+                if isinstance(delta, End | Broken):
                     self._flush(ordered)
                 ordered.append(delta)
         return ordered
@@ -55,6 +58,8 @@ class InOrder:
             if not isinstance(kept[-1], Close):
                 self._current = block
                 return
+        ordered += self._finished
+        self._finished.clear()
 
     def _flush(self, ordered: list[Delta]) -> None:
         while self._current is not None:

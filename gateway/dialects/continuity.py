@@ -59,8 +59,8 @@ def with_seal(call_id: str, signature: Signature | None, provider: str) -> str:
 
 def split_id(call_id: str) -> tuple[str, Signature | None]:
     """The id that the provider gave, and the signature that was put behind it."""
-    bare, separator, sealed = call_id.partition(SEPARATOR)
+    bare, separator, sealed = call_id.rpartition(SEPARATOR + SEALED)  # an id may have a separator of its own
     if not separator:
         return call_id, None
-    signature = unseal(sealed)
+    signature = unseal(SEALED + sealed)
     return (call_id, None) if signature is None else (bare, signature)

@@ -11,6 +11,7 @@ be to another question) is never dropped in silence; hints only tune.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -19,7 +20,12 @@ from gateway.errors import RequestError
 OnLoss = Literal["reject", "warn", "drop"]
 
 NOTICE_LIMIT = 20
-"""Losses that are named in a header or an error; a request can have thousands of the same kind."""
+"""Losses that are named in a header; a request can have thousands of the same kind."""
+
+PATH_LIMIT = 100
+"""Characters of a path in a header. Paths have the client's own words in them, such as the names of its properties."""
+
+_NOT_IN_A_HEADER = re.compile(r"[^!-+\--~]")  # all but printable ASCII; a comma would look like two paths
 
 
 class Loss(NamedTuple):
@@ -61,7 +67,8 @@ def refuse_losses(losses: Losses, on_loss: OnLoss) -> None:
 
 
 def notice(losses: Losses) -> str:
-    """The value of `x-llmgateway-dropped`: the paths, each once; empty if nothing is lost."""
-    paths = list(dict.fromkeys(loss.path for loss in losses.entries))
+    """The value of `x-llmgateway-dropped`: the paths, each once, with "?" for what no header may have; empty if nothing
+    is lost."""
+    paths = list(dict.fromkeys(_NOT_IN_A_HEADER.sub("?", loss.path[:PATH_LIMIT]) for loss in losses.entries))
     more = [f"and {len(paths) - NOTICE_LIMIT} more"] if len(paths) > NOTICE_LIMIT else []
     return ", ".join(paths[:NOTICE_LIMIT] + more)
