@@ -26,6 +26,7 @@ from gateway.upstream.control import KeeperControl
 from gateway.upstream.key import Key, Rest
 from gateway.upstream.keypool import KeyPool
 from gateway.upstream.listing import describe, named, standings
+from gateway.upstream.outage import cause_of_rejections
 from gateway.upstream.provider import Provider
 from gateway.upstream.standings import Standings
 
@@ -158,6 +159,7 @@ class AdminSurface:
             "probing": pool.standings.probing.kind,
             "to_probe": await _count_to_probe(pool.standings),
             "guard": _guard(pool),
+            "outage": _outage(pool),
             "groups": await _groups(pool),
             "files": files,
         }
@@ -252,12 +254,28 @@ def _guard(pool: KeyPool) -> dict[str, Any] | None:
     if not guard.tripped:
         return None
     return {
+        "cause": cause_of_rejections(guard, pool.outage()).value,
         "since": guard.since,
         "keys": len(guard.suspects()),
         "canaries": guard.tries,
         "next_canary": guard.canary_at,
         "proxy": None if guard.way is None else guard.way.proxy.url.fingerprint,
         "last_error": guard.evidence,
+    }
+
+
+def _outage(pool: KeyPool) -> dict[str, Any] | None:
+    """What keeps everybody from getting through, for no key's fault; None while all is well."""
+    outage = pool.outage()
+    if outage is None:
+        return None
+    return {
+        "cause": outage.cause.value,
+        "since": outage.since,
+        "count": outage.count,
+        "keys": outage.keys,
+        "last_error": outage.last_error,
+        "proxy": None if outage.proxy is None else outage.proxy.url.fingerprint,
     }
 
 

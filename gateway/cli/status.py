@@ -13,6 +13,13 @@ from gateway.cli.table import cut, duration, in_words, print_json, print_table, 
 
 WATCH_SECONDS = 2.0
 
+CAUSES = {"provider_down": "provider down", "egress_blocked": "egress blocked"}
+
+ADVICE = {
+    "provider_down": "See the provider's own status page, and base_url.",
+    "egress_blocked": "Send its requests another way (llmgateway help proxies), or ask the provider.",
+}
+
 CLEAR = "\x1b[2J\x1b[H"
 """Empty the screen and go to its beginning (ECMA-48)."""
 
@@ -69,14 +76,8 @@ def _show(answer: dict[str, Any]) -> None:
         ),
     )
     for provider in answer["providers"]:
-        guard = provider["guard"]
-        if guard is not None:
-            cause = "the provider" if guard["proxy"] is None else f"{guard['proxy']} or the provider"
-            print(
-                f"\n{provider['name']}: {guard['keys']} different keys were rejected alike: either {cause} turns us "
-                f"away whatever the key, or all of these keys are bad. One request at a time looks which (next "
-                f"{in_words(guard['next_canary'])}). Last error: {printable(guard['last_error'])}"
-            )
+        if (trouble := _trouble(provider)) is not None:
+            print(f"\n{provider['name']}: {trouble}")
         if provider["to_probe"]:
             waiting = "key is" if provider["to_probe"] == 1 else "keys are"
             print(f"\n{provider['name']}: {provider['to_probe']} {waiting} waiting for a probe ({provider['probing']})")
@@ -105,6 +106,27 @@ def _show(answer: dict[str, Any]) -> None:
         problems.append(f"inventory: {printable(answer['inventory_problem'])}")
     if problems:
         print("", *problems, sep="\n")
+
+
+def _trouble(provider: dict[str, Any]) -> str | None:
+    """What keeps everybody from getting through, in a line: the cause, what speaks for it, what to do."""
+    guard, outage = provider["guard"], provider["outage"]
+    seen = guard or outage
+    if seen is None:
+        return None
+    cause = f"{CAUSES[seen['cause']]} for {duration(max(time.time() - seen['since'], 0))}"
+    through = "" if seen["proxy"] is None else f", all through {seen['proxy']}"
+    if guard is not None:
+        what = (
+            f"{guard['keys']} different keys that were good are rejected alike{through}, so none of them is blamed. "
+            f"One request at a time looks whether it is over (next {in_words(guard['next_canary'])})."
+        )
+        advice = f"{ADVICE[seen['cause']]} If all of these keys have been revoked, replace them."
+    else:
+        keys = "1 key" if outage["keys"] == 1 else f"{outage['keys']} different keys"
+        what = f"{outage['count']} attempts in a row failed, with {keys}{through}. No key is blamed."
+        advice = ADVICE[seen["cause"]]
+    return f"{cause}: {what} {advice} Last error: {printable(seen['last_error'])}"
 
 
 def _show_proxies(pools: list[dict[str, Any]]) -> None:

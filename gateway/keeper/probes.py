@@ -246,7 +246,7 @@ class Prober:
         elif verdict.status in TELLING:
             verdict = pool.report(lease, verdict)
         else:
-            pool.report(lease, verdict) if pool.guard.canary is lease else pool.release(lease)
+            pool.unlisted(lease, verdict)
             if may_not_list(verdict):
                 pool.standings.leave_to_requests(key)
         return "success" if verdict is None else verdict.status.value

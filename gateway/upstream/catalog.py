@@ -126,7 +126,8 @@ class Catalog:
             if verdict is None:
                 provider.pool.release(lease)  # listing models says nothing about quota
         if verdict is not None:
-            provider.pool.report(lease, verdict)
+            told = provider.pool.unlisted if verdict.blames_provider else provider.pool.report
+            told(lease, verdict)
         return models
 
     async def _fetch_pages(self, provider: Provider, lease: Lease) -> tuple[Verdict | None, tuple[Model, ...] | None]:

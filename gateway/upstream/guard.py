@@ -18,7 +18,8 @@ above: if it gets through the verdicts are given back, if a proven key is reject
   and the keys keep what they were before.
 
 Limits, quotas and the provider's own faults never come here: the first two are the key's whatever the others do, and
-faults do not bench keys while nobody succeeds. Who is asked what, and when, is `keypool.py`'s.
+faults do not bench keys while nobody succeeds (`outage.py` counts them, and names the cause of both). Who is asked
+what, and when, is `keypool.py`'s.
 """
 
 from __future__ import annotations
@@ -78,6 +79,7 @@ class Guard:
         "canary",
         "canary_at",
         "evidence",
+        "scattered",
         "since",
         "taken_back",
         "tries",
@@ -94,6 +96,7 @@ class Guard:
         self.since = 0.0
         self.evidence = ""
         self.way: Way | None = None  # through which all that was taken back had come
+        self.scattered = False  # it had come through different ones
         self.canary: Lease | None = None
         self.canary_at = 0.0
         self.tries = 0
@@ -154,7 +157,8 @@ class Guard:
         self.evidence = self._recent[-1].after.evidence
         self.taken_back = self._in_row()[::-1]
         ways = {each.way for each in self.taken_back}
-        self.way = ways.pop() if len(ways) == 1 else None
+        self.scattered = len(ways) > 1
+        self.way = None if self.scattered else ways.pop()
         self._recent.clear()
         self._row = 0
         self._delay = CANARY_DELAY

@@ -2,7 +2,7 @@
 
 Choosing a key and judging it cost the same for ten keys and a hundred thousand. How the keys stand, and how that
 changes by time, is `standings.py`'s, the order of turns `selection.py`'s, the meaning of a verdict for a key
-`judging.py`'s; when a common cause is behind many rejections `guard.py` says.
+`judging.py`'s; when a common cause is behind many rejections `guard.py` says, and behind other failures `outage.py`.
 
 Rules of the file:
 
@@ -24,6 +24,7 @@ from gateway.upstream.guard import Activity, Guard, Rejected
 from gateway.upstream.judging import Judge
 from gateway.upstream.key import Key, Lease, Rest, Shortage
 from gateway.upstream.metering import Metering, counted
+from gateway.upstream.outage import Faults, Outage
 from gateway.upstream.reprieves import Reprieves
 from gateway.upstream.standings import Standings
 from gateway.upstream.waiters import Waiters, Wish
@@ -59,6 +60,8 @@ class KeyPool:
         self._metering: Metering | None = None  # there are no limits
         self._judge = Judge(self.standings, shared_status=shared_status)
         self._activity = Activity()
+        self._faults = Faults()
+        self._way: tuple[object, ...] = ()  # where requests go and how, of which the faults speak
 
     def configure(self, config: ProviderConfig, probing: str, max_waiting: int) -> None:
         """Take over what a reload may have changed. `probing`: the kind of probes, see `LIFTED_BY_PROBE`."""
@@ -66,6 +69,9 @@ class KeyPool:
         self.budget.change(config.retry.budget)
         self.waiters.limit = max_waiting
         self._limit(config.key_limits)
+        before, self._way = self._way, (config.type, config.base_url, config.proxy)
+        if self._way != before:
+            self._faults.end()
         self._judge.served.list_models(config.models)
         self.standings.configure(config, probing)
 
@@ -77,6 +83,10 @@ class KeyPool:
     def served(self) -> list[str]:
         """Models that some key has answered for lately."""
         return self._judge.served.models()
+
+    def outage(self) -> Outage | None:
+        """What keeps all requests from succeeding, for no key's fault; None while one of the last few did."""
+        return self._faults.outage(self._clock())
 
     def reset_guard(self) -> None:
         """The operator's word: it is over."""
@@ -166,6 +176,8 @@ class KeyPool:
         if self.guard.watching:
             self._reprieves.decide(lease, None)
             self._reprieves.relieve(lease.way)
+        if self._faults.count:
+            self._faults.end()
         if key.removed or (lease.seq <= key.benched_seq and self._judge.is_stale(lease)):
             if trial:
                 self.standings.place(key)
@@ -189,6 +201,7 @@ class KeyPool:
         trial = self._close(lease)
         self.finish(lease)
         self._judge.listings += 1
+        self._faults.reached()
         key.live_only = False
         if self.guard.watching and not self.guard.about_models:
             self._reprieves.decide(lease, None)
@@ -201,6 +214,14 @@ class KeyPool:
                 self.standings.set(key, None, VALID)
         if trial:
             self.standings.place(key)
+
+    def unlisted(self, lease: Lease, verdict: Verdict) -> None:
+        """The models could not be listed, for a reason that says nothing about the key."""
+        if lease is self.guard.canary:
+            self.report(lease, verdict)
+            return
+        self._faults.note_listing(lease, verdict, self._clock())
+        self.release(lease)
 
     def release(self, lease: Lease) -> None:
         """Nothing was learned: the client left, or the fault was the client's or ours."""
@@ -215,6 +236,7 @@ class KeyPool:
     def report(self, lease: Lease, verdict: Verdict) -> Verdict:
         """The attempt failed. Returns the verdict as the pool understands it."""
         verdict = self._judge.understand(lease, verdict)
+        self._faults.note(lease, verdict, self._clock())
         self._reprieves.decide(lease, verdict)
         if self.guard.tripped and self._guarded(lease, verdict):
             return verdict

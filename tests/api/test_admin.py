@@ -16,8 +16,17 @@ from gateway.policy.verdict import Status
 from gateway.secret import Secret
 from tests.api.harness import AS_ANN, AS_ROOT, KEYS, TOKENS, Gateway, configuration, gateway
 from tests.conftest import run
-from tests.fakes.behaviours import quota, rate_limited, unauthorized
+from tests.fakes.behaviours import (
+    Answer,
+    Behaviour,
+    CloseBeforeAnswer,
+    quota,
+    rate_limited,
+    server_error,
+    unauthorized,
+)
 from tests.fakes.provider import FakeProvider
+from tests.net.test_dial import refused_port
 
 
 async def keys_listed(running: Gateway, query: str) -> list[str]:
@@ -125,6 +134,7 @@ def test_status_groups_what_is_benched_by_reason(tmp_path: Path) -> None:
                 "probing": "none",
                 "to_probe": 0,
                 "guard": None,
+                "outage": None,
                 "files": [{"path": "keys/main.txt", "keys": 3}],
             }
             assert set(groups) == {"no_quota", "rate_limited"}
@@ -182,6 +192,58 @@ def test_status_counts_the_keys_that_closed_the_pool_once_each(tmp_path: Path) -
             (provider,) = (await running.administrate("GET", "/admin/status")).json["providers"]
             assert provider["guard"]["canaries"] > 0
             assert provider["guard"]["keys"] == 3
+            assert provider["guard"]["cause"] == "egress_blocked" and provider["outage"] is None
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("fault", "cause", "said"),
+    [
+        (server_error(529), "provider_down", "529"),
+        (CloseBeforeAnswer(), "provider_down", "closed"),
+        (Answer(403, b"<!DOCTYPE html><title>Just a moment...</title>"), "egress_blocked", "403 <!DOCTYPE"),
+    ],
+)
+def test_status_names_the_cause_of_an_outage_until_somebody_gets_through(
+    tmp_path: Path, fault: Behaviour, cause: str, said: str
+) -> None:
+    async def scenario() -> None:
+        async with FakeProvider() as fake, gateway(tmp_path, configuration(fake.base_url)) as running:
+
+            async def status() -> dict[str, Any]:
+                (provider,) = (await running.administrate("GET", "/admin/status")).json["providers"]
+                return dict(provider)
+
+            for key in KEYS:
+                fake.script(key, fault)
+            before = running.clock()
+            assert (await running.chat()).status >= 400
+            outage = (await status())["outage"]
+            assert before <= outage.pop("since") <= running.clock()
+            assert said in outage.pop("last_error")
+            assert outage == {"cause": cause, "count": 3, "keys": 3, "proxy": None}
+            fake.script(KEYS[0], Answer())
+            assert (await running.chat()).status == 200
+            assert (await status())["outage"] is None
+
+    run(scenario())
+
+
+def test_status_knows_a_provider_that_nobody_listens_for_and_masks_what_it_repeats(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with FakeProvider() as fake, gateway(tmp_path, configuration(fake.base_url)) as running:
+            for key in KEYS:
+                fake.script(key, Answer(500, {"error": {"message": f"{key} broke it"}}))
+            await running.chat()
+            (provider,) = (await running.administrate("GET", "/admin/status")).json["providers"]
+            assert "broke it" in provider["outage"]["last_error"]
+            assert not any(key in str(provider) for key in KEYS)
+        async with gateway(tmp_path, configuration(f"http://127.0.0.1:{refused_port()}/v1")) as running:
+            await running.chat()
+            (provider,) = (await running.administrate("GET", "/admin/status")).json["providers"]
+            assert provider["outage"]["cause"] == "provider_down"
+            assert provider["counts"] == {"untested": 3}
 
     run(scenario())
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from gateway.config.proxyurl import ProxyUrl
+from gateway.upstream.outage import OutageCause
 from gateway.upstream.proxy import Proxy
 from gateway.upstream.proxypool import ProxyPool
 from tests.api.harness import KEYS, Gateway, configuration, gateway
@@ -157,6 +158,10 @@ def test_without_a_living_proxy_nothing_is_sent_around_them(tmp_path: Path, dead
             assert "proxy" in got.error["message"] or "127.0.0.1" in got.error["message"]
             assert w.fake.connections == 0
             assert w.key_counts() == {"untested": 3}
+            for _ in range(2):
+                await w.running.chat()
+            outage = w.running.pool.outage()
+            assert outage is not None and outage.cause is OutageCause.EGRESS_BLOCKED
 
     run(scenario())
 
@@ -170,6 +175,8 @@ def test_a_dead_provider_costs_no_proxy_and_no_key(tmp_path: Path) -> None:
                 assert (await w.running.chat()).status == 502
             assert set(w.pool.counts()) <= {"valid", "untested"}
             assert "untested" in w.key_counts()
+            outage = w.running.pool.outage()
+            assert outage is not None and outage.cause is OutageCause.PROVIDER_DOWN
 
     run(scenario())
 
@@ -229,6 +236,7 @@ def test_the_status_names_the_only_proxy_through_which_every_key_is_rejected(tmp
             assert got.code == "circuit_open"
             (provider,) = (await w.running.administrate("GET", "/admin/status")).json["providers"]
             assert provider["guard"]["proxy"] == w.proxies[0].url.fingerprint
+            assert provider["guard"]["cause"] == "egress_blocked"
             assert w.key_counts() == {"valid": 3}
 
     run(scenario())

@@ -21,6 +21,7 @@ from gateway.secret import Secret
 from gateway.upstream.exchange import Exchange
 from gateway.upstream.key import Key, Rest
 from gateway.upstream.keypool import KeyPool
+from gateway.upstream.outage import OutageCause
 from gateway.upstream.provider import Provider
 from tests.conftest import run
 from tests.fakes.behaviours import (
@@ -279,6 +280,26 @@ def test_what_a_probe_could_not_decide_is_probed_again_at_the_next_look() -> Non
             await b.prober.look_at_all()
             await b.probe()
             assert key.standing.status is S.VALID
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "told"), [(CloseBeforeAnswer(), True), (server_error(), False), (NOT_FOUND, False)]
+)
+def test_a_provider_that_no_probe_gets_to_is_out_before_the_first_request(behaviour: Behaviour, told: bool) -> None:
+    async def scenario() -> None:
+        async with bench() as b:
+            keys = [b.add(name, behaviour) for name in ("one", "two", "three")]
+            await b.probe()
+            outage = b.pool.outage()
+            assert (outage is not None and outage.cause is OutageCause.PROVIDER_DOWN) is told
+            for key in keys:
+                assert key.standing.status is S.UNTESTED and not key.in_flight
+                b.fake.script(key.secret.reveal(), Answer())
+            await b.prober.look_at_all()
+            await b.probe()
+            assert b.pool.outage() is None
 
     run(scenario())
 

@@ -13,10 +13,20 @@ from gateway.net.client import Client
 from gateway.policy.verdict import Status
 from gateway.upstream.catalog import ASK_AGAIN, Catalog, Model, list_body
 from gateway.upstream.exchange import Exchange
+from gateway.upstream.outage import OUTAGE_FAULTS
 from gateway.upstream.provider import Provider
 from tests.conftest import run
 from tests.fakes.answers import CREATED, MODELS
-from tests.fakes.behaviours import Answer, Behaviour, Delay, error, rate_limited, server_error, unauthorized
+from tests.fakes.behaviours import (
+    Answer,
+    Behaviour,
+    CloseBeforeAnswer,
+    Delay,
+    error,
+    rate_limited,
+    server_error,
+    unauthorized,
+)
 from tests.fakes.provider import FakeProvider
 from tests.upstream.pools import Clock
 from tests.upstream.wire import SECRET, a_provider
@@ -100,6 +110,22 @@ def test_a_verdict_on_the_key_counts(behaviour: Behaviour, status: Status) -> No
             assert await catalog.models() == []
             (key,) = made["main"].pool.standings.keys.values()
             assert key.standing.status is status
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(("behaviour", "told"), [(CloseBeforeAnswer(), True), (server_error(), False)])
+def test_a_list_that_fails_tells_whether_we_get_there_and_nothing_of_requests(behaviour: Behaviour, told: bool) -> None:
+    async def scenario() -> None:
+        clock = Clock()
+        async with FakeProvider() as fake, listing(clock, fake, main={}) as (catalog, made):
+            fake.script(SECRET, behaviour)
+            for _ in range(OUTAGE_FAULTS):
+                await catalog.models()
+                clock.advance(ASK_AGAIN)
+            pool = made["main"].pool
+            assert (pool.outage() is not None) is told
+            assert [key.standing.streak for key in pool.standings.keys.values()] == [0]
 
     run(scenario())
 
