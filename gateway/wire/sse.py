@@ -1,7 +1,8 @@
-"""Server-Sent Events: a tap on a stream that passes through, and a reader for its first events.
+"""Server-Sent Events: a tap on a stream that passes through, and a reader of events.
 
-Neither changes a byte: whoever forwards the stream forwards what it received. `UsageTap` sees every chunk of
-every stream and must cost next to nothing; `EventReader` is exact and used only until a stream is committed.
+Neither changes a byte: whoever forwards the stream forwards what it received. `UsageTap` sees every chunk of every
+stream that passes through and must cost next to nothing; `EventReader` is exact, and used until a stream is committed
+and for the whole of one that is translated. Both look at each byte once, however the bytes are cut.
 
 Source: https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream
 """
@@ -20,6 +21,10 @@ repeats its whole output beside the usage, and only base64 images make that larg
 
 MAX_EVENT = 1 << 20
 """Bytes of one unfinished event that the reader keeps."""
+
+MAX_IMAGE_EVENT = 32 << 20
+"""The same where answers are translated: Gemini and Responses send an image whole, in base64, in one event. A picture
+of 4096 pixels square has up to 20 MB as PNG."""
 
 _BOM = b"\xef\xbb\xbf"
 _MARK = b'"usage"'
@@ -103,17 +108,20 @@ class Event:
 
 class EventReader:
     """Parses a stream as the WHATWG specification says: LF, CRLF or CR, a BOM, comments, data over several
-    lines, bytes cut anywhere. An event without data, and one that the stream's end cuts off, is no event.
+    lines, bytes cut anywhere. An event without data is no event, and `id` and `retry` matter to browsers alone.
+
+    The specification drops an event that the stream's end cuts off; `rest` gives it, since some providers leave out
+    the last blank line.
     """
 
     __slots__ = ("_after_cr", "_carry", "_data", "_event", "_max", "_size", "_started")
 
     def __init__(self, max_event: int = MAX_EVENT) -> None:
         self._max = max_event
-        self._carry = bytearray()  # the unfinished line
+        self._carry = bytearray()  # the unfinished line, without any line end
         self._event = b""
         self._data: list[bytes] = []
-        self._size = 0
+        self._size = 0  # of `_data`
         self._started = False
         self._after_cr = False
 
@@ -122,19 +130,32 @@ class EventReader:
         if self._after_cr and data:
             self._after_cr = False
             data = data.removeprefix(b"\n")  # the second half of a CRLF, whose line has been taken
-        self._carry += data
-        end = max(self._carry.rfind(b"\n"), self._carry.rfind(b"\r")) + 1
+        end = max(data.rfind(b"\n"), data.rfind(b"\r")) + 1
         events: list[Event] = []
         if end:
-            self._after_cr = self._carry[end - 1] == 0x0D
-            lines = bytes(self._carry[:end])
-            del self._carry[:end]
+            self._after_cr = data[end - 1] == 0x0D
+            lines = data[:end]
+            if self._carry:
+                self._carry += lines
+                lines = bytes(self._carry)
+                self._carry.clear()
             for line in lines.splitlines():
                 if (event := self._take(line)) is not None:
                     events.append(event)
+            data = data[end:]
+        self._carry += data
         if self._size + len(self._carry) > self._max:
             raise ValueError(f"an event of more than {self._max} bytes")
         return events
+
+    def rest(self) -> Event | None:
+        """What stands behind the last blank line, once the bytes have ended: an event if it has data, perhaps half a
+        line of it."""
+        line = bytes(self._carry)
+        self._carry.clear()
+        if line:
+            self._take(line)
+        return self._dispatch()
 
     def _take(self, line: bytes) -> Event | None:
         if not self._started:
@@ -142,16 +163,21 @@ class EventReader:
             line = line.removeprefix(_BOM)
         if not line:
             return self._dispatch()
-        name, _, value = line.partition(b":")
-        value = value.removeprefix(b" ")
-        if name == b"data":
-            self._data.append(value)
-            self._size += len(value) + 1
-            if self._size > self._max:
-                raise ValueError(f"an event of more than {self._max} bytes")
-        elif name == b"event":
-            self._event = value
-        return None  # comments have an empty name; id and retry matter to browsers alone
+        if line.startswith(b"data:"):
+            self._add(line[6:] if line.startswith(b" ", 5) else line[5:])
+        elif line == b"data":
+            self._add(b"")
+        elif line.startswith(b"event:"):
+            self._event = line[6:].removeprefix(b" ")
+        elif line == b"event":
+            self._event = b""
+        return None  # a comment, or a field that does not matter
+
+    def _add(self, value: bytes) -> None:
+        self._data.append(value)
+        self._size += len(value) + 1
+        if self._size > self._max:
+            raise ValueError(f"an event of more than {self._max} bytes")
 
     def _dispatch(self) -> Event | None:
         name, lines = self._event, self._data

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.wire.sse import MAX_LINE, Event, EventReader, UsageTap
+from gateway.wire.sse import MAX_IMAGE_EVENT, MAX_LINE, Event, EventReader, UsageTap
 
 CHUNK = b'data: {"choices":[{"delta":{"content":"say \\"usage\\": {"}}],"usage":null}\n\n'
 USAGE = b'data: {"choices":[],"usage":{"total_tokens":3}}\n\n'
@@ -68,12 +71,92 @@ TRANSCRIPT = (
 EVENTS = [Event("message", "one\ntwo\n"), Event("añb", " ü€😀")]
 
 
+def reference(stream: bytes) -> tuple[list[Event], Event | None]:
+    """The specification, step by step, over the whole stream at once: its events, and the one that the end cut off."""
+    text = stream.decode("utf-8", "replace").removeprefix("\ufeff")
+    lines = re.split("\r\n|\n|\r", text)
+    events: list[Event] = []
+    data = name = ""
+    for line in [*lines[:-1], *filter(None, lines[-1:]), None]:  # what follows the last line end is a line if not empty
+        if line:
+            field, _, value = line.partition(":")
+            value = value.removeprefix(" ")
+            if field == "data":
+                data += value + "\n"
+            elif field == "event":
+                name = value
+            continue
+        event = Event(name or "message", data.removesuffix("\n")) if data else None
+        if line is None:
+            return events, event
+        if event:
+            events.append(event)
+        data = name = ""
+    raise AssertionError
+
+
 @pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
 def test_the_reader_follows_the_specification_wherever_the_bytes_are_cut(newline: str) -> None:
     stream = TRANSCRIPT.replace("\n", newline).encode()
     for cut in range(len(stream) + 1):
         assert read(stream[:cut], stream[cut:]) == EVENTS
     assert read(*(stream[i : i + 1] for i in range(len(stream)))) == EVENTS
+    assert reference(stream) == (EVENTS, Event("message", "lost"))
+
+
+PIECES = ["data", "event", "id", "retry", ":", ": ", " ", "a", "ü€", "😀", "\ufeff", "\n", "\r", "\r\n", "\n\n", "\0"]
+STREAMS = st.lists(
+    st.sampled_from([piece.encode() for piece in PIECES] + [b"\xe2\x82", b"\xff", b"data: x\n", b"\x0b", b"\xc2\x85"]),
+    max_size=25,
+).map(b"".join)
+
+
+@given(STREAMS, st.lists(st.integers(0, 100), max_size=6))
+def test_every_stream_is_read_as_specified_wherever_it_is_cut(stream: bytes, cuts: list[int]) -> None:
+    reader = EventReader()
+    places = [0, *sorted(cuts), len(stream)]
+    events = [event for one, other in pairwise(places) for event in reader.feed(stream[one:other])]
+    assert (events, reader.rest()) == reference(stream)
+
+
+@given(STREAMS)
+def test_every_stream_is_read_as_specified_byte_by_byte(stream: bytes) -> None:
+    reader = EventReader()
+    events = [event for place in range(len(stream)) for event in reader.feed(stream[place : place + 1])]
+    assert (events, reader.rest()) == reference(stream)
+
+
+@pytest.mark.parametrize(
+    ("stream", "rest"),
+    [
+        (b"data: [DONE]", Event("message", "[DONE]")),
+        (b"data: [DONE]\n", Event("message", "[DONE]")),
+        (b"event: message_stop\r\ndata: {}\r", Event("message_stop", "{}")),
+        (b"data: a\n\nevent: b\n", None),
+        (b"data: a\n\n", None),
+        (b": bye", None),
+        (b"", None),
+    ],
+)
+def test_what_the_end_cuts_off_can_be_had(stream: bytes, rest: Event | None) -> None:
+    reader = EventReader()
+    reader.feed(stream)
+    assert reader.rest() == rest
+    assert reader.rest() is None
+
+
+def test_a_long_line_in_small_pieces_is_looked_at_once() -> None:
+    """A reader that searches what it carries again for each piece would not come back from here."""
+    reader = EventReader(max_event=16 << 20)
+    reader.feed(b"data: ")
+    for _ in range(1 << 17):
+        assert reader.feed(b"x" * 120) == []
+    (event,) = reader.feed(b"\n\n")
+    assert len(event.data) == 120 << 17
+
+
+def test_an_image_in_base64_fits_where_answers_are_translated() -> None:
+    assert len(EventReader(MAX_IMAGE_EVENT).feed(b"data: " + b"x" * (MAX_IMAGE_EVENT - 7) + b"\n\n")) == 1
 
 
 def test_bytes_that_are_not_utf_8_are_replaced() -> None:
