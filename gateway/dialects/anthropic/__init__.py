@@ -1,0 +1,1 @@
+"""Anthropic's Messages, and the counting of its tokens."""

@@ -1,0 +1,147 @@
+"""A neutral answer as a message for a client of Anthropic's.
+
+- Signatures of other providers stand sealed where Claude's would: in `thinking` and `redacted_thinking` blocks, and
+  behind the id of a tool call, which has no place of its own.
+- Arguments that are no JSON object are wrapped as Anthropic tells clients to wrap what they cannot parse:
+  `{"INVALID_JSON": "…"}`.
+- Empty texts leave no block: the client would send them back, and Anthropic's form does not allow them.
+
+Source: https://platform.claude.com/docs/en/api/messages,
+https://platform.claude.com/docs/en/agents-and-tools/tool-use/fine-grained-tool-streaming
+"""
+
+from __future__ import annotations
+
+from gateway import jsonlib
+from gateway.dialects.anthropic.answer_reader import FINISHES, any_calls
+from gateway.dialects.anthropic.block_reader import CUSTOM_ARGUMENT, DIALECT
+from gateway.dialects.anthropic.usage import write_usage
+from gateway.dialects.continuity import show_signature, with_seal
+from gateway.dialects.conversation import (
+    Answer,
+    Audio,
+    Choice,
+    Citation,
+    Ending,
+    Finish,
+    Image,
+    Json,
+    Opaque,
+    Part,
+    RedactedThinking,
+    Refusal,
+    Signature,
+    Text,
+    Thinking,
+    ToolCall,
+)
+from gateway.dialects.dialect import Scene
+from gateway.dialects.losses import Losses
+
+_REASONS = {
+    Finish.STOP: "end_turn",
+    Finish.STOP_SEQUENCE: "stop_sequence",
+    Finish.LENGTH: "max_tokens",
+    Finish.TOOL_CALLS: "tool_use",
+    Finish.CONTENT_FILTER: "refusal",
+    Finish.REFUSAL: "refusal",
+    Finish.PAUSE: "pause_turn",
+    Finish.ERROR: "end_turn",
+}
+
+
+def write_answer(answer: Answer, scene: Scene, losses: Losses) -> Json:
+    """The message. A client of this dialect asks for one answer; if there are more, the first is it."""
+    choice = answer.choices[0] if answer.choices else Choice((), Ending(Finish.STOP))
+    if len(answer.choices) > 1:
+        losses.content("choices", "choices", "Anthropic's answers are one.")
+    content: list[Json] = []
+    for place, part in enumerate(choice.parts):
+        block = write_block(part, f"choices.0.parts.{place}", scene, losses, call=len(content))
+        if block is not None:
+            content.append(block)
+    refused = any(isinstance(part, Refusal) for part in choice.parts)
+    return {
+        "id": answer.id or f"msg_{scene.id}",
+        "type": "message",
+        "role": "assistant",
+        "model": scene.model,
+        "content": content,
+        **write_ending(choice.ending, called=any_calls(choice.parts), refused=refused),
+        "usage": write_usage(answer.usage, answer.service_tier),
+    }
+
+
+def write_ending(ending: Ending, *, called: bool, refused: bool) -> Json:
+    """`stop_reason` and what belongs to it. `called`, `refused`: the answer has tool calls, or a refusal, whatever
+    its provider says of its end."""
+    finish = ending.finish
+    if finish is Finish.STOP:
+        finish = Finish.TOOL_CALLS if called else Finish.REFUSAL if refused else finish
+    reason = ending.native if FINISHES.get(ending.native) is finish else _REASONS[finish]
+    written: Json = {"stop_reason": reason, "stop_sequence": ending.stop_sequence}
+    if ending.message:
+        written["stop_details"] = {"type": "refusal", "category": None, "explanation": ending.message}
+    return written
+
+
+def write_block(part: Part, path: str, scene: Scene, losses: Losses, *, call: int = 0) -> Json | None:
+    """A part as a block, or None where it leaves none. `call` tells calls without an id apart."""
+    match part:
+        case Text():
+            if part.signature is not None:
+                losses.hint(path, "text_signature", "Anthropic's texts are not signed.")
+            block: Json = {"type": "text", "text": part.text}
+            if part.citations:
+                block["citations"] = [write_citation(each) for each in part.citations]
+            return block if part.text else None
+        case Refusal(text):
+            return {"type": "text", "text": text} if text else None
+        case Thinking(text, signature):
+            return {"type": "thinking", "thinking": text, "signature": shown(signature, scene)}
+        case RedactedThinking(signature):
+            return {"type": "redacted_thinking", "data": shown(signature, scene)}
+        case ToolCall():
+            return {
+                "type": "tool_use",
+                "id": call_id(part, part.signature, scene, call),
+                "name": part.name,
+                "input": arguments_object(part.arguments, custom=part.custom),
+            }
+        case Opaque(dialect, value):
+            if dialect == DIALECT:
+                return value
+            losses.hint(path, "opaque_part", f"Only {dialect} has such a part.")
+        case Image() | Audio():
+            losses.content(path, "media_answer", "Anthropic's answers have no images and no sound.")
+    return None
+
+
+def write_citation(citation: Citation) -> Json:
+    """The form for pages found on the web. Its encrypted index is Anthropic's own and stays empty."""
+    return {
+        "type": "web_search_result_location",
+        "url": citation.url,
+        "title": citation.title or None,
+        "cited_text": citation.quote,
+        "encrypted_index": "",
+    }
+
+
+def shown(signature: Signature | None, scene: Scene) -> str:
+    return "" if signature is None else show_signature(signature, DIALECT, scene.provider)
+
+
+def call_id(part: ToolCall, signature: Signature | None, scene: Scene, call: int) -> str:
+    return with_seal(part.id or f"toolu_{scene.id}{call}", signature, scene.provider)
+
+
+def arguments_object(arguments: str, *, custom: bool) -> Json:
+    """A call's arguments as Anthropic's `input`, whatever the model wrote."""
+    if custom:
+        return {CUSTOM_ARGUMENT: arguments}
+    try:
+        value = jsonlib.loads(arguments) if arguments.strip() else {}
+    except ValueError:
+        value = None
+    return value if isinstance(value, dict) else {"INVALID_JSON": arguments}

@@ -1,0 +1,228 @@
+"""Parts of a request as content blocks.
+
+What Anthropic refuses is left out and noted: blank texts, media that it does not take, thoughts that it has not signed.
+A signature goes back to the provider that made it and to nobody else.
+Source: https://platform.claude.com/docs/en/api/messages, https://platform.claude.com/docs/en/build-with-claude/vision
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterable, Mapping
+
+from gateway import jsonlib
+from gateway.dialects import reading
+from gateway.dialects.anthropic.block_reader import CUSTOM_ARGUMENT, DIALECT
+from gateway.dialects.conversation import (
+    Audio,
+    Cache,
+    Document,
+    Image,
+    Json,
+    Opaque,
+    Part,
+    RedactedThinking,
+    Refusal,
+    Signature,
+    Source,
+    Text,
+    Thinking,
+    ToolCall,
+    ToolResult,
+)
+from gateway.dialects.losses import Losses
+
+_IMAGES = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
+
+_MAGIC = (
+    ("iVBORw0KGgo", "image/png"),
+    ("/9j/", "image/jpeg"),
+    ("R0lGOD", "image/gif"),
+    ("UklGR", "image/webp"),
+    ("JVBERi", "application/pdf"),
+)
+"""How the base64 of a medium begins, for clients that do not say what it is."""
+
+_TEXTS = re.compile(r"text/|application/(json|xml|yaml|x-yaml|toml|javascript)$|.*\+(json|xml)$")
+
+_NOT_AN_ID = re.compile(r"[^a-zA-Z0-9_-]")
+
+
+class BlockWriter:
+    """Blocks for one request. `names` are the tools that are called otherwise here. `native`: the client speaks this
+    dialect and knows what it may say."""
+
+    __slots__ = ("_ids", "_losses", "_names", "_native", "_provider")
+
+    def __init__(self, provider: str, names: Mapping[str, str], losses: Losses, *, native: bool = False) -> None:
+        self._provider = provider
+        self._names = names
+        self._losses = losses
+        self._native = native
+        self._ids: dict[str, str] = {}
+
+    def blocks(self, parts: Iterable[Part], path: str, role: str) -> list[Json]:
+        """The blocks of a message, a system prompt or a tool's result; parts that are lost leave none. Raises
+        RequestError for a call whose arguments are no object."""
+        written: list[Json] = []
+        for place, part in enumerate(parts):
+            block = self._block(part, f"{path}.parts.{place}", role)
+            if block is not None:
+                written.append(block)
+        return written
+
+    def _block(self, part: Part, path: str, role: str) -> Json | None:
+        match part:
+            case Text():
+                return self._text(part, path)
+            case Refusal(text):
+                return {"type": "text", "text": text} if text.strip() else None
+            case Image():
+                return self._image(part, path, role)
+            case Document():
+                return self._document(part, path, role)
+            case Audio():
+                return self._lost(path, "audio", "Claude does not hear.")
+            case ToolCall():
+                return self._call(part, path)
+            case ToolResult():
+                return self._result(part, path)
+            case Thinking():
+                return self._thinking(part, path)
+            case RedactedThinking(signature):
+                if self._usable(signature):
+                    return {"type": "redacted_thinking", "data": signature.data}
+                self._losses.hint(path, "thinking", "Only the provider that had these thoughts can read them.")
+                return None
+            case Opaque():
+                if part.dialect == DIALECT:
+                    return part.value
+                return self._lost(path, "opaque_part", f"Only {part.dialect} has such a part.")
+
+    def _lost(self, path: str, name: str, why: str) -> Json | None:
+        self._losses.content(path, name, why)
+        return None
+
+    def _text(self, part: Text, path: str) -> Json | None:
+        if not part.text.strip():
+            if part.text:
+                self._losses.hint(path, "blank_text", "Anthropic refuses a text that is only white space.")
+            return None
+        if part.citations:
+            self._losses.hint(path, "citations", "Citations of earlier answers are left out.")
+        return {"type": "text", "text": part.text, **_cache(part.cache)}
+
+    def _image(self, part: Image, path: str, role: str) -> Json | None:
+        if role == "assistant" and not self._native:
+            return self._lost(path, "assistant_image", "Claude takes images from the user alone.")
+        if part.detail not in ("", "auto"):
+            self._losses.hint(f"{path}.detail", "image_detail", "Claude has one way to look at an image.")
+        source = self._source(part.source, path, _IMAGES)
+        return None if source is None else {"type": "image", "source": source, **_cache(part.cache)}
+
+    def _document(self, part: Document, path: str, role: str) -> Json | None:
+        if role == "assistant" and not self._native:
+            return self._lost(path, "assistant_document", "Claude takes documents from the user alone.")
+        source = self._source(part.source, path, frozenset({"application/pdf"}))
+        if source is None:
+            return None
+        block: Json = {"type": "document", "source": source}
+        if part.name:
+            block["title"] = part.name
+        if part.context:
+            block["context"] = part.context
+        if part.citations is not None:
+            block["citations"] = {"enabled": part.citations}
+        return {**block, **_cache(part.cache)}
+
+    def _source(self, source: Source, path: str, taken: frozenset[str]) -> Json | None:
+        """Where the bytes are, or None where Anthropic cannot get at them."""
+        match source.kind:
+            case "text":
+                return {"type": "text", "media_type": source.media_type or "text/plain", "data": source.value}
+            case "file":
+                if source.dialect == DIALECT:
+                    return {"type": "file", "file_id": source.value}
+                return self._lost(path, "provider_file", f"This file is known to {source.dialect} alone.")
+            case "url":
+                if self._native or source.value.startswith(("https://", "http://")):
+                    return {"type": "url", "url": source.value}
+                return self._lost(path, "media_url", "Only http addresses can be fetched.")
+        media_type = source.media_type or _sniff(source.value)
+        if self._native or media_type in taken:
+            return {"type": "base64", "media_type": media_type, "data": source.value}
+        if taken is not _IMAGES and _TEXTS.match(media_type) and (text := _decoded(source.value)) is not None:
+            return {"type": "text", "media_type": "text/plain", "data": text}
+        return self._lost(path, "media_type", f"Claude does not take {media_type or 'a medium of unknown type'}.")
+
+    def _call(self, part: ToolCall, path: str) -> Json:
+        arguments = {CUSTOM_ARGUMENT: part.arguments} if part.custom else _object(part.arguments)
+        if arguments is None:
+            reading.refuse(f"{path}.arguments", "must be a JSON object for a provider that speaks Anthropic's dialect.")
+        return {
+            "type": "tool_use",
+            "id": self._id(part.id),
+            "name": self._names.get(part.name, part.name),
+            "input": arguments,
+            **_cache(part.cache),
+        }
+
+    def _result(self, part: ToolResult, path: str) -> Json:
+        block: Json = {
+            "type": "tool_result",
+            "tool_use_id": self._id(part.call_id),
+            "content": self.blocks(part.parts, path, "tool"),
+        }
+        if part.is_error is not None:
+            block["is_error"] = part.is_error
+        return {**block, **_cache(part.cache)}
+
+    def _thinking(self, part: Thinking, path: str) -> Json | None:
+        if part.signature is not None and self._usable(part.signature):
+            return {"type": "thinking", "thinking": part.text, "signature": part.signature.data}
+        if self._native and part.signature is None:
+            return {"type": "thinking", "thinking": part.text, "signature": ""}
+        self._losses.hint(path, "thinking", "Claude takes back only thoughts that its provider has signed.")
+        return None
+
+    def _usable(self, signature: Signature) -> bool:
+        return signature.is_for(DIALECT, self._provider)
+
+    def _id(self, call_id: str) -> str:
+        """The same id for a call and its result, of the characters that Anthropic takes."""
+        if self._native or not (call_id == "" or _NOT_AN_ID.search(call_id)):
+            return call_id
+        if call_id not in self._ids:
+            self._ids[call_id] = f"call{len(self._ids)}_{_NOT_AN_ID.sub('_', call_id)}"
+        return self._ids[call_id]
+
+
+def _cache(cache: Cache | None) -> Json:
+    return {} if cache is None else {"cache_control": write_cache(cache)}
+
+
+def write_cache(cache: Cache) -> Json:
+    return {"type": "ephemeral", **({"ttl": cache.ttl} if cache.ttl else {})}
+
+
+def _object(arguments: str) -> Json | None:
+    """The object in a call's arguments; no text at all is none."""
+    if not arguments.strip():
+        return {}
+    try:
+        value = jsonlib.loads(arguments)
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _sniff(data: str) -> str:
+    return next((media_type for magic, media_type in _MAGIC if data.startswith(magic)), "")
+
+
+def _decoded(data: str) -> str | None:
+    try:
+        return base64.b64decode(data, validate=True).decode()
+    except ValueError:
+        return None

@@ -1,0 +1,84 @@
+"""What each Claude model takes: how much it may write, how it thinks, how its answer gets a shape.
+
+The table is for requests that came in another dialect: what their client could not know is fitted to the model here. A
+client that speaks Messages chose its fields for its model, and keeps them.
+
+Rows are tried in order on the lower-cased name with `.` read as `-`, so that the names of Bedrock, Vertex and
+OpenRouter match, too. A Claude that is newer than the table counts as its newest kind, which refuses the most; what is
+no Claude (others serve this dialect, too) counts as an old model without limits.
+
+Sources: https://platform.claude.com/docs/en/models/overview (output tokens),
+https://platform.claude.com/docs/en/build-with-claude/thinking-troubleshooting (thinking by model),
+https://platform.claude.com/docs/en/build-with-claude/effort,
+https://platform.claude.com/docs/en/build-with-claude/structured-outputs,
+https://platform.claude.com/docs/en/models/opus-5-5/whats-new-opus-5-5 and the same page of each model (forced tools),
+https://platform.claude.com/docs/en/about-claude/models/migration-guide (temperature and top_p, sampling)
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+_ALL = ("low", "medium", "high", "xhigh", "max")
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """`default` are the output tokens for a request that names no bound, `maximum` what the model accepts (0: unknown).
+
+    `thinking`: none at all, with a fixed budget ("enabled"), or as the model sees fit ("adaptive"). `off` is the word
+    that turns it off, "" where nothing does. `efforts` are those of `output_config.effort`. `structured`: whether there
+    is `output_config.format`. `forced`: whether a tool can be forced. `sampling`: both of temperature and top_p, one of
+    them, or none.
+    """
+
+    default: int
+    maximum: int
+    thinking: Literal["none", "budget", "adaptive"]
+    off: Literal["", "disabled", "between_tools"] = "disabled"
+    efforts: tuple[str, ...] = ()
+    structured: bool = False
+    forced: bool = True
+    sampling: Literal["both", "one", "none"] = "none"
+
+
+# The default leaves room for the prompt: models of the 4 series and before refuse a prompt that, with `max_tokens`, is
+# larger than their window of 200,000.
+_NEWEST = Traits(64_000, 128_000, "adaptive", "", _ALL, structured=True, forced=False)
+_MODELS: tuple[tuple[str, Traits], ...] = (
+    (r"(fable|mythos)-5-\d(?!\d)|opus-5-5", _NEWEST),
+    (r"sonnet-5-5", Traits(64_000, 128_000, "adaptive", "between_tools", _ALL, structured=True, forced=False)),
+    (r"(fable|mythos)-5", Traits(64_000, 128_000, "adaptive", "", _ALL, structured=True)),
+    (r"mythos-preview", Traits(64_000, 128_000, "adaptive", "", ("low", "medium", "high", "max"), structured=True)),
+    (r"(opus|sonnet)-5(?!-\d(?!\d))|haiku-5-5", Traits(64_000, 128_000, "adaptive", efforts=_ALL, structured=True)),
+    (r"opus-4-[78]", Traits(64_000, 128_000, "adaptive", efforts=_ALL, structured=True)),
+    (
+        r"(opus|sonnet)-4-6",
+        Traits(
+            64_000, 128_000, "adaptive", efforts=("low", "medium", "high", "max"), structured=True, sampling="one"
+        ),
+    ),
+    (
+        r"opus-4-5",
+        Traits(32_000, 64_000, "budget", efforts=("low", "medium", "high"), structured=True, sampling="one"),
+    ),
+    (r"(sonnet|haiku)-4-5", Traits(32_000, 64_000, "budget", structured=True, sampling="one")),
+    (r"opus-4-1", Traits(32_000, 32_000, "budget", sampling="one")),
+    (r"opus-4|4-opus", Traits(32_000, 32_000, "budget", sampling="both")),
+    (r"sonnet-4|4-sonnet|3-7-sonnet", Traits(32_000, 64_000, "budget", sampling="both")),
+    (r"3-5-(sonnet|haiku)", Traits(8_192, 8_192, "none", sampling="both")),
+    (r"claude-(2|3|instant)", Traits(4_096, 4_096, "none", sampling="both")),
+    (r"claude", _NEWEST),
+)  # fmt: skip
+_TABLE = tuple((re.compile(pattern), traits) for pattern, traits in _MODELS)
+_OTHERS = Traits(8_192, 0, "budget", sampling="both")
+
+
+def traits_of(model: str) -> Traits:
+    """What a model takes, by the provider's name for it."""
+    name = model.lower().replace(".", "-")
+    if "claude" not in name:
+        return _OTHERS
+    return next(traits for pattern, traits in _TABLE if pattern.search(name))

@@ -1,0 +1,206 @@
+"""A neutral request as Messages takes it.
+
+A request that came in this dialect is written as its client said it: reading and writing give the same body, but for
+what `read_request` notes as lost and for one form where Anthropic has two (content as an array of blocks, neighbours of
+one role as one message). Requests of other dialects are fitted to the model (`models.py`).
+
+- All system and developer messages are hoisted to `system`, joined by a line break; as blocks where one has several
+  parts or a cache mark. A system message amid the conversation so loses its place, which is noted.
+- The results of one turn's calls are one user's message, results first.
+
+Source: https://platform.claude.com/docs/en/api/messages, https://platform.claude.com/docs/en/api/openai-sdk
+"""
+
+from __future__ import annotations
+
+from gateway.dialects import reading
+from gateway.dialects.anthropic.block_reader import DIALECT
+from gateway.dialects.anthropic.block_writer import BlockWriter
+from gateway.dialects.anthropic.models import Traits, traits_of
+from gateway.dialects.anthropic.thinking_writer import Thought, write_reasoning
+from gateway.dialects.anthropic.tools_writer import ToolSet, rename_tools, write_tools
+from gateway.dialects.conversation import Json, Request
+from gateway.dialects.dialect import Target, Written
+from gateway.dialects.losses import Losses
+
+_TIERS = {"auto": "auto", "default": "standard_only"}
+
+
+def write_request(request: Request, target: Target, losses: Losses) -> Written:
+    """Raises RequestError 400 for a call whose arguments are no JSON object, and for a request without content."""
+    native, traits = request.dialect == DIALECT, traits_of(target.model)
+    names = rename_tools(request)
+    tools = write_tools(request, traits, target.provider, names, losses)
+    thought = write_reasoning(request, traits, target.provider, losses, forced=tools.forced)
+    blocks = BlockWriter(target.provider, names, losses, native=native)
+    body: Json = {"model": target.model, "max_tokens": thought.max_tokens}
+    body.update(_conversation(request, blocks, tools.instruction, losses))
+    if tools.tools:
+        body["tools"] = tools.tools
+    if tools.choice is not None:
+        body["tool_choice"] = tools.choice
+    body.update(_output(thought, tools))
+    body.update(_sampling(request, traits, losses, native=native, thinking=thought.on))
+    body.update(_stop(request, losses, native=native))
+    body.update(_about(request, losses))
+    if request.stream:
+        body["stream"] = True
+    if not native:
+        _note_unsupported(request, losses)
+    _put_back(request, body, losses)
+    return Written(body, tools.plan)
+
+
+# --- conversation ----------------------------------------------------------------------------------------------------
+
+
+def _conversation(request: Request, blocks: BlockWriter, instruction: str, losses: Losses) -> Json:
+    """`system` and `messages`."""
+    system: list[list[Json]] = []
+    turns: list[Json] = []
+    for place, message in enumerate(request.messages):
+        path, role = f"messages.{place}", message.role
+        written = blocks.blocks(message.parts, path, role)
+        if message.name:
+            losses.hint(f"{path}.name", "message_name", "Anthropic does not tell participants apart.")
+        if role in ("system", "developer"):
+            if turns and request.dialect == DIALECT:
+                turns.append({"role": "system", "content": written})
+                continue
+            if turns and written:
+                losses.hint(path, "system_position", "All instructions stand before the conversation.")
+            system.append(written)
+        elif turns and turns[-1]["role"] == role:
+            turns[-1]["content"] += written
+        elif written:
+            turns.append({"role": role, "content": written})
+    if instruction:
+        system.append([{"type": "text", "text": instruction}])
+    return _whole(system, turns, request, losses)
+
+
+def _whole(system: list[list[Json]], turns: list[Json], request: Request, losses: Losses) -> Json:
+    if not turns:
+        prompt = [block for written in system for block in written]
+        if not prompt:
+            reading.refuse("messages", "must have content.")
+        losses.hint("messages.0.role", "system_role", "Anthropic needs a user's message; the instructions are it.")
+        return {"messages": [{"role": "user", "content": prompt}]}
+    for turn in turns:
+        if turn["role"] == "user":
+            turn["content"].sort(key=lambda block: block.get("type") != "tool_result")
+    if turns[-1]["role"] == "assistant" and request.dialect != DIALECT:
+        _trim_prefill(turns[-1]["content"], len(request.messages) - 1, losses)
+    conversation: Json = {"messages": turns}
+    if any(system):
+        conversation["system"] = _system([written for written in system if written])
+    return conversation
+
+
+def _system(system: list[list[Json]]) -> str | list[Json]:
+    if all(len(written) == 1 and set(written[0]) == {"type", "text"} for written in system):
+        return "\n".join(written[0]["text"] for written in system)
+    return [block for written in system for block in written]
+
+
+def _trim_prefill(content: list[Json], place: int, losses: Losses) -> None:
+    """Anthropic refuses white space at the end of an answer that it is to go on with."""
+    last = content[-1]
+    text = last.get("text")
+    if isinstance(text, str) and text != text.rstrip():
+        losses.hint(f"messages.{place}", "prefill_space", "White space at the end of an answer to go on with is cut.")
+        content[-1] = {**last, "text": text.rstrip()}
+
+
+# --- fields ----------------------------------------------------------------------------------------------------------
+
+
+def _output(thought: Thought, tools: ToolSet) -> Json:
+    body: Json = {}
+    config: Json = {"effort": thought.effort} if thought.effort else {}
+    if tools.format is not None:
+        config["format"] = tools.format
+    if thought.thinking is not None:
+        body["thinking"] = thought.thinking
+    if config:
+        body["output_config"] = config
+    return body
+
+
+def _sampling(request: Request, traits: Traits, losses: Losses, *, native: bool, thinking: bool) -> Json:
+    """Newer models, and all while they think, take no sampling; temperatures end at 1; some take either temperature or
+    top_p."""
+    asked = request.sampling
+    body = {
+        name: value
+        for name, value in (("temperature", asked.temperature), ("top_p", asked.top_p), ("top_k", asked.top_k))
+        if value is not None
+    }
+    if native:
+        return body
+    if traits.sampling == "none" or thinking:
+        for name, value in body.items():
+            if not (name in ("temperature", "top_p") and value == 1):
+                losses.hint(f"sampling.{name}", name, "This model, or its thinking, takes no other than the default.")
+        return {}
+    if body.get("temperature", 0) > 1:
+        losses.hint("sampling.temperature", "temperature", "Claude's temperatures end at 1.")
+        body["temperature"] = 1
+    if traits.sampling == "one" and "temperature" in body and body.pop("top_p", 1) != 1:
+        losses.hint("sampling.top_p", "top_p", "This model takes either a temperature or top_p.")
+    return body
+
+
+def _stop(request: Request, losses: Losses, *, native: bool) -> Json:
+    stop = [text for text in request.stop if native or text.strip()]
+    if len(stop) < len(request.stop):
+        losses.hint("stop", "stop", "Anthropic refuses to stop at white space alone.")
+    return {"stop_sequences": stop} if stop else {}
+
+
+def _about(request: Request, losses: Losses) -> Json:
+    """Who asks, and how urgently."""
+    body: Json = {}
+    user = request.user or request.safety_identifier
+    if user:
+        body["metadata"] = {"user_id": user}
+    if request.safety_identifier and request.user:
+        losses.hint("safety_identifier", "safety_identifier", "Anthropic takes one name for the user.")
+    if request.service_tier in _TIERS:
+        body["service_tier"] = _TIERS[request.service_tier]
+    elif request.service_tier:
+        losses.hint("service_tier", "service_tier", "Anthropic has no such tier.")
+    return body
+
+
+def _note_unsupported(request: Request, losses: Losses) -> None:
+    asked = request.sampling
+    if request.n is not None and request.n > 1:
+        losses.content("n", "n", "Claude gives one answer.")
+    for path, value in (
+        ("sampling.seed", asked.seed),
+        ("sampling.presence_penalty", asked.presence_penalty or None),
+        ("sampling.frequency_penalty", asked.frequency_penalty or None),
+        ("sampling.logit_bias", asked.logit_bias or None),
+        ("sampling.logprobs", asked.logprobs or None),
+        ("sampling.top_logprobs", asked.top_logprobs),
+        ("verbosity", request.verbosity or None),
+        ("metadata", request.metadata or None),
+        ("store", request.store or None),
+        ("cache_key", request.cache_key or None),
+        ("cache_retention", request.cache_retention or None),
+    ):
+        if value is not None:
+            losses.hint(path, path.rpartition(".")[2], "Anthropic has no such field.")
+
+
+def _put_back(request: Request, body: Json, losses: Losses) -> None:
+    """What only this dialect knows, where it was: into an object of ours, or as a field."""
+    for extra in request.extra:
+        if extra.dialect != DIALECT:
+            note = losses.content if extra.content else losses.hint
+            note(extra.name, "extra", f"Only {extra.dialect} has this field.")
+        elif isinstance(extra.value, dict) and isinstance(body.get(extra.name), dict):
+            body[extra.name] = {**body[extra.name], **extra.value}
+        else:
+            body[extra.name] = extra.value
