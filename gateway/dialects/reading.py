@@ -41,9 +41,9 @@ def boolean(obj: Json, name: str, path: str = "") -> bool | None:
 
 
 def integer(obj: Json, name: str, path: str = "") -> int | None:
-    """A whole number; 8.0 is one, too."""
+    """A whole number; 8.0 is one, too, 1e300 is not: nobody can write it down again."""
     value = obj.get(name)
-    if isinstance(value, float) and value.is_integer():
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1 << 53:
         return int(value)
     return value if value is None or type(value) is int else refuse(join(path, name), "must be a whole number.")
 
