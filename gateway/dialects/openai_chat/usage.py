@@ -119,3 +119,32 @@ def _tokens(value: object) -> _Tokens:
 
 def _dict(value: object) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
+
+
+def write_usage(usage: Usage) -> dict[str, Any]:
+    """Usage as OpenAI reports it: details are parts of their wholes, the total is their sum. A detail that nobody
+    reported is left out. What OpenAI has no detail for (results of a provider's own tools, images made) is in the
+    whole."""
+    written: dict[str, Any] = {
+        "prompt_tokens": usage.input,
+        "completion_tokens": usage.output,
+        "total_tokens": usage.input + usage.output,
+    }
+    writes = _sum((usage.cache_write_5m, usage.cache_write_1h))
+    inside = {
+        "cached_tokens": usage.cache_read,
+        "cache_write_tokens": None if usage.cache_write_5m is None and usage.cache_write_1h is None else writes,
+        "audio_tokens": usage.input_audio,
+        "image_tokens": usage.input_image,
+    }
+    outside = {"reasoning_tokens": usage.reasoning, "audio_tokens": usage.output_audio}
+    for name, details in (("prompt_tokens_details", inside), ("completion_tokens_details", outside)):
+        reported = {detail: value for detail, value in details.items() if value is not None}
+        if reported:
+            written[name] = reported
+    if usage.cache_write_1h:  # as Anthropic has it, since its price is another
+        written["cache_creation"] = {
+            "ephemeral_5m_input_tokens": usage.cache_write_5m or 0,
+            "ephemeral_1h_input_tokens": usage.cache_write_1h,
+        }
+    return written

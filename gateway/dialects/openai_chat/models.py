@@ -1,0 +1,90 @@
+"""What Chat Completions models refuse, by their name: which words for effort, which sampling, which name for the limit.
+
+Names are looked at without what stands before their last slash (`openai/gpt-5`), so that resellers' names are known.
+The first row that matches counts; a model that no row knows is asked as it was meant, and its provider decides.
+
+Sources: https://developers.openai.com/api/docs/guides/reasoning,
+https://developers.openai.com/api/docs/guides/latest-model (parameter compatibility), openai-openapi#541 (tools without
+effort), litellm#34569 (the same without a word about effort), smolagents#1671 and #1893 (`stop`),
+https://docs.x.ai/docs/guides/reasoning (grok), https://ai.google.dev/gemini-api/docs/openai#thinking (budgets)
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from gateway.dialects.conversation import EFFORTS, Reasoning
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """`efforts`: the words it takes, None where unknown. `sampling`: takes temperature, top_p and logprobs while it
+    thinks; `sampling_at_none`: when asked not to think. `penalties`: also logit_bias. `tools_at_none`: tools only when
+    asked not to think. `breakpoints`: takes `prompt_cache_breakpoint` on parts."""
+
+    efforts: tuple[str, ...] | None = None
+    max_completion_tokens: bool = False
+    sampling: bool = True
+    sampling_at_none: bool = True
+    penalties: bool = True
+    stop: bool = True
+    tools_at_none: bool = False
+    breakpoints: bool = False
+
+
+def _thinks(*efforts: str, stop: bool = False, tools_at_none: bool = False, breakpoints: bool = False) -> Traits:
+    """OpenAI's reasoning models."""
+    at_none = "none" in efforts
+    return Traits(efforts, True, False, at_none, False, stop, tools_at_none, breakpoints)
+
+
+UNKNOWN = Traits()
+_PLAIN = Traits(efforts=())
+
+_ROWS: tuple[tuple[str, Traits], ...] = (
+    (r"o1-(mini|preview)", _thinks()),
+    (r"o1\b", _thinks("low", "medium", "high", stop=True)),
+    (r"o[34]\b", _thinks("low", "medium", "high")),
+    (r"gpt-5(\.\d+)?-chat", _PLAIN),
+    (r"gpt-5(?!\.)", _thinks("minimal", "low", "medium", "high")),
+    (r"gpt-5\.1(?!\d)", _thinks("none", "low", "medium", "high")),
+    (r"gpt-5\.[23](?!\d)", _thinks("none", "low", "medium", "high", "xhigh")),
+    (r"gpt-5\.[45](?!\d)", _thinks("none", "low", "medium", "high", "xhigh", tools_at_none=True)),
+    (
+        r"gpt-(5\.\d|[6-9](?!\d)|\d\d(?!\d))",
+        _thinks("none", "low", "medium", "high", "xhigh", "max", tools_at_none=True, breakpoints=True),
+    ),
+    (r"gpt-oss", Traits(efforts=("low", "medium", "high"))),
+    (r"gpt-[34]|chatgpt-", _PLAIN),
+    (r"grok-.*non-reasoning|grok-[23](?!-mini)", _PLAIN),
+    (r"grok-3-mini", Traits(efforts=("low", "high"), penalties=False, stop=False)),
+    (r"grok-4\.3", Traits(efforts=("none", "low", "medium", "high"), penalties=False, stop=False)),
+    (r"grok-4(?![.\d])|grok-4-|grok-code", Traits(efforts=(), penalties=False, stop=False)),
+    (r"grok-", Traits(penalties=False, stop=False)),
+)
+_MODELS = tuple((re.compile(pattern), traits) for pattern, traits in _ROWS)
+
+
+def traits_of(model: str) -> Traits:
+    name = model.rpartition("/")[2].lower()
+    return next((traits for pattern, traits in _MODELS if pattern.match(name)), UNKNOWN)
+
+
+_BUDGETS = ((0, "none"), (1024, "low"), (8192, "medium"))
+"""Tokens up to which a budget is called so, more is "high": Google's own mapping, read backwards."""
+
+
+def wanted_effort(reasoning: Reasoning) -> str:
+    """The word of EFFORTS for what the client wants; "" where the model is to decide."""
+    if reasoning.effort or reasoning.budget is None or reasoning.budget < 0:
+        return reasoning.effort
+    return next((word for budget, word in _BUDGETS if reasoning.budget <= budget), "high")
+
+
+def nearest_effort(wanted: str, efforts: tuple[str, ...] | None) -> str:
+    """The word that is nearest to what is wanted, the higher one of two; "" where the model takes none."""
+    if efforts is None or wanted in efforts:
+        return wanted
+    place = EFFORTS.index(wanted)
+    return min(efforts, key=lambda word: (abs(EFFORTS.index(word) - place), -EFFORTS.index(word)), default="")
