@@ -62,7 +62,6 @@ class _Call:
     """`block` is -1 until its name is known. `texts`: arguments that cannot go out yet."""
 
     id: str
-    name: str = ""
     block: int = -1
     custom: bool = False
     wrapped: bool = False
@@ -75,7 +74,7 @@ class ChoiceReader:
     """`blocks` gives the numbers of blocks, which all choices of a stream share."""
 
     __slots__ = (
-        "_audio", "_blocks", "_calls", "_characters", "_cited", "_ending", "_last", "_number", "_plan", "_refused",
+        "_audio", "_blocks", "_calls", "_characters", "_cited", "_ending", "_found", "_last", "_number", "_plan", "_refused",
         "_said", "_sign",
     )  # fmt: skip
 
@@ -85,7 +84,8 @@ class ChoiceReader:
         self._sign = signer(plan)
         self._blocks = blocks
         self._said: _Said | None = None
-        self._calls: dict[object, _Call] = {}
+        self._calls: list[_Call] = []
+        self._found: dict[object, _Call] = {}  # by number and by id
         self._last: _Call | None = None
         self._characters = 0
         self._cited: dict[tuple[str, int | None], Citation] = {}
@@ -132,16 +132,14 @@ class ChoiceReader:
         self._shut(deltas)
         if any(self._audio.values()):
             self._whole(Opaque(DIALECT, {"audio": self._audio}), deltas)
-        for call in self._calls.values():
-            if call.block < 0:
-                continue
+        for call in self._calls:
             if call.wrapped:
                 deltas.append(More(call.block, unwrap_input("".join(call.texts))))
             elif not call.argued and not call.custom:
                 deltas.append(More(call.block, "{}"))
             deltas.append(Close(call.block))
-        called = any(call.block >= 0 for call in self._calls.values())
-        deltas.append(Finished(read_ending(self._ending, called, self._refused), self._number))
+        ending = read_ending(self._ending, bool(self._calls), self._refused)
+        deltas.append(Finished(ending, self._number))
         return deltas
 
     # --- text and thoughts -------------------------------------------------------------------------------------------
@@ -282,22 +280,21 @@ class ChoiceReader:
         index, call_id = item.get("index"), text_of(item, "id")
         if type(index) is int:
             key: object = index
-            known = self._calls.get(key)
-            if known is not None and name and call_id and call_id != known.id:
-                known, key = self._calls.get(call_id), call_id  # all have the same number
-        elif not call_id and not name and self._last is not None:
-            return self._last
-        else:
+        elif call_id or name or self._last is None:
             key = call_id or seed
-            known = self._calls.get(key)
-        if known is None:
-            known = self._calls[key] = _Call(call_id or made_id(seed))
-        self._last = known
-        return known
+        else:
+            return self._last
+        call = self._found.get(key)
+        if call is None or (name and call_id and call_id != call.id):  # all may have the same number
+            call = self._found.get(call_id) or _Call(call_id or made_id(seed))
+            self._found[key] = self._found[call.id] = call
+        self._last = call
+        return call
 
     def _open_call(self, call: _Call, name: str, custom: bool, deltas: list[Delta]) -> None:
         self._shut(deltas)
-        call.name, call.block = name, next(self._blocks)
+        self._calls.append(call)
+        call.block = next(self._blocks)
         call.wrapped = name in self._plan.custom
         call.custom = custom or call.wrapped
         part = ToolCall(call.id, restored({"name": name}, self._plan), "", call.custom)

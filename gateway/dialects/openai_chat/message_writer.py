@@ -38,9 +38,6 @@ from gateway.dialects.openai_chat.content_writer import Placed, Wants, write_cac
 from gateway.dialects.openai_chat.media import text_of
 from gateway.dialects.openai_chat.thoughts import plain_text, write_extra, write_thoughts
 
-MAX_ID = 40
-"""Characters of a tool call's id: "Expected a string with maximum length 40" (OpenAI, vercel/ai#5171)."""
-
 _SHORT_ID = re.compile(r"[a-zA-Z0-9]{9}")
 _SYSTEM = ("system", "developer")
 
@@ -197,7 +194,8 @@ class MessageWriter:
         """An id as the server takes it, the same one for a call and its result."""
         if quirks.SHORT_IDS in self.wants and not _SHORT_ID.fullmatch(call_id):
             return hashlib.blake2b(call_id.encode("utf-8", "surrogatepass")).hexdigest()[:9]
-        if len(call_id) > MAX_ID:
+        limit = self.wants.traits.id_limit
+        if limit is not None and len(call_id) > limit:
             return f"call_{hashlib.blake2b(call_id.encode('utf-8', 'surrogatepass'), digest_size=16).hexdigest()}"
         return call_id
 

@@ -17,11 +17,16 @@ from dataclasses import dataclass
 from gateway.dialects.conversation import EFFORTS, Reasoning
 
 
+MAX_ID = 40
+"""Characters of a call's id: "Expected a string with maximum length 40" (OpenAI, vercel/ai#5171). Others' ids are longer,
+and stand in their `reasoning_details`, too, so that they must come back as they are."""
+
+
 @dataclass(frozen=True, slots=True)
 class Traits:
     """`efforts`: the words it takes, None where unknown. `sampling`: takes temperature, top_p and logprobs while it
     thinks; `sampling_at_none`: when asked not to think. `penalties`: also logit_bias. `tools_at_none`: tools only when
-    asked not to think. `breakpoints`: takes `prompt_cache_breakpoint` on parts."""
+    asked not to think. `breakpoints`: takes `prompt_cache_breakpoint` on parts. `id_limit`: characters of a call's id."""
 
     efforts: tuple[str, ...] | None = None
     max_completion_tokens: bool = False
@@ -31,16 +36,17 @@ class Traits:
     stop: bool = True
     tools_at_none: bool = False
     breakpoints: bool = False
+    id_limit: int | None = None
 
 
 def _thinks(*efforts: str, stop: bool = False, tools_at_none: bool = False, breakpoints: bool = False) -> Traits:
     """OpenAI's reasoning models."""
     at_none = "none" in efforts
-    return Traits(efforts, True, False, at_none, False, stop, tools_at_none, breakpoints)
+    return Traits(efforts, True, False, at_none, False, stop, tools_at_none, breakpoints, MAX_ID)
 
 
 UNKNOWN = Traits()
-_PLAIN = Traits(efforts=())
+_PLAIN = Traits(efforts=(), id_limit=MAX_ID)
 
 _ROWS: tuple[tuple[str, Traits], ...] = (
     (r"o1-(mini|preview)", _thinks()),
@@ -57,7 +63,7 @@ _ROWS: tuple[tuple[str, Traits], ...] = (
     ),
     (r"gpt-oss", Traits(efforts=("low", "medium", "high"))),
     (r"gpt-[34]|chatgpt-", _PLAIN),
-    (r"grok-.*non-reasoning|grok-[23](?!-mini)", _PLAIN),
+    (r"grok-.*non-reasoning|grok-[23](?!-mini)", Traits(efforts=())),
     (r"grok-3-mini", Traits(efforts=("low", "high"), penalties=False, stop=False)),
     (r"grok-4\.3", Traits(efforts=("none", "low", "medium", "high"), penalties=False, stop=False)),
     (r"grok-4(?![.\d])|grok-4-|grok-code", Traits(efforts=(), penalties=False, stop=False)),

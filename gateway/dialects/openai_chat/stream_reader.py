@@ -25,6 +25,9 @@ from gateway.usage import Usage
 from gateway.wire.sse import Event
 
 
+_HEAD = ("id", "model", "created", "service_tier")
+
+
 class StreamReader:
     """Events in, deltas out; see `gateway.dialects.dialect.StreamReader`."""
 
@@ -114,6 +117,3 @@ class StreamReader:
     def _break(self, message: str) -> list[Delta]:
         self._over = True
         return [Broken(Failure(0, FailureKind.SERVER, message))]
-
-
-_HEAD = ("id", "model", "created", "service_tier")
