@@ -74,8 +74,8 @@ class ChoiceReader:
     """`blocks` gives the numbers of blocks, which all choices of a stream share."""
 
     __slots__ = (
-        "_audio", "_blocks", "_calls", "_characters", "_cited", "_ending", "_found", "_last", "_number", "_plan", "_refused",
-        "_said", "_sign",
+        "_audio", "_blocks", "_calls", "_characters", "_cited", "_ending", "_found", "_last", "_number", "_plan",
+        "_refused", "_said", "_sign",
     )  # fmt: skip
 
     def __init__(self, number: int, plan: Plan, blocks: Iterator[int]) -> None:
@@ -198,7 +198,11 @@ class ChoiceReader:
             self._whole(part, deltas)
             return False
         key = ("detail", detail.get("type"), repr(detail.get("index")))
-        said = self._say(part, part.text, deltas, kind=key)
+        said = self._said
+        if said is not None and said.kind == _PLAIN and part.text == "".join(said.texts):
+            said.kind = key  # the whole of what came piece by piece
+        else:
+            said = self._say(part, part.text, deltas, kind=key)
         said.rest |= {name: value for name, value in detail.items() if name not in _DETAIL_TEXTS and value is not None}
         return bool(part.text)
 

@@ -36,6 +36,7 @@ from gateway.dialects.losses import Losses
 from gateway.dialects.openai_chat import DIALECT, quirks
 from gateway.dialects.openai_chat.content_writer import Placed, Wants, write_cache, write_content, write_part
 from gateway.dialects.openai_chat.media import text_of
+from gateway.dialects.openai_chat.models import MAX_ID
 from gateway.dialects.openai_chat.thoughts import plain_text, write_extra, write_thoughts
 
 _SHORT_ID = re.compile(r"[a-zA-Z0-9]{9}")
@@ -194,8 +195,7 @@ class MessageWriter:
         """An id as the server takes it, the same one for a call and its result."""
         if quirks.SHORT_IDS in self.wants and not _SHORT_ID.fullmatch(call_id):
             return hashlib.blake2b(call_id.encode("utf-8", "surrogatepass")).hexdigest()[:9]
-        limit = self.wants.traits.id_limit
-        if limit is not None and len(call_id) > limit:
+        if self.wants.traits.openai and len(call_id) > MAX_ID:
             return f"call_{hashlib.blake2b(call_id.encode('utf-8', 'surrogatepass'), digest_size=16).hexdigest()}"
         return call_id
 

@@ -16,17 +16,20 @@ from dataclasses import dataclass
 
 from gateway.dialects.conversation import EFFORTS, Reasoning
 
-
 MAX_ID = 40
-"""Characters of a call's id: "Expected a string with maximum length 40" (OpenAI, vercel/ai#5171). Others' ids are longer,
-and stand in their `reasoning_details`, too, so that they must come back as they are."""
+"""Characters of a call's id: "Expected a string with maximum length 40" (OpenAI, vercel/ai#5171). Others' ids are
+longer, and stand in their `reasoning_details`, too, so that they must come back as they are."""
+
+MAX_STOP = 4
+"""Texts to stop at. https://platform.openai.com/docs/api-reference/chat/create"""
 
 
 @dataclass(frozen=True, slots=True)
 class Traits:
     """`efforts`: the words it takes, None where unknown. `sampling`: takes temperature, top_p and logprobs while it
     thinks; `sampling_at_none`: when asked not to think. `penalties`: also logit_bias. `tools_at_none`: tools only when
-    asked not to think. `breakpoints`: takes `prompt_cache_breakpoint` on parts. `id_limit`: characters of a call's id."""
+    asked not to think. `breakpoints`: takes `prompt_cache_breakpoint` on parts. `openai`: takes no
+    longer ids than MAX_ID, nor more texts to stop at than MAX_STOP."""
 
     efforts: tuple[str, ...] | None = None
     max_completion_tokens: bool = False
@@ -36,17 +39,17 @@ class Traits:
     stop: bool = True
     tools_at_none: bool = False
     breakpoints: bool = False
-    id_limit: int | None = None
+    openai: bool = False
 
 
 def _thinks(*efforts: str, stop: bool = False, tools_at_none: bool = False, breakpoints: bool = False) -> Traits:
     """OpenAI's reasoning models."""
     at_none = "none" in efforts
-    return Traits(efforts, True, False, at_none, False, stop, tools_at_none, breakpoints, MAX_ID)
+    return Traits(efforts, True, False, at_none, False, stop, tools_at_none, breakpoints, True)
 
 
 UNKNOWN = Traits()
-_PLAIN = Traits(efforts=(), id_limit=MAX_ID)
+_PLAIN = Traits(efforts=(), openai=True)
 
 _ROWS: tuple[tuple[str, Traits], ...] = (
     (r"o1-(mini|preview)", _thinks()),

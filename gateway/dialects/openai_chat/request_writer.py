@@ -20,7 +20,7 @@ from gateway.dialects.losses import Losses
 from gateway.dialects.openai_chat import DIALECT, quirks
 from gateway.dialects.openai_chat.content_writer import Wants, write_cache
 from gateway.dialects.openai_chat.message_writer import MessageWriter
-from gateway.dialects.openai_chat.models import nearest_effort, traits_of, wanted_effort
+from gateway.dialects.openai_chat.models import MAX_STOP, nearest_effort, traits_of, wanted_effort
 
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 """What OpenAI takes as the name of a tool."""
@@ -261,10 +261,11 @@ def _limits(request: Request, wants: Wants, losses: Losses) -> Json:
     if request.max_tokens is not None:
         long_name = wants.traits.max_completion_tokens and quirks.MAX_TOKENS not in wants
         fields["max_completion_tokens" if long_name else "max_tokens"] = request.max_tokens
-    if request.stop and wants.traits.stop:
-        fields["stop"] = list(request.stop)
-    elif request.stop:
-        losses.hint("stop", "stop", "the model does not take texts to stop at.")
+    most = MAX_STOP if wants.traits.openai else len(request.stop)
+    if wants.traits.stop and request.stop:
+        fields["stop"] = list(request.stop[:most])
+    if request.stop and not (wants.traits.stop and len(request.stop) <= most):
+        losses.hint("stop", "stop", "the model does not take so many texts to stop at.")
     if request.n is not None:
         fields["n"] = request.n
     return fields

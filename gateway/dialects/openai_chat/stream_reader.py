@@ -24,7 +24,6 @@ from gateway.dialects.openai_chat.usage import read_usage
 from gateway.usage import Usage
 from gateway.wire.sse import Event
 
-
 _HEAD = ("id", "model", "created", "service_tier")
 
 
