@@ -1,1 +1,5 @@
-"""OpenAI's Responses API: its usage and the grammar of its events."""
+"""OpenAI's Responses API."""
+
+from typing import Final
+
+DIALECT: Final = "openai_responses"

@@ -1,0 +1,75 @@
+"""An answer as a client of the Responses API gets it, not streamed: a `response` object.
+
+Source: https://platform.openai.com/docs/api-reference/responses/object
+"""
+
+from __future__ import annotations
+
+from gateway.dialects.conversation import (
+    Answer,
+    Choice,
+    Ending,
+    Finish,
+    Image,
+    Json,
+    Opaque,
+    RedactedThinking,
+    Refusal,
+    Text,
+    Thinking,
+    ToolCall,
+)
+from gateway.dialects.dialect import Scene
+from gateway.dialects.losses import Losses
+from gateway.dialects.openai_responses import DIALECT
+from gateway.dialects.openai_responses.response import ItemMaker, end_response, is_incomplete, write_response
+
+
+def write_answer(answer: Answer, scene: Scene, losses: Losses) -> Json:
+    if len(answer.choices) > 1:
+        losses.content("choices", "choices", "the Responses API gives one answer.")
+    choice = answer.choices[0] if answer.choices else Choice((), Ending(Finish.STOP))
+    output = _output(choice, ItemMaker(scene, losses), losses)
+    return end_response(write_response(answer, scene), output, choice.ending, answer.usage, scene.created)
+
+
+def _output(choice: Choice, maker: ItemMaker, losses: Losses) -> list[Json]:
+    """Texts that follow each other are contents of one message."""
+    output: list[Json] = []
+    logprobs = (choice.logprobs or {}).get("content")
+    for number, part in enumerate(choice.parts):
+        path = f"choices.0.parts.{number}"
+        if isinstance(part, Text | Refusal):
+            if not output or output[-1].get("type") != "message":
+                output.append({**maker.message(), "status": "completed"})
+            content = maker.output_part(part, path)
+            if isinstance(part, Text) and logprobs:
+                content["logprobs"], logprobs = logprobs, None
+            output[-1]["content"].append(content)
+        elif (item := _item(part, maker)) is not None:
+            output.append(item)
+        elif not isinstance(part, Thinking):
+            name = f"{type(part).__name__.lower()}_part"
+            losses.content(path, name, "the Responses API has no such output.")
+    if is_incomplete(choice.ending) and output and output[-1].get("type") == "message":
+        output[-1]["status"] = "incomplete"
+    return output
+
+
+def _item(part: object, maker: ItemMaker) -> Json | None:
+    match part:
+        case Thinking() | RedactedThinking():
+            text, shown = maker.thoughts(part)
+            if text is None and not shown:
+                return None
+            summary = [] if text is None else [{"type": "summary_text", "text": text}]
+            return {**maker.reasoning(), "summary": summary, **({"encrypted_content": shown} if shown else {})}
+        case ToolCall():
+            said = {"input": part.arguments} if part.custom else {"arguments": part.arguments or "{}"}
+            return {**maker.call(part), "status": "completed", **said}
+        case Image():
+            return maker.image(part)
+        case Opaque(dialect, value) if dialect == DIALECT:
+            return value
+        case _:
+            return None
