@@ -1,0 +1,146 @@
+"""A request as Google gets it: the body of generateContent and streamGenerateContent, whose model and way of answering
+stand in the path.
+
+What the model can be asked depends on its name (`models.py`). `Target.quirks`: "no_call_ids" for servers that refuse
+`id` in calls and results (Vertex AI's older endpoints).
+
+Source: https://ai.google.dev/api/generate-content
+"""
+
+from __future__ import annotations
+
+from gateway.dialects.conversation import Json, Request, Sampling, Tool, ToolCall, ToolResult
+from gateway.dialects.dialect import Plan, Target, Written
+from gateway.dialects.gemini.content_writer import write_contents
+from gateway.dialects.gemini.models import Traits, traits_of
+from gateway.dialects.gemini.thinking_writer import write_thinking
+from gateway.dialects.gemini.tool_writer import write_tool_config, write_tools
+from gateway.dialects.gemini.toolnames import fitting_names
+from gateway.dialects.json_schema import for_gemini
+from gateway.dialects.losses import Losses
+
+MAX_STOPS = 5
+"""https://ai.google.dev/api/generate-content#v1beta.GenerationConfig: "up to 5 character sequences"."""
+
+_TIERS = {"default": "standard", "standard": "standard", "flex": "flex", "priority": "priority"}
+
+_UNKNOWN = {
+    "verbosity": "Gemini has no verbosity.",
+    "user": "Gemini does not ask for the end user.",
+    "safety_identifier": "Gemini does not ask for the end user.",
+    "metadata": "Gemini keeps no metadata.",
+    "cache_key": "Gemini caches by itself.",
+    "cache_retention": "Gemini caches by itself.",
+}
+"""Fields of a request that only tune or label, and why they end here."""
+
+
+def write_request(request: Request, target: Target, losses: Losses) -> Written:
+    """Raises RequestError 400 with `param` for a conversation without a message, arguments that are no object, and
+    results of unknown calls."""
+    traits = traits_of(target.model)
+    names = fitting_names(_names_in(request))
+    system, contents = write_contents(request.messages, target, traits, names, losses)
+    body: Json = {"contents": contents}
+    if system:
+        body["systemInstruction"] = {"parts": system}
+    if tools := write_tools(request.tools, traits, names, losses):
+        body["tools"] = tools
+    if tool_config := write_tool_config(request, names, losses):
+        body["toolConfig"] = tool_config
+    if config := _write_config(request, traits, losses):
+        body["generationConfig"] = config
+    if tier := _write_tier(request, losses):
+        body["serviceTier"] = tier
+    if request.store is not None:
+        body["store"] = request.store
+    _write_extra(request, body, losses)
+    for name, why in _UNKNOWN.items():
+        if getattr(request, name):
+            losses.hint(name, name, why)
+    custom = frozenset(names[tool.name] for tool in request.tools if isinstance(tool, Tool) and tool.custom)
+    renamed = {fitting: name for name, fitting in names.items() if fitting != name}
+    return Written(body, Plan(target.provider, renamed, custom=custom))
+
+
+def _names_in(request: Request) -> list[str]:
+    """The names of all functions that a request speaks of, those that are declared first."""
+    declared = [tool.name for tool in request.tools if isinstance(tool, Tool)]
+    spoken = [
+        part.name
+        for message in request.messages
+        for part in message.parts
+        if isinstance(part, ToolCall | ToolResult) and part.name
+    ]
+    return declared + spoken
+
+
+def _write_tier(request: Request, losses: Losses) -> str:
+    tier = request.service_tier
+    if tier and tier != "auto" and tier not in _TIERS:
+        losses.hint("service_tier", "service_tier", "Gemini has no tier of that name.")
+    return _TIERS.get(tier, "")
+
+
+def _write_config(request: Request, traits: Traits, losses: Losses) -> Json:
+    config: Json = {**_write_sampling(request.sampling, losses), **_write_format(request, traits, losses)}
+    if request.max_tokens is not None:
+        config["maxOutputTokens"] = request.max_tokens
+    if request.n is not None:
+        config["candidateCount"] = request.n
+    if request.stop:
+        config["stopSequences"] = list(request.stop[:MAX_STOPS])
+    for place in range(MAX_STOPS, len(request.stop)):
+        losses.hint(f"stop.{place}", "stop", f"Gemini stops at up to {MAX_STOPS} texts.")
+    if thinking := write_thinking(request.reasoning, traits, losses):
+        config["thinkingConfig"] = thinking
+    return config
+
+
+def _write_sampling(sampling: Sampling, losses: Losses) -> Json:
+    if sampling.logit_bias:
+        losses.hint("sampling.logit_bias", "logit_bias", "Gemini has none.")
+    fields = {
+        "temperature": sampling.temperature,
+        "topP": sampling.top_p,
+        "topK": sampling.top_k,
+        "seed": sampling.seed,
+        "presencePenalty": sampling.presence_penalty,
+        "frequencyPenalty": sampling.frequency_penalty,
+        "responseLogprobs": sampling.logprobs,
+        "logprobs": sampling.top_logprobs,
+    }
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _write_format(request: Request, traits: Traits, losses: Losses) -> Json:
+    wanted = request.response_format
+    if wanted is None:
+        return {}
+    if wanted.kind == "text":
+        return {"responseMimeType": "text/plain"}
+    if not traits.json_with_tools and any(isinstance(tool, Tool) for tool in request.tools):
+        losses.content("response_format", "format_with_tools", "this model takes no response format beside functions.")
+        return {}
+    config: Json = {"responseMimeType": "application/json"}
+    if wanted.description:
+        losses.hint("response_format.description", "format_description", "Gemini's formats have none.")
+    if wanted.kind == "schema" and wanted.schema is not None:
+        if traits.json_schema:
+            config["responseJsonSchema"] = wanted.schema
+        else:
+            config["responseSchema"], lost = for_gemini(wanted.schema)
+            for where in lost:
+                losses.hint(f"response_format.schema.{where}", "schema_keyword", "this model's schemas have none.")
+    return config
+
+
+def _write_extra(request: Request, body: Json, losses: Losses) -> None:
+    """Puts back what only Gemini has a word for, where it stood."""
+    for extra in request.extra:
+        if extra.dialect != "gemini":
+            note = losses.content if extra.content else losses.hint
+            note(extra.name, "extra_field", "Gemini has no such field.")
+            continue
+        place, _, name = extra.name.rpartition(".")
+        (body.setdefault(place, {}) if place else body)[name] = extra.value

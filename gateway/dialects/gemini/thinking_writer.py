@@ -1,0 +1,69 @@
+"""How much a model of Google is to think: `thinkingConfig`, from whatever words the client used.
+
+Gemini 2.5 takes a number of tokens, later models a level; both together, or the wrong one, are a 400. Where the model
+has no such amount the nearest one is taken and noted, as hint. "none" is written where thinking can be turned off, and
+as the least there is where it cannot: to leave it out would be to think as much as the model likes.
+
+Source: https://ai.google.dev/gemini-api/docs/generate-content/thinking; the budgets are those of Google's own
+OpenAI-compatible endpoint, https://ai.google.dev/gemini-api/docs/openai#thinking.
+"""
+
+from __future__ import annotations
+
+from gateway.dialects.conversation import Json, Reasoning
+from gateway.dialects.gemini.models import Traits
+from gateway.dialects.losses import Losses
+
+_BUDGETS = {"minimal": 1024, "low": 1024, "medium": 8192, "high": 24_576, "xhigh": 32_768, "max": 32_768}
+
+_LEVELS = {"none": 0, "minimal": 0, "low": 1, "medium": 2, "high": 3, "xhigh": 4, "max": 4}
+_PLACES = {"MINIMAL": 0, "LOW": 1, "MEDIUM": 2, "HIGH": 3, "XHIGH": 4}
+
+_LEVEL_BUDGETS = ((0, 0), (4096, 1), (16_384, 2))
+"""Up to how many tokens which place is the nearest, for a client that counts in tokens."""
+
+
+def write_thinking(reasoning: Reasoning | None, traits: Traits, losses: Losses) -> Json:
+    """`thinkingConfig`, empty where nothing is to be said."""
+    if reasoning is None:
+        return {}
+    if traits.thinking == "none":
+        if reasoning.effort not in ("", "none") or reasoning.budget or reasoning.adaptive:
+            losses.hint("reasoning", "reasoning", "this model does not think.")
+        return {}
+    config = _budget(reasoning, traits, losses) if traits.thinking == "budget" else _level(reasoning, traits, losses)
+    shown = True if reasoning.shown is None and reasoning.summary else reasoning.shown
+    return config if shown is None else {**config, "includeThoughts": shown}
+
+
+def _budget(reasoning: Reasoning, traits: Traits, losses: Losses) -> Json:
+    wanted = reasoning.budget
+    if wanted is None:
+        if reasoning.effort == "none":
+            wanted = 0
+        elif reasoning.effort:
+            wanted = max(traits.budget_min, min(_BUDGETS[reasoning.effort], traits.budget_max))
+        elif reasoning.adaptive:
+            return {"thinkingBudget": -1}
+        else:
+            return {}
+    if wanted == 0 and traits.can_rest:
+        return {"thinkingBudget": 0}
+    budget = max(traits.budget_min, min(wanted, traits.budget_max))
+    if budget != wanted:
+        losses.hint("reasoning.budget", "reasoning_amount", f"this model thinks within {budget} tokens.")
+    return {"thinkingBudget": budget}
+
+
+def _level(reasoning: Reasoning, traits: Traits, losses: Losses) -> Json:
+    if reasoning.budget is not None and not reasoning.effort:
+        wanted = next((place for most, place in _LEVEL_BUDGETS if reasoning.budget <= most), 3)
+        losses.hint("reasoning.budget", "reasoning_amount", "this model has levels and no number of tokens.")
+    elif reasoning.effort:
+        wanted = _LEVELS[reasoning.effort]
+    else:
+        return {}
+    level = min(traits.levels, key=lambda each: abs(_PLACES[each] - wanted))
+    if reasoning.effort == "none" or (reasoning.effort and _PLACES[level] != wanted):
+        losses.hint("reasoning.effort", "reasoning_amount", f"the nearest that this model has is {level}.")
+    return {"thinkingLevel": level}

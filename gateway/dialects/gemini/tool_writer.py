@@ -1,0 +1,72 @@
+"""Tools, and which of them may be called: `tools` and `toolConfig`.
+
+All functions stand in one list: several lists are not merged by Google, the last one counts. A custom tool, which takes
+free text, is written as a function of one text (`CUSTOM_INPUT`); the reader of the answer takes it out again.
+
+Source: https://ai.google.dev/api/caching#Tool, https://ai.google.dev/api/caching#FunctionCallingConfig
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from gateway.dialects.conversation import Json, Opaque, Request, Tool
+from gateway.dialects.gemini.models import Traits
+from gateway.dialects.json_schema import for_gemini
+from gateway.dialects.losses import Losses
+
+CUSTOM_INPUT = "input"
+"""The one argument of a custom tool that is written as a function."""
+
+_CUSTOM_SCHEMA: Json = {"type": "object", "properties": {CUSTOM_INPUT: {"type": "string"}}, "required": [CUSTOM_INPUT]}
+
+
+def write_tools(tools: Sequence[Tool | Opaque], traits: Traits, names: Mapping[str, str], losses: Losses) -> list[Json]:
+    """One entry with all functions, then Google's own tools as they came."""
+    functions: list[Json] = []
+    own: list[Json] = []
+    for place, tool in enumerate(tools):
+        path = f"tools.{place}"
+        if isinstance(tool, Tool):
+            functions.append(_write_function(tool, path, traits, names, losses))
+        elif tool.dialect == "gemini":
+            own.append(tool.value)
+        else:
+            losses.content(path, "server_tool", "Gemini has no such tool.")
+    return [{"functionDeclarations": functions}, *own] if functions else own
+
+
+def _write_function(tool: Tool, path: str, traits: Traits, names: Mapping[str, str], losses: Losses) -> Json:
+    written: Json = {"name": names[tool.name]}
+    if tool.description:
+        written["description"] = tool.description
+    schema = _CUSTOM_SCHEMA if tool.custom else tool.parameters
+    if schema is not None and traits.json_schema:
+        written["parametersJsonSchema"] = schema
+    elif schema is not None and schema.get("properties"):  # older models refuse an object without any
+        written["parameters"], lost = for_gemini(schema)
+        for where in lost:
+            losses.hint(f"{path}.parameters.{where}", "schema_keyword", "this model's schemas have none.")
+    if tool.grammar is not None:
+        losses.hint(f"{path}.grammar", "tool_grammar", "Gemini holds no tool to a grammar.")
+    if tool.strict:
+        losses.hint(f"{path}.strict", "tool_strict", "Gemini's functions are not strict one by one.")
+    if tool.cache is not None:
+        losses.hint(f"{path}.cache", "cache_mark", "Gemini caches by itself.")
+    return written
+
+
+def write_tool_config(request: Request, names: Mapping[str, str], losses: Losses) -> Json:
+    """Which functions may or must be called; nothing where there are none. VALIDATED is "auto" among some of them."""
+    choice = request.tool_choice
+    declared = {tool.name for tool in request.tools if isinstance(tool, Tool)}
+    if request.parallel_tool_calls is False and declared:
+        losses.hint("parallel_tool_calls", "parallel_tool_calls", "Gemini calls as many as it likes.")
+    if choice is None or not declared:
+        return {}
+    only = [names[name] for name in choice.only if name in declared]
+    modes = {"required": "ANY", "none": "NONE", "auto": "VALIDATED" if only else "AUTO"}
+    calling: Json = {"mode": modes[choice.mode]}
+    if only and choice.mode != "none":
+        calling["allowedFunctionNames"] = only
+    return {"functionCallingConfig": calling}
