@@ -64,7 +64,7 @@ _TABLE: tuple[tuple[re.Pattern[str], Traits], ...] = tuple(
         (r"gemini-2\.5-flash", _older("budget", 1, 24_576, rest=True)),
         (r"gemini-2\.5-pro|gemini-2\.5", _older("budget", 128, 32_768)),
         (r"gemini-robotics-er-1\.[56]", _older("budget", 1, 24_576, rest=True)),
-        (r"gemini-(?:1\.|2\.0|pro|exp|embedding)|gemma|learnlm|embedding|text-", _older("none", json=False)),
+        (r"gemini-(?:1\.|2\.0|pro(?!-latest)|exp|embedding)|gemma|learnlm|embedding|text-", _older("none", json=False)),
     )
 )
 

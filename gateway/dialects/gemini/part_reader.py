@@ -43,7 +43,7 @@ class Calls(Protocol):
 
     def call(self, fields: Json, path: str, signature: Signature | None) -> ToolCall: ...
 
-    def result(self, fields: Json, path: str, losses: Losses) -> ToolResult: ...
+    def result(self, fields: Json, path: str, losses: Losses) -> ToolResult | Opaque: ...
 
 
 def read_part(part: Json, path: str, calls: Calls, sign: Sign, losses: Losses) -> Part:
@@ -83,6 +83,11 @@ def _read_medium(part: Json, path: str, signature: Signature | None, losses: Los
     if medium is not None and signature is not None:
         losses.hint(f"{path}.thoughtSignature", "media_signature", "only images and texts keep their signature.")
     return medium
+
+
+def is_void(part: Part) -> bool:
+    """Whether a part says nothing: the empty text that Google fills a turn with."""
+    return isinstance(part, Text | Thinking) and not part.text and part.signature is None
 
 
 def read_arguments(fields: Json, path: str) -> str:

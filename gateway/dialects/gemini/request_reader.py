@@ -9,6 +9,8 @@ Source: https://ai.google.dev/api/generate-content#method:-models.generateconten
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from gateway.dialects.continuity import read_signature, split_id
 from gateway.dialects.conversation import (
     Extra,
@@ -28,10 +30,11 @@ from gateway.dialects.conversation import (
 from gateway.dialects.gemini.callids import is_place_id, place_id
 from gateway.dialects.gemini.config_reader import read_config
 from gateway.dialects.gemini.media import read_medium
-from gateway.dialects.gemini.part_reader import note_fields, read_arguments, read_part
+from gateway.dialects.gemini.part_reader import is_void, note_fields, read_arguments, read_part
 from gateway.dialects.gemini.protojson import camel, enum, message, messages
 from gateway.dialects.gemini.results import read_response
 from gateway.dialects.gemini.schema_reader import read_schema
+from gateway.dialects.gemini.tiers import read_tier
 from gateway.dialects.losses import Losses
 from gateway.dialects.reading import boolean, mapping, refuse, required_text, text, texts
 
@@ -42,9 +45,6 @@ _READ = frozenset(
 )
 _CONTENT = frozenset({"cachedContent", "continuationToken"})
 """Fields without which the answer would be to another question."""
-
-_TIERS = {"STANDARD": "default", "FLEX": "flex", "PRIORITY": "priority"}
-"""Tiers in the words of OpenAI, which all dialects share."""
 
 _FUNCTION = frozenset({"name", "description", "parameters", "parametersJsonSchema"})
 _CHOICES = frozenset({"mode", "allowedFunctionNames"})
@@ -69,15 +69,11 @@ def read_request(body: Json, losses: Losses, *, model: str = "", stream: bool = 
         stop=config.stop,
         n=config.n,
         reasoning=config.reasoning,
-        service_tier=_read_tier(enum(fields, "serviceTier")),
+        service_tier=read_tier(enum(fields, "serviceTier")),
         store=boolean(fields, "store"),
         stream=stream,
         extra=(*extra, *tool_extra, *config.extra),
     )
-
-
-def _read_tier(word: str) -> str:
-    return _TIERS.get(word, word.lower())
 
 
 # --- messages --------------------------------------------------------------------------------------------------------
@@ -102,8 +98,28 @@ def _read_contents(fields: Json, losses: Losses) -> list[Message]:
         role = _ROLES.get(enum(content, "role", path))
         if role is None:
             refuse(f"{path}.role", "must be 'user' or 'model'.")
-        read.append(Message(role, _read_parts(content, path, calls, losses)))
+        parts = _read_parts(content, path, calls, losses)
+        if role == "assistant":
+            parts = _rejoined(read.pop().parts if read and read[-1].role == role else (), parts)
+        if parts:
+            read.append(Message(role, parts))
     return read
+
+
+def _rejoined(before: tuple[Part, ...], content: tuple[Part, ...]) -> tuple[Part, ...]:
+    """A turn of the model with its next content. Google's SDK keeps what it streamed in many of them: words go on where
+    the last one ended, and another provider's signature, which came behind its thoughts, is put on them again."""
+    parts = list(before)
+    for place, part in enumerate(part for part in content if not is_void(part)):
+        last = parts[-1] if parts else None
+        if isinstance(last, Text | Thinking) and type(last) is type(part) and last.signature is None:
+            assert isinstance(part, Text | Thinking)
+            behind = part.signature is not None and part.signature.dialect != "gemini" and not part.text
+            if behind or (place == 0 and before and part.signature is None):
+                parts[-1] = replace(last, text=last.text + part.text, signature=part.signature)
+                continue
+        parts.append(part)
+    return tuple(parts)
 
 
 def _read_parts(content: Json, path: str, calls: _ClientCalls, losses: Losses) -> tuple[Part, ...]:

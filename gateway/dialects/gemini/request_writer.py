@@ -14,6 +14,7 @@ from gateway.dialects.dialect import Plan, Target, Written
 from gateway.dialects.gemini.content_writer import write_contents
 from gateway.dialects.gemini.models import Traits, traits_of
 from gateway.dialects.gemini.thinking_writer import write_thinking
+from gateway.dialects.gemini.tiers import write_tier
 from gateway.dialects.gemini.tool_writer import write_tool_config, write_tools
 from gateway.dialects.gemini.toolnames import fitting_names
 from gateway.dialects.json_schema import for_gemini
@@ -21,8 +22,6 @@ from gateway.dialects.losses import Losses
 
 MAX_STOPS = 5
 """https://ai.google.dev/api/generate-content#v1beta.GenerationConfig: "up to 5 character sequences"."""
-
-_TIERS = {"default": "standard", "standard": "standard", "flex": "flex", "priority": "priority"}
 
 _UNKNOWN = {
     "verbosity": "Gemini has no verbosity.",
@@ -50,8 +49,10 @@ def write_request(request: Request, target: Target, losses: Losses) -> Written:
         body["toolConfig"] = tool_config
     if config := _write_config(request, traits, losses):
         body["generationConfig"] = config
-    if tier := _write_tier(request, losses):
+    if tier := write_tier(request.service_tier):
         body["serviceTier"] = tier
+    elif request.service_tier not in ("", "auto"):
+        losses.hint("service_tier", "service_tier", "Gemini has no tier of that name.")
     if request.store is not None:
         body["store"] = request.store
     _write_extra(request, body, losses)
@@ -73,13 +74,6 @@ def _names_in(request: Request) -> list[str]:
         if isinstance(part, ToolCall | ToolResult) and part.name
     ]
     return declared + spoken
-
-
-def _write_tier(request: Request, losses: Losses) -> str:
-    tier = request.service_tier
-    if tier and tier != "auto" and tier not in _TIERS:
-        losses.hint("service_tier", "service_tier", "Gemini has no tier of that name.")
-    return _TIERS.get(tier, "")
 
 
 def _write_config(request: Request, traits: Traits, losses: Losses) -> Json:

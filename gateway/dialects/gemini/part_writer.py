@@ -1,0 +1,79 @@
+"""Parts of an answer for a client of this dialect.
+
+Signatures of other providers go out sealed, as the `thoughtSignature` of the part that they belong to; redacted
+thinking is a seal on an empty text. Google's field holds bytes, so everything in it is base64.
+"""
+
+from __future__ import annotations
+
+from gateway import jsonlib
+from gateway.dialects.continuity import show_signature
+from gateway.dialects.conversation import (
+    Audio,
+    Document,
+    Image,
+    Json,
+    Opaque,
+    Part,
+    RedactedThinking,
+    Refusal,
+    Signature,
+    Text,
+    Thinking,
+    ToolCall,
+    ToolResult,
+)
+from gateway.dialects.gemini.media import write_medium
+from gateway.dialects.gemini.models import NEWER
+from gateway.dialects.gemini.tool_writer import CUSTOM_INPUT
+from gateway.dialects.losses import Losses
+
+MALFORMED = "INVALID_JSON"
+"""Under which name arguments stand that the model wrote and that are no object: Google's `args` can be nothing else."""
+
+
+def write_part(part: Part, path: str, provider: str, losses: Losses) -> Json | None:
+    """A part of an answer; None for what the client has no word for, with a loss."""
+    match part:
+        case Text(text, signature=signature):
+            return {"text": text, **write_signature(signature, provider)}
+        case Refusal(text):
+            return {"text": text}
+        case Thinking(text, signature):
+            return {"text": text, "thought": True, **write_signature(signature, provider)}
+        case RedactedThinking(signature):
+            return {"text": "", **write_signature(signature, provider)}
+        case ToolCall():
+            return write_call(part, provider)
+        case Image() | Document() | Audio():
+            written = write_medium(part, path, NEWER, losses)
+            return written and {**written, **write_signature(getattr(part, "signature", None), provider)}
+        case Opaque(dialect, value):
+            if dialect != "gemini":
+                losses.hint(path, "opaque_part", "only its own dialect has a word for it.")
+            return value if dialect == "gemini" else None
+        case ToolResult():
+            losses.hint(path, "opaque_part", "models give no results.")
+            return None
+
+
+def write_signature(signature: Signature | None, provider: str) -> Json:
+    return {} if signature is None else {"thoughtSignature": show_signature(signature, "gemini", provider)}
+
+
+def write_call(call: ToolCall, provider: str) -> Json:
+    """A call with its id, which the client gives back with the result."""
+    function = {"id": call.id, "name": call.name, "args": _arguments(call)}
+    return {"functionCall": function, **write_signature(call.signature, provider)}
+
+
+def _arguments(call: ToolCall) -> Json:
+    if call.custom:
+        return {CUSTOM_INPUT: call.arguments}
+    if not call.arguments.strip():
+        return {}
+    try:
+        args = jsonlib.loads(call.arguments)
+    except ValueError:
+        args = None
+    return args if isinstance(args, dict) else {MALFORMED: call.arguments}

@@ -1,0 +1,113 @@
+"""Usage of Gemini, in buckets that do not overlap, and back.
+
+`promptTokenCount` includes cached tokens, `candidatesTokenCount` excludes thoughts, and what Google's own tools fed
+back stands beside both; the total is the sum of the four. Audio and images are told apart by `…TokensDetails`, which
+count by modality; a modality's cached tokens are cached ones. Documents and videos count as text, since no other
+dialect knows them.
+
+Google leaves out counts of zero. A total that the others add up to without it tells so: what is missing is 0 then, and
+unknown otherwise. Numbers nobody can mean count as not reported. Nothing raises.
+
+Source: https://ai.google.dev/api/generate-content#UsageMetadata
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gateway.dialects.conversation import Json
+from gateway.dialects.gemini.protojson import camel
+from gateway.dialects.openai_chat.usage import MAX_TOKENS
+from gateway.usage import Usage
+
+_Tokens = int | None
+
+
+def read_usage(obj: object) -> Usage | None:
+    """Usage of an answer or of one stream payload; None if there is none."""
+    if not isinstance(obj, dict):
+        return None
+    metadata = obj.get("usageMetadata") or obj.get("usage_metadata")
+    if not isinstance(metadata, dict):
+        return None
+    fields = camel(metadata)
+    prompt, answer = _count(fields, "promptTokenCount"), _count(fields, "candidatesTokenCount")
+    thoughts, tools = _count(fields, "thoughtsTokenCount"), _count(fields, "toolUsePromptTokenCount")
+    total = _count(fields, "totalTokenCount")
+    if total is not None and answer is None:
+        answer = max(total - (prompt or 0) - (thoughts or 0) - (tools or 0), 0)
+    if prompt is None and answer is None:
+        return None
+    cached = _within(_count(fields, "cachedContentTokenCount"), prompt)
+    audio_in = _beside_cache(fields, "AUDIO", cached)
+    image_in = _beside_cache(fields, "IMAGE", cached)
+    audio_out = _modality(fields, "candidatesTokensDetails", "AUDIO")
+    image_out = _modality(fields, "candidatesTokensDetails", "IMAGE")
+    return Usage(
+        input_uncached=_rest(prompt, cached, audio_in, image_in),
+        cache_read=cached,
+        input_audio=audio_in,
+        output_text=_rest(answer, audio_out, image_out),
+        reasoning=thoughts,
+        output_audio=audio_out,
+        input_image=image_in,
+        output_image=image_out,
+        tool_prompt=tools,
+    )
+
+
+def _count(fields: Json, name: str) -> _Tokens:
+    value = fields.get(name)
+    return value if type(value) is int and 0 <= value <= MAX_TOKENS else None
+
+
+def _within(part: _Tokens, whole: _Tokens) -> _Tokens:
+    return part if part is None or whole is None else min(part, whole)
+
+
+def _rest(whole: _Tokens, *parts: _Tokens) -> _Tokens:
+    return None if whole is None else max(whole - sum(part or 0 for part in parts), 0)
+
+
+def _modality(fields: Json, name: str, modality: str) -> _Tokens:
+    """Tokens of a modality, None where the details do not name it."""
+    details = fields.get(name)
+    found: _Tokens = None
+    for detail in details if isinstance(details, list) else ():
+        if isinstance(detail, dict) and detail.get("modality") == modality:
+            found = (found or 0) + (_count(camel(detail), "tokenCount") or 0)
+    return found
+
+
+def _beside_cache(fields: Json, modality: str, cached: _Tokens) -> _Tokens:
+    whole = _modality(fields, "promptTokensDetails", modality)
+    if whole is None or not cached:
+        return whole
+    return max(whole - (_modality(fields, "cacheTokensDetails", modality) or 0), 0)
+
+
+def write_usage(usage: Usage) -> dict[str, Any]:
+    """The value of `usageMetadata`. Written caches are a part of the prompt."""
+    prompt = usage.input - (usage.tool_prompt or 0)
+    answer = usage.output - (usage.reasoning or 0)
+    counts = {
+        "promptTokenCount": prompt if prompt or usage.input_uncached is not None else None,
+        "candidatesTokenCount": answer if answer or usage.output_text is not None else None,
+        "totalTokenCount": usage.input + usage.output,
+        "cachedContentTokenCount": usage.cache_read,
+        "thoughtsTokenCount": usage.reasoning,
+        "toolUsePromptTokenCount": usage.tool_prompt,
+    }
+    ins, outs = (usage.input_audio, usage.input_image), (usage.output_audio, usage.output_image)
+    details = {
+        "promptTokensDetails": _details(prompt, *ins),
+        "candidatesTokensDetails": _details(answer, *outs),
+    }
+    return {name: value for name, value in {**counts, **details}.items() if value is not None}
+
+
+def _details(whole: int, audio: _Tokens, image: _Tokens) -> list[dict[str, Any]] | None:
+    if audio is None and image is None:
+        return None
+    by_modality = {"TEXT": whole - (audio or 0) - (image or 0), "AUDIO": audio, "IMAGE": image}
+    return [{"modality": name, "tokenCount": count} for name, count in by_modality.items() if count is not None]
