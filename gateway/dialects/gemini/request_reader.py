@@ -22,6 +22,7 @@ from gateway.dialects.conversation import (
     Role,
     Signature,
     Text,
+    Thinking,
     Tool,
     ToolCall,
     ToolChoice,
