@@ -18,9 +18,9 @@ PAGE = Path(__file__).parent.parent / "gateway" / "docs" / "errors.md"
 
 TABLES: dict[str, tuple[Row, ...]] = {
     "OpenAI (`openai`)": openai.ROWS,
-    "Google Gemini (with `openai`, after its own)": gemini.ROWS,
-    "Anthropic (no type of its own yet)": anthropic.ROWS,
-    "Azure OpenAI (no type of its own yet)": azure.ROWS,
+    "Anthropic (`anthropic`)": anthropic.ROWS,
+    "Google Gemini (`gemini`, and with `openai` after its own)": gemini.ROWS,
+    "Azure OpenAI (`azure`)": azure.ROWS,
     **{f"`{preset.name}`": preset.rows for preset in PRESETS if preset.rows},
     "Common to all": COMMON_ROWS,
 }

@@ -18,6 +18,7 @@ from gateway.config.load import parse_config
 from gateway.config.model import Config, settings_of
 from gateway.observe.metrics import FAMILIES
 from gateway.providers import PROVIDER_FACTS, PROVIDER_TYPES
+from gateway.providers.endpoints import ANTHROPIC, CHAT, GEMINI, RESPONSES
 from tests import errors_page
 
 ROOT = Path(__file__).parent.parent
@@ -161,10 +162,15 @@ def test_the_page_on_errors_has_the_tables_of_the_code() -> None:
     assert page.count("\n| ") > 80
 
 
-def test_the_page_on_configuration_lists_every_type_of_provider_with_its_address() -> None:
+DIALECT_WORDS = {CHAT: "chat", RESPONSES: "responses", ANTHROPIC: "messages", GEMINI: "gemini"}
+
+
+def test_the_page_on_configuration_lists_every_type_of_provider_with_dialects_and_address() -> None:
     page = (ROOT / "gateway" / "docs" / "config.md").read_text("utf-8")
     for kind, provider in PROVIDER_TYPES.items():
-        assert re.search(rf"^\| `{re.escape(kind)}` \|.*{re.escape(provider.base_url)}", page, re.M), kind
+        dialects = ", ".join(DIALECT_WORDS[dialect] for dialect in provider.endpoints)
+        address = re.escape(provider.base_url or provider.example)
+        assert re.search(rf"^\| `{re.escape(kind)}` \|.*\| {dialects} \|.*{address} \|$", page, re.M), kind
 
 
 SHOWING = [ROOT / "README.md", *(ROOT / "gateway" / "docs" / page for page in ("config.md", "errors.md"))]

@@ -141,9 +141,13 @@ def _minimum(provider: ProviderConfig, facts: ProviderFacts) -> str:
     lines = [f"[{key_path('providers', provider.name)}]", f"type = {scalar(provider.type)}"]
     if facts.needs_keys:
         lines.append(f"keys = {scalar(provider.keys[0])}")
-        if not facts.base_url:
-            lines.append('base_url = ""  # to be filled in: this type has no default')
+    if not facts.base_url and (facts.needs_keys or facts.example):
+        lines.append(f'base_url = ""  # to be filled in{_such_as(facts)}')
     return "\n".join(lines) + "\n"
+
+
+def _such_as(facts: ProviderFacts) -> str:
+    return f": {facts.example}, say" if facts.example else ": this type has no default"
 
 
 def _general_tables(*, commented: bool) -> list[str]:

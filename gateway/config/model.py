@@ -284,7 +284,11 @@ class ProbeConfig:
         choices=("auto", "none", "models", "request"),
     )
     model: str = setting("", 'the model of a "request"; default: default_model, else the first of models')
-    payload: str = setting("", 'JSON object with fields of a "request"; default: one short message and max_tokens = 1')
+    payload: str = setting(
+        "",
+        'JSON object with fields of a "request", null for one to be left out; default: one short message and '
+        "max_tokens = 1, or what the dialect has for it",
+    )
     concurrency: int = setting(4, "probes of this provider at once", minimum=1, maximum=1000)
     min_interval: float = setting(0.1, "seconds between the beginnings of two probes", minimum=0, maximum=3600)
     timeout: float = setting(30.0, "seconds that one probe may take", above=0)
@@ -420,8 +424,9 @@ class ProviderConfig:
     name: str = field(default="", metadata={"internal": True})
     type: str = setting(
         "",
-        '"openai" for everything that speaks OpenAI\'s API; a vendor, such as "groq", "mistral" or "ollama" (all '
-        'of them: `llmgateway help config`); "echo" for the built-in one that answers by itself',
+        '"openai" for everything that speaks OpenAI\'s API; "anthropic", "gemini", "azure"; another vendor, such as '
+        '"groq", "mistral" or "ollama" (all of them: `llmgateway help config`); "echo" for the built-in one that '
+        "answers by itself",
     )
     keys: tuple[str, ...] = setting(
         (),
@@ -429,10 +434,15 @@ class ProviderConfig:
         "default: keys/NAME.txt, and the folder keys/NAME if there is one",
     )
     base_url: str = setting("", "where the provider's API is; default by type")
+    dialects: tuple[str, ...] = setting(
+        (),
+        'of the dialects that the type speaks, those that the server is to be asked in: "openai_chat", '
+        '"openai_responses", "anthropic", "gemini"; empty: all of them',
+    )
     api_version: str = setting(
         "",
-        'type "azure" alone: the date of the API, such as "2024-10-21", which has deployments in its paths; empty: the '
-        "v1 API, which needs none",
+        'for the type "azure": the date of the API, such as "2024-10-21", which has deployments in its paths; empty: '
+        "the v1 API, which has no date",
     )
     enabled: bool = setting(True, "false takes the provider out without deleting its table")
     models: tuple[str, ...] = setting(

@@ -31,6 +31,7 @@ BASE_URL = re.compile(
 HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2: token
 HEADER_VALUE = re.compile(r"([!-~]([ -~\t]*[!-~])?)?")  # RFC 9110, section 5.5, without obs-text
 TOKEN = re.compile(r"[!-~]+")  # what a header can carry as one word
+API_VERSION = re.compile(r"\d{4}-\d{2}-\d{2}(-preview)?|v1|preview|latest")  # Azure's
 MODEL = re.compile(r"[^\s=]+(=[^\s]+)?")
 OWN_HEADERS = frozenset(
     {
@@ -50,11 +51,16 @@ MIN_TOKEN = 8
 @dataclass(frozen=True, slots=True)
 class ProviderFacts:
     """What configuration must know of a provider type: its base URL ("": none by default; then a type that needs
-    keys requires one in the file), whether it needs keys, and the `outcomes` that an error rule may map to."""
+    keys requires one in the file, such as `example`), whether it needs keys, the `outcomes` that an error rule may map
+    to, the dialects it speaks, the headers its key travels in, and whether its API has versions to choose from."""
 
     base_url: str
     needs_keys: bool
     outcomes: frozenset[str] = frozenset()
+    example: str = ""
+    dialects: tuple[str, ...] = ()
+    auth_headers: frozenset[str] = frozenset()
+    versioned: bool = False
 
 
 def auth_is_on(config: Config) -> bool:
@@ -204,7 +210,8 @@ def _check_providers(config: Config, provider_types: Mapping[str, ProviderFacts]
         _check_name(name, key, problems)
         _check_type(provider, key, provider_types, problems)
         _check_models(config, provider, key, problems)
-        _check_headers(provider, f"{key}.headers", problems)
+        _check_dialects(config, provider, key, provider_types, problems)
+        _check_headers(provider, f"{key}.headers", provider_types, problems)
         if provider.enabled and provider.base_url and _leads_back(provider.base_url, config.server.listen):
             problems.add(f"{key}.base_url", "leads back to this gateway", "change it, or server.listen")
         _check_rules(config, provider, f"{key}.error_parsing.rules", provider_types, problems)
@@ -236,8 +243,9 @@ def _check_type(
 def _check_base_url(url: str, key: str, facts: ProviderFacts | None, problems: Problems) -> None:
     """The URL is not quoted: one with a password in it is among the mistakes."""
     if not url:
-        if facts is not None and facts.needs_keys:
-            problems.add(key, "is missing", "this type of provider has no default")
+        if facts is not None and (facts.needs_keys or facts.example):
+            hint = f'write "{facts.example}", say' if facts.example else "this type of provider has no default"
+            problems.add(key, "is missing", hint)
         return
     match = BASE_URL.fullmatch(url)
     authority = url.partition("://")[2].partition("/")[0]
@@ -310,14 +318,43 @@ def _check_proxy(proxy: ProxyConfig, key: str, problems: Problems) -> None:
         problems.add(f"{key}.url", "SOCKS proxies need python-socks", SOCKS_HINT)
 
 
-def _check_headers(provider: ProviderConfig, key: str, problems: Problems) -> None:
+def _check_dialects(
+    config: Config,
+    provider: ProviderConfig,
+    key: str,
+    provider_types: Mapping[str, ProviderFacts],
+    problems: Problems,
+) -> None:
+    """Which of its type's dialects a provider is asked in, and in which version of its API."""
+    facts = provider_types.get(provider.type)
+    if facts is None:
+        return
+    for item, dialect in items(f"{key}.dialects", provider.dialects):
+        if dialect not in facts.dialects:
+            known = ", ".join(f'"{each}"' for each in facts.dialects)
+            hint = did_you_mean(dialect[:40], facts.dialects) or f"one of {known}"
+            problems.add(
+                item, f'{quoted(config.shown(item, dialect))} is no dialect of the type "{provider.type}"', hint
+            )
+    version = provider.api_version
+    if version and not facts.versioned:
+        problems.add(f"{key}.api_version", f'is not for the type "{provider.type}"', "take it out")
+    elif version and not API_VERSION.fullmatch(version):
+        problems.add(f"{key}.api_version", "is no version", 'write "2024-10-21", say, or leave it out for the v1 API')
+
+
+def _check_headers(
+    provider: ProviderConfig, key: str, provider_types: Mapping[str, ProviderFacts], problems: Problems
+) -> None:
+    facts = provider_types.get(provider.type)
+    keys = {"authorization"} if facts is None else facts.auth_headers | {"authorization"}
     seen = set()
     for name, value in provider.headers.items():
         here = f"{key}.{key_path(name)}"
         if not HEADER_NAME.fullmatch(name):
             problems.add(here, "is no header name")
-        elif name.lower() in OWN_HEADERS:
-            hint = "keys belong into the key file" if name.lower() == "authorization" else ""
+        elif name.lower() in OWN_HEADERS | keys:
+            hint = "keys belong into the key file" if name.lower() in keys else ""
             problems.add(here, "is a header that the gateway sets itself", hint)
         elif name.lower() in seen:
             problems.add(here, "is given twice: upper and lower case make no difference")

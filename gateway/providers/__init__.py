@@ -68,6 +68,7 @@ PROVIDER_TYPES: Mapping[str, ProviderType] = MappingProxyType(
                     rows=preset.rows,
                     quirks=preset.quirks,
                     needs_keys=preset.needs_keys,
+                    example=preset.example,
                 )
                 for preset in PRESETS
             ),
@@ -78,7 +79,15 @@ PROVIDER_TYPES: Mapping[str, ProviderType] = MappingProxyType(
 
 PROVIDER_FACTS: Mapping[str, ProviderFacts] = MappingProxyType(
     {
-        name: ProviderFacts(provider.base_url, provider.needs_keys, frozenset(MEANINGS))
+        name: ProviderFacts(
+            provider.base_url,
+            provider.needs_keys,
+            frozenset(MEANINGS),
+            provider.example,
+            tuple(provider.endpoints),
+            frozenset(endpoint.auth_header.decode() for endpoint in provider.endpoints.values()),
+            versioned=name == azure.NAME,
+        )
         for name, provider in PROVIDER_TYPES.items()
     }
 )
@@ -91,14 +100,16 @@ def probe_kind(configured: str, type_name: str) -> str:
 
 
 def endpoints_of(provider: ProviderConfig) -> Mapping[str, Endpoint]:
-    """The dialects that a configured provider speaks, and where."""
+    """The dialects that a configured provider speaks, and where: those of its type, or which of them are configured."""
+    endpoints = PROVIDER_TYPES[provider.type].endpoints
     if provider.type == azure.NAME:
-        return azure.endpoints(provider.api_version)
-    return PROVIDER_TYPES[provider.type].endpoints
+        endpoints = azure.endpoints(provider.api_version)
+    wanted = provider.dialects or endpoints
+    return {dialect: endpoint for dialect, endpoint in endpoints.items() if dialect in wanted}
 
 
 def quirks_of(provider: ProviderConfig) -> frozenset[str]:
-    """What a configured provider's server does otherwise than its dialects say."""
+    """What a configured provider's server does otherwise than Chat Completions: `dialects/openai_chat/quirks.py`."""
     if provider.type == openai.NAME and provider.base_url != openai.BASE_URL:
         return openai.QUIRKS_ELSEWHERE
     return PROVIDER_TYPES[provider.type].quirks

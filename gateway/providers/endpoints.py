@@ -40,7 +40,8 @@ class Endpoint:
 
     `root` is relative to the path of the base URL: "" is that itself, `..` what is above it. `headers` go with every
     call that has not got them. `query` goes with every call, whatever the client says. Paths in `by_deployment` are
-    below `/deployments/MODEL` (Azure). `models` is where the models are listed.
+    below `/deployments/MODEL` (Azure). `models`, relative to the root, is where the models are listed; it may have a
+    query.
     """
 
     root: str = ""
@@ -49,11 +50,12 @@ class Endpoint:
     headers: tuple[Header, ...] = ()
     query: str = ""
     by_deployment: frozenset[str] = frozenset()
-    models: str = "/models"
+    models: str = "models"
 
     def below(self, base_path: str) -> Endpoint:
-        """The same with its root as a path at the origin, for a base URL that has the path `base_path`."""
-        return replace(self, root=resolve(base_path, self.root))
+        """The same with `root` and `models` as paths at the origin, for a base URL that has the path `base_path`."""
+        root = resolve(base_path, self.root)
+        return replace(self, root=root, models=resolve(root, self.models))
 
     def place(self, path: str, model: str = "", query: str = "") -> tuple[str, str]:
         """Path at the origin and query of a call. `path` is the dialect's own, `query` the client's; the root must have
@@ -61,6 +63,11 @@ class Endpoint:
         if model and path in self.by_deployment:
             path = f"/deployments/{quote(model, safe='')}{path}"
         return self.root + path, join_query(query, self.query)
+
+    def listing(self, page: str = "") -> tuple[str, str]:
+        """Path at the origin and query of the list of models. `page` is the query that names a page."""
+        path, _, query = self.models.partition("?")
+        return path, join_query(join_query(page, query), self.query)
 
     def missing(self, headers: Iterable[Header]) -> list[Header]:
         """Those of the fixed headers that a call has not got."""

@@ -14,8 +14,8 @@ from gateway.policy.verdict import Row, Scope, Status, statuses, words
 NAME = "openai"
 BASE_URL = "https://api.openai.com/v1"
 
-QUIRKS_ELSEWHERE = frozenset({"max_tokens"})
-"""Of a server at another address that speaks this API: all of them know a limit by its older name."""
+QUIRKS_ELSEWHERE = frozenset({"no_custom_tools", "no_developer_role"})
+"""Of servers that speak this API and are not OpenAI's: what all of them know instead says the same."""
 
 FORWARDED_TO_PROVIDER = (b"content-type", b"accept", b"user-agent", b"idempotency-key", b"openai-beta")
 """Of a client's headers these alone go on: none that names the client's credential, organisation or address."""

@@ -23,9 +23,9 @@ LEAST_RESPONSE = 16
 PAGE_QUERIES: Mapping[str, str] = {ANTHROPIC: "limit=1000", GEMINI: "pageSize=1000"}
 """The largest page of a list of models, where it comes in pages."""
 
-LISTS: tuple[tuple[str, str], ...] = (("data", "id"), ("models", "name"), ("result", "name"))
+LISTS: tuple[tuple[str, str], ...] = (("data", "id"), ("models", "name"), ("result", "name"), ("endpoints", "name"))
 """Where a list of models stands in its answer and what its entries are called by: with OpenAI and Anthropic; with
-Google and Cohere; with Cloudflare."""
+Google and Cohere; with Cloudflare; with Databricks."""
 
 
 class ListedModel(NamedTuple):
@@ -44,7 +44,7 @@ class TinyRequest:
     body: dict[str, Any]
 
 
-def tiny_request(dialect: str, model: str, quirks: frozenset[str]) -> TinyRequest:
+def tiny_request(dialect: str, model: str) -> TinyRequest:
     """The shortest question with the shortest answer that the dialect allows."""
     messages = [{"role": "user", "content": WORD}]
     if dialect == ANTHROPIC:
@@ -56,8 +56,7 @@ def tiny_request(dialect: str, model: str, quirks: frozenset[str]) -> TinyReques
     if dialect == RESPONSES:
         body = {"model": model, "input": WORD, "max_output_tokens": LEAST_RESPONSE, "store": False}
         return TinyRequest("/responses", "responses", body)
-    limit = "max_tokens" if "max_tokens" in quirks else "max_completion_tokens"
-    return TinyRequest("/chat/completions", "chat", {"model": model, "messages": messages, limit: 1})
+    return TinyRequest("/chat/completions", "chat", {"model": model, "messages": messages, "max_tokens": 1})
 
 
 def read_models(answer: object) -> tuple[ListedModel, ...] | None:

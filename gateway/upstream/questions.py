@@ -21,14 +21,14 @@ ACCEPT = (b"accept", b"application/json")
 def listing_call(provider: Provider, query: str = "") -> Call:
     """Ask for a page of the provider's models, the first one unless `query` names another."""
     endpoint = provider.endpoint(provider.dialect)
-    path, asked = endpoint.place(endpoint.models, query=query or PAGE_QUERIES.get(provider.dialect, ""))
+    path, asked = endpoint.listing(query or PAGE_QUERIES.get(provider.dialect, ""))
     headers = (ACCEPT, *ADDED_TO_REQUEST, *provider.extra_headers)
     return Call(b"GET", path, asked, headers, b"", "", "other", dialect=provider.dialect)
 
 
 def tiny_call(provider: Provider, model: str, payload: Mapping[str, Any]) -> Call:
     """Ask a model something tiny. `payload` has fields of the body that go before ours; null takes one out."""
-    tiny = tiny_request(provider.dialect, model, provider.quirks)
+    tiny = tiny_request(provider.dialect, model)
     body = {name: value for name, value in {**tiny.body, **payload}.items() if value is not None}
     path, query = provider.endpoint(provider.dialect).place(tiny.path, model)
     headers = (JSON, *ADDED_TO_REQUEST, *provider.extra_headers)

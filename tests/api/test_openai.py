@@ -398,3 +398,28 @@ def test_what_is_below_images_and_audio_is_the_providers_own(tmp_path: Path, pat
             assert (await running.ask("GET", path)).header("allow") == "POST"
 
     run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("setting", "path"),
+    [
+        ("", "/openai/v1/chat/completions?a=b"),
+        ('api_version = "2024-10-21"', "/openai/deployments/prod%20one/chat/completions?a=b&api-version=2024-10-21"),
+    ],
+)
+def test_azure_is_called_by_deployment_with_its_own_credential(tmp_path: Path, setting: str, path: str) -> None:
+    async def scenario() -> None:
+        async with FakeProvider() as fake:
+            text = configuration(fake.origin, provider=f'default_model = "prod one"\n{setting}')
+            text = text.replace('type = "openai"', 'type = "azure"')
+            async with gateway(tmp_path, text, ["sk-1"]) as running:
+                fake.script("sk-1", Answer(200, {"choices": [{"message": {"content": "Hi"}}]}))
+                body = {**CHAT, "model": "prod one"}
+                got = await running.ask(
+                    "POST", "/v1/chat/completions?a=b&api-version=1" if setting else "/v1/chat/completions?a=b", body
+                )
+            assert got.status == 200
+            (seen,) = fake.requests
+            assert (seen.path, seen.credentials) == (path, {"api-key": "sk-1"})
+
+    run(scenario())

@@ -231,3 +231,32 @@ def test_a_path_without_a_provider_leads_nowhere(tmp_path: Path, path: str) -> N
             assert not fake.requests
 
     run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("kind", "path", "credentials", "version"),
+    [
+        ("anthropic", "/v1/messages/batches?beta=true", {"x-api-key": "sk-1"}, "2023-06-01"),
+        ("gemini", "/v1beta/cachedContents", {"x-goog-api-key": "sk-1"}, None),
+        ("gemini", "/v1beta/openai/files", {"authorization": "Bearer sk-1"}, None),
+        ("azure", "/openai/assistants?api-version=2024-05-01-preview", {"api-key": "sk-1"}, None),
+        ("moonshot", "/anthropic/v1/messages", {"authorization": "Bearer sk-1"}, "2023-06-01"),
+        ("deepseek", "/anthropic/v1/messages", {"x-api-key": "sk-1"}, "2023-06-01"),
+        ("deepseek", "/user/balance", {"authorization": "Bearer sk-1"}, None),
+    ],
+)
+def test_the_key_travels_as_the_dialect_of_the_path_has_it(
+    tmp_path: Path, kind: str, path: str, credentials: dict[str, str], version: str | None
+) -> None:
+    async def scenario() -> None:
+        async with FakeProvider() as fake:
+            text = configuration(fake.origin).replace('type = "openai"', f'type = "{kind}"')
+            async with gateway(tmp_path, text, ["sk-1"]) as running:
+                await running.ask("POST", f"/p/main{path}", b"{}", {"x-goog-api-key": "client"})
+                await running.ask("POST", f"/p/main{path}", b"{}", {"anthropic-version": "2099-01-01"})
+            first, second = fake.requests
+            assert (first.path, first.credentials) == (path, credentials)
+            assert first.headers.get("anthropic-version") == version
+            assert second.headers["anthropic-version"] == "2099-01-01"
+
+    run(scenario())

@@ -43,6 +43,8 @@ from tests.fakes.behaviours import (
 )
 
 FOREVER = 3600.0
+KEY_HEADERS = ("x-api-key", "api-key", "x-goog-api-key")
+"""Where Anthropic, Azure and Google have the key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,11 @@ class Seen:
     @property
     def json(self) -> Any:
         return json.loads(self.body)
+
+    @property
+    def credentials(self) -> dict[str, str]:
+        """The headers that carry a key."""
+        return {name: self.headers[name] for name in ("authorization", *KEY_HEADERS) if name in self.headers}
 
 
 class Gone(Exception):
@@ -83,6 +90,7 @@ class FakeProvider:
         self.connections = 0
         self.aborted = 0
         self.ca: trustme.CA | None = trustme.CA() if tls else None
+        self.origin = ""
         self.base_url = ""
         self.port = 0
         self._tls = tls
@@ -98,7 +106,8 @@ class FakeProvider:
             self._accept, "127.0.0.1", self.port, ssl=self._context(), backlog=1024
         )
         self.port = self._server.sockets[0].getsockname()[1]
-        self.base_url = f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}/v1"
+        self.origin = f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}"
+        self.base_url = f"{self.origin}/v1"
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
@@ -181,7 +190,8 @@ class FakeProvider:
             name, _, value = line.partition(":")
             headers[name.lower()] = value.strip()
         body = await _read_body(reader, headers)
-        key = headers.get("authorization", "").removeprefix("Bearer ") or headers.get("x-api-key", "")
+        key = headers.get("authorization", "").removeprefix("Bearer ")
+        key = key or next((headers[name] for name in KEY_HEADERS if name in headers), "")
         seen = Seen(key, method, path, headers, body, asyncio.get_running_loop().time())
         self.requests.append(seen)
         self.calls_by_key[key] += 1

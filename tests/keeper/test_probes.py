@@ -51,9 +51,9 @@ class Bench:
         self.clock = Clock()
         self.slept: list[float] = []
         self.noted: list[str] = []
-        probe = settings.pop("probe", ProbeConfig())
+        probe, base_path = settings.pop("probe", ProbeConfig()), settings.pop("base_path", "/v1")
         config = replace(
-            ProviderConfig(name="main", type="openai", base_url=fake.base_url, models=("gpt-4o",)),
+            ProviderConfig(name="main", type="openai", base_url=fake.origin + base_path, models=("gpt-4o",)),
             probe=probe,
             **settings,
         )
@@ -176,6 +176,119 @@ def test_a_request_is_as_small_as_it_can_be_or_as_configured() -> None:
                 assert seen.path == "/v1/chat/completions"
                 assert (seen.json["model"], seen.json["max_tokens"]) == (model, tokens)
                 assert seen.json.get("store", True) is (tokens == 1)
+
+    run(scenario())
+
+
+BEARER, HI = "Bearer {key}", [{"role": "user", "content": "hi"}]
+ASKED: list[tuple[dict[str, Any], str, str, dict[str, str], str, dict[str, Any]]] = [
+    (
+        {"type": "anthropic", "base_path": ""},
+        "/v1/models?limit=1000",
+        "/v1/messages",
+        {"x-api-key": "{key}"},
+        "max_tokens",
+        {"model": "gpt-4o", "messages": HI, "max_tokens": 1},
+    ),
+    (
+        {"type": "gemini", "base_path": ""},
+        "/v1beta/models?pageSize=1000",
+        "/v1beta/models/gpt-4o:generateContent",
+        {"x-goog-api-key": "{key}"},
+        "generationConfig",
+        {"contents": [{"role": "user", "parts": [{"text": "hi"}]}], "generationConfig": {"maxOutputTokens": 1}},
+    ),
+    (
+        {"type": "azure", "base_path": ""},
+        "/openai/v1/models",
+        "/openai/v1/chat/completions",
+        {"api-key": "{key}"},
+        "max_tokens",
+        {"model": "gpt-4o", "messages": HI, "max_tokens": 1},
+    ),
+    (
+        {"type": "azure", "base_path": "", "api_version": "2024-10-21"},
+        "/openai/models?api-version=2024-10-21",
+        "/openai/deployments/gpt-4o/chat/completions?api-version=2024-10-21",
+        {"api-key": "{key}"},
+        "max_tokens",
+        {"model": "gpt-4o", "messages": HI, "max_tokens": 1},
+    ),
+    (
+        {"type": "gemini", "base_path": "", "dialects": ("openai_chat",)},
+        "/v1beta/openai/models",
+        "/v1beta/openai/chat/completions",
+        {"authorization": BEARER},
+        "max_tokens",
+        {"model": "gpt-4o", "messages": HI, "max_tokens": 1},
+    ),
+    (
+        {"type": "openai", "dialects": ("openai_responses",)},
+        "/v1/models",
+        "/v1/responses",
+        {"authorization": BEARER},
+        "store",
+        {"model": "gpt-4o", "input": "hi", "max_output_tokens": 16, "store": False},
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("settings", "listed", "asked", "credentials", "field", "body"), ASKED)
+def test_a_probe_speaks_the_dialect_of_its_provider(
+    settings: dict[str, Any], listed: str, asked: str, credentials: dict[str, str], field: str, body: dict[str, Any]
+) -> None:
+    async def scenario() -> None:
+        for kind, payload, path, sent in (
+            ("models", "", listed, None),
+            ("request", "", asked, body),
+            ("request", f'{{"{field}": null, "x": 1}}', asked, {**body, "x": 1}),
+        ):
+            async with bench(kind, probe=ProbeConfig(payload=payload), **settings) as b:
+                key = b.add("one", Answer(200, {}))
+                await b.probe()
+                (seen,) = b.fake.requests
+                assert (seen.method, seen.path) == ("GET" if sent is None else "POST", path)
+                assert seen.credentials == {
+                    name: value.format(key=key.secret.reveal()) for name, value in credentials.items()
+                }
+                assert seen.headers.get("anthropic-version") == (
+                    "2023-06-01" if settings["type"] == "anthropic" else None
+                )
+                if payload and sent is not None:
+                    del sent[field]
+                assert (seen.json if seen.body else None) == sent
+
+    run(scenario())
+
+
+UNAUTHORIZED = (
+    ("anthropic", 401, {"type": "error", "error": {"type": "authentication_error", "message": "invalid x-api-key"}}),
+    (
+        "gemini",
+        400,
+        {
+            "error": {
+                "code": 400,
+                "message": "API key not valid. Please pass a valid API key.",
+                "status": "INVALID_ARGUMENT",
+                "details": [{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "API_KEY_INVALID"}],
+            }
+        },
+    ),
+    ("azure", 401, {"error": {"code": "401", "message": "Access denied due to invalid subscription key"}}),
+)
+
+
+@pytest.mark.parametrize(("kind", "status", "body"), UNAUTHORIZED)
+def test_a_key_that_is_rejected_in_its_providers_own_words_is_a_suspect(
+    kind: str, status: int, body: dict[str, Any]
+) -> None:
+    async def scenario() -> None:
+        async with bench(type=kind, base_path="") as b:
+            b.add("good", Answer(200, {"data": []}))
+            key = b.add("one", Answer(status, body))
+            await b.prober.probe_all([Rest(key, None)])
+            assert (b.noted, key.standing.status) == (["suspect"], S.SUSPECT)
 
     run(scenario())
 

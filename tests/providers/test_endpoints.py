@@ -55,7 +55,6 @@ def test_headers_that_a_call_brings_along_stay_as_they_are() -> None:
     [
         ("", CHAT, "/chat/completions", "gpt", ("/openai/v1/chat/completions", "")),
         ("", RESPONSES, "/responses", "gpt", ("/openai/v1/responses", "")),
-        ("", CHAT, "/models", "", ("/openai/v1/models", "")),
         ("preview", CHAT, "/chat/completions", "gpt", ("/openai/v1/chat/completions", "api-version=preview")),
         (
             "2024-10-21", CHAT, "/chat/completions", "my gpt/4",
@@ -63,7 +62,6 @@ def test_headers_that_a_call_brings_along_stay_as_they_are() -> None:
         ),
         ("2024-10-21", CHAT, "/embeddings", "e", ("/openai/deployments/e/embeddings", "api-version=2024-10-21")),
         ("2025-04-01-preview", RESPONSES, "/responses", "gpt", ("/openai/responses", "api-version=2025-04-01-preview")),
-        ("2024-10-21", CHAT, "/models", "", ("/openai/models", "api-version=2024-10-21")),
         ("2024-10-21", CHAT, "/files", "gpt", ("/openai/files", "api-version=2024-10-21")),
     ],
 )  # fmt: skip
@@ -73,6 +71,21 @@ def test_azures_apis_with_and_without_a_date(
     endpoint = azure.endpoints(api_version)[dialect].below("")
     assert (endpoint.auth_header, endpoint.auth_prefix) == (b"api-key", b"")
     assert endpoint.place(path, model) == place
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "base_path", "page", "place"),
+    [
+        (Endpoint(), "/v1", "", ("/v1/models", "")),
+        (Endpoint("v1"), "", "limit=1000", ("/v1/models", "limit=1000")),
+        (Endpoint(models="../catalog/models"), "/inference", "", ("/catalog/models", "")),
+        (Endpoint(models="../../v1/models?page_size=9"), "/compatibility/v1", "", ("/v1/models", "page_size=9")),
+        (azure.endpoints("")[CHAT], "", "", ("/openai/v1/models", "")),
+        (azure.endpoints("2024-10-21")[CHAT], "", "", ("/openai/models", "api-version=2024-10-21")),
+    ],
+)
+def test_where_models_are_listed(endpoint: Endpoint, base_path: str, page: str, place: tuple[str, str]) -> None:
+    assert endpoint.below(base_path).listing(page) == place
 
 
 ROUTER = {CHAT: Endpoint("/api/v1"), ANTHROPIC: Endpoint("/api/v1")}

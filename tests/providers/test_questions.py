@@ -30,6 +30,7 @@ JSON = st.recursive(
          [("c", 0), ("d", 0)]),
         ({"models": [{"name": "models/gemini-2.5-pro", "displayName": "x"}]}, [("gemini-2.5-pro", 0)]),
         ({"models": [{"name": "command-r"}]}, [("command-r", 0)]),
+        ({"endpoints": [{"name": "databricks-claude-sonnet-4-5"}]}, [("databricks-claude-sonnet-4-5", 0)]),
         ({"result": [{"id": "7f9b", "name": "@cf/meta/llama"}]}, [("@cf/meta/llama", 0)]),
         ({"models": None}, None),
         ({"data": None, "models": []}, []),
@@ -68,27 +69,24 @@ def test_a_page_names_the_next_one(dialect: str, answer: object, query: str) -> 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_a_tiny_request_goes_to_the_dialects_main_path(dialect: str) -> None:
-    tiny = tiny_request(dialect, "m", frozenset())
+    tiny = tiny_request(dialect, "m")
     assert tiny.path.startswith(MAIN_PATHS[dialect])
 
 
 @pytest.mark.parametrize(
-    ("dialect", "quirks", "limit"),
+    ("dialect", "limit"),
     [
-        (CHAT, frozenset(), {"max_completion_tokens": 1}),
-        (CHAT, frozenset({"max_tokens"}), {"max_tokens": 1}),
-        (RESPONSES, frozenset(), {"max_output_tokens": 16, "store": False}),
-        (ANTHROPIC, frozenset(), {"max_tokens": 1}),
-        (GEMINI, frozenset(), {"generationConfig": {"maxOutputTokens": 1}}),
+        (CHAT, {"max_tokens": 1}),
+        (RESPONSES, {"max_output_tokens": 16, "store": False}),
+        (ANTHROPIC, {"max_tokens": 1}),
+        (GEMINI, {"generationConfig": {"maxOutputTokens": 1}}),
     ],
 )
-def test_a_tiny_request_asks_for_the_least_that_its_dialect_allows(
-    dialect: str, quirks: frozenset[str], limit: dict[str, object]
-) -> None:
-    body = tiny_request(dialect, "m", quirks).body
+def test_a_tiny_request_asks_for_the_least_that_its_dialect_allows(dialect: str, limit: dict[str, object]) -> None:
+    body = tiny_request(dialect, "m").body
     said = {"messages", "input", "contents", "model"}
     assert {name: value for name, value in body.items() if name not in said} == limit
 
 
 def test_a_model_in_a_path_is_escaped() -> None:
-    assert tiny_request(GEMINI, "tuned/a b", frozenset()).path == "/models/tuned%2Fa%20b:generateContent"
+    assert tiny_request(GEMINI, "tuned/a b").path == "/models/tuned%2Fa%20b:generateContent"

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
 
 from gateway import jsonlib
 from gateway.net.client import Client
 from gateway.policy.verdict import Status
-from gateway.upstream.catalog import ASK_AGAIN, Catalog, Model, list_body
+from gateway.upstream.catalog import ASK_AGAIN, MODELS_LIMIT, Catalog, Model, list_body
 from gateway.upstream.exchange import Exchange
 from gateway.upstream.outage import OUTAGE_FAULTS
 from gateway.upstream.provider import Provider
@@ -40,7 +40,8 @@ async def listing(
 ) -> AsyncIterator[tuple[Catalog, dict[str, Provider]]]:
     """A catalog of providers that all live on the fake."""
     client = Client()
-    made = {name: a_provider(fake.base_url, clock, name=name, **settings) for name, settings in providers.items()}
+    common = {"base_url": fake.base_url, "clock": clock}
+    made = {name: a_provider(**{**common, "name": name, **settings}) for name, settings in providers.items()}
     catalog = Catalog(made, Exchange(client, clock), clock)
     try:
         yield catalog, made
@@ -200,3 +201,82 @@ def test_the_list_is_told_in_openais_shape() -> None:
         "object": "list",
         "data": [{"id": "a", "object": "model", "created": 5, "owned_by": "main"}],
     }
+
+
+def elsewhere(fake: FakeProvider, kind: str) -> AbstractAsyncContextManager[tuple[Catalog, dict[str, Provider]]]:
+    """A catalog of one provider of that type, with the fake's origin as its address."""
+    return listing(Clock(), fake, main={"type": kind, "base_url": fake.origin})
+
+
+CLAUDES = [
+    Answer(200, {"data": [{"id": "opus", "created_at": "2025-02-19T00:00:00Z"}], "has_more": True, "last_id": "opus"}),
+    Answer(200, {"data": [{"id": "haiku", "created_at": "2025-02-19T00:00:01Z"}], "has_more": False}),
+]
+GEMINIS = [
+    Answer(200, {"models": [{"name": "models/pro"}], "nextPageToken": "two"}),
+    Answer(200, {"models": [{"name": "models/flash"}]}),
+]
+
+
+@pytest.mark.parametrize(
+    ("kind", "pages", "paths", "models"),
+    [
+        (
+            "anthropic", CLAUDES, ["/v1/models?limit=1000", "/v1/models?limit=1000&after_id=opus"],
+            [Model("opus", "main", 1739923200), Model("haiku", "main", 1739923201)],
+        ),
+        (
+            "gemini", GEMINIS, ["/v1beta/models?pageSize=1000", "/v1beta/models?pageSize=1000&pageToken=two"],
+            [Model("pro", "main"), Model("flash", "main")],
+        ),
+    ],
+)  # fmt: skip
+def test_a_list_in_pages_is_read_to_its_end(
+    kind: str, pages: list[Behaviour], paths: list[str], models: list[Model]
+) -> None:
+    async def scenario() -> None:
+        async with FakeProvider() as fake, elsewhere(fake, kind) as (catalog, made):
+            fake.script(SECRET, *pages)
+            assert await catalog.models() == models
+            assert [seen.path for seen in fake.requests] == paths
+            (key,) = made["main"].pool.standings.keys.values()
+            assert key.in_flight == 0
+
+    run(scenario())
+
+
+def test_a_list_that_breaks_off_is_none_and_its_verdict_counts() -> None:
+    async def scenario() -> None:
+        async with FakeProvider() as fake, elsewhere(fake, "anthropic") as (catalog, made):
+            fake.script(SECRET, CLAUDES[0], unauthorized())
+            assert await catalog.models() == []
+            (key,) = made["main"].pool.standings.keys.values()
+            assert (key.standing.status, key.in_flight) == (Status.SUSPECT, 0)
+
+    run(scenario())
+
+
+def test_a_list_without_end_is_cut_off() -> None:
+    async def scenario() -> None:
+        async with FakeProvider() as fake, elsewhere(fake, "gemini") as (catalog, _):
+            entries = [{"name": f"models/{number}"} for number in range(MODELS_LIMIT // 2 + 1)]
+            fake.script(
+                SECRET,
+                Answer(200, {"models": entries, "nextPageToken": "more"}),
+                Answer(
+                    200, {"models": [{"name": f"tuned{each['name']}"} for each in entries], "nextPageToken": "more"}
+                ),
+            )
+            assert len(await catalog.models()) == MODELS_LIMIT
+            assert len(fake.requests) == 2
+
+    run(scenario())
+
+
+def test_azures_list_is_not_asked_for_since_requests_name_deployments() -> None:
+    async def scenario() -> None:
+        async with FakeProvider() as fake, elsewhere(fake, "azure") as (catalog, _):
+            assert await catalog.learn() is False
+            assert not catalog.knows("main") and fake.requests == []
+
+    run(scenario())
