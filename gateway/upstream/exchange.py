@@ -19,6 +19,7 @@ from typing import Any, NamedTuple, Protocol
 
 from gateway import jsonlib
 from gateway.config.proxyurl import ProxyUrl
+from gateway.dialects.anthropic import events as messages_events
 from gateway.dialects.openai_chat import events as chat_events
 from gateway.dialects.openai_chat.errors import carries_error, empty_answer
 from gateway.dialects.openai_responses import events as responses_events
@@ -321,11 +322,13 @@ STREAMS = {
     "chat": chat_events.classify_event,
     "completions": chat_events.classify_event,
     "responses": responses_events.classify_event,
+    "messages": messages_events.classify_event,
 }
 STREAM_ERRORS = {
     "chat": chat_events.carried_error,
     "completions": chat_events.carried_error,
     "responses": responses_events.carried_error,
+    "messages": messages_events.carried_error,
 }
 
 

@@ -15,6 +15,7 @@ from gateway.config.model import ErrorParsingConfig, ErrorRule, ProviderConfig
 from gateway.errors import ConnectError, Disconnect, ProtocolError, UpstreamTimeout
 from gateway.net.client import Client
 from gateway.policy.verdict import Provenance, Scope, Status
+from gateway.providers.endpoints import MAIN_PATHS
 from gateway.secret import Secret
 from gateway.upstream import exchange as module
 from gateway.upstream.exchange import Call, Exchange
@@ -578,5 +579,80 @@ def test_a_vendors_rows_are_those_of_the_providers_type() -> None:
                 outcome = await wire.call(type=kind)
                 assert outcome.verdict is not None
                 assert outcome.verdict.status is status, kind
+
+    run(scenario())
+
+
+BEARER, KEY = {"authorization": f"Bearer {SECRET}"}, SECRET
+VERSION = "2023-06-01"
+
+
+@pytest.mark.parametrize(
+    ("kind", "dialect", "base_path", "path", "credentials", "version"),
+    [
+        ("openai", "openai_chat", "/v1", "/v1/chat/completions", BEARER, None),
+        ("openai", "openai_responses", "/v1", "/v1/responses", BEARER, None),
+        ("anthropic", "anthropic", "", "/v1/messages", {"x-api-key": KEY}, VERSION),
+        ("anthropic", "anthropic", "/v1", "/v1/messages", {"x-api-key": KEY}, VERSION),
+        ("anthropic", "anthropic", "/anthropic", "/anthropic/v1/messages", {"x-api-key": KEY}, VERSION),
+        ("gemini", "gemini", "", "/v1beta/models/", {"x-goog-api-key": KEY}, None),
+        ("gemini", "openai_chat", "/v1beta", "/v1beta/openai/chat/completions", BEARER, None),
+        ("azure", "openai_chat", "", "/openai/v1/chat/completions", {"api-key": KEY}, None),
+        ("azure", "openai_responses", "/openai/v1", "/openai/v1/responses", {"api-key": KEY}, None),
+        ("deepseek", "openai_chat", "", "/chat/completions", BEARER, None),
+        ("deepseek", "anthropic", "/v1", "/anthropic/v1/messages", {"x-api-key": KEY}, VERSION),
+        ("openrouter", "anthropic", "/api/v1", "/api/v1/messages", BEARER, VERSION),
+        ("zhipu", "anthropic", "/api/paas/v4", "/api/anthropic/v1/messages", BEARER, VERSION),
+        ("dashscope", "anthropic", "/compatible-mode/v1", "/apps/anthropic/v1/messages", BEARER, VERSION),
+        ("llmgateway", "gemini", "/v1", "/v1beta/models/", {"x-goog-api-key": KEY}, None),
+        ("anthropic", "openai_chat", "", "/v1/chat/completions", {"x-api-key": KEY}, VERSION),
+    ],
+)
+def test_a_call_goes_where_its_dialect_is_spoken_with_the_key_where_it_is_wanted(
+    kind: str, dialect: str, base_path: str, path: str, credentials: dict[str, str], version: str | None
+) -> None:
+    async def scenario() -> None:
+        async with wired() as wire:
+            provider = a_provider(wire.fake.origin + base_path, wire.clock, type=kind)
+            (key,) = provider.pool.standings.keys.values()
+            place, query = provider.endpoint(dialect).place(MAIN_PATHS[dialect], "m")
+            wire.fake.script(SECRET, Answer(200, {}))
+            call = Call(b"POST", place, query, (), b"{}", "m", "other", dialect=dialect)
+            outcome = await wire.exchange.call(provider, key, call, asyncio.get_running_loop().time() + 5)
+            assert outcome.verdict is None
+            (seen,) = wire.fake.requests
+            assert (seen.path, seen.credentials, seen.headers.get("anthropic-version")) == (path, credentials, version)
+
+    run(scenario())
+
+
+START = {"type": "message_start", "message": {"role": "assistant", "content": [], "usage": {"input_tokens": 1}}}
+PING = {"type": "ping"}
+DELTA = {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "Hi"}}
+OVERLOADED_EVENT = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}
+
+
+@pytest.mark.parametrize(
+    ("events", "verdict"),
+    [
+        ((START, PING, DELTA), None),
+        ((START, DELTA, OVERLOADED_EVENT), None),
+        ((START, PING, OVERLOADED_EVENT), (Scope.PROVIDER, Status.OVERLOADED)),
+        ((START, {"type": "message_stop"}), FAILED),
+    ],
+)
+def test_a_messages_stream_is_held_until_it_says_something(
+    events: tuple[dict[str, Any], ...], verdict: tuple[Scope, Status] | None
+) -> None:
+    async def scenario() -> None:
+        async with wired() as wire:
+            provider = a_provider(wire.fake.origin, wire.clock, type="anthropic")
+            (key,) = provider.pool.standings.keys.values()
+            wire.fake.script(SECRET, Stream(events))
+            call = Call(b"POST", "/v1/messages", "", (), b"{}", "m", "messages", True, dialect="anthropic")
+            outcome = await wire.exchange.call(provider, key, call, asyncio.get_running_loop().time() + 5)
+            found = outcome.verdict and (outcome.verdict.scope, outcome.verdict.status)
+            assert (found, outcome.streamed) == (verdict, True)
+            outcome.close()
 
     run(scenario())
