@@ -15,9 +15,9 @@ from urllib.parse import parse_qs
 from gateway import __version__, jsonlib
 from gateway.api.admin_keys import BATCH, asked, each_key, export_keys, matching, meant, parse_limit, parse_statuses
 from gateway.api.admin_proxies import ProxyAdmin
+from gateway.api.bodies import read_object
 from gateway.api.errors import JSON
 from gateway.api.inbound import Inbound
-from gateway.api.openai import read_object
 from gateway.config.model import Config
 from gateway.config.tomltext import key_path
 from gateway.errors import ConfigError, GatewayError, RequestError, StoreError

@@ -12,8 +12,8 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from gateway import jsonlib
+from gateway.api.bodies import read_object
 from gateway.api.inbound import Inbound
-from gateway.api.openai import read_object
 from gateway.config.problems import did_you_mean
 from gateway.errors import RequestError
 from gateway.net.connection import Reply

@@ -8,8 +8,8 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from gateway.api.admin_keys import has_wildcard, parse_limit, parse_statuses, refuse_ambiguous
+from gateway.api.bodies import read_object
 from gateway.api.inbound import Inbound
-from gateway.api.openai import read_object
 from gateway.config.proxyurl import ProxyUrl
 from gateway.errors import RequestError
 from gateway.policy.proxyhealth import ALL_PROVIDERS

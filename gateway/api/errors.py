@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 from gateway.dialects.openai_chat.errors import error_body
 from gateway.errors import RequestError
@@ -13,7 +14,22 @@ Header = tuple[bytes, bytes]
 JSON = (b"content-type", b"application/json")
 
 
-def render(error: RequestError, request_id: str = "") -> tuple[int, list[Header], bytes]:
+def surface_of(path: str, fields: Mapping[bytes, bytes]) -> str:
+    """Whose shape an answer of ours has: by the path, whether there is anything at it or not. Lists of models have the
+    same path with all three; Anthropic's and Google's clients are known by their headers."""
+    if path.startswith("/v1/messages"):
+        return "anthropic"
+    if path.startswith("/v1beta/"):
+        return "gemini"
+    if path.startswith("/v1/models"):
+        if b"anthropic-version" in fields:
+            return "anthropic"
+        if ":" in path or b"x-goog-api-key" in fields or b"x-goog-api-client" in fields:
+            return "gemini"
+    return "openai"
+
+
+def render(error: RequestError, request_id: str = "", surface: str = "openai") -> tuple[int, list[Header], bytes]:
     """Status, headers and body. Retry-After is in whole seconds, rounded up; retry-after-ms is exact."""
     headers = [JSON]
     if error.retry_after is not None:
@@ -25,7 +41,19 @@ def render(error: RequestError, request_id: str = "") -> tuple[int, list[Header]
         headers.append((b"allow", str(error.extra["allow"]).encode()))
     if request_id:
         headers.append((b"x-request-id", request_id.encode()))
-    return error.status, headers, error_body(error)
+    return error.status, headers, _body(error, surface)
+
+
+def _body(error: RequestError, surface: str) -> bytes:
+    if surface == "anthropic":
+        from gateway.dialects.anthropic.errors import error_body as anthropic_body
+
+        return anthropic_body(error)
+    if surface == "gemini":
+        from gateway.dialects.gemini.errors import error_body as gemini_body
+
+        return gemini_body(error)
+    return error_body(error)
 
 
 def refuse(

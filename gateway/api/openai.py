@@ -1,4 +1,4 @@
-"""The OpenAI surface: chat completions, completions, embeddings, responses, moderations, images, audio, rerank, models.
+"""The OpenAI surface: chat completions, completions, embeddings, responses, moderations, images, audio, rerank.
 
 https://platform.openai.com/docs/api-reference. A body is parsed once, for the fields that decide where it goes; what
 is sent on are the client's own bytes. Unknown fields are nobody's business here.
@@ -7,24 +7,24 @@ is sent on are the client's own bytes. Unknown fields are nobody's business here
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 from urllib.parse import unquote
 
 from gateway import jsonlib
-from gateway.api.errors import JSON
+from gateway.api.bodies import read_model, read_object, read_stream, require
 from gateway.api.inbound import Inbound
 from gateway.api.multipart import read_fields
-from gateway.conductor.auth import Identity, without_credential
-from gateway.conductor.conductor import Ask, Conductor
+from gateway.conductor.ask import Ask
+from gateway.conductor.auth import without_credential
+from gateway.conductor.conductor import Conductor
 from gateway.conductor.rename import insert_field, replace_model
 from gateway.dialects.openai_chat import events as chat_events
 from gateway.dialects.openai_responses import events as responses_events
 from gateway.errors import RequestError, UpstreamError, UpstreamTimeout
 from gateway.net.connection import Reply
 from gateway.providers.openai import ADDED_TO_REQUEST, FORWARDED_TO_PROVIDER
-from gateway.upstream.catalog import Catalog, Model, list_body, model_entry
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ ENDPOINTS: Mapping[str, Endpoint] = {
     "/v1/chat/completions": Endpoint("chat", "messages", list),
     "/v1/chat/completions/stream": Endpoint("chat", "messages", list),
     "/v1/completions": Endpoint("completions"),
-    "/v1/embeddings": Endpoint("other", "input"),
+    "/v1/embeddings": Endpoint("embeddings", "input"),
     "/v1/responses": Endpoint("responses"),
     "/v1/responses/compact": Endpoint("other"),
     "/v1/responses/input_tokens": Endpoint("other"),
@@ -58,9 +58,8 @@ FORCED_STREAM = "/v1/chat/completions/stream"
 class OpenAISurface:
     """Reads what OpenAI's SDKs send into asks."""
 
-    def __init__(self, conductor: Conductor, catalog: Catalog) -> None:
+    def __init__(self, conductor: Conductor) -> None:
         self._conductor = conductor
-        self._catalog = catalog
 
     async def post(self, inbound: Inbound, reply: Reply) -> None:
         """Any of ENDPOINTS, and what is below FAMILIES."""
@@ -93,67 +92,19 @@ class OpenAISurface:
         ask.error_event = _responses_error_event
         await self._conductor.serve(ask, reply, inbound.record)
 
-    async def models(self, inbound: Inbound, reply: Reply) -> None:
-        """`GET /v1/models`: the models of all providers, merged."""
-        await reply.send(200, [JSON, *inbound.own_headers()], list_body(await self._listed(inbound.identity)))
-
-    async def model(self, inbound: Inbound, reply: Reply) -> None:
-        """`GET /v1/models/ID`; an id may have slashes, and a provider's name in front."""
-        wanted = unquote(inbound.path.removeprefix("/v1/models/"))
-        for model in await self._listed(inbound.identity):
-            if wanted in (model.id, f"{model.provider}/{model.id}"):
-                await reply.send(200, [JSON, *inbound.own_headers()], jsonlib.dumps(model_entry(model)))
-                return
-        raise RequestError(404, "model_not_found", f"The model {wanted[:200]!r} does not exist.", param="model")
-
-    async def _listed(self, identity: Identity) -> list[Model]:
-        """What an identity may use, each with the provider that it would get."""
-        models = await self._catalog.models()
-        if identity.models:
-            models = [model for model in models if model.id in identity.models]
-        if not identity.providers:
-            return models
-        allowed = []
-        for model in models:
-            serving = [provider.name for provider in self._catalog.serving(model.id)]
-            mine = next((name for name in serving if name in identity.providers), None)
-            if mine is not None:
-                allowed.append(replace(model, provider=mine))
-        return allowed
-
     def _json_ask(self, inbound: Inbound, endpoint: Endpoint) -> Ask:
         body = inbound.request.body
         decoded = read_object(body)
-        model = decoded.get("model")
-        if model is None:
-            model = ""
-        elif not isinstance(model, str):
-            raise _wrong("model", "a string")
-        elif inbound.identity.models and jsonlib.repeats(body, "model"):
-            raise RequestError(
-                400, "invalid_request_error", "The body names its model twice, and this token is for certain models.",
-                param="model",
-            )  # fmt: skip
-        stream = decoded.get("stream")
-        if stream is not None and not isinstance(stream, bool):
-            raise _wrong("stream", "true or false")
+        model = read_model(decoded, body, inbound.identity)
+        stream = read_stream(decoded)
         if endpoint.required:
-            value = decoded.get(endpoint.required)
-            if value is None:
-                raise RequestError(
-                    400,
-                    "invalid_request_error",
-                    f"Missing required parameter: '{endpoint.required}'.",
-                    param=endpoint.required,
-                )
-            if not isinstance(value, endpoint.kind):
-                raise _wrong(endpoint.required, "an array")
+            require(decoded, endpoint.required, endpoint.kind)
         if inbound.path == FORCED_STREAM and not stream:
             known = "stream" in decoded
             body = jsonlib.dumps({**decoded, "stream": True}) if known else insert_field(body, decoded, "stream", True)
             stream = decoded["stream"] = True
         ask = self._ask(inbound, endpoint.shape, body)
-        ask.model, ask.stream, ask.fields = model, bool(stream), decoded
+        ask.model, ask.stream, ask.fields = model, stream, decoded
         ask.with_model = partial(replace_model, body, decoded)
         if endpoint.shape == "responses":
             previous = decoded.get("previous_response_id")
@@ -185,6 +136,7 @@ class OpenAISurface:
         session = fields.get(b"x-session-id")
         return Ask(
             inbound.request.method.encode(),
+            "openai_responses" if shape in ("responses", "stored") else "openai_chat",
             path,
             without_credential(inbound.request.query),
             tuple(headers),
@@ -207,21 +159,6 @@ def has_dot_segment(path: str) -> bool:
     """Whether a provider that resolves `.` and `..` (RFC 3986, 5.2.4), encoded or not, would take a path for another
     one, outside the family that it was let through for."""
     return not {".", ".."}.isdisjoint(unquote(path).replace("\\", "/").split("/"))
-
-
-def read_object(body: bytes) -> dict[str, Any]:
-    """The JSON object in a body. Raises RequestError 400."""
-    try:
-        decoded = jsonlib.loads(body)
-    except ValueError as exc:
-        raise RequestError(400, "invalid_request_error", f"The body is not valid JSON: {str(exc)[:200]}.") from None
-    if not isinstance(decoded, dict):
-        raise RequestError(400, "invalid_request_error", "The body must be a JSON object.")
-    return decoded
-
-
-def _wrong(name: str, wanted: str) -> RequestError:
-    return RequestError(400, "invalid_request_error", f"'{name}' must be {wanted}.", param=name)
 
 
 def _chat_error_event(error: UpstreamError) -> bytes:

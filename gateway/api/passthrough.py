@@ -7,8 +7,10 @@ The path after the provider's name is the path at the provider's origin, so an S
 from __future__ import annotations
 
 from gateway.api.inbound import Inbound
+from gateway.conductor.ask import Ask
 from gateway.conductor.auth import without_credential
-from gateway.conductor.conductor import KEPT_INSIDE, Ask, Conductor, named_hop_by_hop
+from gateway.conductor.conductor import Conductor
+from gateway.conductor.delivery import KEPT_INSIDE, named_hop_by_hop
 from gateway.errors import RequestError
 from gateway.net.connection import Reply
 from gateway.providers.openai import ADDED_TO_REQUEST
@@ -51,6 +53,7 @@ class PassthroughSurface:
         await self._conductor.serve(
             Ask(
                 request.method.encode(),
+                None,
                 "/" + rest,
                 without_credential(request.query),
                 headers,
@@ -59,7 +62,6 @@ class PassthroughSurface:
                 "raw",
                 inbound.identity,
                 provider=provider,
-                absolute=True,
             ),
             reply,
             inbound.record,

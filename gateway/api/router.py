@@ -1,14 +1,16 @@
 """The whole URL space on one screen, and what every request goes through: guard, identity, handler, record.
 
-| path                                   | scope | handler               |
-|----------------------------------------|-------|-----------------------|
-| POST /v1/chat/completions, …           | use   | OpenAISurface.post    |
-| GET, DELETE, POST /v1/responses/ID[/…] | use   | OpenAISurface.response|
-| GET /v1/models, /v1/models/ID          | use   | OpenAISurface.models  |
-| ANY /p/PROVIDER/…                      | use   | PassthroughSurface.any|
-| GET /health, /ready                    | –     | HealthSurface         |
-| GET /metrics                           | read  | HealthSurface.metrics |
-| /admin/…                               | admin | AdminSurface          |
+| path                                   | scope | handler                 |
+|----------------------------------------|-------|-------------------------|
+| POST /v1/chat/completions, …           | use   | OpenAISurface.post      |
+| GET, DELETE, POST /v1/responses/ID[/…] | use   | OpenAISurface.response  |
+| POST /v1/messages[/count_tokens]       | use   | AnthropicSurface        |
+| POST /v1[beta]/models/M:METHOD         | use   | GeminiSurface.model     |
+| GET /v1[beta]/models, /v1[beta]/models/M | use | ModelsSurface           |
+| ANY /p/PROVIDER/…                      | use   | PassthroughSurface.any  |
+| GET /health, /ready                    | –     | HealthSurface           |
+| GET /metrics                           | read  | HealthSurface.metrics   |
+| /admin/…                               | admin | AdminSurface            |
 """
 
 from __future__ import annotations
@@ -18,10 +20,13 @@ from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 from gateway.api.admin import AdminSurface
-from gateway.api.errors import Header, render
+from gateway.api.anthropic import AnthropicSurface
+from gateway.api.errors import Header, render, surface_of
+from gateway.api.gemini import GeminiSurface
 from gateway.api.guard import Guard
 from gateway.api.health import HealthSurface
 from gateway.api.inbound import NOBODY, Inbound, RequestIds, read_fields
+from gateway.api.models import ModelsSurface
 from gateway.api.openai import ENDPOINTS, FAMILIES, OpenAISurface
 from gateway.api.passthrough import PassthroughSurface
 from gateway.conductor.auth import Authenticator, Identity
@@ -57,6 +62,9 @@ class Router:
     def __init__(
         self,
         openai: OpenAISurface,
+        anthropic: AnthropicSurface,
+        gemini: GeminiSurface,
+        models: ModelsSurface,
         passthrough: PassthroughSurface,
         health: HealthSurface,
         admin: AdminSurface,
@@ -77,13 +85,17 @@ class Router:
         self._loop = asyncio.get_running_loop()
         self._exact: dict[str, Route] = {path: Route("openai", ("POST",), "use", openai.post) for path in ENDPOINTS}
         self._exact |= {
-            "/v1/models": Route("openai", ("GET", "HEAD"), "use", openai.models),
+            "/v1/messages": Route("anthropic", ("POST",), "use", anthropic.messages),
+            "/v1/messages/count_tokens": Route("anthropic", ("POST",), "use", anthropic.count_tokens),
+            "/v1/models": Route("openai", ("GET", "HEAD"), "use", models.all),
+            "/v1beta/models": Route("gemini", ("GET", "HEAD"), "use", models.all),
             "/health": Route("health", ("GET", "HEAD"), "", health.health),
             "/ready": Route("health", ("GET", "HEAD"), "", health.ready),
             "/metrics": Route("health", ("GET", "HEAD"), "" if public_metrics else "read", health.metrics),
         }
         self._prefixes: tuple[tuple[str, Route], ...] = (
-            ("/v1/models/", Route("openai", ("GET", "HEAD"), "use", openai.model)),
+            ("/v1/models/", Route("openai", ("GET", "HEAD", "POST"), "use", gemini.model)),
+            ("/v1beta/models/", Route("gemini", ("GET", "HEAD", "POST"), "use", gemini.model)),
             ("/v1/responses/", Route("openai", (), "use", openai.response)),
             *((family, Route("openai", ("POST",), "use", openai.post)) for family in FAMILIES),
             ("/p/", Route("passthrough", (), "use", passthrough.any)),
@@ -157,7 +169,7 @@ class Router:
             record.surface = NOWHERE.surface if request is None else self._route(request).surface
             record.outcome, record.error, record.status = "error", error.code, error.status
             self._finish(record)
-        status, headers, body = render(error, record.request_id)
+        status, headers, body = render(error, record.request_id, surface_of(record.path, fields))
         return status, [*headers, *self._guard.cors_headers(fields.get(b"origin"))], body
 
     def _look_at(self, request: Request) -> tuple[dict[bytes, bytes], RequestRecord]:
@@ -213,7 +225,7 @@ class Router:
         if reply.started:  # an answer of ours that failed half-way: nothing sensible can follow
             reply.abort()
             return
-        status, headers, body = render(error, record.request_id)
+        status, headers, body = render(error, record.request_id, surface_of(record.path, inbound.fields))
         if record.provider:
             headers.append((b"x-llmgateway-provider", record.provider.encode()))
             headers.append((b"x-llmgateway-attempts", b"%d" % record.attempts))

@@ -12,18 +12,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import NamedTuple
 
 from gateway import jsonlib
 from gateway.conductor.rename import rename_in_events
+from gateway.conductor.translation import Reader
+from gateway.dialects.dialect import StreamWriter
 from gateway.errors import UpstreamError
 from gateway.net.connection import Reply
 from gateway.net.deadline import Deadline
 from gateway.observe.record import RequestRecord
 from gateway.upstream.exchange import UpstreamAnswer
 from gateway.wire.sse import Event, EventReader, UsageTap
-
-KEEPALIVE = b": keepalive\n\n"
-"""A comment, which every SSE reader ignores. https://html.spec.whatwg.org/multipage/server-sent-events.html"""
+from gateway.wire.usage_tail import UsageTail
 
 EVENT_ENDS = (b"\n\n", b"\n\r\n", b"\r\r")
 """The line ends that may close an event; the second also ends one with CRLF throughout."""
@@ -38,22 +39,29 @@ ID_LENGTH = 200
 class BrokenAnswerError(Exception):
     """The upstream failed after the commit point. The client has been told as far as it can be."""
 
-    def __init__(self, error: UpstreamError) -> None:
-        super().__init__(str(error))
-        self.error = error
+
+class Quiet(NamedTuple):
+    """How a quiet stream is kept alive: `word` after `seconds` of silence. 0: not at all."""
+
+    seconds: float
+    word: bytes
 
 
-async def relay(answer: UpstreamAnswer, first: bytes, reply: Reply, record: RequestRecord) -> None:
+async def relay(
+    answer: UpstreamAnswer, first: bytes, reply: Reply, record: RequestRecord, tail: UsageTail | None = None
+) -> None:
     """Pass a body on as it comes; `first` was read already. Raises BrokenAnswerError."""
     try:
         data = first or await answer.read()
         while data:
+            if tail is not None:
+                tail.feed(data)
             record.bytes_out += len(data)
             await reply.write(data)
             data = await answer.read()
     except UpstreamError as error:
         reply.abort()
-        raise BrokenAnswerError(error) from error
+        raise BrokenAnswerError(str(error)) from error
     await reply.end()
 
 
@@ -65,7 +73,7 @@ async def relay_events(
     *,
     tap: UsageTap,
     model: str,
-    keepalive: float,
+    quiet: Quiet,
     error_event: Callable[[UpstreamError], bytes],
     watch: Callable[[bytes], None] | None = None,
 ) -> None:
@@ -74,7 +82,7 @@ async def relay_events(
     `model` replaces the one that the events name, unless it is empty. `watch` sees the bytes as they came.
     """
     gate = EventGate()
-    quiet = QuietFiller(reply, gate, keepalive)
+    filler = QuietFiller(reply, gate, quiet)
     try:
         data = held or await answer.read()
         while data:
@@ -82,24 +90,59 @@ async def relay_events(
             if watch is not None:
                 watch(data)
             await _pass(gate.feed(data), reply, record, model)
-            quiet.begin_again()
+            filler.begin_again()
             data = await answer.read()
         await _pass(gate.rest(), reply, record, model)
     except UpstreamError as error:
         await reply.write((b"" if gate.between_events else b"\n\n") + error_event(error))
         reply.abort()
-        raise BrokenAnswerError(error) from error
+        raise BrokenAnswerError(str(error)) from error
     finally:
-        quiet.close()
+        filler.close()
     await reply.end()
 
 
-async def _pass(events: bytes, reply: Reply, record: RequestRecord, model: str) -> None:
+async def relay_translated(
+    answer: UpstreamAnswer,
+    held: bytes,
+    reply: Reply,
+    record: RequestRecord,
+    *,
+    reader: Reader,
+    writer: StreamWriter,
+    quiet: Quiet,
+) -> None:
+    """Pass a stream on in another dialect; `held` was read already. Raises BrokenAnswerError.
+
+    What the provider says after its stream's end is not waited for.
+    """
+    filler = QuietFiller(reply, EventGate(), quiet)
+    try:
+        data = held or await answer.read()
+        while data and not reader.ended:
+            await _say(writer.write(reader.feed(data)), reply, record)
+            filler.begin_again()
+            data = b"" if reader.ended else await answer.read()
+        if not reader.ended:
+            await _say(writer.write(reader.end()), reply, record)
+    except UpstreamError as error:
+        await _say(writer.write(reader.broken(error)), reply, record)
+    finally:
+        filler.close()
+    if reader.failure is not None:
+        reply.abort()
+        raise BrokenAnswerError(reader.failure.message)
+    await reply.end()
+
+
+async def _say(events: bytes, reply: Reply, record: RequestRecord) -> None:
     if events:
-        if model:
-            events = rename_in_events(events, model)
         record.bytes_out += len(events)
         await reply.write(events)
+
+
+async def _pass(events: bytes, reply: Reply, record: RequestRecord, model: str) -> None:
+    await _say(rename_in_events(events, model) if model else events, reply, record)
 
 
 class EventGate:
@@ -133,21 +176,21 @@ class EventGate:
 
 
 class QuietFiller:
-    """Keeps an open stream alive: a comment after `seconds` of silence. 0: never."""
+    """Says a word in an open stream after some time of silence, but never within an event."""
 
-    __slots__ = ("_deadline", "_gate", "_loop", "_reply", "_seconds")
+    __slots__ = ("_deadline", "_gate", "_loop", "_quiet", "_reply")
 
-    def __init__(self, reply: Reply, gate: EventGate, seconds: float) -> None:
+    def __init__(self, reply: Reply, gate: EventGate, quiet: Quiet) -> None:
         self._reply = reply
         self._gate = gate
-        self._seconds = seconds
+        self._quiet = quiet
         self._loop = asyncio.get_running_loop()
-        self._deadline = Deadline(self._loop, self._fill) if seconds > 0 else None
+        self._deadline = Deadline(self._loop, self._fill) if quiet.seconds > 0 and quiet.word else None
         self.begin_again()
 
     def begin_again(self) -> None:
         if self._deadline is not None:
-            self._deadline.move(self._loop.time() + self._seconds)
+            self._deadline.move(self._loop.time() + self._quiet.seconds)
 
     def close(self) -> None:
         if self._deadline is not None:
@@ -156,7 +199,7 @@ class QuietFiller:
     def _fill(self) -> None:
         if self._gate.between_events:
             try:
-                self._reply.write_nowait(KEEPALIVE)
+                self._reply.write_nowait(self._quiet.word)
             except ConnectionError:
                 return  # the relay hears of it as well
         self.begin_again()

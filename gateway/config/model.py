@@ -182,6 +182,18 @@ class TokenConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class TranslationConfig:
+    """[translation]: between the dialects of clients and of providers. See `llmgateway help translation`."""
+
+    on_loss: str = setting(
+        "warn",
+        'what is done about fields that the provider has no word for: "reject": 400 | "warn": hints that only tune are '
+        'dropped and named in x-llmgateway-dropped, content is a 400 | "drop": everything is dropped and named',
+        choices=("reject", "warn", "drop"),
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class QueueConfig:
     """[queue]: requests that wait for a key."""
 
@@ -525,6 +537,7 @@ class Config:
     auth: AuthConfig = setting(AuthConfig, "who may call")
     tokens: dict[str, TokenConfig] = setting(dict, "static API tokens")
     queue: QueueConfig = setting(QueueConfig, "requests waiting for a key")
+    translation: TranslationConfig = setting(TranslationConfig, "between dialects")
     sync: SyncConfig = setting(SyncConfig, "reading key files")
     proxies: ProxiesConfig = setting(ProxiesConfig, "looking after proxies")
     providers: dict[str, ProviderConfig] = setting(dict, "where answers come from")

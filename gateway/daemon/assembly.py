@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from gateway.api.admin import AdminSurface
 from gateway.api.admin_proxies import ProxyAdmin
+from gateway.api.anthropic import AnthropicSurface
+from gateway.api.gemini import GeminiSurface
 from gateway.api.guard import Guard
 from gateway.api.health import HealthSurface
+from gateway.api.models import ModelsSurface
 from gateway.api.openai import OpenAISurface
 from gateway.api.passthrough import PassthroughSurface
 from gateway.api.router import Router
@@ -16,6 +20,7 @@ from gateway.conductor.attempts import Attempts
 from gateway.conductor.auth import Authenticator
 from gateway.conductor.conductor import Conductor
 from gateway.conductor.models import ModelResolver
+from gateway.conductor.translation import Translator
 from gateway.config.model import Config, ServerConfig
 from gateway.config.validate import auth_is_on
 from gateway.daemon.holdings import Holdings
@@ -46,8 +51,10 @@ def assemble(config: Config, holdings: Holdings, control: KeeperControl, drainin
     catalog = Catalog(providers, exchange, holdings.clock)
     resolver = ModelResolver(providers, catalog, config.server.default_provider)
     attempts = Attempts(exchange, config.queue, holdings.rng, holdings.note_attempt)
-    conductor = Conductor(resolver, attempts, holdings.owners)
-    openai = OpenAISurface(conductor, catalog)
+    translator = Translator(config.translation.on_loss, holdings.clock, lambda: os.urandom(12).hex())
+    conductor = Conductor(resolver, translator, attempts, holdings.owners)
+    models = ModelsSurface(catalog)
+    openai, anthropic, gemini = OpenAISurface(conductor), AnthropicSurface(conductor), GeminiSurface(conductor, models)
     passthrough = PassthroughSurface(conductor)
     health = HealthSurface(providers, holdings.database, holdings.metrics, draining)
     admin = AdminSurface(
@@ -58,6 +65,9 @@ def assemble(config: Config, holdings: Holdings, control: KeeperControl, drainin
     def router(guard: Guard, authenticator: Authenticator) -> Router:
         return Router(
             openai,
+            anthropic,
+            gemini,
+            models,
             passthrough,
             health,
             admin,

@@ -267,8 +267,8 @@ class Request:
 
     `max_tokens` bounds the answer, thoughts included. `stream_usage`: the client wants to see usage in its stream
     (always so but with Chat Completions). `user` is the client's word for its end user, `metadata` are OpenAI's pairs
-    of texts. `cache_key` and `cache_retention` are OpenAI's hints for its prompt cache. `legacy_calls`: the client knows
-    tools as Chat Completions had them before November 2023, as functions without ids, one call at a time.
+    of texts. `cache_key` and `cache_retention` are OpenAI's hints for its prompt cache. `legacy_calls`: the client
+    knows tools as Chat Completions had them before November 2023, as functions without ids, one call at a time.
     """
 
     dialect: DialectName

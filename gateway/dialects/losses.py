@@ -13,11 +13,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from gateway.errors import RequestError
-
-OnLoss = Literal["reject", "warn", "drop"]
 
 NOTICE_LIMIT = 20
 """Losses that are named in a header; a request can have thousands of the same kind."""
@@ -53,7 +51,7 @@ class Losses:
         self.entries.append(Loss(path, name, why, False))
 
 
-def refuse_losses(losses: Losses, on_loss: OnLoss) -> None:
+def refuse_losses(losses: Losses, on_loss: str) -> None:
     """Raises RequestError 400 for what may not be dropped: all losses with "reject", those of content with "warn", none
     with "drop"."""
     for loss in losses.entries:

@@ -28,7 +28,7 @@ FORWARDED_TO_CLIENT = frozenset({b"content-type", b"content-encoding"})
 FORWARDED_WITH_ERRORS = frozenset({b"retry-after", b"retry-after-ms"})
 """What SDKs obey before they try again. Rate-limit headers stay inside: they speak of one key among many."""
 
-REQUEST_ID_HEADER = b"x-request-id"
+REQUEST_IDS = frozenset({b"x-request-id", b"request-id"})
 """The provider's own name for a call, which its support asks for; the client gets it under another name."""
 
 LIMIT_OF_MODEL = Row(

@@ -12,7 +12,6 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from gateway import jsonlib
 from gateway.policy.verdict import Verdict
 from gateway.providers.questions import ListedModel, next_page, read_models
 from gateway.upstream.exchange import Exchange
@@ -157,12 +156,3 @@ class Catalog:
         for providers in serving.values():
             providers.sort(key=lambda provider: -provider.config.priority)
         self._serving = serving
-
-
-def list_body(models: Iterable[Model]) -> bytes:
-    """OpenAI's list of models. https://platform.openai.com/docs/api-reference/models/list"""
-    return jsonlib.dumps({"object": "list", "data": [model_entry(model) for model in models]})
-
-
-def model_entry(model: Model) -> dict[str, object]:
-    return {"id": model.id, "object": "model", "created": model.created, "owned_by": model.provider}

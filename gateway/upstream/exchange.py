@@ -19,10 +19,7 @@ from typing import Any, NamedTuple, Protocol
 
 from gateway import jsonlib
 from gateway.config.proxyurl import ProxyUrl
-from gateway.dialects.anthropic import events as messages_events
-from gateway.dialects.openai_chat import events as chat_events
-from gateway.dialects.openai_chat.errors import carries_error, empty_answer
-from gateway.dialects.openai_responses import events as responses_events
+from gateway.dialects.openai_chat.errors import carries_error
 from gateway.errors import ProxyError, UpstreamError
 from gateway.net.client import Client
 from gateway.policy.proxyhealth import UNTESTED, blame_proxy
@@ -37,12 +34,13 @@ from gateway.providers.classify import (
 )
 from gateway.providers.endpoints import CHAT
 from gateway.upstream.concealment import conceal_body, conceal_headers, conceal_text
+from gateway.upstream.grammars import grammar_of
 from gateway.upstream.key import Key
 from gateway.upstream.local import InProcessAnswer
 from gateway.upstream.provider import Provider
 from gateway.upstream.proxy import Proxy
 from gateway.upstream.proxypool import Way
-from gateway.wire.sse import Event, EventReader
+from gateway.wire.sse import EventReader
 
 PLAIN_LIMIT = 4 * 1024 * 1024
 """Bytes of a plain JSON answer that are read before anything is sent on. Longer ones (images in base64) are
@@ -62,6 +60,9 @@ HOLD_LIMIT = 64 * 1024
 
 NO_PROXY = Verdict(Scope.PROXY, Status.NETWORK_ERROR, "no_proxy", evidence="there is no proxy to send it through")
 
+UNSEEN = frozenset({"raw", "array"})
+"""Shapes whose successes nobody looks into: they are passed on as they come."""
+
 Header = tuple[bytes, bytes]
 
 
@@ -79,8 +80,9 @@ class UpstreamAnswer(Protocol):
 
 class Call(NamedTuple):
     """What to ask of a provider. `path` follows the origin; `shape` says how its answers are read:
-    "chat", "completions", "responses", "messages", "generate", "other", "stored" for what was made earlier, or "raw"
-    for bytes that nobody looks into. `dialect` says how the key travels; a provider that does not speak it is asked in
+    "chat", "completions", "responses", "messages", "generate" and "array" (Gemini's stream as one JSON array),
+    "embeddings", "embed", "count_tokens", "count", "other", "stored" for what was made earlier, or "raw" for bytes that
+    nobody looks into. `dialect` says how the key travels; a provider that does not speak it is asked in
     its own way. `tokens` is an estimate of what it will use, `affinity` names the conversation that it belongs to; both
     matter only for choosing a key."""
 
@@ -235,7 +237,7 @@ class Exchange:
                 provider.meanings, answer.status, answer.headers, body, self.clock(), partial(conceal_text, key)
             )
             return outcome
-        if call.shape == "raw" or answer.status >= 300:
+        if call.shape in UNSEEN or answer.status >= 300:
             return outcome
         if (outcome.header(b"content-encoding") or b"identity") != b"identity":
             return outcome  # nobody asked for that, and nobody here can read it
@@ -271,13 +273,13 @@ class Exchange:
             return  # that a response failed is its state: the provider has answered what it was asked for
         if carries_error(outcome.decoded):
             outcome.verdict = self._verdict_inside(provider, key, outcome, outcome.decoded)
-        elif call.shape in CHOICES and empty_answer(outcome.decoded):
+        elif (grammar := grammar_of(call.shape)) is not None and grammar.is_empty(outcome.decoded):
             outcome.verdict = EMPTY_ANSWER
 
     async def _hold(self, provider: Provider, key: Key, call: Call, outcome: Outcome, answer: UpstreamAnswer) -> None:
         """Keep a stream back until its first meaningful event, for `streaming.hold` seconds and HOLD_LIMIT bytes."""
-        classify = STREAMS.get(call.shape)
-        if classify is None:
+        grammar = grammar_of(call.shape)
+        if grammar is None:
             return
         reader = EventReader()
         parts: list[bytes] = []
@@ -291,10 +293,15 @@ class Exchange:
                         break
                     parts.append(piece)
                     size += len(piece)
-                    kinds = [(classify(event), event) for event in reader.feed(piece)]
+                    kinds = [(grammar.classify(event), event) for event in reader.feed(piece)]
                     decisive = next((pair for pair in kinds if pair[0] != "preamble"), None)
                     if decisive is not None:
-                        outcome.verdict = self._verdict_of_event(*decisive, provider, key, call, outcome)
+                        kind, event = decisive
+                        if kind == "done":
+                            outcome.verdict = EMPTY_STREAM
+                        elif kind == "error":
+                            outcome.decoded = grammar.carried_error(event)
+                            outcome.verdict = self._verdict_inside(provider, key, outcome, outcome.decoded)
                         break
         except TimeoutError:
             pass  # held long enough: the client gets what there is
@@ -304,32 +311,8 @@ class Exchange:
             parts.append(await _rest_of_error(answer))
         outcome.body = b"".join(parts)
 
-    def _verdict_of_event(
-        self, kind: str, event: Event, provider: Provider, key: Key, call: Call, outcome: Outcome
-    ) -> Verdict | None:
-        if kind == "done":
-            return EMPTY_STREAM
-        if kind == "error":
-            return self._verdict_inside(provider, key, outcome, STREAM_ERRORS[call.shape](event))
-        return None
-
     def _verdict_inside(self, provider: Provider, key: Key, outcome: Outcome, error: object) -> Verdict:
         return classify_inside(provider.meanings, outcome.headers, error, self.clock(), partial(conceal_text, key))
-
-
-CHOICES = frozenset({"chat", "completions"})
-STREAMS = {
-    "chat": chat_events.classify_event,
-    "completions": chat_events.classify_event,
-    "responses": responses_events.classify_event,
-    "messages": messages_events.classify_event,
-}
-STREAM_ERRORS = {
-    "chat": chat_events.carried_error,
-    "completions": chat_events.carried_error,
-    "responses": responses_events.carried_error,
-    "messages": messages_events.carried_error,
-}
 
 
 def _read_asked(body: bytes) -> dict[str, Any]:

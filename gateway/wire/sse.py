@@ -27,22 +27,23 @@ MAX_IMAGE_EVENT = 32 << 20
 of 4096 pixels square has up to 20 MB as PNG."""
 
 _BOM = b"\xef\xbb\xbf"
-_MARK = b'"usage"'
-_USAGE_OBJECT = re.compile(rb'"usage"\s*:\s*\{')
+_MARK = b'"usage'
+_USAGE_OBJECT = re.compile(rb'"usage(?:Metadata)?"\s*:\s*\{')
 
 
 class UsageTap:
-    """Remembers the last payload with a usage object while a stream's bytes pass by.
+    """Remembers the first and the last payload with a usage object while a stream's bytes pass by.
 
     Bytes may be cut anywhere; lines end with LF, CRLF or CR. A payload over several `data:` lines is not
     put together: no provider splits one. A line longer than `MAX_LINE` is skipped.
     """
 
-    __slots__ = ("_carry", "_line", "_skipping")
+    __slots__ = ("_carry", "_first", "_last", "_skipping")
 
     def __init__(self) -> None:
         self._carry = bytearray()
-        self._line = b""
+        self._first = b""
+        self._last = b""
         self._skipping = False
 
     def feed(self, data: bytes) -> None:
@@ -54,10 +55,11 @@ class UsageTap:
             self._feed_part(data)
 
     @property
-    def usage_payload(self) -> dict[str, Any] | None:
-        """The last JSON object that had a usage object somewhere in it; a line cut off by the stream's end
-        counts if it is whole JSON."""
-        return _payload(bytes(self._carry)) or _payload(self._line)
+    def payloads(self) -> list[dict[str, Any]]:
+        """The first and the last JSON object that had a usage object somewhere in it; a line cut off by the stream's
+        end counts if it is whole JSON."""
+        lines = dict.fromkeys((self._first, self._last, bytes(self._carry)))
+        return [payload for line in lines if (payload := _payload(line)) is not None]
 
     def _feed_part(self, data: bytes) -> None:
         end = max(data.rfind(b"\n"), data.rfind(b"\r")) + 1
@@ -82,10 +84,14 @@ class UsageTap:
             _, _, lines = lines.replace(b"\r", b"\n").partition(b"\n")
         if not _USAGE_OBJECT.search(lines):
             return  # nothing, or the `"usage":null` of every chunk before the last
-        for line in reversed(lines.splitlines()):
-            if _USAGE_OBJECT.search(line) and line.removeprefix(_BOM).startswith(b"data:"):
-                self._line = line
-                return
+        found = [line for line in lines.splitlines() if _is_report(line)]
+        if found:
+            self._first = self._first or found[0]
+            self._last = found[-1]
+
+
+def _is_report(line: bytes) -> bool:
+    return line.removeprefix(_BOM).startswith(b"data:") and _USAGE_OBJECT.search(line) is not None
 
 
 def _payload(line: bytes) -> dict[str, Any] | None:

@@ -23,9 +23,12 @@ from urllib.parse import urlsplit
 
 from gateway.api.admin import AdminSurface
 from gateway.api.admin_proxies import ProxyAdmin
+from gateway.api.anthropic import AnthropicSurface
 from gateway.api.errors import refuse
+from gateway.api.gemini import GeminiSurface
 from gateway.api.guard import Guard
 from gateway.api.health import HealthSurface
+from gateway.api.models import ModelsSurface
 from gateway.api.openai import OpenAISurface
 from gateway.api.passthrough import PassthroughSurface
 from gateway.api.router import Router
@@ -33,6 +36,7 @@ from gateway.conductor.attempts import Attempts
 from gateway.conductor.auth import Authenticator
 from gateway.conductor.conductor import Conductor
 from gateway.conductor.models import ModelResolver
+from gateway.conductor.translation import Translator
 from gateway.config.load import load_config
 from gateway.config.model import Config, ServerConfig
 from gateway.config.validate import auth_is_on
@@ -318,9 +322,14 @@ class Gateway:
         self._catalog = Catalog(providers, exchange, self.clock)
         resolver = ModelResolver(providers, self._catalog, config.server.default_provider)
         attempts = Attempts(exchange, config.queue, rng, self._note_attempt)
-        conductor = Conductor(resolver, attempts, self.owners)
+        translator = Translator(config.translation.on_loss, self.clock, lambda: "0123456789abcdef")
+        conductor = Conductor(resolver, translator, attempts, self.owners)
+        models = ModelsSurface(self._catalog)
         surfaces = (
-            OpenAISurface(conductor, self._catalog),
+            OpenAISurface(conductor),
+            AnthropicSurface(conductor),
+            GeminiSurface(conductor, models),
+            models,
             PassthroughSurface(conductor),
             HealthSurface(providers, database, self.metrics, lambda: False),
             AdminSurface(

@@ -83,7 +83,7 @@ def test_keys_that_cool_or_are_gone_are_told_with_their_return(tmp_path: Path, b
         ("GET", CHAT_PATH, "POST"),
         ("PUT", "/v1/embeddings", "POST"),
         ("POST", "/v1/models", "GET, HEAD"),
-        ("DELETE", "/v1/models/gpt-4o", "GET, HEAD"),
+        ("DELETE", "/v1/models/gpt-4o", "GET, HEAD, POST"),
         ("POST", "/health", "GET, HEAD"),
         ("HEAD", "/v1/responses/resp_1", "GET, DELETE"),
         ("OPTIONS", CHAT_PATH, "POST"),

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.dialects.losses import NOTICE_LIMIT, PATH_LIMIT, Losses, OnLoss, notice, refuse_losses
+from gateway.dialects.losses import NOTICE_LIMIT, PATH_LIMIT, Losses, notice, refuse_losses
 from gateway.errors import RequestError
 
 
@@ -30,7 +30,7 @@ def losses_of(*, content: bool, hint: bool) -> Losses:
         ("drop", True, True, None),
     ],
 )
-def test_which_losses_are_refused(on_loss: OnLoss, content: bool, hint: bool, param: str | None) -> None:
+def test_which_losses_are_refused(on_loss: str, content: bool, hint: bool, param: str | None) -> None:
     losses = losses_of(content=content, hint=hint)
     if param is None:
         refuse_losses(losses, on_loss)

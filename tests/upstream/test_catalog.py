@@ -8,10 +8,9 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
 
-from gateway import jsonlib
 from gateway.net.client import Client
 from gateway.policy.verdict import Status
-from gateway.upstream.catalog import ASK_AGAIN, MODELS_LIMIT, Catalog, Model, list_body
+from gateway.upstream.catalog import ASK_AGAIN, MODELS_LIMIT, Catalog, Model
 from gateway.upstream.exchange import Exchange
 from gateway.upstream.outage import OUTAGE_FAULTS
 from gateway.upstream.provider import Provider
@@ -194,13 +193,6 @@ def test_closing_ends_a_question_that_is_under_way() -> None:
             assert key.in_flight == 0
 
     run(scenario())
-
-
-def test_the_list_is_told_in_openais_shape() -> None:
-    assert jsonlib.loads(list_body([Model("a", "main", 5)])) == {
-        "object": "list",
-        "data": [{"id": "a", "object": "model", "created": 5, "owned_by": "main"}],
-    }
 
 
 def elsewhere(fake: FakeProvider, kind: str) -> AbstractAsyncContextManager[tuple[Catalog, dict[str, Provider]]]:

@@ -20,7 +20,7 @@ def tapped(*pieces: bytes) -> object:
     tap = UsageTap()
     for piece in pieces:
         tap.feed(piece)
-    payload = tap.usage_payload
+    payload = tap.payloads[-1] if tap.payloads else None
     return None if payload is None else payload["usage"]
 
 

@@ -139,6 +139,11 @@ def carries_error(obj: object) -> bool:
     return bool(error) and isinstance(error, dict | str)
 
 
+def empty_answer(obj: object) -> bool:
+    """Whether a 200 answers nothing: neither candidates nor why there are none."""
+    return carries_error(obj) or not (isinstance(obj, dict) and (obj.get("candidates") or obj.get("promptFeedback")))
+
+
 def read_failure(status: int, body: object) -> Failure:
     """What an error answer says, or an error event's payload (status 0). `body` is decoded JSON, or text."""
     if isinstance(body, list) and body:

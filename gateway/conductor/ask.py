@@ -1,0 +1,48 @@
+"""A client's call as its surface has read it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.conductor.auth import Identity
+from gateway.dialects.conversation import DialectName
+from gateway.errors import UpstreamError
+
+Header = tuple[bytes, bytes]
+
+COMMENT = b": keepalive\n\n"
+"""What keeps a quiet stream alive: a comment, which every SSE reader ignores.
+https://html.spec.whatwg.org/multipage/server-sent-events.html"""
+
+
+@dataclass(slots=True)
+class Ask:
+    """`path` is the dialect's own, after the version; with Gemini it has `{model}` where the model stands. On `/p/…`,
+    which has no dialect, it is the path at the provider's origin. `headers` go with it.
+
+    `shape` says what is asked and how its answers are read, as in `upstream.exchange.Call`. `fields` is the JSON
+    object in the body, `with_model` makes the same body with another model. `provider` is set where the path names
+    one, `continues` is the id of an answer that this call builds on, `session` the client's own word for its
+    conversation. `error_event` says in a stream that it broke, `keepalive` that it goes on (empty: nothing does).
+    """
+
+    method: bytes
+    dialect: DialectName | None
+    path: str
+    query: str
+    headers: tuple[Header, ...]
+    body: bytes
+    model: str
+    shape: str
+    identity: Identity
+    stream: bool = False
+    with_model: Callable[[str], bytes] | None = None
+    provider: str = ""
+    continues: str = ""
+    fields: Mapping[str, Any] | None = None
+    session: str = ""
+    error_event: Callable[[UpstreamError], bytes] | None = None
+    keepalive: bytes = COMMENT
+    array: bool = False  # a stream is wanted as one JSON array (Gemini without alt=sse)

@@ -1,0 +1,351 @@
+"""Bringing an outcome to the client: passed on as it came, or in another dialect; whole or streamed; or the failure.
+
+This is where the commit point lies: before it everything may still become a RequestError, after it only a broken
+answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from gateway import jsonlib
+from gateway.conductor.ask import Ask, Header
+from gateway.conductor.models import Target
+from gateway.conductor.rename import rename_model
+from gateway.conductor.streaming import (
+    Quiet,
+    ResponseIdReader,
+    read_response_id,
+    relay,
+    relay_events,
+    relay_translated,
+)
+from gateway.conductor.translation import Embedding, Translation
+from gateway.dialects.openai_chat.usage import read_usage as read_chat_usage
+from gateway.dialects.openai_responses.usage import read_usage as read_responses_usage
+from gateway.dialects.whole import Collector
+from gateway.errors import RequestError, UpstreamError, UpstreamTimeout
+from gateway.net.connection import Reply
+from gateway.observe.record import RequestRecord
+from gateway.policy.verdict import Status
+from gateway.providers.openai import FORWARDED_TO_CLIENT, FORWARDED_WITH_ERRORS, REQUEST_IDS
+from gateway.upstream.exchange import Outcome
+from gateway.upstream.key import Key
+from gateway.upstream.owners import Owner, ResponseOwners
+from gateway.upstream.provider import Provider
+from gateway.usage import Usage
+from gateway.wire.sse import UsageTap
+from gateway.wire.usage_tail import UsageTail
+
+KEPT_INSIDE = frozenset(
+    {
+        b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-connection", b"te", b"trailer",
+        b"transfer-encoding", b"upgrade", b"content-length", b"set-cookie", b"set-cookie2", b"alt-svc",
+        b"strict-transport-security",
+    }
+)  # fmt: skip
+"""Hop-by-hop fields (RFC 9110, 7.6.1), cookies, and promises about the provider's host that would not hold for ours."""
+
+CORS_HEADERS = b"access-control-"
+"""Which pages may read an answer is for `server.cors_origins` to say; twice the same field, and none may."""
+
+JSON: Header = (b"content-type", b"application/json")
+EVENTS: Header = (b"content-type", b"text/event-stream; charset=utf-8")
+
+WHOLE_LIMIT = 64 * 1024 * 1024
+"""Bytes of an answer that is translated as a whole: several images in base64 fit."""
+
+
+@dataclass(slots=True)
+class Delivery:
+    """One outcome on its way to one client."""
+
+    ask: Ask
+    target: Target
+    translation: Translation | Embedding | None
+    outcome: Outcome
+    key: Key
+    owners: ResponseOwners
+    reply: Reply
+    record: RequestRecord
+    _loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
+
+    async def run(self) -> None:
+        """Raises RequestError before the commit point, BrokenAnswerError after it."""
+        outcome, translation = self.outcome, self.translation
+        if outcome.verdict is not None:
+            await self._failure()
+        elif outcome.status >= 300 and self.ask.shape != "raw":
+            raise _redirected(outcome.status, self.target.provider)
+        elif isinstance(translation, Embedding):
+            await self._embedding(translation)
+        elif translation is not None and outcome.streamed and self.ask.stream:
+            await self._translated_stream(translation)
+        elif translation is not None:
+            await self._translated(translation)
+        elif outcome.streamed:
+            await self._stream()
+        elif outcome.answer is not None:
+            await self._bytes()
+        else:
+            await self._whole()
+
+    def _headers(self) -> list[Header]:
+        """What the client hears: the answer's own type, and who answered. On `/p/…` all but what concerns our side."""
+        ask, outcome, record = self.ask, self.outcome, self.record
+        headers: list[Header] = []
+        dropped = KEPT_INSIDE
+        if ask.shape == "raw":
+            dropped |= named_hop_by_hop(outcome.header(b"connection"))
+        forwarded = FORWARDED_TO_CLIENT if self.translation is None else frozenset[bytes]()
+        for name, value in outcome.headers:
+            if name in REQUEST_IDS:
+                headers.append((b"x-llmgateway-upstream-id", value))
+            elif name in forwarded or (
+                ask.shape == "raw" and name not in dropped and not name.startswith(CORS_HEADERS)
+            ):
+                headers.append((name, value))
+        headers.append((b"x-llmgateway-provider", record.provider.encode()))
+        headers.append((b"x-llmgateway-attempts", b"%d" % record.attempts))
+        if record.upstream_model:
+            headers.append((b"x-llmgateway-model", _field(record.upstream_model)))
+        if self.translation is not None and (lost := self.translation.dropped):
+            headers.append((b"x-llmgateway-dropped", _field(lost)))
+        if "admin" in ask.identity.scopes:
+            headers.append((b"x-llmgateway-key", _field(record.key.replace("…", "..."))))
+        headers.append((b"x-request-id", record.request_id.encode()))
+        return headers
+
+    async def _bytes(self) -> None:
+        """A body that nobody looks into: audio, images, whatever `/p/…` brings."""
+        outcome, record = self.outcome, self.record
+        assert outcome.answer is not None
+        tail = UsageTail() if self.ask.array else None
+        record.first_byte_at, record.phase = self._loop.time(), "streaming"
+        await self.reply.start(outcome.status, self._headers(), _length(outcome))
+        try:
+            await relay(outcome.answer, outcome.body, self.reply, record, tail)
+        finally:
+            record.upstream_seconds += self._loop.time() - record.first_byte_at
+            if tail is not None:
+                record.usage = _tapped(tail, usage_reader(self.ask.shape))
+
+    async def _whole(self) -> None:
+        outcome, record = self.outcome, self.record
+        body = outcome.body
+        if outcome.decoded is not None:
+            record.usage = usage_reader(self.ask.shape)(outcome.decoded)
+            if self._makes_response:
+                self._remember_owner(read_response_id(outcome.decoded))
+            if self.target.renamed:
+                body = rename_model(body, self.ask.model) or body
+        record.first_byte_at = self._loop.time()
+        record.bytes_out = len(body)
+        await self.reply.send(outcome.status, self._headers(), body)
+
+    async def _stream(self) -> None:
+        outcome, record, ask = self.outcome, self.record, self.ask
+        assert outcome.answer is not None
+        tap = UsageTap()
+        record.first_byte_at, record.phase = self._loop.time(), "streaming"
+        await self.reply.start(outcome.status, self._headers())
+        try:
+            await relay_events(
+                outcome.answer,
+                outcome.body,
+                self.reply,
+                record,
+                tap=tap,
+                model=ask.model if self.target.renamed else "",
+                quiet=Quiet(self.target.provider.config.streaming.keepalive, ask.keepalive),
+                error_event=ask.error_event or _no_event,
+                watch=ResponseIdReader(self._remember_owner).feed if self._makes_response else None,
+            )
+        finally:
+            record.upstream_seconds += self._loop.time() - record.first_byte_at
+            record.usage = _tapped(tap, usage_reader(ask.shape))
+
+    async def _translated(self, translation: Translation) -> None:
+        """Whole or streamed as the client wants it, whatever the provider has made of it."""
+        outcome, record = self.outcome, self.record
+        if outcome.streamed:
+            body = await self._collected(translation)
+        else:
+            decoded = await self._decoded()
+            body = translation.stream_from_answer(decoded) if self.ask.stream else translation.answer(decoded)
+            record.usage = translation.usage
+        await self._send(body, EVENTS if self.ask.stream and not self.ask.array else JSON)
+
+    async def _embedding(self, translation: Embedding) -> None:
+        decoded = await self._decoded()
+        self.record.usage = usage_reader(translation.shape)(decoded)
+        await self._send(translation.answer(decoded), JSON)
+
+    async def _send(self, body: bytes, content_type: Header) -> None:
+        self.record.first_byte_at, self.record.bytes_out = self._loop.time(), len(body)
+        await self.reply.send(self.outcome.status, [*self._headers(), content_type], body)
+
+    async def _collected(self, translation: Translation) -> bytes:
+        """A stream that was not asked for, as one answer."""
+        outcome, reader, collector = self.outcome, translation.reader(), Collector()
+        size = len(outcome.body)
+        try:
+            collector.feed(reader.feed(outcome.body))
+            while not reader.ended and outcome.answer is not None and (data := await outcome.answer.read()):
+                size += len(data)
+                if size > WHOLE_LIMIT:
+                    raise _no_json(self.target.provider)
+                collector.feed(reader.feed(data))
+            collector.feed(reader.end())
+        except UpstreamError as error:
+            raise _no_answer(error, self.target.provider) from None
+        self.record.usage = reader.usage
+        return translation.answer_from_stream(collector)
+
+    async def _decoded(self) -> object:
+        """The JSON of a whole answer, of which a part may still be to come."""
+        outcome = self.outcome
+        if outcome.decoded is not None:
+            return outcome.decoded
+        try:
+            rest = b"" if outcome.answer is None else await outcome.answer.read_all(WHOLE_LIMIT)
+            return jsonlib.loads(outcome.body + rest)
+        except UpstreamError as error:
+            raise _no_answer(error, self.target.provider) from None
+        except ValueError:
+            raise _no_json(self.target.provider) from None
+
+    async def _translated_stream(self, translation: Translation) -> None:
+        outcome, record, ask = self.outcome, self.record, self.ask
+        assert outcome.answer is not None
+        record.first_byte_at, record.phase = self._loop.time(), "streaming"
+        reader = translation.reader()
+        await self.reply.start(outcome.status, [*self._headers(), JSON if ask.array else EVENTS])
+        try:
+            await relay_translated(
+                outcome.answer,
+                outcome.body,
+                self.reply,
+                record,
+                reader=reader,
+                writer=translation.writer(),
+                quiet=Quiet(self.target.provider.config.streaming.keepalive, ask.keepalive),
+            )
+        finally:
+            record.upstream_seconds += self._loop.time() - record.first_byte_at
+            record.usage = reader.usage
+
+    async def _failure(self) -> None:
+        """The last failure, as it came, but for our own credentials, which are no business of the client's."""
+        outcome, record, name = self.outcome, self.record, self.target.provider.name
+        verdict = outcome.verdict
+        assert verdict is not None
+        record.outcome, record.error = "error", verdict.reason
+        if outcome.error is not None:
+            raise _no_answer(outcome.error, self.target.provider)
+        if outcome.status in (401, 402) or verdict.status is Status.SUSPECT or verdict.status is Status.INVALID_KEY:
+            raise RequestError(
+                502,
+                "upstream_credentials",
+                f"The provider {name!r} rejected the gateway's credentials ({verdict.reason}).",
+                kind="api_error",
+            )
+        if outcome.withheld:
+            raise RequestError(
+                outcome.status if outcome.status >= 400 else 502,
+                "upstream_error",
+                f"The provider {name!r} refused the request ({verdict.reason}); its own words are left out, "
+                "since they repeat the gateway's key.",
+            )
+        if outcome.streamed and not outcome.body:
+            raise RequestError(502, "upstream_error", f"The provider {name!r} sent a stream without any event.")
+        headers, status, body = self._headers(), outcome.status, outcome.body
+        if self.ask.shape != "raw":
+            headers.extend((name, value) for name, value in outcome.headers if name in FORWARDED_WITH_ERRORS)
+        if self.translation is not None:
+            said = body.decode("utf-8", "replace") if outcome.decoded is None else outcome.decoded
+            status, body = self.translation.failure(status, said)
+            headers.append(JSON)
+        record.bytes_out = len(body)
+        await self.reply.send(status, headers, body)
+
+    @property
+    def _makes_response(self) -> bool:
+        """Whether the answer is a new Responses answer, whose follow-ups must find its key."""
+        return self.ask.shape == "responses" and self.ask.method == b"POST"
+
+    def _remember_owner(self, response_id: str) -> None:
+        if response_id:
+            owner = Owner(self.target.provider.name, self.key.digest.hex(), self.target.model, self.ask.identity.owner)
+            self.owners.remember(response_id, owner)
+
+
+def usage_reader(shape: str) -> Callable[[Any], Usage | None]:
+    """What reads the usage of answers and of stream payloads."""
+    if shape == "messages":
+        from gateway.dialects.anthropic.usage import read_usage as read_anthropic_usage
+
+        return read_anthropic_usage
+    if shape in ("generate", "array", "embed"):
+        from gateway.dialects.gemini.usage import read_usage as read_gemini_usage
+
+        return read_gemini_usage
+    return read_responses_usage if shape in ("responses", "stored") else read_chat_usage
+
+
+def _tapped(tap: UsageTap | UsageTail, read: Callable[[Any], Usage | None]) -> Usage | None:
+    """The usage of a stream: what its first report said, and its last one knows better."""
+    usage = None
+    for payload in tap.payloads:
+        reported = read(payload)
+        if reported is not None:
+            usage = reported if usage is None else usage.updated(reported)
+    return usage
+
+
+def named_hop_by_hop(connection: bytes | None) -> frozenset[bytes]:
+    """The fields that a Connection header declares to be for the next hop only (RFC 9110, 7.6.1)."""
+    return frozenset(token.strip().lower() for token in connection.split(b",")) if connection else frozenset()
+
+
+def _field(text: str) -> bytes:
+    """A header value of a text that came from a client: anything but plain ASCII becomes `?`."""
+    if text.isascii() and text.isprintable():
+        return text[:200].encode()
+    return bytes(code if 32 <= code < 127 else 63 for code in text[:200].encode("ascii", "replace"))
+
+
+def _no_answer(error: UpstreamError, provider: Provider) -> RequestError:
+    if isinstance(error, UpstreamTimeout):
+        return RequestError(504, "upstream_timeout", f"The provider {provider.name!r} took too long: {error.message}.")
+    return RequestError(
+        502, "upstream_error", f"The provider {provider.name!r} could not be reached or broke off: {error.message}."
+    )
+
+
+def _redirected(status: int, provider: Provider) -> RequestError:
+    """Redirects are not followed: they would take the key to another host."""
+    return RequestError(
+        502,
+        "upstream_error",
+        f"The provider {provider.name!r} redirects ({status}), which is not followed: its base_url may be wrong.",
+    )
+
+
+def _no_json(provider: Provider) -> RequestError:
+    return RequestError(502, "upstream_error", f"The provider {provider.name!r} answered with what cannot be read.")
+
+
+def _no_event(error: UpstreamError) -> bytes:
+    return b""
+
+
+def _length(outcome: Outcome) -> int | None:
+    """What the body was promised to have. A length beside a Transfer-Encoding counts for nothing (RFC 9112, 6.3)."""
+    if outcome.header(b"transfer-encoding") is not None:
+        return None
+    value = outcome.header(b"content-length") or b""
+    return int(value) if value.isdigit() else None

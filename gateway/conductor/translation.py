@@ -1,0 +1,325 @@
+"""One call whose client and provider speak different dialects, both ways through the neutral conversation.
+
+Also where they speak the same, but the request carries what another provider has signed (`continuity.py`): only reading
+and writing it takes that out. What is lost on the way is refused or dropped as `translation.on_loss` says, and named in
+`x-llmgateway-dropped`.
+
+Nothing here waits for anybody: `conductor.py` and `streaming.py` move the bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import cast
+from urllib.parse import quote
+
+from gateway import jsonlib
+from gateway.conductor.ask import Ask
+from gateway.dialects.continuity import SEALED
+from gateway.dialects.conversation import Answer, DialectName, Failure, FailureKind, Json
+from gateway.dialects.deltas import Begin, Broken, Delta, End, Used
+from gateway.dialects.dialect import MalformedAnswerError, Plan, Scene, StreamReader, StreamWriter, Target
+from gateway.dialects.losses import Losses, notice, refuse_losses
+from gateway.dialects.registry import Dialect, load_dialect
+from gateway.dialects.whole import Collector, to_deltas
+from gateway.errors import RequestError, UpstreamError, UpstreamTimeout
+from gateway.upstream.provider import Provider
+from gateway.usage import Usage
+from gateway.wire.sse import Event, EventReader
+
+SHAPES: dict[DialectName, str] = {
+    "openai_chat": "chat",
+    "openai_responses": "responses",
+    "anthropic": "messages",
+    "gemini": "generate",
+}
+"""How answers of a conversation are read, by the provider's dialect."""
+
+EMBEDDINGS = frozenset({"embeddings", "embed"})
+"""Shapes of calls for vectors, OpenAI's and Gemini's."""
+
+SEAL = SEALED.encode()
+
+OVERLOADED = 529
+"""Anthropic's own status; its SDK alone knows what it means."""
+
+STATUS_OF_KIND = {
+    FailureKind.INVALID_REQUEST: 400,
+    FailureKind.CONTEXT_LENGTH: 400,
+    FailureKind.CONTENT_FILTER: 400,
+    FailureKind.NOT_FOUND: 404,
+    FailureKind.TOO_LARGE: 413,
+    FailureKind.RATE_LIMIT: 429,
+    FailureKind.QUOTA: 429,
+    FailureKind.OVERLOADED: 503,
+    FailureKind.TIMEOUT: 504,
+}
+"""For an error that came inside a 200; of all other kinds 502."""
+
+EVENT_LIMIT = 64 * 1024 * 1024
+"""Bytes of one event of a stream that is translated: several images in base64 fit."""
+
+
+class Translator:
+    """Makes translations. `clock` gives unix seconds, `new_id` a random text for ids that an answer lacks."""
+
+    def __init__(self, on_loss: str, clock: Callable[[], float], new_id: Callable[[], str]) -> None:
+        self._on_loss = on_loss
+        self._clock = clock
+        self._new_id = new_id
+        self._dialects: dict[DialectName, Dialect] = {}
+
+    def translate(self, ask: Ask, provider: Provider, model: str) -> Translation | Embedding | None:
+        """None: the provider takes the call as it is. Raises RequestError 400 for what cannot be said to it."""
+        if ask.dialect is None:
+            return None
+        if ask.shape in EMBEDDINGS:
+            return self._translate_embedding(ask, provider, model)
+        if ask.shape != SHAPES[ask.dialect]:
+            return None
+        native = ask.dialect in provider.endpoints
+        if native and SEAL not in ask.body:
+            return None
+        to = ask.dialect if native else cast(DialectName, provider.dialect)
+        client, upstream = self._dialect(ask.dialect), self._dialect(to)
+        losses = Losses()
+        assert ask.fields is not None  # a conversation's body is an object
+        request = client.read_request(dict(ask.fields), losses, model=ask.model, stream=ask.stream)
+        written = upstream.write_request(request, Target(provider.name, model, provider.quirks), losses)
+        refuse_losses(losses, self._on_loss)
+        scene = Scene(request, ask.model, provider.name, int(self._clock()), self._new_id())
+        return Translation(client, upstream, scene, written.body, written.plan, losses, model, ask.array)
+
+    def _translate_embedding(self, ask: Ask, provider: Provider, model: str) -> Embedding | None:
+        other: DialectName = "gemini" if ask.dialect == "openai_chat" else "openai_chat"
+        if ask.dialect is None or ask.dialect in provider.endpoints or other not in provider.endpoints:
+            return None
+        embedding = Embedding(self._dialect(ask.dialect), self._dialect(other), ask, model)
+        refuse_losses(embedding.losses, self._on_loss)
+        return embedding
+
+    def estimate(self, ask: Ask) -> int:
+        """About how many input tokens a request has. Raises RequestError 400 for one that cannot be read."""
+        from gateway.dialects.anthropic.count_tokens import estimate_tokens
+
+        assert ask.dialect is not None and ask.fields is not None
+        asked = ask.fields.get("generateContentRequest")  # Gemini's countTokens may wrap what is to be counted
+        fields = asked if isinstance(asked, dict) else dict(ask.fields)
+        return estimate_tokens(self._dialect(ask.dialect).read_request(fields, Losses(), model=ask.model))
+
+    def _dialect(self, name: DialectName) -> Dialect:
+        dialect = self._dialects.get(name)
+        if dialect is None:
+            dialect = self._dialects[name] = load_dialect(name)
+        return dialect
+
+
+class Translation:
+    """One call's. `body` and `place` are for the provider; the other methods read what it answers and write it for the
+    client. `usage` is what the last whole answer reported."""
+
+    def __init__(
+        self,
+        client: Dialect,
+        upstream: Dialect,
+        scene: Scene,
+        body: Json,
+        plan: Plan,
+        losses: Losses,
+        model: str,
+        array: bool,
+    ) -> None:
+        self._client = client
+        self._upstream = upstream
+        self._scene = scene
+        self._plan = plan
+        self._losses = losses
+        self._model = model
+        self._array = array
+        self.body = jsonlib.dumps(body)
+        self.usage: Usage | None = None
+
+    @property
+    def dialect(self) -> DialectName:
+        """The provider's."""
+        return self._upstream.name
+
+    @property
+    def shape(self) -> str:
+        return SHAPES[self._upstream.name]
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """Path after the version, and query."""
+        stream = self._scene.request.stream
+        match self._upstream.name:
+            case "openai_chat":
+                return "/chat/completions", ""
+            case "openai_responses":
+                return "/responses", ""
+            case "anthropic":
+                return "/messages", ""
+            case "gemini":
+                model = quote(self._model, safe="")
+                return (f"/models/{model}:streamGenerateContent", "alt=sse") if stream else (
+                    f"/models/{model}:generateContent", ""
+                )  # fmt: skip
+
+    @property
+    def dropped(self) -> str:
+        """What the header x-llmgateway-dropped says; empty: nothing is lost."""
+        return notice(self._losses)
+
+    def answer(self, decoded: object) -> bytes:
+        """A whole answer for the client. Raises RequestError 502 for what is none."""
+        return self._write(self._read(decoded))
+
+    def answer_from_stream(self, collector: Collector) -> bytes:
+        """A stream that was not asked for, as the whole answer that was. Raises RequestError 502 if it broke."""
+        if collector.failure is not None:
+            raise RequestError(502, "upstream_error", f"The provider broke off: {collector.failure.message}")
+        return self._write(collector.answer)
+
+    def stream_from_answer(self, decoded: object) -> bytes:
+        """A whole answer as the stream that was asked for. Raises RequestError 502 for what is none."""
+        return self.writer().write(to_deltas(self._read(decoded)))
+
+    def failure(self, status: int, said: object) -> tuple[int, bytes]:
+        """A provider's error in the client's shape; see `translate_failure`."""
+        return translate_failure(self._client, self._upstream, status, said)
+
+    def reader(self) -> Reader:
+        return Reader(self._upstream.stream_reader(self._plan))
+
+    def writer(self) -> StreamWriter:
+        if self._array:
+            from gateway.dialects.gemini.stream_writer import StreamWriter as ArrayWriter
+
+            return ArrayWriter(self._scene, self._losses, array=True)
+        return self._client.stream_writer(self._scene, self._losses)
+
+    def _read(self, decoded: object) -> Answer:
+        try:
+            answer = self._upstream.read_answer(decoded, self._plan)
+        except MalformedAnswerError as error:
+            raise RequestError(
+                502, "upstream_error", f"The provider {self._scene.provider!r} answered with something else: {error}."
+            ) from None
+        self.usage = answer.usage
+        return answer
+
+    def _write(self, answer: Answer) -> bytes:
+        return jsonlib.dumps(self._client.write_answer(answer, self._scene, self._losses))
+
+
+class Embedding:
+    """Embeddings between OpenAI's dialect and Gemini's, which have no conversation to go through."""
+
+    def __init__(self, client: Dialect, upstream: Dialect, ask: Ask, model: str) -> None:
+        from gateway.dialects.gemini import embeddings
+
+        self._client = client
+        self._upstream = upstream
+        self._ask = ask
+        self._model = model
+        self._fields = dict(ask.fields or {})
+        self.losses = Losses()
+        self.usage: Usage | None = None
+        write = embeddings.write_gemini_request if upstream.name == "gemini" else embeddings.write_openai_request
+        self.body = jsonlib.dumps(write(self._fields, model, self.losses))
+
+    @property
+    def dialect(self) -> DialectName:
+        return self._upstream.name
+
+    @property
+    def shape(self) -> str:
+        return "embed" if self._upstream.name == "gemini" else "embeddings"
+
+    @property
+    def place(self) -> tuple[str, str]:
+        if self._upstream.name == "gemini":
+            return f"/models/{quote(self._model, safe='')}:batchEmbedContents", ""
+        return "/embeddings", ""
+
+    @property
+    def dropped(self) -> str:
+        return notice(self.losses)
+
+    def answer(self, decoded: object) -> bytes:
+        """The vectors for the client. Raises RequestError 502 for an answer that has none."""
+        from gateway.dialects.gemini import embeddings
+
+        try:
+            if self._upstream.name == "gemini":
+                as_base64 = embeddings.wants_base64(self._fields)
+                answer = embeddings.write_openai_answer(decoded, self._ask.model, as_base64=as_base64)
+            else:
+                answer = embeddings.write_gemini_answer(decoded, single="requests" not in self._fields)
+        except MalformedAnswerError as error:
+            raise RequestError(502, "upstream_error", f"The provider's answer has {error}.") from None
+        return jsonlib.dumps(answer)
+
+    def failure(self, status: int, said: object) -> tuple[int, bytes]:
+        return translate_failure(self._client, self._upstream, status, said)
+
+
+class Reader:
+    """The bytes of a provider's stream to deltas, and what they came to: `usage`, `failure` if it broke, `ended`."""
+
+    def __init__(self, stream: StreamReader) -> None:
+        self._events = EventReader(EVENT_LIMIT)
+        self._stream = stream
+        self.usage: Usage | None = None
+        self.failure: Failure | None = None
+        self.ended = False
+
+    def feed(self, data: bytes) -> list[Delta]:
+        try:
+            events = self._events.feed(data)
+        except ValueError as error:
+            return self._note([Broken(Failure(0, FailureKind.SERVER, f"The provider sent {error}."))])
+        return self._read(events)
+
+    def end(self) -> list[Delta]:
+        """The bytes ended. A last event whose blank line is missing counts."""
+        rest = self._events.rest()
+        return self._read([] if rest is None else [rest]) + self._note(self._stream.end())
+
+    def broken(self, error: UpstreamError) -> list[Delta]:
+        """The connection failed."""
+        return self._note([Broken(broken_off(error))])
+
+    def _read(self, events: Iterable[Event]) -> list[Delta]:
+        deltas: list[Delta] = []
+        for event in events:
+            deltas += self._stream.feed(event)
+        return self._note(deltas)
+
+    def _note(self, deltas: list[Delta]) -> list[Delta]:
+        for delta in deltas:
+            if isinstance(delta, Used | Begin):
+                self.usage = delta.usage or self.usage
+            elif isinstance(delta, Broken):
+                self.failure, self.ended = delta.failure, True
+            elif isinstance(delta, End):
+                self.ended = True
+        return deltas
+
+
+def translate_failure(client: Dialect, upstream: Dialect, status: int, said: object) -> tuple[int, bytes]:
+    """A provider's error in the client's shape. `said` is its body, decoded or as text; `status` is 200 where the error
+    came inside an answer."""
+    failure = upstream.read_failure(status if status >= 400 else 0, said)
+    status = failure.status or STATUS_OF_KIND.get(failure.kind, 502)
+    if status == OVERLOADED and client.name != "anthropic":
+        status = 503
+    return status, jsonlib.dumps(client.write_failure(replace(failure, status=status)))
+
+
+def broken_off(error: UpstreamError) -> Failure:
+    """What a client is told when its answer broke after the commit point."""
+    late = isinstance(error, UpstreamTimeout)
+    kind, code = (FailureKind.TIMEOUT, "upstream_timeout") if late else (FailureKind.SERVER, "upstream_error")
+    return Failure(0, kind, f"The provider broke off: {error.message}.", code)

@@ -1,0 +1,100 @@
+"""The surfaces beside OpenAI's: errors and lists of models in their own shapes, and counts of tokens."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.api.harness import configuration, gateway
+from tests.conftest import run
+from tests.fakes.provider import FakeProvider
+
+MESSAGES = {"model": "gpt-4o", "max_tokens": 5, "messages": [{"role": "user", "content": "hi"}]}
+CONTENTS = {"contents": [{"role": "user", "parts": [{"text": "hi"}]}]}
+GENERATE = "/v1beta/models/gpt-4o:generateContent"
+VERSION = {"anthropic-version": "2023-06-01"}
+
+
+async def ask(tmp_path: Path, method: str, path: str, body: object = b"", headers: dict[str, str] | None = None) -> Any:
+    async with FakeProvider() as fake:
+        config = configuration(fake.base_url, provider='models = ["gpt-4o", "o3"]')
+        async with gateway(tmp_path, config) as running:
+            return await running.ask(method, path, body, headers or {})
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status", "kind"),
+    [
+        ("POST", "/v1/messages", b"{", 400, "invalid_request_error"),
+        ("POST", "/v1/messages", {"model": "gpt-4o"}, 400, "invalid_request_error"),
+        ("POST", "/v1/messages", {**MESSAGES, "stream": 1}, 400, "invalid_request_error"),
+        ("POST", "/v1/messages", {**MESSAGES, "model": "nobody/nothing"}, 404, "not_found_error"),
+        ("GET", "/v1/messages", b"", 405, "invalid_request_error"),
+        ("POST", "/v1/messages/batches", b"", 404, "not_found_error"),
+    ],
+)
+def test_errors_of_the_anthropic_surface_have_its_shape(
+    tmp_path: Path, method: str, path: str, body: object, status: int, kind: str
+) -> None:
+    got = run(ask(tmp_path, method, path, body))
+    assert (got.status, got.json["type"], got.json["error"]["type"]) == (status, "error", kind)
+    assert got.json["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status", "word"),
+    [
+        ("POST", GENERATE, b"{", 400, "INVALID_ARGUMENT"),
+        ("POST", GENERATE, {}, 400, "INVALID_ARGUMENT"),
+        ("POST", "/v1beta/models/nobody%2Fnothing:generateContent", CONTENTS, 404, "NOT_FOUND"),
+        ("POST", "/v1beta/models/gpt-4o:predict", CONTENTS, 404, "NOT_FOUND"),
+        ("POST", "/v1beta/models/:generateContent", CONTENTS, 404, "NOT_FOUND"),
+        ("POST", "/v1/models/gpt-4o:generateContent", {}, 400, "INVALID_ARGUMENT"),
+        ("GET", "/v1beta/models/unknown", b"", 404, "NOT_FOUND"),
+        ("GET", "/v1beta/tunedModels", b"", 404, "NOT_FOUND"),
+    ],
+)
+def test_errors_of_the_gemini_surface_have_its_shape(
+    tmp_path: Path, method: str, path: str, body: object, status: int, word: str
+) -> None:
+    got = run(ask(tmp_path, method, path, body))
+    error = got.json["error"]
+    assert (got.status, error["code"], error["status"]) == (status, status, word)
+    assert error["message"]
+
+
+def test_models_have_anthropics_shape_for_its_clients(tmp_path: Path) -> None:
+    entry = {"type": "model", "id": "o3", "display_name": "o3", "created_at": "1970-01-01T00:00:00Z"}
+    got = run(ask(tmp_path, "GET", "/v1/models", headers=VERSION))
+    assert got.json["data"][1] == entry
+    assert (got.json["has_more"], got.json["first_id"], got.json["last_id"]) == (False, "gpt-4o", "o3")
+    assert run(ask(tmp_path, "GET", "/v1/models/o3", headers=VERSION)).json == entry
+    missing = run(ask(tmp_path, "GET", "/v1/models/o4", headers=VERSION))
+    assert (missing.status, missing.json["error"]["type"]) == (404, "not_found_error")
+
+
+@pytest.mark.parametrize(("root", "headers"), [("/v1beta", {}), ("/v1", {"x-goog-api-key": "any"})])
+def test_models_have_geminis_shape_on_its_path(tmp_path: Path, root: str, headers: dict[str, str]) -> None:
+    got = run(ask(tmp_path, "GET", f"{root}/models", headers=headers))
+    assert [entry["name"] for entry in got.json["models"]] == ["models/gpt-4o", "models/o3"]
+    one = run(ask(tmp_path, "GET", f"{root}/models/o3", headers=headers))
+    assert one.json == got.json["models"][1]
+    assert "generateContent" in one.json["supportedGenerationMethods"]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "field"),
+    [
+        ("/v1/messages/count_tokens", {"model": "gpt-4o", "messages": MESSAGES["messages"]}, "input_tokens"),
+        ("/v1beta/models/gpt-4o:countTokens", CONTENTS, "totalTokens"),
+        ("/v1beta/models/gpt-4o:countTokens", {"generateContentRequest": {"model": "m", **CONTENTS}}, "totalTokens"),
+    ],
+)
+def test_tokens_are_estimated_where_the_provider_does_not_count(
+    tmp_path: Path, path: str, body: object, field: str
+) -> None:
+    got = run(ask(tmp_path, "POST", path, body))
+    assert (got.status, got.header("x-llmgateway-estimated")) == (200, "true")
+    assert 1 <= got.json[field] < 100
