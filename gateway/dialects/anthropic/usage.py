@@ -102,14 +102,14 @@ def _cache_written(usage: Usage) -> int | None:
 
 
 def _cache_writes(usage: Json) -> tuple[int | None, int | None]:
-    """Tokens written for five minutes and for an hour. Where only their sum is said, it is the shorter, which is
-    Anthropic's default."""
+    """Tokens written for five minutes and for an hour. What only their sum has (all of it with some servers) counts for
+    the shorter, which is Anthropic's default."""
     creation = _dict(usage.get("cache_creation"))
     short = _tokens(creation.get("ephemeral_5m_input_tokens"))
     hour = _tokens(creation.get("ephemeral_1h_input_tokens"))
     total = _tokens(usage.get("cache_creation_input_tokens"))
-    if short is None and total is not None:
-        short = max(total - (hour or 0), 0)
+    if total is not None:
+        short = max(total - (hour or 0), short or 0)
     return short, hour
 
 
