@@ -44,12 +44,12 @@ CUSTOM_ARGUMENT = "input"
 # --- requests --------------------------------------------------------------------------------------------------------
 
 
-def read_content(obj: Json, path: str, losses: Losses) -> tuple[Part, ...]:
-    """The parts in `content`, which is a text or an array of blocks."""
-    content = obj.get("content")
+def read_content(obj: Json, path: str, losses: Losses, *, name: str = "content") -> tuple[Part, ...]:
+    """The parts in a field that is a text or an array of blocks."""
+    content = obj.get(name)
     if isinstance(content, str):
         return (Text(content),)
-    return tuple(_part(block, where, losses) for where, block in reading.objects(obj, "content", path))
+    return tuple(_part(block, where, losses) for where, block in reading.objects(obj, name, path))
 
 
 def read_cache(block: Json, path: str) -> Cache | None:

@@ -76,7 +76,7 @@ def _messages(body: Json, losses: Losses) -> tuple[Message, ...]:
     """All messages, the system prompt first. A system message in a later place (newer models take them) stays there."""
     messages: list[Message] = []
     if body.get("system") is not None:
-        messages.append(Message("system", read_content({"content": body["system"]}, "system", losses)))
+        messages.append(Message("system", read_content(body, "", losses, name="system")))
     for path, message in reading.objects(body, "messages"):
         role = reading.one_of(message, "role", _ROLES, path)
         note_unknown(message, frozenset({"role", "content"}), path, losses)

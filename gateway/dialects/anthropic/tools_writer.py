@@ -96,7 +96,7 @@ def _tool(tool: Tool | Opaque, path: str, names: Mapping[str, str], losses: Loss
         losses.hint(f"{path}.strict", "tool_strict", "Arguments are not held to the schema.")
     if description:
         written["description"] = description
-    written["input_schema"] = _custom_schema() if tool.custom else _input_schema(tool.parameters)
+    written["input_schema"] = _custom_schema() if tool.custom else _input_schema(tool.parameters, native=native)
     if tool.strict is not None and native:
         written["strict"] = tool.strict
     if tool.cache is not None:
@@ -104,10 +104,10 @@ def _tool(tool: Tool | Opaque, path: str, names: Mapping[str, str], losses: Loss
     return written
 
 
-def _input_schema(parameters: Json | None) -> Json:
-    if not parameters:
-        return {"type": "object", "properties": {}}
-    return parameters if "type" in parameters else {"type": "object", **parameters}
+def _input_schema(parameters: Json | None, *, native: bool) -> Json:
+    if parameters is not None and (native or "type" in parameters):
+        return parameters
+    return {"type": "object", **(parameters or {"properties": {}})}
 
 
 def _custom_schema() -> Json:
