@@ -125,7 +125,7 @@ def _write_reasoning(body: Json, request: Request, target: Target, losses: Losse
     effort = nearest_effort(wanted, efforts) if wanted else ""
     if reasoning.budget is not None and not reasoning.effort:
         losses.hint("reasoning.budget", "reasoning_budget", "the Responses API knows words for effort alone.")
-    elif effort != wanted and wanted != "none":
+    elif effort != wanted and (efforts or wanted != "none"):
         losses.hint("reasoning.effort", "reasoning_effort", "the model does not know this word for effort.")
     if efforts == ():
         return ""  # the model does not think, and refuses the whole field

@@ -21,6 +21,7 @@ from gateway.dialects.conversation import (
     Request,
     Text,
     Thinking,
+    Tool,
     ToolCall,
 )
 from gateway.dialects.deltas import Begin
@@ -29,7 +30,7 @@ from gateway.dialects.losses import Losses
 from gateway.dialects.openai_responses import DIALECT
 from gateway.dialects.openai_responses.content import write_text
 from gateway.dialects.openai_responses.item_writer import write_generated_image
-from gateway.dialects.openai_responses.request_writer import write_format
+from gateway.dialects.openai_responses.request_writer import SERVICE_TIERS, write_format
 from gateway.dialects.openai_responses.tools import Namespaces, write_tool_choice, write_tools
 from gateway.dialects.openai_responses.usage import write_usage
 from gateway.usage import Usage
@@ -59,7 +60,7 @@ def write_response(head: Answer | Begin, scene: Scene) -> Json:
         "prompt_cache_retention": request.cache_retention or None,
         "reasoning": _reasoning(request),
         "safety_identifier": request.safety_identifier or None,
-        "service_tier": head.service_tier or "default",
+        "service_tier": head.service_tier if head.service_tier in SERVICE_TIERS else "default",
         "store": False,
         "temperature": 1.0 if request.sampling.temperature is None else request.sampling.temperature,
         "text": _text_config(request),
@@ -123,7 +124,7 @@ def _text_config(request: Request) -> Json:
 
 def _tools(request: Request) -> Json:
     """`tools` and `tool_choice`, as they came."""
-    custom = {tool.name: tool.custom for tool in request.tools if not hasattr(tool, "dialect")}
+    custom = {tool.name: tool.custom for tool in request.tools if isinstance(tool, Tool)}
     choice = _extra(request, "tool_choice") or "auto"
     if request.tool_choice is not None:
         choice = write_tool_choice(request.tool_choice, custom, str)
