@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from gateway.keeper.keylines import KeyEntry, parse_key_lines
+from gateway.keeper.look import uncollected
 from gateway.secret import Secret
 from gateway.upstream.concealment import MASKED_FROM
 
@@ -171,7 +172,9 @@ class KeySource:
         world_readable = bool(mode & stat.S_IROTH)
         if not settled:
             return good, FileReport(path, len(good), world_readable=world_readable), False
-        parsed = parse_key_lines(data, path.suffix == ".ndjson", {entry.secret: entry for entry in good}, self._check)
+        with uncollected():
+            known = {entry.secret: entry for entry in good}
+            parsed = parse_key_lines(data, path.suffix == ".ndjson", known, self._check)
         if parsed.broken:
             problem = self._kept(parsed.broken, good)
             return good, FileReport(path, len(good), (problem,), True, world_readable), True

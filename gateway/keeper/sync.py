@@ -30,7 +30,7 @@ from typing import Any, TypeVar, overload
 from gateway import jsonlib
 from gateway.errors import StoreError
 from gateway.keeper.keyfiles import FileReport, KeyEntry, KeySource, Losses, ShrinkGuard, SourceReading
-from gateway.keeper.look import Look
+from gateway.keeper.look import Look, uncollected
 from gateway.observe.logs import Log
 from gateway.policy.health import ALL_MODELS, UNTESTED, VALID, Standing
 from gateway.policy.verdict import Provenance, Status
@@ -155,7 +155,8 @@ class KeySync:
             return None
         reading = self._source.read()
         whole = not self._stored or (self._partial and not reading.partial)
-        plan = make_plan(reading.entries, self.pool, self._rng, whole=whole)
+        with uncollected():
+            plan = make_plan(reading.entries, self.pool, self._rng, whole=whole)
         losses = (
             self._guard.losses({self.pool.standings.keys[digest].secret for digest in plan.removed})
             if plan.removed

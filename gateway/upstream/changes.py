@@ -16,6 +16,9 @@ class Changes:
     def __init__(self) -> None:
         self._keys: dict[tuple[bytes, str], Key] = {}
 
+    def __len__(self) -> int:
+        return len(self._keys)
+
     def note(self, key: Key, model: str | None) -> None:
         self._keys[(key.digest, ALL_MODELS if model is None else model)] = key
 

@@ -108,15 +108,24 @@ class Standings:
         now = self._clock()
         new = {key.digest: key for key in keys if key.digest not in self.keys}
         self.keys.update(new)
-        for key in self._rng.sample(list(new.values()), len(new)):
+        for key in sorted(new.values(), key=lambda _: self._rng.random()):
+            self._enter(key, now)
+
+    def _enter(self, key: Key, now: float) -> None:
+        """Nearly always a key of which nothing is known, or that is in order: the rest is not even called for it."""
+        if self.changes:
             self.changes.take_over(key, self.rotation.views)
+        if key.standing.until is not None:
             key.standing = self._restored(key.standing, now)
-            self.counts[key.standing.status] += 1
-            self._accounts.join(key)
             if key.standing.until is not None:
                 self.rest(key, None, key.standing.until)
+        self.counts[key.standing.status] += 1
+        if key.labels:
+            self._accounts.join(key)
+        if key.models is not None:
             self._restore_models(key, now)
-            self.place(key)
+        self.place(key)
+        if key.standing.status in self.rotation.probed:
             self.probing.note(Rest(key, None), key.standing)
 
     def remove(self, digests: Iterable[bytes]) -> None:
