@@ -35,7 +35,16 @@ def test_it_reveals_compares_and_hashes() -> None:
 
 @pytest.mark.parametrize(
     ("text", "shown"),
-    [(TEXT, "sk-…6789"), ("", "…"), ("abc", "…"), ("abcd", "…d"), ("abcdefgh", "…gh"), ("abcdefghijkl", "a…jkl")],
+    [
+        (TEXT, "sk-…6789"),
+        ("", "…"),
+        ("abc", "…"),
+        ("abcd", "…d"),
+        ("abcdefgh", "…gh"),
+        ("abcdefghijkl", "a…jkl"),
+        ("a" * 16 + "bcde", "aa…bcde"),
+        ("a" * 17 + "bcde", "aaa…bcde"),
+    ],
 )
 def test_a_fingerprint_shows_the_ends(text: str, shown: str) -> None:
     assert fingerprint(text) == shown

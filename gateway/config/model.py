@@ -213,7 +213,7 @@ class SyncConfig:
     """[sync]: reading key files."""
 
     interval: float = setting(
-        2.0, "seconds between looks at the key files (modification time, size, inode)", minimum=0.1, maximum=3600
+        1.0, "seconds between looks at the key files (modification time, size, inode)", minimum=0.1, maximum=3600
     )
     shrink_guard: bool = setting(
         True, "a file that loses more than half of its keys at once is believed only when the next look confirms it"

@@ -42,7 +42,7 @@ class Keeper:
         self._clock = clock
         self._rng = rng
         self._syncs: dict[str, tuple[tuple[str, ...], KeySync]] = {}
-        self._interval = 2.0
+        self._interval = 1.0
         self._probers: dict[str, Prober] = {}
         self._rearranged = asyncio.Event()
         self.inventory = Inventory(log)

@@ -52,8 +52,9 @@ MAX_LABEL_LENGTH = 200
 FIRST_LINES = 5
 """Line numbers named of one kind of problem. Whoever sees five knows what is wrong with the rest."""
 
-SLICE = 500
-"""Lines parsed before other threads may run: about half a millisecond, so that requests do not notice."""
+SLICE = 1000
+"""Lines parsed before other threads may run: a millisecond or two, so that requests do not notice. To give way more
+often would take longer than the parsing."""
 
 KEY = re.compile(r"[\x21-\x7e]+")
 LABEL = re.compile(r"""\s+(?P<name>[A-Za-z][\w-]*)=(?:"(?P<quoted>[^"]*)"|(?P<plain>[^\s"]*))(?=\s|$)""", re.ASCII)

@@ -34,15 +34,19 @@ from gateway.keeper.look import Look, uncollected
 from gateway.observe.logs import Log
 from gateway.policy.health import ALL_MODELS, UNTESTED, VALID, Standing
 from gateway.policy.verdict import Provenance, Status
-from gateway.store.keys import Entry, KeyStatusRow, KeyStore
+from gateway.store.keys import DIGESTS, Entry, KeyStatusRow, KeyStore
 from gateway.upstream.key import Key
 from gateway.upstream.keypool import KeyPool
 
-SLICE = 250
-"""Keys applied in one turn of the loop: about a millisecond."""
+SLICE = DIGESTS
+"""Keys applied in one turn of the loop, after one read of the database: some two milliseconds. Of fewer, going to the
+database and back would take most of the time."""
 
-SAVED_AT_ONCE = 1000
-"""Keys written in one transaction of a difference, since its rows are made on the loop."""
+SAVED_AT_ONCE = 2000
+"""Keys written in one transaction of a difference, since its rows are made on the loop, in some three milliseconds."""
+
+COMPARED_AT_ONCE = 1000
+"""Keys compared before other threads may run, if they have waited: about two milliseconds."""
 
 FREEZE_FROM = 5000
 """New keys after which the garbage collector is told to leave them alone: they live as long as the process, and
@@ -293,7 +297,7 @@ def make_plan(entries: Iterable[KeyEntry], pool: KeyPool, rng: Random, *, whole:
             kept.add(digest)
             if present.labels != entry.labels:
                 relabelled.append((present, entry.labels))
-        if n % 200 == 0:
+        if n % COMPARED_AT_ONCE == 0:
             time.sleep(0)
     keys = len(kept) + len(new)
     added = [

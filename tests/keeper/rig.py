@@ -98,9 +98,12 @@ class Rig:
 
 
 @asynccontextmanager
-async def rig(folder: Path, *, keys: str = "main.txt", shrink_guard: bool = True) -> AsyncIterator[Rig]:
-    """A rig with the database of the folder; a second one after it is a restart."""
-    database = await open_store(f"sqlite:{FILE}", folder, deadline=0.7)
+async def rig(
+    folder: Path, *, keys: str = "main.txt", shrink_guard: bool = True, patience: float = 0.7
+) -> AsyncIterator[Rig]:
+    """A rig with the database of the folder; a second one after it is a restart. `patience`: seconds that the database
+    may take for anything; few, because many tests wait for one that is away."""
+    database = await open_store(f"sqlite:{FILE}", folder, deadline=patience)
     made = Rig(database, folder / keys, shrink_guard=shrink_guard)
     try:
         yield made

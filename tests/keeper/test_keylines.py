@@ -269,6 +269,35 @@ def test_a_long_file_is_read_to_its_end() -> None:
     assert keys(parsed("\n".join(wanted))) == wanted
 
 
+MIXED = [
+    "sk-plain-1234567890", "sk-plain-1234567890", "sk-other-1234567890=", "k" * 4094 + "==", "k" * 4094 + "===",
+    "short", "", "  sk-blanks-0123456789  ", "sk-labelled-01234567 account=a", "# a comment", "https://a.example/123",
+    "a//b-0123456", "sk-012...6789", "sk-half==way-0123456", "-----BEGIN PRIVATE KEY-----",
+    "MIIEowIBAAKCAQEAuqbbMqNkjpRoJmfXRmGP", "sk-ä",
+]  # fmt: skip
+
+
+@given(st.lists(st.sampled_from(MIXED), max_size=9), st.sampled_from(["\n", "\r\n", "\r"]), st.sampled_from(["", "\n"]))
+def test_lines_looked_at_together_are_what_they_are_one_by_one(lines: list[str], ending: str, last: str) -> None:
+    together = parsed(ending.join(lines) + last)
+    one_by_one = parsed("# not all of it is keys\n" + ending.join(lines) + last)
+    assert (together.entries, together.duplicates) == (one_by_one.entries, one_by_one.duplicates)
+    assert (together.short, len(together.problems)) == (one_by_one.short, len(one_by_one.problems))
+
+
+def test_a_long_file_numbers_its_lines_and_counts_what_comes_twice_from_end_to_end() -> None:
+    block = [f"sk-plain-{n:011}" for n in range(SLICE)]
+    result = parsed("\n".join([*block, *block, "sk-ä", *block[1:], "a b"]))
+    assert keys(result) == block
+    assert (result.duplicates, len(result.problems)) == (2 * SLICE - 1, 2)
+    assert [problem.split(":")[0] for problem in result.problems] == [f"line {2 * SLICE + 1}", f"line {3 * SLICE + 1}"]
+
+
+def test_a_pem_block_goes_on_over_any_number_of_lines() -> None:
+    body = "MIIEowIBAAKCAQEAuqbbMqNkjpRoJmfXRmGP\n" * 2 * SLICE
+    assert keys(parsed(f"-----BEGIN PRIVATE KEY-----\n{body}-----END PRIVATE KEY-----\nsk-1\n")) == ["sk-1"]
+
+
 @pytest.mark.parametrize("line", [line for line, _ in BAD_LINES + JUNK])
 def test_no_problem_quotes_the_line(line: str) -> None:
     result = parsed(line.replace("sk-1", "sk-VERYSECRET"))

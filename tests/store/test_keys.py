@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.store.database import Database
-from gateway.store.keys import BATCH, KEY_STATUS_COLUMNS, PURGED_AT_ONCE, KeyStatusRow, KeyStore
+from gateway.store.keys import BATCH, KEY_STATUS_COLUMNS, PURGED_AT_ONCE, TOGETHER, KeyStatusRow, KeyStore
 from tests.conftest import run
 from tests.store.conftest import opened
 
@@ -95,6 +96,28 @@ def test_the_difference_alone_can_be_written(tmp_path: Path) -> None:
                 "a": ["sk-…aaaa", "{}", 1.0, 2.0],
                 "b": ["sk-…bbbb", "{}", 2.0, None],
             }
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("count", [1, TOGETHER - 1, TOGETHER, TOGETHER + 1, 3 * TOGETHER + 2])
+def test_a_difference_of_any_size_is_exact(tmp_path: Path, count: int) -> None:
+    async def scenario() -> None:
+        async with opened(tmp_path) as database:
+            store = KeyStore(database)
+            entries = [(f"{number:064x}", f"sk-…{number}", f'{{"note":"{number}"}}') for number in range(count)]
+            await store.add_and_remove("main", [B], [], 1.0)
+            await store.add_and_remove("other", entries, [], 1.0)
+            await store.add_and_remove("main", entries, [], 2.0)
+            found = (
+                "SELECT digest, fingerprint, labels FROM keys WHERE provider = $1 AND added_at = 2.0 ORDER BY digest"
+            )
+            assert await database.fetch(found, "main") == entries
+            await store.add_and_remove("main", [], [digest for digest, _, _ in entries], 3.0)
+            assert await database.fetch(
+                "SELECT provider, COUNT(*) FROM keys WHERE removed_at = 3.0 GROUP BY provider"
+            ) == [("main", count)]
+            assert await database.fetchval("SELECT COUNT(*) FROM keys WHERE removed_at IS NULL") == count + 1
 
     run(scenario())
 
