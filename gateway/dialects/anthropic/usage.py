@@ -85,7 +85,6 @@ def write_delta_usage(usage: Usage | None) -> Json:
     """`usage` of `message_delta`: totals, without what is not known, since the client keeps what `message_start`
     said."""
     written = {name: value for name, value in write_usage(usage).items() if value is not None}
-    written.pop("cache_creation", None)
     if usage is None or usage.input_uncached is None:
         written.pop("input_tokens")
     return written

@@ -87,7 +87,7 @@ def body(kind: str, message: str, **more: object) -> dict[str, object]:
             body("invalid_request_error", "messages.0.content: Input should be a valid list"),
             FailureKind.INVALID_REQUEST, "invalid_request_error", "messages.0.content",
         ),
-        (401, body("authentication_error", "invalid x-api-key"), FailureKind.AUTHENTICATION, "authentication_error", ""),
+        (401, body("authentication_error", "invalid"), FailureKind.AUTHENTICATION, "authentication_error", ""),
         (404, body("not_found_error", "model: no-such"), FailureKind.NOT_FOUND, "not_found_error", "model"),
         (
             429,

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from gateway.dialects.anthropic.request_writer import write_request
 from gateway.dialects.conversation import (
     Audio,
     Cache,
@@ -26,6 +27,8 @@ from gateway.dialects.conversation import (
     ToolCall,
     ToolResult,
 )
+from gateway.dialects.dialect import Target
+from gateway.dialects.losses import Losses
 from gateway.errors import RequestError
 from tests.dialects.anthropic.making import MIDDLE, NEW, OLD, ask, assistant, read, user, write
 
@@ -297,10 +300,6 @@ def test_the_other_fields(fields: dict[str, Any], expected: dict[str, Any], lost
 
 
 def test_several_answers_and_fields_that_change_the_question_are_content() -> None:
-    from gateway.dialects.anthropic.request_writer import write_request
-    from gateway.dialects.dialect import Target
-    from gateway.dialects.losses import Losses
-
     losses = Losses()
     extra = (Extra("gemini", "cachedContent", "x", content=True), Extra("gemini", "labels", {}))
     write_request(ask(n=2, extra=extra), Target("main", OLD), losses)
@@ -327,7 +326,7 @@ SAID: list[dict[str, Any]] = [
     {"output_config": {"effort": "xhigh", "format": {"type": "json_schema", "schema": {"minimum": 3}}}},
     {"metadata": {"user_id": "u", "more": 1}, "service_tier": "standard_only"},
     {"metadata": {"more": 1}, "service_tier": "auto"},
-    {"cache_control": {"type": "ephemeral"}, "container": "c", "mcp_servers": [{}], "speed": "fast", "new": None or 7},
+    {"cache_control": {"type": "ephemeral"}, "container": "c", "mcp_servers": [{}], "speed": "fast", "new": 7},
     {
         "tools": [
             {"name": "a.b", "description": "d", "input_schema": {"anyOf": []}, "strict": True},
@@ -365,7 +364,7 @@ SAID: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("fields", SAID, ids=lambda fields: "+".join(fields))
+@pytest.mark.parametrize("fields", SAID, ids="+".join)
 @pytest.mark.parametrize("model", ["m", "claude-opus-5-5"])
 def test_a_client_of_this_dialect_is_taken_at_its_word(fields: dict[str, Any], model: str) -> None:
     plain = {"max_tokens": 9, "messages": [{"role": "user", "content": [{"type": "text", "text": "Hi"}]}]}
