@@ -1,0 +1,279 @@
+"""Calls whose client speaks another dialect than the provider: what goes where, and what follows when it breaks."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.dialects.continuity import seal
+from gateway.dialects.conversation import Signature
+from tests.api.harness import configuration, gateway
+from tests.conftest import run
+from tests.fakes.behaviours import (
+    Answer,
+    Behaviour,
+    Cut,
+    HangAfter,
+    SlowBytes,
+    Stream,
+    bad_request,
+    rate_limited,
+    server_error,
+    unauthorized,
+)
+from tests.fakes.provider import FakeProvider
+
+MESSAGES: dict[str, Any] = {"model": "gpt-4o", "max_tokens": 50, "messages": [{"role": "user", "content": "hi"}]}
+CONTENTS: dict[str, Any] = {"contents": [{"role": "user", "parts": [{"text": "hi"}]}]}
+GENERATE = "/v1beta/models/gpt-4o:generateContent"
+STREAM_GENERATE = "/v1beta/models/gpt-4o:streamGenerateContent"
+RESPONSE: dict[str, Any] = {"model": "gpt-4o", "input": "hi"}
+
+CHAT_ONLY = 'dialects = ["openai_chat"]'
+WORD = {"id": "chatcmpl-1", "choices": [{"index": 0, "delta": {"content": "word"}}]}
+ERROR = {"error": {"message": "it broke", "type": "server_error", "code": None}}
+SHORT = "[providers.main.timeouts]\nidle = 0.2"
+
+PLAIN = [
+    ("/v1/messages", MESSAGES),
+    (GENERATE, CONTENTS),
+    ("/v1/responses", RESPONSE),
+]
+STREAMED = [
+    ("/v1/messages", {**MESSAGES, "stream": True}, b"event: message_stop"),
+    (f"{STREAM_GENERATE}?alt=sse", CONTENTS, b'"finishReason":"STOP"'),
+    (STREAM_GENERATE, CONTENTS, b"]"),
+    ("/v1/responses", {**RESPONSE, "stream": True}, b"event: response.completed"),
+]
+
+
+async def ask(tmp_path: Path, path: str, body: object, *behaviours: Behaviour, more: str = "") -> Any:
+    """What the client got, the requests that the provider saw, and the log line."""
+    async with FakeProvider() as fake:
+        config = configuration(fake.base_url, provider=CHAT_ONLY, more=more)
+        async with gateway(tmp_path, config, ["sk-1", "sk-2"]) as running:
+            for key, behaviour in zip(("sk-1", "sk-2"), behaviours, strict=False):
+                fake.script(key, behaviour)
+            got = await running.ask("POST", path, body)
+            return got, fake.requests, await running.logged()
+
+
+@pytest.mark.parametrize(("path", "body"), PLAIN)
+def test_a_request_is_asked_in_the_providers_dialect_and_answered_in_the_clients(
+    tmp_path: Path, path: str, body: dict[str, Any]
+) -> None:
+    got, (seen,), line = run(ask(tmp_path, path, body))
+    assert (got.status, got.header("content-type"), seen.path) == (200, "application/json", "/v1/chat/completions")
+    assert seen.json["messages"] == [{"role": "user", "content": "hi"}]
+    assert seen.json["model"] == "gpt-4o"
+    assert not seen.json.get("stream")
+    text = json.dumps(got.json)
+    assert "chat.completion" not in text
+    assert (line["input_tokens"], line["output_tokens"]) != (0, 0)
+    assert got.header("x-llmgateway-dropped") is None
+
+
+@pytest.mark.parametrize(("path", "body", "end"), STREAMED)
+def test_a_stream_is_translated_as_it_comes(tmp_path: Path, path: str, body: dict[str, Any], end: bytes) -> None:
+    got, (seen,), line = run(ask(tmp_path, path, body, SlowBytes(50, 0.001, Stream())))
+    array = path == STREAM_GENERATE
+    content_type = "application/json" if array else "text/event-stream; charset=utf-8"
+    assert (got.status, got.complete, got.header("content-type")) == (200, True, content_type)
+    assert end in got.body and b"[DONE]" not in got.body
+    assert seen.json["stream"] is True
+    assert seen.json["stream_options"] == {"include_usage": True}
+    assert not array or isinstance(got.json, list)
+    assert line["streamed"] and line["output_tokens"] > 0
+
+
+@pytest.mark.parametrize(("path", "body", "end"), STREAMED)
+def test_a_failure_before_the_first_meaningful_event_is_tried_elsewhere(
+    tmp_path: Path, path: str, body: dict[str, Any], end: bytes
+) -> None:
+    got, requests, _ = run(ask(tmp_path, path, body, Stream((ERROR,))))
+    assert (got.status, [seen.key for seen in requests]) == (200, ["sk-1", "sk-2"])
+    assert end in got.body and b"it broke" not in got.body
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "word"),
+    [
+        ("/v1/messages", {**MESSAGES, "stream": True}, b'event: error\ndata: {"type":"error"'),
+        (f"{STREAM_GENERATE}?alt=sse", CONTENTS, b'{"error":{"code":'),
+        ("/v1/responses", {**RESPONSE, "stream": True}, b"event: response.failed"),
+    ],
+)
+@pytest.mark.parametrize(
+    "behaviour",
+    [
+        Cut(220, Stream((WORD, WORD, WORD, WORD))),
+        HangAfter(220, Stream((WORD, WORD, WORD, WORD))),
+        Stream((WORD, ERROR)),
+    ],
+)
+def test_a_stream_that_breaks_ends_with_the_clients_error_event(
+    tmp_path: Path, path: str, body: object, word: bytes, behaviour: Behaviour
+) -> None:
+    got, requests, line = run(ask(tmp_path, path, body, behaviour, more=SHORT))
+    assert (got.status, got.complete, len(requests)) == (200, False, 1)
+    assert word in got.body
+    assert got.body.endswith((b"\n\n", b"\r\n\r\n"))
+    assert (line["outcome"], line["error"]) == ("error", "stream_disconnect")
+
+
+def test_an_array_that_breaks_ends_with_an_error(tmp_path: Path) -> None:
+    got, _, _ = run(ask(tmp_path, STREAM_GENERATE, CONTENTS, Stream((WORD, ERROR))))
+    assert not got.complete
+    assert json.loads(got.body)[-1]["error"]["message"] == "it broke"
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "status", "anthropic", "google"),
+    [
+        (bad_request(), 400, "invalid_request_error", "INVALID_ARGUMENT"),
+        (server_error(529), 529, "overloaded_error", "UNAVAILABLE"),
+        (unauthorized(), 502, "api_error", None),
+        (Answer(400, b"<html>nonsense</html>", {"content-type": "text/html"}), 400, "invalid_request_error", None),
+    ],
+)
+def test_errors_of_the_provider_have_the_clients_shape(
+    tmp_path: Path, behaviour: Behaviour, status: int, anthropic: str, google: str | None
+) -> None:
+    got, _, _ = run(ask(tmp_path, "/v1/messages", MESSAGES, behaviour, behaviour))
+    assert (got.status, got.json["type"], got.json["error"]["type"]) == (status, "error", anthropic)
+    got, _, _ = run(ask(tmp_path, GENERATE, CONTENTS, behaviour, behaviour))
+    assert got.status == (503 if status == 529 else status) == got.json["error"]["code"]
+    assert google is None or got.json["error"]["status"] == google
+
+
+def test_a_limit_of_all_keys_is_told_with_its_end(tmp_path: Path) -> None:
+    got, _, _ = run(ask(tmp_path, "/v1/messages", MESSAGES, rate_limited(30), rate_limited(30)))
+    assert (got.status, got.json["error"]["type"]) == (429, "rate_limit_error")
+    assert int(got.header("retry-after")) in (29, 30)
+
+
+IMAGE_BY_FILE = {"type": "image", "source": {"type": "file", "file_id": "file_1"}}
+
+
+@pytest.mark.parametrize(("on_loss", "hint", "content"), [("warn", 200, 400), ("reject", 400, 400), ("drop", 200, 200)])
+def test_losses_are_refused_or_named(tmp_path: Path, on_loss: str, hint: int, content: int) -> None:
+    more = f'[translation]\non_loss = "{on_loss}"'
+    got, requests, _ = run(ask(tmp_path, "/v1/messages", {**MESSAGES, "top_k": 5}, more=more))
+    assert (got.status, len(requests)) == (hint, int(hint == 200))
+    assert ("top_k" in (got.header("x-llmgateway-dropped") or "")) == (hint == 200)
+    asked = {**MESSAGES, "messages": [{"role": "user", "content": [{"type": "text", "text": "hi"}, IMAGE_BY_FILE]}]}
+    got, requests, _ = run(ask(tmp_path, "/v1/messages", asked, more=more))
+    assert (got.status, len(requests)) == (content, int(content == 200))
+    assert got.header("x-llmgateway-dropped") or got.json["error"]["type"] == "invalid_request_error"
+
+
+def test_a_whole_answer_to_a_request_for_a_stream_is_streamed(tmp_path: Path) -> None:
+    whole = {"choices": [{"index": 0, "message": {"role": "assistant", "content": "word"}, "finish_reason": "stop"}]}
+    got, _, _ = run(ask(tmp_path, "/v1/messages", {**MESSAGES, "stream": True}, Answer(200, whole)))
+    assert (got.status, got.complete) == (200, True)
+    assert b'"text":"word"' in got.body and got.body.count(b"event: message_stop") == 1
+
+
+def test_a_stream_that_was_not_asked_for_is_one_answer(tmp_path: Path) -> None:
+    got, _, line = run(ask(tmp_path, "/v1/messages", MESSAGES, Stream(usage=True)))
+    assert (got.status, got.json["type"], got.json["stop_reason"]) == (200, "message", "end_turn")
+    assert got.json["content"][0]["text"]
+    assert line["output_tokens"] == got.json["usage"]["output_tokens"] > 0
+
+
+@pytest.mark.parametrize("behaviour", [Stream((WORD, ERROR)), Cut(150, Stream((WORD, WORD, WORD)))])
+def test_a_stream_that_was_not_asked_for_and_breaks_is_an_error(tmp_path: Path, behaviour: Behaviour) -> None:
+    got, _, _ = run(ask(tmp_path, "/v1/messages", MESSAGES, behaviour))
+    assert (got.status, got.json["error"]["type"]) == (502, "api_error")
+
+
+@pytest.mark.parametrize("body", [{"choices": "none"}, {"choices": [7]}, b"[]"])
+def test_an_answer_that_is_none_is_told_as_such(tmp_path: Path, body: Any) -> None:
+    answer = Answer(200, body, {"content-type": "application/json"})
+    got, _, _ = run(ask(tmp_path, "/v1/messages", MESSAGES, answer, answer))
+    assert got.status >= 500 and got.json["type"] == "error"
+
+
+def test_what_another_provider_has_signed_is_taken_out_where_the_dialect_is_the_same(tmp_path: Path) -> None:
+    foreign = seal(Signature("c2lnbmVk", "gemini", "google"), "google").rstrip("=")
+    call = {"id": f"call_1__thought__{foreign}", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    asked = {
+        "model": "gpt-4o",
+        "messages": [
+            {"role": "user", "content": "hi"},
+            {"role": "assistant", "tool_calls": [call]},
+            {"role": "tool", "tool_call_id": call["id"], "content": "42"},
+        ],
+        "tools": [{"type": "function", "function": {"name": "f"}}],
+        "metadata": {"kept": "yes"},
+    }
+    got, (seen,), _ = run(ask(tmp_path, "/v1/chat/completions", asked))
+    assert got.status == 200
+    assert foreign not in json.dumps(seen.json)
+    assert seen.json["messages"][1]["tool_calls"][0]["id"] == seen.json["messages"][2]["tool_call_id"] == "call_1"
+    assert seen.json["metadata"] == {"kept": "yes"}
+
+
+def test_a_quiet_stream_is_kept_alive_with_the_clients_own_word(tmp_path: Path) -> None:
+    more = "[providers.main.streaming]\nkeepalive = 0.02"
+    slow = SlowBytes(220, 0.2, Stream((WORD, WORD, WORD, "[DONE]")))
+    got, _, _ = run(ask(tmp_path, "/v1/messages", {**MESSAGES, "stream": True}, slow, more=more))
+    assert got.body.count(b'event: ping\ndata: {"type": "ping"}\n\n') >= 2
+    assert b": keepalive" not in got.body
+    got, _, _ = run(ask(tmp_path, f"{STREAM_GENERATE}?alt=sse", CONTENTS, slow, more=more))
+    assert b"ping" not in got.body and b"keepalive" not in got.body
+
+
+def test_a_client_that_leaves_cancels_a_translated_call(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with FakeProvider() as fake:
+            config = configuration(fake.base_url, provider=CHAT_ONLY)
+            async with gateway(tmp_path, config, ["sk-1"]) as running:
+                fake.script("sk-1", HangAfter(300, Stream((WORD, WORD, WORD, WORD, WORD))))
+                async with running.talk() as talk:
+                    await talk.send("POST", "/v1/messages", {**MESSAGES, "stream": True})
+                    assert (await talk.head()).status == 200
+                    assert await talk.piece()
+                await fake.wait_aborted()
+                assert running.key("sk-1").standing.usable
+
+    run(scenario())
+
+
+def test_a_previous_response_is_refused_where_answers_are_not_stored(tmp_path: Path) -> None:
+    got, requests, _ = run(ask(tmp_path, "/v1/responses", {**RESPONSE, "previous_response_id": "resp_1"}))
+    assert (got.status, got.code, got.json["error"]["param"]) == (
+        404, "previous_response_not_found", "previous_response_id",
+    )  # fmt: skip
+    assert not requests
+
+
+EMBED = {"content": {"parts": [{"text": "hi"}]}}
+
+
+def test_vectors_are_asked_for_and_told_in_each_sides_words(tmp_path: Path) -> None:
+    got, (seen,), _ = run(ask(tmp_path, "/v1beta/models/gpt-4o:embedContent", EMBED))
+    assert (got.status, seen.path, seen.json["input"]) == (200, "/v1/embeddings", ["hi"])
+    assert got.json["embedding"]["values"]
+    batch = {"requests": [{"model": "models/gpt-4o", **EMBED}, {"model": "models/gpt-4o", **EMBED}]}
+    got, (seen,), _ = run(ask(tmp_path, "/v1beta/models/gpt-4o:batchEmbedContents", batch))
+    assert (got.status, len(seen.json["input"]), len(got.json["embeddings"])) == (200, 2, 2)
+    got, _, _ = run(ask(tmp_path, "/v1beta/models/gpt-4o:embedContent", EMBED, bad_request(), bad_request()))
+    assert (got.status, got.json["error"]["status"]) == (400, "INVALID_ARGUMENT")
+
+
+def test_a_provider_that_has_nothing_alike_is_named(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with FakeProvider() as fake:
+            config = configuration(fake.base_url, provider='dialects = ["openai_chat"]').replace(
+                'type = "openai"', 'type = "anthropic"'
+            )
+            async with gateway(tmp_path, config.replace(CHAT_ONLY, ""), ["sk-1"]) as running:
+                got = await running.ask("POST", "/v1/images/generations", {"model": "gpt-4o", "prompt": "x"})
+                assert (got.status, got.code) == (400, "invalid_request_error")
+                assert "/images/generations" in got.json["error"]["message"]
+
+    run(scenario())
