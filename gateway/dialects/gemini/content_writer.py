@@ -148,7 +148,7 @@ class _Writer:
 
     def _write_part(self, part: Part, path: str) -> Json | None:
         if getattr(part, "cache", None) is not None:
-            self._losses.hint(f"{path}.cache", "cache_mark", "Gemini caches by itself.")
+            self._losses.hint(f"{path}.cache", "cache_control", "Gemini caches by itself.")
         match part:
             case Text():
                 return self._write_text(part, path)
@@ -199,7 +199,7 @@ class _Writer:
         if not name:
             refuse(f"{path}.call_id", "no call with this id comes before, and Gemini wants its name.")
         if result.cache is not None:
-            self._losses.hint(f"{path}.cache", "cache_mark", "Gemini caches by itself.")
+            self._losses.hint(f"{path}.cache", "cache_control", "Gemini caches by itself.")
         texts = [part.text for part in result.parts if isinstance(part, Text)]
         inside: list[Json] = []
         for number, part in enumerate(result.parts):

@@ -16,6 +16,8 @@ from typing import Any
 
 from gateway import jsonlib
 from gateway.dialects.conversation import Failure, FailureKind, Json
+from gateway.dialects.gemini.finish import read_block
+from gateway.dialects.gemini.protojson import camel
 from gateway.errors import RequestError
 from gateway.policy.facts import read_facts
 from gateway.wire.retry_after import parse_duration
@@ -140,8 +142,12 @@ def carries_error(obj: object) -> bool:
 
 
 def empty_answer(obj: object) -> bool:
-    """Whether a 200 answers nothing: neither candidates nor why there are none."""
-    return carries_error(obj) or not (isinstance(obj, dict) and (obj.get("candidates") or obj.get("promptFeedback")))
+    """Whether the 200 of a generateContent call answers nothing: an error, or neither a candidate nor the reason why
+    the prompt has none."""
+    if carries_error(obj) or not isinstance(obj, dict):
+        return True
+    fields = camel(obj)
+    return not fields.get("candidates") and read_block(fields.get("promptFeedback")) is None
 
 
 def read_failure(status: int, body: object) -> Failure:

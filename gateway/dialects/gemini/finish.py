@@ -83,9 +83,10 @@ def read_block(feedback: object) -> Ending | None:
         return None
     fields = camel(feedback)
     reason, message = fields.get("blockReason"), fields.get("blockReasonMessage")
-    if reason is None or reason == "BLOCKED_REASON_UNSPECIFIED":
+    word = reason if isinstance(reason, str) and reason != "BLOCKED_REASON_UNSPECIFIED" else ""
+    if not word and message is None:
         return None
-    return Ending(Finish.CONTENT_FILTER, str(reason), message=message if isinstance(message, str) else "")
+    return Ending(Finish.CONTENT_FILTER, word, message=message if isinstance(message, str) else "")
 
 
 def write_ending(ending: Ending) -> Json:

@@ -56,7 +56,7 @@ def read_medium(part: Json, path: str) -> Medium | None:
     """The medium in a part's `inlineData` or `fileData`; None if only Google has a word for it."""
     if "inlineData" in part:
         blob, path = message(part, "inlineData", path), f"{path}.inlineData"
-        data = required_text(blob, "data", path)
+        data = _standard(required_text(blob, "data", path))
         media_type = text(blob, "mimeType", path).lower() or _sniff(data)
         source = _text_source(data, media_type) or Source("base64", data, media_type)
     else:
@@ -81,13 +81,18 @@ def _medium(source: Source, name: str, part: Json) -> Medium | None:
     return None
 
 
+def _standard(data: str) -> str:
+    """Base64 in its standard alphabet and padded: Google's SDK writes the other one, which nobody else reads."""
+    standard = data.replace("-", "+").replace("_", "/")
+    return standard + "=" * (-len(standard) % 4)
+
+
 def _text_source(data: str, media_type: str) -> Source | None:
     """A text that is given as a file, as the text that it is."""
     if not media_type.startswith("text/"):
         return None
-    standard = data.replace("-", "+").replace("_", "/")
     try:
-        plain = base64.b64decode(standard + "=" * (-len(standard) % 4), validate=True).decode()
+        plain = base64.b64decode(data, validate=True).decode()
     except (binascii.Error, ValueError):
         return None
     return Source("text", plain, media_type)

@@ -87,7 +87,8 @@ def _sign(data: str) -> Signature:
 def _read_system(fields: Json, losses: Losses) -> list[Message]:
     content = message(fields, "systemInstruction")
     parts = _read_parts(content, "systemInstruction", _ClientCalls(), losses)
-    return [Message("system", parts)] if parts else []
+    said = tuple(part for part in parts if not is_void(part))
+    return [Message("system", said)] if said else []
 
 
 def _read_contents(fields: Json, losses: Losses) -> list[Message]:

@@ -1,7 +1,8 @@
 """A request as Google gets it: the body of generateContent and streamGenerateContent, whose model and way of answering
 stand in the path.
 
-What the model can be asked depends on its name (`models.py`). `Target.quirks`: "no_call_ids" for servers that refuse
+What the model can be asked depends on its name (`models.py`); a client of this very dialect is taken at its word.
+`Target.quirks`: "no_call_ids" for servers that refuse
 `id` in calls and results (Vertex AI's older endpoints).
 
 Source: https://ai.google.dev/api/generate-content
@@ -53,8 +54,10 @@ def write_request(request: Request, target: Target, losses: Losses) -> Written:
         body["serviceTier"] = tier
     elif request.service_tier not in ("", "auto"):
         losses.hint("service_tier", "service_tier", "Gemini has no tier of that name.")
-    if request.store is not None:
-        body["store"] = request.store
+    if request.dialect == "gemini" and request.store is not None:
+        body["store"] = request.store  # it means logs here, and answers to be asked for again elsewhere
+    elif request.store:
+        losses.hint("store", "store", "Gemini keeps no answers.")
     _write_extra(request, body, losses)
     for name, why in _UNKNOWN.items():
         if getattr(request, name):
@@ -82,11 +85,12 @@ def _write_config(request: Request, traits: Traits, losses: Losses) -> Json:
         config["maxOutputTokens"] = request.max_tokens
     if request.n is not None:
         config["candidateCount"] = request.n
+    native = request.dialect == "gemini"
     if request.stop:
-        config["stopSequences"] = list(request.stop[:MAX_STOPS])
-    for place in range(MAX_STOPS, len(request.stop)):
+        config["stopSequences"] = list(request.stop if native else request.stop[:MAX_STOPS])
+    for place in range(MAX_STOPS, 0 if native else len(request.stop)):
         losses.hint(f"stop.{place}", "stop", f"Gemini stops at up to {MAX_STOPS} texts.")
-    if thinking := write_thinking(request.reasoning, traits, losses):
+    if thinking := write_thinking(request.reasoning, None if native else traits, losses):
         config["thinkingConfig"] = thinking
     return config
 
@@ -113,7 +117,8 @@ def _write_format(request: Request, traits: Traits, losses: Losses) -> Json:
         return {}
     if wanted.kind == "text":
         return {"responseMimeType": "text/plain"}
-    if not traits.json_with_tools and any(isinstance(tool, Tool) for tool in request.tools):
+    beside_tools = request.dialect != "gemini" and any(isinstance(tool, Tool) for tool in request.tools)
+    if beside_tools and not traits.json_with_tools:
         losses.content("response_format", "format_with_tools", "this model takes no response format beside functions.")
         return {}
     config: Json = {"responseMimeType": "application/json"}

@@ -17,6 +17,9 @@ from gateway.dialects.reading import refuse
 MAX_DEPTH = 64
 """Google itself takes no more than 32 levels."""
 
+_TYPES = ("type_unspecified", "string", "number", "integer", "boolean", "array", "object", "null")
+"""In the order of the protobuf enum, for clients that write its numbers."""
+
 _COUNTS = ("minItems", "maxItems", "minLength", "maxLength", "minProperties", "maxProperties")
 
 
@@ -62,6 +65,8 @@ def _order(node: Json) -> None:
 
 def _read_type(node: Json) -> Json:
     kind = node.get("type")
+    if type(kind) is int and 0 <= kind < len(_TYPES):
+        kind = _TYPES[kind]
     if isinstance(kind, str):
         node["type"] = kind = kind.lower()
         if kind == "type_unspecified":

@@ -23,10 +23,13 @@ _LEVEL_BUDGETS = ((0, 0), (4096, 1), (16_384, 2))
 """Up to how many tokens which place is the nearest, for a client that counts in tokens."""
 
 
-def write_thinking(reasoning: Reasoning | None, traits: Traits, losses: Losses) -> Json:
-    """`thinkingConfig`, empty where nothing is to be said."""
+def write_thinking(reasoning: Reasoning | None, traits: Traits | None, losses: Losses) -> Json:
+    """`thinkingConfig`, empty where nothing is to be said. `traits` are the model's, None where the client used
+    Google's own words."""
     if reasoning is None:
         return {}
+    if traits is None:
+        return _as_said(reasoning)
     if traits.thinking == "none":
         if reasoning.effort not in ("", "none") or reasoning.budget or reasoning.adaptive:
             losses.hint("reasoning", "reasoning", "this model does not think.")
@@ -34,6 +37,16 @@ def write_thinking(reasoning: Reasoning | None, traits: Traits, losses: Losses) 
     config = _budget(reasoning, traits, losses) if traits.thinking == "budget" else _level(reasoning, traits, losses)
     shown = True if reasoning.shown is None and reasoning.summary else reasoning.shown
     return config if shown is None else {**config, "includeThoughts": shown}
+
+
+def _as_said(reasoning: Reasoning) -> Json:
+    budget = -1 if reasoning.adaptive else 0 if reasoning.effort == "none" else reasoning.budget
+    fields = {
+        "thinkingBudget": budget,
+        "thinkingLevel": reasoning.effort.upper() if reasoning.effort != "none" else None,
+        "includeThoughts": reasoning.shown,
+    }
+    return {name: value for name, value in fields.items() if value not in (None, "")}
 
 
 def _budget(reasoning: Reasoning, traits: Traits, losses: Losses) -> Json:

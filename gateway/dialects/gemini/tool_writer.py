@@ -22,18 +22,20 @@ _CUSTOM_SCHEMA: Json = {"type": "object", "properties": {CUSTOM_INPUT: {"type": 
 
 
 def write_tools(tools: Sequence[Tool | Opaque], traits: Traits, names: Mapping[str, str], losses: Losses) -> list[Json]:
-    """One entry with all functions, then Google's own tools as they came."""
+    """One entry with all functions, in the place of the first, and Google's own tools as they came."""
     functions: list[Json] = []
-    own: list[Json] = []
+    written: list[Json] = []
     for place, tool in enumerate(tools):
         path = f"tools.{place}"
         if isinstance(tool, Tool):
+            if not functions:
+                written.append({"functionDeclarations": functions})
             functions.append(_write_function(tool, path, traits, names, losses))
         elif tool.dialect == "gemini":
-            own.append(tool.value)
+            written.append(tool.value)
         else:
-            losses.content(path, "server_tool", "Gemini has no such tool.")
-    return [{"functionDeclarations": functions}, *own] if functions else own
+            losses.content(path, "opaque_tool", "Gemini has no such tool.")
+    return written
 
 
 def _write_function(tool: Tool, path: str, traits: Traits, names: Mapping[str, str], losses: Losses) -> Json:
@@ -52,7 +54,7 @@ def _write_function(tool: Tool, path: str, traits: Traits, names: Mapping[str, s
     if tool.strict:
         losses.hint(f"{path}.strict", "tool_strict", "Gemini's functions are not strict one by one.")
     if tool.cache is not None:
-        losses.hint(f"{path}.cache", "cache_mark", "Gemini caches by itself.")
+        losses.hint(f"{path}.cache", "cache_control", "Gemini caches by itself.")
     return written
 
 
