@@ -31,11 +31,22 @@ ENDPOINTS = {
 }  # fmt: skip
 """Endpoints that speak OpenAI's dialect."""
 
+OTHERS = {
+    "anthropic": {"messages", "count_tokens", "models"},
+    "gemini": {"generateContent", "countTokens", "embeddings", "models"},
+    "vertex": {"generateContent", "countTokens", "embeddings"},
+}
+"""Endpoints that speak another one, by provider."""
+
 SURFACE = re.compile(
-    r"/(chat/completions|completions|responses|embeddings|moderations|rerank|images/\w+|audio/\w+)(?:\?|$)"
+    r"/(chat/completions|completions|responses|embeddings|moderations|rerank|images/\w+|audio/\w+|messages(?:/\w+)?)(\?|$)"
 )
+METHOD = re.compile(r"/(models/[^/:]+:\w+)(?:\?|$)")
+REQUIRED = {"messages": ("model", "messages"), "count_tokens": ("model", "messages"), "generateContent": ("contents",)}
 
 CREDENTIAL_ERRORS = {401, 402}
+WRONG_KEY = b"API_KEY_INVALID"
+"""Google's word for one, in a 400."""
 
 pytestmark = pytest.mark.skipif(not TRAFFIC.is_dir(), reason="no recordings here")
 
@@ -44,8 +55,15 @@ def recordings() -> Iterator[dict[str, Any]]:
     for path in sorted(TRAFFIC.glob("*.jsonl")):
         for line in path.read_text("utf-8").splitlines():
             record = json.loads(line)
-            if record["endpoint"] in ENDPOINTS:
+            if record["endpoint"] in OTHERS.get(record["provider"], ENDPOINTS):
                 yield record
+
+
+def type_of(record: dict[str, Any]) -> str:
+    """The type of provider that speaks the recording's dialect."""
+    if record["provider"] not in OTHERS:
+        return "openai"
+    return "anthropic" if record["provider"] == "anthropic" else "gemini"
 
 
 def request_of(record: dict[str, Any]) -> tuple[str, bytes, dict[str, str]]:
@@ -57,11 +75,14 @@ def request_of(record: dict[str, Any]) -> tuple[str, bytes, dict[str, str]]:
         data = record.get("request_body_raw", "").encode("utf-8", "surrogatepass")
     headers = {"content_type": str(record["request_headers"].get("content-type") or "application/json")}
     path = str(record["path"])
-    found = SURFACE.search(path)
     continues = isinstance(body, dict) and body.get("previous_response_id")
     readable = isinstance(body, dict) and record["method"] == "POST" and not continues
-    if found and readable:
-        return f"/v1/{found[1]}", data, headers
+    required = REQUIRED.get(record["endpoint"], ()) if type_of(record) != "openai" else ()
+    if readable and all(body.get(name) for name in required):
+        if type_of(record) == "gemini" and (found := METHOD.search(path)) and "predict" not in path:
+            return f"/v1beta/{found[1]}{path[path.find('?') :] if '?' in path else ''}", data, headers
+        if type_of(record) != "gemini" and (found := SURFACE.search(path)):
+            return f"/v1/{found[1]}", data, headers
     return f"/p/{record['id']}{path}", data, headers
 
 
@@ -72,10 +93,11 @@ def answer_of(record: dict[str, Any]) -> bytes:
 
 
 @asynccontextmanager
-async def replay(chop: int) -> AsyncIterator[str]:
-    """The server that plays the providers; gives its base URL."""
+async def replay(chop: int, log: Path) -> AsyncIterator[str]:
+    """The server that plays the providers; gives its base URL. `log` gets what it received."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, str(TRAFFIC / "replay_upstream.py"), "--traffic", str(TRAFFIC), "--chop", str(chop),
+        "--log", str(log),
         stdout=asyncio.subprocess.PIPE,
     )  # fmt: skip
     assert process.stdout is not None
@@ -98,7 +120,7 @@ def configuration(folder: Path, base_url: str, records: list[dict[str, Any]]) ->
         key.chmod(0o600)
         parts.append(
             f'[tokens.{name}]\ntoken = "token-of-{name}"\ndefault_provider = "{name}"\n'
-            f'[providers.{name}]\ntype = "openai"\nbase_url = "{base_url}/v1"\nmodels = ["none-is-listed"]\n'
+            f'[providers.{name}]\ntype = "{type_of(record)}"\nbase_url = "{base_url}/v1"\nmodels = ["none-is-listed"]\n'
             f'[providers.{name}.probe]\nkind = "none"\n'
             f"[providers.{name}.retry]\non_server_error = {{attempts = 0}}\n"
         )
@@ -108,15 +130,16 @@ def configuration(folder: Path, base_url: str, records: list[dict[str, Any]]) ->
 @pytest.mark.parametrize("chop", [1, 7, 4096])
 def test_recordings_pass_through_byte_for_byte(tmp_path: Path, chop: int) -> None:
     records = list(recordings())
-    assert len(records) > 500
+    log = tmp_path / "received.jsonl"
+    assert len(records) > 1400
 
     async def check(address: str, record: dict[str, Any]) -> str:
         path, body, headers = request_of(record)
         caller = Caller(address, token=f"token-of-{record['id']}")
         answer = await caller.request(record["method"], path, body, **headers)
         caller.close()
-        if record["status"] in CREDENTIAL_ERRORS:
-            told = answer.status == 502 and answer.json["error"]["code"] == "upstream_credentials"
+        if record["status"] in CREDENTIAL_ERRORS or WRONG_KEY in answer_of(record):
+            told = answer.status == 502 and b"rejected the gateway's credentials" in answer.body
             return "" if told else f"{record['id']}: {answer.status} for a credential error"
         if answer.status != record["status"]:
             return f"{record['id']}: {answer.status} instead of {record['status']}: {answer.body[:200]!r}"
@@ -124,7 +147,7 @@ def test_recordings_pass_through_byte_for_byte(tmp_path: Path, chop: int) -> Non
 
     async def scenario() -> None:
         async with (
-            replay(chop) as base_url,
+            replay(chop, log) as base_url,
             gateway(tmp_path / "gw", prepare(base_url)) as running,
         ):
             todo = iter(records)
@@ -137,6 +160,16 @@ def test_recordings_pass_through_byte_for_byte(tmp_path: Path, chop: int) -> Non
             await asyncio.gather(*(work() for _ in range(8)))
             assert not [failure for failure in failures if failure]
             assert len(failures) == len(records)
+        received = {
+            entry["id"]: entry["body"]
+            for line in log.read_text("utf-8").splitlines()
+            if "body" in (entry := json.loads(line))
+        }
+        for record in records:
+            sent = record["request_body"]
+            assert received[record["id"]] == (record.get("request_body_raw", "") if sent is None else sent), record[
+                "id"
+            ]
 
     def prepare(base_url: str) -> str:
         (tmp_path / "gw").mkdir()
