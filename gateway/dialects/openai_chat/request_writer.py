@@ -314,4 +314,4 @@ def _add_extra(body: Json, extra: Iterable[Extra], losses: Losses) -> None:
             body.setdefault(field.name, field.value)
         else:
             note = losses.content if field.content else losses.hint
-            note(f"extra.{field.name}", "extra_field", f"it is a word of {field.dialect} alone.")
+            note(field.name, "extra_field", f"it is a word of {field.dialect} alone.")
