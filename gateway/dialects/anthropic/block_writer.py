@@ -140,7 +140,8 @@ class BlockWriter:
         """Where the bytes are, or None where Anthropic cannot get at them."""
         match source.kind:
             case "text":
-                return {"type": "text", "media_type": source.media_type or "text/plain", "data": source.value}
+                media_type = source.media_type if self._native and source.media_type else "text/plain"
+                return {"type": "text", "media_type": media_type, "data": source.value}
             case "file":
                 if source.dialect == DIALECT:
                     return {"type": "file", "file_id": source.value}

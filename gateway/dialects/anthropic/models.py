@@ -3,9 +3,9 @@
 The table is for requests that came in another dialect: what their client could not know is fitted to the model here. A
 client that speaks Messages chose its fields for its model, and keeps them.
 
-Rows are tried in order on the lower-cased name with `.` read as `-`, so that the names of Bedrock, Vertex and
-OpenRouter match, too. A Claude that is newer than the table counts as its newest kind, which refuses the most; what is
-no Claude (others serve this dialect, too) counts as an old model without limits.
+Rows are tried in order on the lower-cased name, with `.` read as `-` and the version behind the family, so that the
+names of Bedrock, Vertex and OpenRouter match, too. A Claude that is newer than the table counts as its newest kind,
+which refuses the most; what is no Claude (others serve this dialect, too) counts as an old model without limits.
 
 Sources: https://platform.claude.com/docs/en/models/overview (output tokens),
 https://platform.claude.com/docs/en/build-with-claude/thinking-troubleshooting (thinking by model),
@@ -66,19 +66,20 @@ _MODELS: tuple[tuple[str, Traits], ...] = (
     ),
     (r"(sonnet|haiku)-4-5", Traits(32_000, 64_000, "budget", structured=True, sampling="one")),
     (r"opus-4-1", Traits(32_000, 32_000, "budget", sampling="one")),
-    (r"opus-4|4-opus", Traits(32_000, 32_000, "budget", sampling="both")),
-    (r"sonnet-4|4-sonnet|3-7-sonnet", Traits(32_000, 64_000, "budget", sampling="both")),
-    (r"3-5-(sonnet|haiku)", Traits(8_192, 8_192, "none", sampling="both")),
-    (r"claude-(2|3|instant)", Traits(4_096, 4_096, "none", sampling="both")),
+    (r"opus-4", Traits(32_000, 32_000, "budget", sampling="both")),
+    (r"sonnet-(4|3-7)", Traits(32_000, 64_000, "budget", sampling="both")),
+    (r"(sonnet|haiku)-3-5", Traits(8_192, 8_192, "none", sampling="both")),
+    (r"(opus|sonnet|haiku)-3|claude-(2|instant)", Traits(4_096, 4_096, "none", sampling="both")),
     (r"claude", _NEWEST),
 )  # fmt: skip
 _TABLE = tuple((re.compile(pattern), traits) for pattern, traits in _MODELS)
+_VERSION_FIRST = re.compile(r"(\d(?:-\d)?)-(opus|sonnet|haiku)")
 _OTHERS = Traits(8_192, 0, "budget", sampling="both")
 
 
 def traits_of(model: str) -> Traits:
     """What a model takes, by the provider's name for it."""
-    name = model.lower().replace(".", "-")
+    name = _VERSION_FIRST.sub(r"\2-\1", model.lower().replace(".", "-"))
     if "claude" not in name:
         return _OTHERS
     return next(traits for pattern, traits in _TABLE if pattern.search(name))

@@ -39,6 +39,8 @@ LEAST_BUDGET = 1024
 BUDGETS = {"minimal": 1024, "low": 2048, "medium": 4096, "high": 8192, "xhigh": 16384, "max": 32768}
 """Tokens for a word of effort, and back."""
 
+_NO_THOUGHTS = "The turn that goes on here came without thoughts that this provider has signed."
+
 
 @dataclass(frozen=True, slots=True)
 class Thought:
@@ -56,7 +58,7 @@ class Thought:
 def write_reasoning(request: Request, traits: Traits, provider: str, losses: Losses, *, forced: bool) -> Thought:
     """`forced`: a tool must be called."""
     if request.dialect == DIALECT:
-        return _as_said(request, traits)
+        return _as_said(request, traits, provider, losses)
     bound = _max_tokens(request, traits, losses)
     wanted = request.reasoning
     if wanted is None:
@@ -79,13 +81,18 @@ def write_reasoning(request: Request, traits: Traits, provider: str, losses: Los
     return Thought({"type": "enabled", "budget_tokens": budget, **_display(wanted)}, "", bound)
 
 
-def _as_said(request: Request, traits: Traits) -> Thought:
+def _as_said(request: Request, traits: Traits, provider: str, losses: Losses) -> Thought:
+    """A client of this dialect may have talked to other providers, whose thoughts are left out: then the turn begins
+    otherwise than the client can know."""
     wanted = request.reasoning or Reasoning()
     bound = traits.default if request.max_tokens is None else request.max_tokens
     thinking: Json | None = None
     if wanted.effort == "none":
         return Thought({"type": "disabled", **_display(wanted)}, "", bound)
-    if wanted.budget is not None:
+    turn = _open_turn(request.messages)
+    if wanted.budget is not None and turn is not None and _signed_by_another(turn, provider):
+        losses.hint("reasoning", "reasoning_off", _NO_THOUGHTS)
+    elif wanted.budget is not None:
         thinking = {"type": "enabled", "budget_tokens": wanted.budget, **_display(wanted)}
     elif wanted.adaptive:
         thinking = {"type": "adaptive", **_display(wanted)}
@@ -142,25 +149,31 @@ def _obstacle(request: Request, provider: str, bound: int, *, forced: bool) -> s
         return "This model cannot think and be forced to call a tool."
     if bound <= LEAST_BUDGET:
         return f"There is no room for thinking in {bound} tokens."
-    if _starts_without_thoughts(request.messages, provider):
-        return "The turn that goes on here came without its signed thoughts."
+    turn = _open_turn(request.messages)
+    if turn is not None and not _signature(turn).is_for(DIALECT, provider):
+        return _NO_THOUGHTS
     return ""
 
 
-def _starts_without_thoughts(messages: Sequence[Message], provider: str) -> bool:
-    """Whether the assistant's turn that the model is to continue, over any number of tool calls, begins with something
-    else than thoughts that this provider has signed."""
+def _open_turn(messages: Sequence[Message]) -> Message | None:
+    """The beginning of the assistant's turn that the model is to continue, over any number of tool calls."""
     first: Message | None = None
     for turn in reversed(alternating(message for message in messages if message.role in ("user", "assistant"))):
         if turn.role == "assistant":
             first = turn
         elif not any(isinstance(part, ToolResult) for part in turn.parts):
             break
-    return first is not None and not (first.parts and _signature(first).is_for(DIALECT, provider))
+    return first
 
 
-def _signature(message: Message) -> Signature:
-    part = message.parts[0]
+def _signed_by_another(turn: Message, provider: str) -> bool:
+    signature = _signature(turn)
+    return signature.data != "" and not signature.is_for(DIALECT, provider)
+
+
+def _signature(turn: Message) -> Signature:
+    """Who signed the thoughts that a turn begins with."""
+    part = turn.parts[0] if turn.parts else None
     if isinstance(part, Thinking | RedactedThinking) and part.signature is not None:
         return part.signature
     return Signature("", "")

@@ -25,6 +25,7 @@ from gateway.dialects.conversation import Json, Opaque, Request, ResponseFormat,
 from gateway.dialects.dialect import Plan
 from gateway.dialects.json_schema import for_anthropic_output
 from gateway.dialects.losses import Losses
+from gateway.dialects.turns import tool_names
 
 NAME_LIMIT = 64
 _NOT_A_NAME = re.compile(r"[^a-zA-Z0-9_-]")
@@ -50,10 +51,11 @@ class ToolSet:
 
 
 def rename_tools(request: Request) -> dict[str, str]:
-    """Names for Anthropic, by the client's, of the tools whose own it would refuse. No two tools get the same."""
+    """Names for Anthropic, by the client's, of the tools (those called before, too) whose own it would refuse. No two
+    get the same."""
     if request.dialect == DIALECT:
         return {}
-    own = [tool.name for tool in request.tools if isinstance(tool, Tool)]
+    own = [tool.name for tool in request.tools if isinstance(tool, Tool)] + list(tool_names(request.messages).values())
     taken = {name for name in own if _is_name(name)}
     names: dict[str, str] = {}
     for name in own:

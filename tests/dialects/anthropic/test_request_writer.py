@@ -78,6 +78,10 @@ def blocks(*parts: Part, role: Any = "user", dialect: str = "openai_chat") -> tu
             },
         ),
         (
+            Document(Source("text", "a,b", "text/csv")),
+            {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "a,b"}},
+        ),
+        (
             Document(Source("file", "file_1", dialect="anthropic")),
             {"type": "document", "source": {"type": "file", "file_id": "file_1"}},
         ),

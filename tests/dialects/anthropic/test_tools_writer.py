@@ -68,6 +68,12 @@ def test_names_that_anthropic_refuses_are_replaced_and_come_back() -> None:
     ]
 
 
+def test_a_tool_that_was_called_before_and_is_gone_is_renamed_too() -> None:
+    body, _, written = write(ask(user("Hi"), assistant(ToolCall("c", "gone.by"))))
+    assert body["messages"][1]["content"][0]["name"] == "gone_by"
+    assert written.plan.names == {"gone_by": "gone.by"}
+
+
 @pytest.mark.parametrize("model", [MIDDLE, NEW, NEWEST])
 def test_a_schema_is_the_models_own_format(model: str) -> None:
     body, lost, written = write(ask(response_format=ResponseFormat("schema", "n", SCHEMA, True)), model)
