@@ -31,19 +31,24 @@ def chat(stream: bytes) -> None:
         assert len({chunk[name] for chunk in chunks}) == 1, f"{name} changes within the stream"
     choices = [choice for chunk in chunks for choice in chunk["choices"]]
     assert choices[0]["delta"]["role"] == "assistant"
-    assert [choice["finish_reason"] for choice in choices if choice.get("finish_reason")] != []
-    assert all(not choice.get("finish_reason") for choice in choices[:-1])
+    for index in {choice["index"] for choice in choices}:
+        mine = [choice for choice in choices if choice["index"] == index]
+        assert [bool(choice.get("finish_reason")) for choice in mine] == [False] * (len(mine) - 1) + [True]
+        _chat_calls([call for choice in mine for call in choice["delta"].get("tool_calls") or []])
+    usages = [place for place, chunk in enumerate(chunks) if chunk.get("usage")]
+    assert usages in ([], [len(chunks) - 1]), "usage does not stand in the last chunk alone"
+
+
+def _chat_calls(calls: list[Json]) -> None:
     begun: dict[int, Json] = {}
-    for call in (call for choice in choices for call in choice["delta"].get("tool_calls") or []):
+    for call in calls:
         if call["index"] not in begun:
             assert call["index"] == len(begun), "calls are not counted from 0"
             assert call["id"]
-            assert call["function"]["name"]
+            assert call[call["type"]]["name"]
             begun[call["index"]] = call
         else:
             assert "id" not in call or call["id"] == begun[call["index"]]["id"]
-    usages = [place for place, chunk in enumerate(chunks) if chunk.get("usage")]
-    assert usages in ([], [len(chunks) - 1]), "usage does not stand in the last chunk alone"
 
 
 def responses(stream: bytes) -> None:
@@ -97,7 +102,8 @@ def anthropic(stream: bytes) -> None:
             arguments += event["delta"].get("partial_json", "")
         elif event["type"] == "content_block_stop":
             assert now is not None
-            assert now["type"] != "tool_use" or isinstance(json.loads(arguments or "{}"), dict)
+            if now["type"] == "tool_use" and events[-2]["delta"]["stop_reason"] == "tool_use":
+                assert isinstance(json.loads(arguments or "{}"), dict)
             now = None
     assert now is None
     assert events[-2]["delta"]["stop_reason"]
@@ -109,14 +115,10 @@ def gemini(stream: bytes) -> None:
     assert all(event.event == "message" for event in events)
     chunks = [json.loads(event.data) for event in events]
     assert len({chunk["responseId"] for chunk in chunks}) == 1
-    finishes = [
-        candidate["finishReason"]
-        for chunk in chunks
-        for candidate in chunk.get("candidates", [])
-        if "finishReason" in candidate
-    ]
+    candidates = [candidate for chunk in chunks for candidate in chunk.get("candidates", [])]
+    finished = [candidate.get("index", 0) for candidate in candidates if "finishReason" in candidate]
     blocked = [chunk for chunk in chunks if chunk.get("promptFeedback", {}).get("blockReason")]
-    assert len(finishes) == 1 or blocked
+    assert blocked or sorted(finished) == sorted({candidate.get("index", 0) for candidate in candidates})
     for part in (
         part
         for chunk in chunks

@@ -41,12 +41,19 @@ Said = tuple[str, Any]
 
 
 def arguments_of(call: ToolCall) -> Any:
+    """What a tool is given. Where a dialect has only objects, a free text is the member `input` of one, and what is no
+    object stands in the member that Anthropic's documentation names for it."""
     if call.custom:
         return call.arguments
     try:
-        return jsonlib.loads(call.arguments or "{}")
+        arguments = jsonlib.loads(call.arguments or "{}")
     except ValueError:
         return call.arguments
+    if isinstance(arguments, dict) and len(arguments) == 1:
+        arguments = arguments.get("input", arguments)
+    if isinstance(arguments, dict) and len(arguments) == 1:
+        arguments = arguments.get("INVALID_JSON", arguments)
+    return arguments if isinstance(arguments, dict | str) else jsonlib.dumps(arguments).decode()
 
 
 class _Calls:
@@ -88,10 +95,7 @@ def _essence(part: Part, calls: _Calls, plan: Plan) -> Any:
     """Calls and results in a form that two translations of them share; `plan` says what has to be undone."""
     match part:
         case ToolCall():
-            arguments = arguments_of(part)
-            if part.name in plan.custom and isinstance(arguments, dict):
-                arguments = arguments.get("input", arguments)
-            return "call", plan.names.get(part.name, part.name), repr(arguments)
+            return "call", plan.names.get(part.name, part.name), repr(arguments_of(part))
         case ToolResult():
             return "result", calls.place(part.call_id)
         case Opaque():
