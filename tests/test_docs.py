@@ -15,7 +15,8 @@ import pytest
 from gateway.cli import build_parser
 from gateway.cli.help_topics import topics
 from gateway.config.load import parse_config
-from gateway.config.model import Config, settings_of
+from gateway.config.model import Config
+from gateway.config.setting import settings_of
 from gateway.observe.metrics import FAMILIES
 from gateway.providers import PROVIDER_FACTS, PROVIDER_TYPES
 from gateway.providers.endpoints import ANTHROPIC, CHAT, GEMINI, RESPONSES

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     import argparse
 
     from gateway.config.load import Loaded
-    from gateway.config.model import Config, ProviderConfig
+    from gateway.config.model import Config
+    from gateway.config.provider import ProviderConfig
 
 WHEN_IT_COUNTS = "the change counts from the gateway's next start, or 'llmgateway reload'"
 KEY_FILE = "# one key a line; what follows a # is a comment\n"

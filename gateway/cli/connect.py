@@ -10,7 +10,8 @@ import time
 from dataclasses import dataclass
 
 from gateway.cli.filecheck import read_proxies
-from gateway.config.model import Config, ProviderConfig
+from gateway.config.model import Config
+from gateway.config.provider import ProviderConfig
 from gateway.config.proxyurl import ProxyUrl
 from gateway.errors import UpstreamError
 from gateway.net.dial import Origin, dial

@@ -17,7 +17,7 @@ from gateway.cli.table import duration, print_json, printable
 from gateway.errors import GatewayError
 
 if TYPE_CHECKING:
-    from gateway.config.model import ProviderConfig
+    from gateway.config.provider import ProviderConfig
     from gateway.providers.classify import Judgement
 
 BODY_LIMIT = 256 * 1024

@@ -18,7 +18,7 @@ from gateway.cli.admin import DaemonError, call_for
 from gateway.errors import GatewayError
 
 if TYPE_CHECKING:
-    from gateway.config.model import ProviderConfig
+    from gateway.config.provider import ProviderConfig
 
 
 def find_provider(args: argparse.Namespace) -> ProviderConfig:

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin
 
 from gateway.config.interpolate import Unresolved, interpolate
-from gateway.config.model import ProviderConfig, Setting, settings_of
 from gateway.config.problems import Problems, did_you_mean
+from gateway.config.provider import ProviderConfig
+from gateway.config.setting import Setting, settings_of
 from gateway.config.tomltext import key_path
 from gateway.secret import Secret
 

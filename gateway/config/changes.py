@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from gateway.config.model import Config, settings_of
+from gateway.config.model import Config
+from gateway.config.setting import settings_of
 from gateway.errors import ConfigError, Problem
 
 

@@ -16,8 +16,10 @@ from typing import Any, get_args, get_origin
 
 from gateway.config.edit import cut
 from gateway.config.load import parse_toml
-from gateway.config.model import Config, ErrorRule, ProviderConfig, Setting, TokenConfig, settings_of
+from gateway.config.model import Config, TokenConfig
 from gateway.config.problems import did_you_mean
+from gateway.config.provider import ErrorRule, ProviderConfig
+from gateway.config.setting import Setting, settings_of
 from gateway.config.tomltext import key_path, scalar
 from gateway.config.validate import NAME, ProviderFacts
 from gateway.errors import ConfigError, GatewayError, Problem

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from gateway.config.build import Builder, toml_value
-from gateway.config.model import Config, ProviderConfig
+from gateway.config.model import Config
 from gateway.config.problems import Problems
+from gateway.config.provider import ProviderConfig
 from gateway.config.tomltext import key_path
 from gateway.config.validate import ProviderFacts, validate
 from gateway.errors import ConfigError, Problem, StartError

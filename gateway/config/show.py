@@ -6,7 +6,8 @@ from dataclasses import is_dataclass
 from typing import Any
 
 from gateway.config.load import Loaded
-from gateway.config.model import HIDDEN, settings_of
+from gateway.config.model import HIDDEN
+from gateway.config.setting import settings_of
 from gateway.config.tomltext import key_path, quoted, scalar
 from gateway.secret import Secret
 

@@ -15,8 +15,9 @@ from pathlib import Path
 
 from gateway import jsonlib
 from gateway.config.listen import is_host, is_loopback_listener, is_network, parse_listen
-from gateway.config.model import Config, ErrorRule, ProviderConfig, ProxyConfig, TokenConfig
+from gateway.config.model import Config, TokenConfig
 from gateway.config.problems import Problems, did_you_mean, items
+from gateway.config.provider import ErrorRule, ProviderConfig, ProxyConfig
 from gateway.config.proxyurl import SOCKS_HINT, ProxyUrl, socks_installed
 from gateway.config.rules import compile_pattern, parse_path
 from gateway.config.serverside import check_path, check_server

@@ -8,7 +8,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from gateway.config.model import Config, ProviderConfig
+from gateway.config.model import Config
+from gateway.config.provider import ProviderConfig
 from gateway.keeper.inventory import Inventory
 from gateway.keeper.keyfiles import KeySource
 from gateway.keeper.look import take_turns

@@ -22,7 +22,8 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, Protocol
 
-from gateway.config.model import Config, HealthConfig
+from gateway.config.model import Config
+from gateway.config.provider import HealthConfig
 from gateway.errors import StoreError
 from gateway.observe.logs import Log
 from gateway.store.database import Database

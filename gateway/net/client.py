@@ -43,7 +43,7 @@ _Place = Place[Key, Connection]
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Seconds. What each means is said in `config.model.TimeoutsConfig`."""
+    """Seconds. What each means is said in `config.provider.TimeoutsConfig`."""
 
     connect: float
     write: float

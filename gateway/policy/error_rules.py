@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.config.model import ErrorParsingConfig
+from gateway.config.provider import ErrorParsingConfig
 from gateway.config.rules import Pattern, compile_pattern, parse_path
 from gateway.policy.verdict import Row, Scope, Status
 

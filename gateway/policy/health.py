@@ -20,7 +20,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from enum import Enum, StrEnum
 
-from gateway.config.model import HealthConfig
+from gateway.config.provider import HealthConfig
 from gateway.policy.verdict import Provenance, Scope, Status, Verdict
 
 SHORTEST_REST = 1.0

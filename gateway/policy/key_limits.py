@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from gateway.config.model import KeyLimitsConfig
+from gateway.config.provider import KeyLimitsConfig
 
 SLOTS = 12
 """Parts of a window: a minute is counted in 5 s, a day in 2 h."""

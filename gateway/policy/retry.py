@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from random import Random
 
-from gateway.config.model import RetryConfig, RetryCount
+from gateway.config.provider import RetryConfig, RetryCount
 from gateway.policy.verdict import Verdict
 
 BUDGET_FLOOR = 10.0

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from gateway.config.model import ProviderConfig
+from gateway.config.provider import ProviderConfig
 from gateway.config.validate import ProviderFacts
 from gateway.policy.error_rules import MEANINGS, compile_rules
 from gateway.policy.verdict import Row

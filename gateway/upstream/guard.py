@@ -30,7 +30,7 @@ from enum import Enum, auto
 from itertools import islice
 from typing import NamedTuple
 
-from gateway.config.model import HealthConfig
+from gateway.config.provider import HealthConfig
 from gateway.policy.health import Standing
 from gateway.policy.proxyhealth import EGRESS_BLOCKED
 from gateway.policy.verdict import Scope, Status, Verdict

@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from random import Random
 
-from gateway.config.model import HealthConfig, KeyLimitsConfig, ProviderConfig, RetryConfig
+from gateway.config.provider import HealthConfig, KeyLimitsConfig, ProviderConfig, RetryConfig
 from gateway.policy.health import TRANSITIONS, VALID, Event, count_failure, is_fault
 from gateway.policy.retry import RetryBudget
 from gateway.policy.verdict import REJECTIONS, Scope, Status, Verdict

@@ -14,7 +14,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from random import Random
 
-from gateway.config.model import Config, ProviderConfig
+from gateway.config.model import Config
+from gateway.config.provider import ProviderConfig
 from gateway.providers import probe_kind
 from gateway.secret import Secret
 from gateway.upstream.key import Key

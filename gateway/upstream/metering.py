@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
-from gateway.config.model import KeyLimitsConfig
+from gateway.config.provider import KeyLimitsConfig
 from gateway.policy.key_limits import KeyMeter
 from gateway.upstream.key import Key, Lease
 from gateway.upstream.standings import Standings

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from gateway.config.model import HealthConfig
+from gateway.config.provider import HealthConfig
 from gateway.policy.health import LIFTED_BY_PROBE, LIFTED_FOR_MODEL, Standing
 from gateway.policy.verdict import Status
 from gateway.upstream.key import Key, Rest

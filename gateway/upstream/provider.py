@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gateway.config.model import ProviderConfig
+from gateway.config.provider import ProviderConfig
 from gateway.net.client import Origin, Timeouts
 from gateway.providers import PROVIDER_TYPES, endpoints_of, meanings_of, quirks_of
 from gateway.providers.endpoints import Endpoint, dialect_at

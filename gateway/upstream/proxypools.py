@@ -9,7 +9,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from random import Random
 
-from gateway.config.model import Config, ProviderConfig, ProxyConfig
+from gateway.config.model import Config
+from gateway.config.provider import ProviderConfig, ProxyConfig
 from gateway.config.proxyurl import ProxyUrl
 from gateway.upstream.proxy import Proxy
 from gateway.upstream.proxypool import ProviderProxies, ProxyPool

@@ -195,7 +195,7 @@ def _digest(entry: tuple[bytes, Key]) -> bytes:
 
 
 def ring_maker(selection: str, rng: Random) -> Callable[[Iterable[Key]], Ring[Key]]:
-    """What makes the rings of a pool. `selection` is one of `config.model.ProviderConfig`'s words."""
+    """What makes the rings of a pool. `selection` is one of `config.provider.ProviderConfig`'s words."""
     makers: dict[str, Callable[[Iterable[Key]], Ring[Key]]] = {
         "round_robin": Ring,
         "least_in_flight": LeastRing,

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from random import Random
 
-from gateway.config.model import HealthConfig, ProviderConfig
+from gateway.config.provider import HealthConfig, ProviderConfig
 from gateway.policy.health import (
     DISABLED,
     UNTESTED,

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gateway.api.admin_keys import BATCH
-from gateway.config.model import ProviderConfig
+from gateway.config.provider import ProviderConfig
 from gateway.errors import ConfigError, Problem, StartError, StoreUnavailable
 from gateway.policy.verdict import Status
 from gateway.secret import Secret

@@ -11,7 +11,8 @@ from random import Random
 import pytest
 
 from gateway.conductor.attempts import Attempts
-from gateway.config.model import KeyLimitsConfig, ProviderConfig, QueueConfig
+from gateway.config.model import QueueConfig
+from gateway.config.provider import KeyLimitsConfig, ProviderConfig
 from gateway.net.client import Client
 from gateway.observe.record import RequestRecord
 from gateway.upstream.exchange import Call, Exchange

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from gateway.config.changes import list_changes, refuse_what_cannot_change
-from gateway.config.model import Config, ProviderConfig, QueueConfig, ServerConfig, StoreConfig, TokenConfig
+from gateway.config.model import Config, QueueConfig, ServerConfig, StoreConfig, TokenConfig
+from gateway.config.provider import ProviderConfig
 from gateway.errors import ConfigError
 
 OLD = Config(providers={"a": ProviderConfig(name="a"), "b": ProviderConfig(name="b")}, tokens={"t": TokenConfig()})

@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.config.create import create_config, example_config, remove_provider
-from gateway.config.model import Config, ErrorParsingConfig
+from gateway.config.model import Config
+from gateway.config.provider import ErrorParsingConfig
 from gateway.errors import ConfigError, GatewayError
 from tests.config.facts import FACTS, PATH, parse
 

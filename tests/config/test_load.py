@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.config.load import find_config, load, load_config
-from gateway.config.model import Config, RetryCount, ServerConfig, TimeoutsConfig
+from gateway.config.model import Config, ServerConfig
+from gateway.config.provider import RetryCount, TimeoutsConfig
 from gateway.config.tomltext import key_path, quoted
 from gateway.errors import ConfigError, Problem
 from tests.config.facts import ECHO, FACTS, PATH, parse, problems_of

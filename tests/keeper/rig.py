@@ -14,7 +14,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from gateway.config.model import HealthConfig
+from gateway.config.provider import HealthConfig
 from gateway.keeper.keyfiles import KeySource
 from gateway.keeper.statuses import StatusWriter
 from gateway.keeper.sync import KeySync

@@ -12,7 +12,8 @@ from random import Random
 
 import pytest
 
-from gateway.config.model import Config, HealthConfig, ProviderConfig, SyncConfig
+from gateway.config.model import Config, SyncConfig
+from gateway.config.provider import HealthConfig, ProviderConfig
 from gateway.keeper import look
 from gateway.keeper.keeper import Keeper
 from gateway.keeper.keyfiles import KeySource

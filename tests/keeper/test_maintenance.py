@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config.model import Config, HealthConfig, ProviderConfig, StoreConfig
+from gateway.config.model import Config, StoreConfig
+from gateway.config.provider import HealthConfig, ProviderConfig
 from gateway.errors import StoreUnavailable
 from gateway.keeper import maintenance
 from gateway.keeper.maintenance import DAY, MB, RESPONSES_KEPT, Maintenance

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from gateway.config.model import HealthConfig, ProbeConfig, ProviderConfig
+from gateway.config.provider import HealthConfig, ProbeConfig, ProviderConfig
 from gateway.keeper.probes import SKIPPED, Checked, Prober
 from gateway.net.client import Client
 from gateway.observe.logs import Log

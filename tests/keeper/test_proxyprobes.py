@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from gateway.config.model import ProviderConfig, ProxiesConfig, TimeoutsConfig
+from gateway.config.model import ProxiesConfig
+from gateway.config.provider import ProviderConfig, TimeoutsConfig
 from gateway.config.proxyurl import ProxyUrl
 from gateway.keeper.probes import Checked
 from gateway.keeper.proxyprobes import TICK, ProxyProber

@@ -17,7 +17,8 @@ from random import Random
 
 from gateway import jsonlib
 from gateway.conductor.attempts import Attempts
-from gateway.config.model import ProbeConfig, ProviderConfig, ProxiesConfig, QueueConfig, RetryConfig, RetryCount
+from gateway.config.model import ProxiesConfig, QueueConfig
+from gateway.config.provider import ProbeConfig, ProviderConfig, RetryConfig, RetryCount
 from gateway.config.proxyurl import ProxyUrl
 from gateway.errors import ProxyError, RequestError
 from gateway.keeper.probes import Prober

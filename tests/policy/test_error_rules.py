@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway import jsonlib
-from gateway.config.model import ErrorParsingConfig, ErrorRule
+from gateway.config.provider import ErrorParsingConfig, ErrorRule
 from gateway.config.rules import LONG_TEXT, SHORT_TEXT
 from gateway.policy.error_rules import MEANINGS, Rule, compile_rules, find_rule
 from gateway.policy.verdict import Scope, Status

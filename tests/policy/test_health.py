@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.config.model import HealthConfig
+from gateway.config.provider import HealthConfig
 from gateway.policy.health import (
     DISABLED,
     LIFTED_BY_PROBE,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.config.model import KeyLimitsConfig
+from gateway.config.provider import KeyLimitsConfig
 from gateway.policy.key_limits import KeyMeter, Window
 
 steps = st.lists(st.tuples(st.floats(0.0, 40.0), st.integers(1, 5)), max_size=80)

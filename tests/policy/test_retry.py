@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.config.model import RetryConfig, RetryCount
+from gateway.config.provider import RetryConfig, RetryCount
 from gateway.policy.retry import BUDGET_FLOOR, Decision, GiveUp, Retry, RetryBudget, Rotate, Tally, decide, full_jitter
 from gateway.policy.verdict import Scope, Status, Verdict
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.config.model import ErrorParsingConfig, ErrorRule
+from gateway.config.provider import ErrorParsingConfig, ErrorRule
 from gateway.errors import ConnectError, Disconnect, ProtocolError, ProxyError, UpstreamError, UpstreamTimeout
 from gateway.policy.calendar import MIDNIGHT_PACIFIC
 from gateway.policy.error_rules import compile_rules

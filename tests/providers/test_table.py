@@ -9,7 +9,7 @@ import pytest
 
 from gateway.config.create import create_config
 from gateway.config.load import parse_config
-from gateway.config.model import ErrorParsingConfig, ErrorRule, ProviderConfig
+from gateway.config.provider import ErrorParsingConfig, ErrorRule, ProviderConfig
 from gateway.errors import ConfigError
 from gateway.providers import PROVIDER_FACTS, PROVIDER_TYPES, ProviderType, endpoints_of, meanings_of, quirks_of
 from gateway.providers.classify import Meanings

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
-from gateway.config.model import HealthConfig
+from gateway.config.provider import HealthConfig
 from gateway.policy.verdict import Provenance, Scope, Status, Verdict
 from gateway.secret import Secret
 from gateway.upstream.key import Key, Lease

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from gateway import jsonlib
-from gateway.config.model import ErrorParsingConfig, ErrorRule, ProviderConfig
+from gateway.config.provider import ErrorParsingConfig, ErrorRule, ProviderConfig
 from gateway.errors import ConnectError, Disconnect, ProtocolError, UpstreamTimeout
 from gateway.net.client import Client
 from gateway.policy.verdict import Provenance, Scope, Status

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.config.model import ProviderConfig
+from gateway.config.provider import ProviderConfig
 from gateway.policy.health import ALL_MODELS, Standing
 from gateway.policy.verdict import Scope, Status
 from gateway.upstream.key import Key

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from random import Random
 
-from gateway.config.model import Config, ProviderConfig
+from gateway.config.model import Config
+from gateway.config.provider import ProviderConfig
 from gateway.upstream.keypool import KeyPool
 from gateway.upstream.keypools import BUILT_IN_KEY, SLICE, KeyPools
 from gateway.upstream.waiters import Wish

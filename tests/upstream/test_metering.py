@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.config.model import KeyLimitsConfig, ProviderConfig
+from gateway.config.provider import KeyLimitsConfig, ProviderConfig
 from gateway.upstream.key import Key, Rest
 from gateway.upstream.keypool import KeyPool
 from tests.upstream.pools import Clock, a_pool

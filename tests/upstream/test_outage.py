@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.config.model import ProviderConfig, ProxyConfig
+from gateway.config.provider import ProviderConfig, ProxyConfig
 from gateway.errors import ConnectError, Disconnect, ProxyError, UpstreamTimeout
 from gateway.policy.verdict import Scope, Status, Verdict
 from gateway.providers.classify import EMPTY_ANSWER, Meanings, classify_answer, classify_failure

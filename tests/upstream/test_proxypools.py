@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from random import Random
 
-from gateway.config.model import Config, ProviderConfig, ProxiesConfig, ProxyConfig
+from gateway.config.model import Config, ProxiesConfig
+from gateway.config.provider import ProviderConfig, ProxyConfig
 from gateway.config.proxyurl import ProxyUrl
 from gateway.policy.verdict import Scope, Status, Verdict
 from gateway.secret import Secret

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.config.model import ProviderConfig
+from gateway.config.provider import ProviderConfig
 from gateway.secret import Secret
 from gateway.upstream.key import Key
 from gateway.upstream.ring import Ring

@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 
-from gateway.config.model import KeyLimitsConfig, ProviderConfig
+from gateway.config.provider import KeyLimitsConfig, ProviderConfig
 from gateway.policy.verdict import Scope
 from gateway.upstream.key import Key, Lease
 from gateway.upstream.keypool import KeyPool

@@ -10,7 +10,7 @@ from random import Random
 from typing import Any
 
 from gateway import jsonlib
-from gateway.config.model import ProviderConfig, StreamingConfig, TimeoutsConfig
+from gateway.config.provider import ProviderConfig, StreamingConfig, TimeoutsConfig
 from gateway.net.client import Client
 from gateway.secret import Secret
 from gateway.upstream.exchange import Call, Exchange, Outcome
