@@ -10,7 +10,7 @@ What was said of the end is kept until the stream's end: OpenRouter says it twic
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gateway import jsonlib
@@ -88,7 +88,7 @@ class ChoiceReader:
         self._found: dict[object, _Call] = {}  # by number and by id
         self._last: _Call | None = None
         self._characters = 0
-        self._cited: dict[tuple[str, int | None], Citation] = {}
+        self._cited: dict[Citation, bool] = {}  # whether it was told
         self._audio: Json = {}
         self._refused = False
         self._ending: Json = {}
@@ -120,15 +120,15 @@ class ChoiceReader:
         return deltas
 
     def cite(self, citation: Citation) -> None:
-        """A source of the text, which is told when the choice ends; each once."""
-        key = (citation.url, citation.start)
-        if citation.start is not None or not any(url == citation.url for url, _ in self._cited):
-            self._cited.setdefault(key, citation)
+        """A source of the text that stands beside the choices, each once."""
+        if all(known.url != citation.url for known in self._cited):
+            self._cited[citation] = False
 
     def finish(self) -> list[Delta]:
         """Ends all blocks and the choice."""
         deltas: list[Delta] = []
-        self._tell_citations(deltas)
+        if self._characters and not all(self._cited.values()):
+            self._say(Text(""), "", deltas)  # what its sources belong to
         self._shut(deltas)
         if any(self._audio.values()):
             self._whole(Opaque(DIALECT, {"audio": self._audio}), deltas)
@@ -161,7 +161,7 @@ class ChoiceReader:
         for image in read_images(delta):
             self._whole(image, deltas)
         for citation in read_annotations(delta):
-            self.cite(citation)
+            self._cited.setdefault(citation, False)
 
     def _think(self, delta: Json, deltas: list[Delta]) -> None:
         """Thoughts in the richest form that the chunk has them in."""
@@ -228,6 +228,8 @@ class ChoiceReader:
         said, self._said = self._said, None
         if said is None:
             return
+        if said.kind == "Text":
+            self._tell_citations(said, deltas)
         if said.rest:
             deltas.append(Signed(said.block, self._sign(jsonlib.dumps(said.rest).decode())))
         deltas.append(Close(said.block))
@@ -238,14 +240,15 @@ class ChoiceReader:
         block = next(self._blocks)
         deltas += (Open(block, part, self._number), Close(block))
 
-    def _tell_citations(self, deltas: list[Delta]) -> None:
-        if not self._cited or not self._characters:
-            return
-        said = self._say(Text(""), "", deltas)
-        for citation in self._cited.values():
+    def _tell_citations(self, said: _Said, deltas: list[Delta]) -> None:
+        """Sources of the text, when it ends: their places are known by then."""
+        for citation, told in self._cited.items():
+            if told:
+                continue
+            self._cited[citation] = True
             if citation.start is not None and citation.end is not None:
-                start, end = citation.start - said.offset, citation.end - said.offset
-                citation = Citation(citation.url, citation.title, citation.quote, max(start, 0), max(end, 0))
+                start, end = max(citation.start - said.offset, 0), max(citation.end - said.offset, 0)
+                citation = replace(citation, start=start, end=end)
             deltas.append(Cited(said.block, citation))
 
     def _hear(self, audio: Json) -> None:
@@ -290,8 +293,8 @@ class ChoiceReader:
             return self._last
         call = self._found.get(key)
         if call is None or (name and call_id and call_id != call.id):  # all may have the same number
-            call = self._found.get(call_id) or _Call(call_id or made_id(seed))
-            self._found[key] = self._found[call.id] = call
+            call = self._found[key] = _Call(call_id or made_id(seed))
+            self._found.setdefault(call.id, call)
         self._last = call
         return call
 

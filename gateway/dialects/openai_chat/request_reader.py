@@ -131,7 +131,7 @@ def _read_tool(tool: Json, path: str, losses: Losses) -> Tool | Opaque:
     kind = reading.text(tool, "type", path, "function")
     if kind == "function":
         note_unknown(tool, ("type", "function", "cache_control", *(tool if "name" in tool else ())), path, losses)
-        flat = tool.get("function") is None  # as the Responses API has it
+        flat = tool.get("function") is None and "name" in tool  # as the Responses API has it
         function = tool if flat else reading.mapping(tool, "function", path) or {}
         read = _read_function(function, path if flat else f"{path}.function", losses)
         return replace(read, cache=read_cache(tool, path, losses))

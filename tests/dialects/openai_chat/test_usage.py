@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.dialects.openai_chat.usage import MAX_TOKENS, read_usage
+from gateway.dialects.openai_chat.usage import MAX_TOKENS, read_usage, write_usage
 from gateway.usage import Usage
 
 
@@ -139,3 +139,56 @@ def test_no_usage_makes_it_fail_or_count_below_zero(numbers: dict[str, object], 
     usage = read_usage({"usage": {**numbers, **more}})
     if usage is not None:
         assert all(getattr(usage, name) is None or getattr(usage, name) >= 0 for name in Usage.__slots__)
+
+
+@pytest.mark.parametrize(
+    ("usage", "expected"),
+    [
+        (Usage(), {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}),
+        (Usage(3, output_text=2), {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}),
+        (
+            Usage(1, cache_read=0, cache_write_5m=4, output_text=1, reasoning=0),
+            {
+                "prompt_tokens": 5,
+                "completion_tokens": 1,
+                "total_tokens": 6,
+                "prompt_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 4},
+                "completion_tokens_details": {"reasoning_tokens": 0},
+            },
+        ),
+        (
+            Usage(1, cache_read=2, cache_write_5m=3, cache_write_1h=4, input_image=5, tool_prompt=6, output_image=7),
+            {
+                "prompt_tokens": 21,
+                "completion_tokens": 7,
+                "total_tokens": 28,
+                "prompt_tokens_details": {"cached_tokens": 2, "cache_write_tokens": 7, "image_tokens": 5},
+                "cache_creation": {"ephemeral_5m_input_tokens": 3, "ephemeral_1h_input_tokens": 4},
+            },
+        ),
+    ],
+)
+def test_usage_is_written_with_details_inside_their_wholes(usage: Usage, expected: dict[str, object]) -> None:
+    assert write_usage(usage) == expected
+
+
+BUCKETS = (
+    "input_uncached", "cache_read", "cache_write_5m", "cache_write_1h", "input_audio", "output_text", "reasoning",
+    "output_audio",
+)  # fmt: skip
+
+
+@given(
+    st.fixed_dictionaries({name: st.none() | st.integers(0, 1000) for name in BUCKETS}).map(
+        lambda found: Usage(**found)
+    )
+)
+def test_written_usage_is_read_back_in_the_same_buckets(usage: Usage) -> None:
+    read = read_usage({"usage": write_usage(usage)})
+    assert read is not None
+    normal = usage._replace(input_uncached=usage.input_uncached or 0, output_text=usage.output_text or 0)
+    if normal.cache_write_1h is not None:
+        normal = normal._replace(
+            cache_write_5m=normal.cache_write_5m or 0, cache_write_1h=normal.cache_write_1h or None
+        )
+    assert read == normal
