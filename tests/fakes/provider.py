@@ -23,10 +23,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Literal
+from urllib.parse import parse_qsl, unquote
 
 import trustme
 
 from tests.fakes.answers import Call, encode, event, plain, streamed
+from tests.fakes.api import Asked, FakeApi
 from tests.fakes.behaviours import (
     Answer,
     Behaviour,
@@ -81,9 +83,11 @@ class FakeProvider:
 
     `tls`: True speaks TLS with a certificate of `ca` for 127.0.0.1 and localhost; "wrong_host" has one for
     somebody else; "broken" answers a handshake with nonsense. Entered again, it comes back on the same port.
+    `api`: whose API it is, instead of OpenAI's with fixed words; see `api.py`.
     """
 
-    def __init__(self, *, tls: bool | Literal["wrong_host", "broken"] = False) -> None:
+    def __init__(self, *, tls: bool | Literal["wrong_host", "broken"] = False, api: FakeApi | None = None) -> None:
+        self.api = api
         self.requests: list[Seen] = []
         self.calls_by_key: Counter[str] = Counter()
         self.response_owner: dict[str, str] = {}
@@ -263,6 +267,8 @@ class Exchange:
                 raise Close
 
     def _render(self, content: Content) -> Rendered:
+        if self._fake.api is not None and content in (Answer(), Stream()):
+            return self._speak(self._fake.api)
         if isinstance(content, Stream):
             return self._render_stream(content)
         if content.body is None:
@@ -274,6 +280,22 @@ class Exchange:
             body = content.body if isinstance(content.body, bytes) else encode(content.body)
         headers = {"content-type": content_type, "content-length": str(len(body)), **content.headers}
         return Rendered(_head(status, headers), [body] if body else [], 0.0, chunked=False)
+
+    def _speak(self, api: FakeApi) -> Rendered:
+        path, _, query = self._seen.path.partition("?")
+        asked = Asked(
+            self._seen.method,
+            unquote(path),
+            dict(parse_qsl(query)),
+            self._seen.headers,
+            self._call.body,
+            len(self._fake.requests),
+        )
+        spoken = api.answer(asked)
+        chunked = len(spoken.pieces) > 1
+        size = ("transfer-encoding", "chunked") if chunked else ("content-length", str(len(spoken.pieces[0])))
+        headers = {"content-type": spoken.content_type, size[0]: size[1], **spoken.headers}
+        return Rendered(_head(spoken.status, headers), list(spoken.pieces), 0.0, chunked)
 
     def _default(self, status: int) -> tuple[int, str, bytes]:
         previous = self._call.body.get("previous_response_id")
