@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.conductor.auth import Identity
-from gateway.dialects.conversation import DialectName
+from gateway.dialects.names import DialectName
 from gateway.errors import UpstreamError
 
 Header = tuple[bytes, bytes]

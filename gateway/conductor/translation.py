@@ -16,11 +16,12 @@ from urllib.parse import quote
 
 from gateway import jsonlib
 from gateway.conductor.ask import Ask
-from gateway.dialects.continuity import SEALED
-from gateway.dialects.conversation import Answer, DialectName, Failure, FailureKind, Json
+from gateway.dialects.conversation import Answer
 from gateway.dialects.deltas import Begin, Broken, Delta, End, Used
 from gateway.dialects.dialect import MalformedAnswerError, Plan, Scene, StreamReader, StreamWriter, Target
+from gateway.dialects.failure import Failure, FailureKind
 from gateway.dialects.losses import Losses, notice, refuse_losses
+from gateway.dialects.names import SEALED, DialectName, Json
 from gateway.dialects.registry import Dialect, load_dialect
 from gateway.dialects.whole import Collector, to_deltas
 from gateway.errors import RequestError, UpstreamError, UpstreamTimeout

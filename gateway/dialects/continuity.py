@@ -15,11 +15,9 @@ import base64
 import binascii
 
 from gateway.dialects.conversation import Signature
+from gateway.dialects.names import SEALED
 
 MARK = b"llmg1:"
-SEALED = base64.b64encode(MARK).decode()
-"""How every seal begins: six bytes are eight characters, whatever follows."""
-
 SEPARATOR = "__thought__"
 
 

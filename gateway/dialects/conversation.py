@@ -21,12 +21,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
 
+from gateway.dialects.names import DialectName, Json
 from gateway.usage import Usage
-
-Json = dict[str, Any]
-"""A JSON object as `jsonlib.loads` makes it. Nobody changes one that he was given."""
-
-DialectName = Literal["openai_chat", "openai_responses", "anthropic", "gemini"]
 
 Role = Literal["system", "developer", "user", "assistant"]
 
@@ -344,38 +340,3 @@ class Answer:
     usage: Usage | None = None
     created: int = 0
     service_tier: str = ""
-
-
-# --- failures --------------------------------------------------------------------------------------------------------
-
-
-class FailureKind(StrEnum):
-    """What went wrong, in one word that each dialect has its own for."""
-
-    INVALID_REQUEST = "invalid_request"
-    CONTEXT_LENGTH = "context_length"
-    CONTENT_FILTER = "content_filter"
-    AUTHENTICATION = "authentication"
-    PERMISSION = "permission"
-    BILLING = "billing"
-    NOT_FOUND = "not_found"
-    CONFLICT = "conflict"
-    TOO_LARGE = "too_large"
-    RATE_LIMIT = "rate_limit"
-    QUOTA = "quota"
-    OVERLOADED = "overloaded"
-    TIMEOUT = "timeout"
-    SERVER = "server"
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """An error of a provider or of the gateway. `status` is HTTP's, 0 inside a stream. `code` is the stable word of who
-    made it ("" if none), `param` the field at fault. `retry_after` is in seconds."""
-
-    status: int
-    kind: FailureKind
-    message: str
-    code: str = ""
-    param: str = ""
-    retry_after: float | None = None

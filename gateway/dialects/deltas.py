@@ -17,7 +17,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from gateway.dialects.conversation import Citation, Ending, Failure, Json, Part, Signature
+from gateway.dialects.conversation import Citation, Ending, Part, Signature
+from gateway.dialects.failure import Failure
+from gateway.dialects.names import Json
 from gateway.usage import Usage
 
 

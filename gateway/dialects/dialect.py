@@ -18,9 +18,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from gateway.dialects.conversation import Answer, Failure, Json, Request
+from gateway.dialects.conversation import Answer, Request
 from gateway.dialects.deltas import Delta
+from gateway.dialects.failure import Failure
 from gateway.dialects.losses import Losses
+from gateway.dialects.names import Json
 from gateway.wire.sse import Event
 
 

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.dialects.conversation import Json
+from gateway.dialects.names import Json
 from gateway.dialects.schema_merge import ANNOTATIONS, merge
 from gateway.dialects.schema_refs import References, pointer, weight
 from gateway.dialects.schema_words import (

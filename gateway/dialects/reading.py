@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import Any, NoReturn
 
-from gateway.dialects.conversation import Json
+from gateway.dialects.names import Json
 from gateway.errors import RequestError
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from gateway.dialects.conversation import DialectName
 from gateway.dialects.dialect import (
     MakeStreamReader,
     MakeStreamWriter,
@@ -16,6 +15,7 @@ from gateway.dialects.dialect import (
     WriteFailure,
     WriteRequest,
 )
+from gateway.dialects.names import DialectName
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from gateway.dialects.conversation import Json
+from gateway.dialects.names import Json
 
 ANNOTATIONS = ("title", "description", "default", "example")
 """They describe a node and judge no value; the one nearest to the node counts."""

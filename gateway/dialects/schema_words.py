@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.dialects.conversation import Json
+from gateway.dialects.names import Json
 
 Check = Callable[[Any], Any]
 """A keyword's value as the target takes it, or None where it takes none of it."""

@@ -14,9 +14,7 @@ from gateway.dialects.conversation import (
     Choice,
     Citation,
     Ending,
-    Failure,
     Finish,
-    Json,
     Part,
     Refusal,
     Signature,
@@ -25,6 +23,8 @@ from gateway.dialects.conversation import (
     ToolCall,
 )
 from gateway.dialects.deltas import Begin, Broken, Cited, Close, Delta, End, Finished, More, Open, Signed, Used
+from gateway.dialects.failure import Failure
+from gateway.dialects.names import Json
 from gateway.usage import Usage
 
 

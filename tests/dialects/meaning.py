@@ -15,7 +15,6 @@ from gateway.dialects.conversation import (
     Answer,
     Audio,
     Document,
-    Failure,
     Finish,
     Image,
     Message,
@@ -32,6 +31,7 @@ from gateway.dialects.conversation import (
 )
 from gateway.dialects.deltas import Delta
 from gateway.dialects.dialect import Plan
+from gateway.dialects.failure import Failure
 from gateway.dialects.json_schema import for_gemini
 from gateway.dialects.losses import Losses
 from gateway.dialects.whole import Collector

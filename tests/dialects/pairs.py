@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway import jsonlib
-from gateway.dialects.conversation import Answer, DialectName, Request
+from gateway.dialects.conversation import Answer, Request
 from gateway.dialects.deltas import Delta
 from gateway.dialects.dialect import Plan, Scene, StreamReader, StreamWriter, Target, Written
 from gateway.dialects.losses import Losses
+from gateway.dialects.names import DialectName
 from gateway.wire.sse import MAX_IMAGE_EVENT, EventReader
 
 Json = dict[str, Any]

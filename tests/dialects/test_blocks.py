@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.dialects.blocks import InOrder
-from gateway.dialects.conversation import Citation, Ending, Failure, FailureKind, Finish, Signature, Text, ToolCall
+from gateway.dialects.conversation import Citation, Ending, Finish, Signature, Text, ToolCall
 from gateway.dialects.deltas import (
     Begin,
     Broken,
@@ -23,6 +23,7 @@ from gateway.dialects.deltas import (
     Signed,
     Used,
 )
+from gateway.dialects.failure import Failure, FailureKind
 from gateway.usage import Usage
 
 CALL = ToolCall("c", "f", "")

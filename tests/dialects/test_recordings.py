@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from gateway.dialects.conversation import Answer, Failure, Request
+from gateway.dialects.conversation import Answer, Request
 from gateway.dialects.dialect import MalformedAnswerError
+from gateway.dialects.failure import Failure
 from gateway.dialects.losses import Losses
 from gateway.errors import RequestError
 from tests.dialects.grammar import GRAMMARS

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from gateway.dialects.conversation import Failure
 from gateway.dialects.deltas import Broken, Delta, End
+from gateway.dialects.failure import Failure
 from gateway.dialects.losses import Losses
 from gateway.wire.sse import EventReader
 from tests.dialects.grammar import GRAMMARS, events_of

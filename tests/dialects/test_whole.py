@@ -7,8 +7,6 @@ from gateway.dialects.conversation import (
     Choice,
     Citation,
     Ending,
-    Failure,
-    FailureKind,
     Finish,
     Opaque,
     RedactedThinking,
@@ -19,6 +17,7 @@ from gateway.dialects.conversation import (
     ToolCall,
 )
 from gateway.dialects.deltas import Begin, Broken, Close, Delta, Finished, More, Open
+from gateway.dialects.failure import Failure, FailureKind
 from gateway.dialects.whole import Collector, to_deltas
 from gateway.usage import Usage
 

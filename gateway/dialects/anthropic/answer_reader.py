@@ -13,8 +13,9 @@ from collections.abc import Iterable
 from gateway.dialects.anthropic.block_reader import answer_part
 from gateway.dialects.anthropic.errors import carries_error
 from gateway.dialects.anthropic.usage import read_service_tier, read_usage
-from gateway.dialects.conversation import Answer, Choice, Ending, Finish, Json, Part, ToolCall
+from gateway.dialects.conversation import Answer, Choice, Ending, Finish, Part, ToolCall
 from gateway.dialects.dialect import MalformedAnswerError, Plan
+from gateway.dialects.names import Json
 
 FINISHES = {
     "end_turn": Finish.STOP,

@@ -25,7 +25,6 @@ from gateway.dialects.conversation import (
     Ending,
     Finish,
     Image,
-    Json,
     Opaque,
     Part,
     RedactedThinking,
@@ -37,6 +36,7 @@ from gateway.dialects.conversation import (
 )
 from gateway.dialects.dialect import Scene
 from gateway.dialects.losses import Losses
+from gateway.dialects.names import Json
 
 _REASONS = {
     Finish.STOP: "end_turn",

@@ -21,7 +21,6 @@ from gateway.dialects.conversation import (
     Citation,
     Document,
     Image,
-    Json,
     Opaque,
     Part,
     RedactedThinking,
@@ -34,6 +33,7 @@ from gateway.dialects.conversation import (
 )
 from gateway.dialects.dialect import MalformedAnswerError, Plan
 from gateway.dialects.losses import Losses
+from gateway.dialects.names import Json
 
 DIALECT = "anthropic"
 

@@ -19,7 +19,6 @@ from gateway.dialects.conversation import (
     Cache,
     Document,
     Image,
-    Json,
     Opaque,
     Part,
     RedactedThinking,
@@ -32,6 +31,7 @@ from gateway.dialects.conversation import (
     ToolResult,
 )
 from gateway.dialects.losses import Losses
+from gateway.dialects.names import Json
 
 _IMAGES = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
 

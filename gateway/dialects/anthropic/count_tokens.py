@@ -20,7 +20,6 @@ from gateway.dialects.conversation import (
     Audio,
     Document,
     Image,
-    Json,
     Opaque,
     Part,
     RedactedThinking,
@@ -32,6 +31,7 @@ from gateway.dialects.conversation import (
     ToolResult,
 )
 from gateway.dialects.losses import Losses
+from gateway.dialects.names import Json
 
 IMAGE = 1_600
 """An image of the size to which larger ones are scaled down."""

@@ -12,7 +12,8 @@ import re
 from typing import Any
 
 from gateway import jsonlib
-from gateway.dialects.conversation import Failure, FailureKind, Json
+from gateway.dialects.failure import Failure, FailureKind
+from gateway.dialects.names import Json
 from gateway.errors import RequestError
 
 MESSAGE_LIMIT = 1000

@@ -12,7 +12,7 @@ from typing import Any
 
 from gateway import jsonlib
 from gateway.dialects.anthropic.errors import carries_error
-from gateway.dialects.conversation import Json
+from gateway.dialects.names import Json
 from gateway.dialects.openai_chat.events import DONE, EventClass, read_payload
 from gateway.wire.sse import Event
 

@@ -14,7 +14,6 @@ from gateway.dialects import reading
 from gateway.dialects.anthropic.block_reader import DIALECT, note_unknown, read_cache, read_content
 from gateway.dialects.conversation import (
     Extra,
-    Json,
     Message,
     Opaque,
     Reasoning,
@@ -26,6 +25,7 @@ from gateway.dialects.conversation import (
     ToolChoice,
 )
 from gateway.dialects.losses import Losses
+from gateway.dialects.names import Json
 
 _KNOWN = frozenset({
     "model", "messages", "system", "max_tokens", "stop_sequences", "stream", "temperature", "top_p", "top_k", "tools",

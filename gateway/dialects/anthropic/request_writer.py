@@ -19,9 +19,10 @@ from gateway.dialects.anthropic.block_writer import BlockWriter
 from gateway.dialects.anthropic.models import Traits, traits_of
 from gateway.dialects.anthropic.thinking_writer import Thought, write_reasoning
 from gateway.dialects.anthropic.tools_writer import ToolSet, rename_tools, write_tools
-from gateway.dialects.conversation import Json, Request
+from gateway.dialects.conversation import Request
 from gateway.dialects.dialect import Target, Written
 from gateway.dialects.losses import Losses
+from gateway.dialects.names import Json
 
 _TIERS = {"auto": "auto", "default": "standard_only"}
 

@@ -19,21 +19,11 @@ from gateway.dialects.anthropic.answer_reader import read_ending, text
 from gateway.dialects.anthropic.block_reader import DIALECT, answer_part, free_text, read_citation
 from gateway.dialects.anthropic.errors import carries_error, read_failure
 from gateway.dialects.anthropic.usage import later_usage, read_service_tier, read_usage
-from gateway.dialects.conversation import (
-    Ending,
-    Failure,
-    FailureKind,
-    Finish,
-    Json,
-    Opaque,
-    Part,
-    Signature,
-    Text,
-    Thinking,
-    ToolCall,
-)
+from gateway.dialects.conversation import Ending, Finish, Opaque, Part, Signature, Text, Thinking, ToolCall
 from gateway.dialects.deltas import Begin, Broken, Cited, Close, Delta, End, Finished, More, Open, Signed, Used
 from gateway.dialects.dialect import MalformedAnswerError, Plan
+from gateway.dialects.failure import Failure, FailureKind
+from gateway.dialects.names import Json
 from gateway.usage import Usage
 from gateway.wire.sse import Event
 

@@ -22,10 +22,11 @@ from gateway.dialects.anthropic.errors import write_failure
 from gateway.dialects.anthropic.events import write_event
 from gateway.dialects.anthropic.usage import write_delta_usage, write_usage
 from gateway.dialects.blocks import InOrder
-from gateway.dialects.conversation import Ending, Finish, Json, Part, Refusal, Signature, Text, Thinking, ToolCall
+from gateway.dialects.conversation import Ending, Finish, Part, Refusal, Signature, Text, Thinking, ToolCall
 from gateway.dialects.deltas import Begin, Broken, Cited, Close, Delta, End, Finished, More, Open, Signed, Used
 from gateway.dialects.dialect import Scene
 from gateway.dialects.losses import Losses
+from gateway.dialects.names import Json
 from gateway.usage import Usage
 
 _FIELD_OF_DELTA = {"text_delta": "text", "thinking_delta": "thinking", "input_json_delta": "partial_json"}

@@ -21,7 +21,6 @@ from gateway.dialects.anthropic.block_reader import DIALECT
 from gateway.dialects.anthropic.models import Traits
 from gateway.dialects.conversation import (
     EFFORTS,
-    Json,
     Message,
     Reasoning,
     RedactedThinking,
@@ -31,6 +30,7 @@ from gateway.dialects.conversation import (
     ToolResult,
 )
 from gateway.dialects.losses import Losses
+from gateway.dialects.names import Json
 from gateway.dialects.turns import alternating
 
 LEAST_BUDGET = 1024

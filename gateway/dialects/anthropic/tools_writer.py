@@ -21,10 +21,11 @@ from gateway import jsonlib
 from gateway.dialects.anthropic.block_reader import CUSTOM_ARGUMENT, DIALECT
 from gateway.dialects.anthropic.block_writer import write_cache
 from gateway.dialects.anthropic.models import Traits
-from gateway.dialects.conversation import Json, Opaque, Request, ResponseFormat, Tool, ToolChoice
+from gateway.dialects.conversation import Opaque, Request, ResponseFormat, Tool, ToolChoice
 from gateway.dialects.dialect import Plan
 from gateway.dialects.json_schema import for_anthropic_output
 from gateway.dialects.losses import Losses
+from gateway.dialects.names import Json
 from gateway.dialects.turns import tool_names
 
 NAME_LIMIT = 64

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from gateway import jsonlib
-from gateway.dialects.conversation import Answer, Choice, Ending, Json, Opaque, Part, Signature, Text, ToolCall
+from gateway.dialects.conversation import Answer, Choice, Ending, Opaque, Part, Signature, Text, ToolCall
 from gateway.dialects.dialect import MalformedAnswerError, Plan
 from gateway.dialects.gemini.callids import answer_id, answer_seed
 from gateway.dialects.gemini.citations import read_citations
@@ -25,6 +25,7 @@ from gateway.dialects.gemini.tiers import read_tier
 from gateway.dialects.gemini.tool_writer import CUSTOM_INPUT
 from gateway.dialects.gemini.usage import read_usage
 from gateway.dialects.losses import Losses
+from gateway.dialects.names import Json
 from gateway.dialects.reading import required_text, text
 from gateway.errors import RequestError
 

@@ -5,7 +5,7 @@ Source: https://ai.google.dev/api/generate-content#v1beta.GenerateContentRespons
 
 from __future__ import annotations
 
-from gateway.dialects.conversation import Answer, Choice, Json, Text
+from gateway.dialects.conversation import Answer, Choice, Text
 from gateway.dialects.dialect import Scene
 from gateway.dialects.gemini.citations import write_citations
 from gateway.dialects.gemini.finish import write_ending
@@ -14,6 +14,7 @@ from gateway.dialects.gemini.part_writer import write_part
 from gateway.dialects.gemini.tiers import write_tier
 from gateway.dialects.gemini.usage import write_usage
 from gateway.dialects.losses import Losses
+from gateway.dialects.names import Json
 from gateway.usage import Usage
 
 

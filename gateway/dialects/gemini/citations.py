@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from gateway.dialects.conversation import Citation, Json
+from gateway.dialects.conversation import Citation
 from gateway.dialects.gemini.protojson import camel
+from gateway.dialects.names import Json
 
 
 def read_citations(candidate: Json, texts: Sequence[str]) -> list[tuple[int, Citation]]:

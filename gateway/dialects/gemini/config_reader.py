@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from gateway.dialects.conversation import EFFORTS, Extra, Json, Reasoning, ResponseFormat, Sampling
+from gateway.dialects.conversation import EFFORTS, Extra, Reasoning, ResponseFormat, Sampling
 from gateway.dialects.gemini.part_reader import note_fields
 from gateway.dialects.gemini.protojson import enum, message
 from gateway.dialects.gemini.schema_reader import read_schema
 from gateway.dialects.losses import Losses
+from gateway.dialects.names import Json
 from gateway.dialects.reading import boolean, integer, mapping, number, refuse, text, texts
 
 _PATH = "generationConfig"

@@ -22,7 +22,6 @@ from gateway.dialects.conversation import (
     Audio,
     Document,
     Image,
-    Json,
     Message,
     Opaque,
     Part,
@@ -41,6 +40,7 @@ from gateway.dialects.gemini.models import Traits
 from gateway.dialects.gemini.results import write_response
 from gateway.dialects.gemini.tool_writer import CUSTOM_INPUT
 from gateway.dialects.losses import Losses
+from gateway.dialects.names import Json
 from gateway.dialects.reading import refuse
 from gateway.dialects.turns import tool_names
 

@@ -16,11 +16,11 @@ import struct
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from gateway.dialects.conversation import Json
 from gateway.dialects.dialect import MalformedAnswerError
 from gateway.dialects.gemini.protojson import camel, message, messages
 from gateway.dialects.gemini.usage import read_usage
 from gateway.dialects.losses import Losses
+from gateway.dialects.names import Json
 from gateway.dialects.openai_chat.usage import disjoint_usage
 from gateway.dialects.reading import integer, one_of, refuse, text, texts
 

@@ -15,9 +15,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from gateway import jsonlib
-from gateway.dialects.conversation import Failure, FailureKind, Json
+from gateway.dialects.failure import Failure, FailureKind
 from gateway.dialects.gemini.finish import read_block
 from gateway.dialects.gemini.protojson import camel
+from gateway.dialects.names import Json
 from gateway.errors import RequestError
 from gateway.policy.facts import read_facts
 from gateway.wire.retry_after import parse_duration

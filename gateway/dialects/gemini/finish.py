@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from gateway.dialects.conversation import Ending, Finish, Json, Part, ToolCall
+from gateway.dialects.conversation import Ending, Finish, Part, ToolCall
 from gateway.dialects.gemini.protojson import camel
+from gateway.dialects.names import Json
 
 REASONS: dict[str, Finish] = {
     "STOP": Finish.STOP,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from gateway.dialects.conversation import Json
+from gateway.dialects.names import Json
 
 GENERATES = ("generateContent", "streamGenerateContent", "countTokens")
 EMBEDS = ("embedContent", "batchEmbedContents")

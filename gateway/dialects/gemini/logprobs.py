@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.dialects.conversation import Json
 from gateway.dialects.gemini.protojson import camel
+from gateway.dialects.names import Json
 
 
 def read_logprobs(result: object) -> Json | None:

@@ -11,10 +11,11 @@ from __future__ import annotations
 import base64
 import binascii
 
-from gateway.dialects.conversation import Audio, Document, Image, Json, Source
+from gateway.dialects.conversation import Audio, Document, Image, Source
 from gateway.dialects.gemini.models import Traits
 from gateway.dialects.gemini.protojson import camel, message
 from gateway.dialects.losses import Losses
+from gateway.dialects.names import Json
 from gateway.dialects.reading import required_text, text
 
 Medium = Image | Document | Audio

@@ -17,7 +17,6 @@ from typing import Protocol
 
 from gateway.dialects.conversation import (
     Image,
-    Json,
     Opaque,
     Part,
     RedactedThinking,
@@ -30,6 +29,7 @@ from gateway.dialects.conversation import (
 from gateway.dialects.gemini.media import read_medium
 from gateway.dialects.gemini.protojson import json_text, message
 from gateway.dialects.losses import Losses
+from gateway.dialects.names import Json
 from gateway.dialects.reading import boolean, mapping, text
 
 Sign = Callable[[str], Signature]

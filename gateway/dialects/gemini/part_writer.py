@@ -12,7 +12,6 @@ from gateway.dialects.conversation import (
     Audio,
     Document,
     Image,
-    Json,
     Opaque,
     Part,
     RedactedThinking,
@@ -27,6 +26,7 @@ from gateway.dialects.gemini.media import write_medium
 from gateway.dialects.gemini.models import NEWER
 from gateway.dialects.gemini.tool_writer import CUSTOM_INPUT
 from gateway.dialects.losses import Losses
+from gateway.dialects.names import Json
 
 MALFORMED = "INVALID_JSON"
 """Under which name arguments stand that the model wrote and that are no object: Google's `args` can be nothing else."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gateway import jsonlib
-from gateway.dialects.conversation import Json
+from gateway.dialects.names import Json
 from gateway.dialects.reading import join, refuse
 
 

@@ -14,7 +14,6 @@ from dataclasses import replace
 from gateway.dialects.continuity import read_signature, split_id
 from gateway.dialects.conversation import (
     Extra,
-    Json,
     Message,
     Opaque,
     Part,
@@ -37,6 +36,7 @@ from gateway.dialects.gemini.results import read_response
 from gateway.dialects.gemini.schema_reader import read_schema
 from gateway.dialects.gemini.tiers import read_tier
 from gateway.dialects.losses import Losses
+from gateway.dialects.names import Json
 from gateway.dialects.reading import boolean, mapping, refuse, required_text, text, texts
 
 _ROLES: dict[str, Role] = {"": "user", "USER": "user", "FUNCTION": "user", "MODEL": "assistant"}

@@ -10,7 +10,7 @@ Source: https://ai.google.dev/api/generate-content
 
 from __future__ import annotations
 
-from gateway.dialects.conversation import Json, Request, Sampling, Tool, ToolCall, ToolResult
+from gateway.dialects.conversation import Request, Sampling, Tool, ToolCall, ToolResult
 from gateway.dialects.dialect import Plan, Target, Written
 from gateway.dialects.gemini.content_writer import write_contents
 from gateway.dialects.gemini.models import Traits, traits_of
@@ -20,6 +20,7 @@ from gateway.dialects.gemini.tool_writer import write_tool_config, write_tools
 from gateway.dialects.gemini.toolnames import fitting_names
 from gateway.dialects.json_schema import for_gemini
 from gateway.dialects.losses import Losses
+from gateway.dialects.names import Json
 
 MAX_STOPS = 5
 """https://ai.google.dev/api/generate-content#v1beta.GenerationConfig: "up to 5 character sequences"."""

@@ -12,8 +12,8 @@ Source: https://ai.google.dev/api/caching#FunctionResponse
 from __future__ import annotations
 
 from gateway import jsonlib
-from gateway.dialects.conversation import Json
 from gateway.dialects.gemini.protojson import json_text
+from gateway.dialects.names import Json
 
 _EXACT = 1 << 53
 """Whole numbers up to here are the same as a double."""

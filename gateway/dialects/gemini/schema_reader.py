@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.dialects.conversation import Json
 from gateway.dialects.gemini.protojson import camel
+from gateway.dialects.names import Json
 from gateway.dialects.reading import refuse
 
 MAX_DEPTH = 64

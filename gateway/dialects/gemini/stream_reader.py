@@ -15,19 +15,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from gateway import jsonlib
-from gateway.dialects.conversation import (
-    Citation,
-    Ending,
-    Failure,
-    FailureKind,
-    Json,
-    Part,
-    Text,
-    Thinking,
-    ToolCall,
-)
+from gateway.dialects.conversation import Citation, Ending, Part, Text, Thinking, ToolCall
 from gateway.dialects.deltas import Begin, Broken, Cited, Close, Delta, End, Finished, More, Open, Signed, Used
 from gateway.dialects.dialect import Plan
+from gateway.dialects.failure import Failure, FailureKind
 from gateway.dialects.gemini.answer_reader import AnswerCalls, index_of, read_created, said, signer, tier_of
 from gateway.dialects.gemini.callids import answer_seed
 from gateway.dialects.gemini.citations import read_citations
@@ -39,6 +30,7 @@ from gateway.dialects.gemini.part_reader import is_void, read_part
 from gateway.dialects.gemini.protojson import camel, message, messages
 from gateway.dialects.gemini.usage import read_usage
 from gateway.dialects.losses import Losses
+from gateway.dialects.names import Json
 from gateway.errors import RequestError
 from gateway.usage import Usage
 from gateway.wire.sse import Event

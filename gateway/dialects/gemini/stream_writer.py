@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from gateway import jsonlib
-from gateway.dialects.conversation import Citation, Ending, Json, Part, Refusal, Signature, Text, Thinking, ToolCall
+from gateway.dialects.conversation import Citation, Ending, Part, Refusal, Signature, Text, Thinking, ToolCall
 from gateway.dialects.deltas import Begin, Broken, Cited, Delta, End, Finished, More, Open, Signed, Used
 from gateway.dialects.dialect import Scene
 from gateway.dialects.gemini.answer_writer import write_frame
@@ -24,6 +24,7 @@ from gateway.dialects.gemini.finish import write_ending
 from gateway.dialects.gemini.logprobs import write_logprobs
 from gateway.dialects.gemini.part_writer import write_call, write_part, write_signature
 from gateway.dialects.losses import Losses
+from gateway.dialects.names import Json
 from gateway.usage import Usage
 
 

@@ -10,9 +10,10 @@ OpenAI-compatible endpoint, https://ai.google.dev/gemini-api/docs/openai#thinkin
 
 from __future__ import annotations
 
-from gateway.dialects.conversation import Json, Reasoning
+from gateway.dialects.conversation import Reasoning
 from gateway.dialects.gemini.models import Traits
 from gateway.dialects.losses import Losses
+from gateway.dialects.names import Json
 
 _BUDGETS = {"minimal": 1024, "low": 1024, "medium": 8192, "high": 24_576, "xhigh": 32_768, "max": 32_768}
 

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from gateway.dialects.conversation import Json, Opaque, Request, Tool
+from gateway.dialects.conversation import Opaque, Request, Tool
 from gateway.dialects.gemini.models import Traits
 from gateway.dialects.json_schema import for_gemini
 from gateway.dialects.losses import Losses
+from gateway.dialects.names import Json
 
 CUSTOM_INPUT = "input"
 """The one argument of a custom tool that is written as a function."""

@@ -15,8 +15,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.dialects.conversation import Json
 from gateway.dialects.gemini.protojson import camel
+from gateway.dialects.names import Json
 from gateway.dialects.openai_chat.usage import MAX_TOKENS
 from gateway.usage import Usage
 

@@ -23,7 +23,6 @@ from gateway.dialects.conversation import (
     Ending,
     Finish,
     Image,
-    Json,
     Opaque,
     Part,
     Refusal,
@@ -33,6 +32,7 @@ from gateway.dialects.conversation import (
     ToolCall,
 )
 from gateway.dialects.dialect import MalformedAnswerError, Plan
+from gateway.dialects.names import Json
 from gateway.dialects.openai_chat import DIALECT
 from gateway.dialects.openai_chat.media import read_url
 from gateway.dialects.openai_chat.message_reader import read_arguments

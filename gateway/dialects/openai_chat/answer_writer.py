@@ -19,7 +19,6 @@ from gateway.dialects.conversation import (
     Ending,
     Finish,
     Image,
-    Json,
     Opaque,
     Part,
     RedactedThinking,
@@ -30,6 +29,7 @@ from gateway.dialects.conversation import (
 )
 from gateway.dialects.dialect import Scene
 from gateway.dialects.losses import Losses
+from gateway.dialects.names import Json
 from gateway.dialects.openai_chat import DIALECT
 from gateway.dialects.openai_chat.media import write_url
 from gateway.dialects.openai_chat.thoughts import plain_text, write_extra, write_thoughts

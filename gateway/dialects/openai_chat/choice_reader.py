@@ -16,7 +16,6 @@ from typing import Any
 from gateway import jsonlib
 from gateway.dialects.conversation import (
     Citation,
-    Json,
     Opaque,
     Part,
     RedactedThinking,
@@ -28,6 +27,7 @@ from gateway.dialects.conversation import (
 )
 from gateway.dialects.deltas import Cited, Close, Delta, Finished, More, Open, Signed
 from gateway.dialects.dialect import Plan
+from gateway.dialects.names import Json
 from gateway.dialects.openai_chat import DIALECT
 from gateway.dialects.openai_chat.answer_reader import (
     content_parts,

@@ -19,7 +19,6 @@ from gateway.dialects.conversation import (
     Cache,
     Document,
     Image,
-    Json,
     Opaque,
     Part,
     Refusal,
@@ -30,6 +29,7 @@ from gateway.dialects.conversation import (
     ToolResult,
 )
 from gateway.dialects.losses import Losses
+from gateway.dialects.names import Json
 from gateway.dialects.openai_chat import DIALECT
 from gateway.dialects.openai_chat.media import audio_type, read_url
 

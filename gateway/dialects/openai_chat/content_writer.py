@@ -12,19 +12,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.dialects.conversation import (
-    Audio,
-    Cache,
-    Document,
-    Image,
-    Json,
-    Opaque,
-    Part,
-    Refusal,
-    Source,
-    Text,
-)
+from gateway.dialects.conversation import Audio, Cache, Document, Image, Opaque, Part, Refusal, Source, Text
 from gateway.dialects.losses import Losses
+from gateway.dialects.names import Json
 from gateway.dialects.openai_chat import DIALECT, quirks
 from gateway.dialects.openai_chat.media import audio_format, text_of, write_url
 from gateway.dialects.openai_chat.models import Traits

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from gateway import jsonlib
-from gateway.dialects.conversation import Failure, FailureKind, Json
+from gateway.dialects.failure import Failure, FailureKind
+from gateway.dialects.names import Json
 from gateway.errors import RequestError
 from gateway.policy.facts import ErrorFacts, read_facts, status_inside
 

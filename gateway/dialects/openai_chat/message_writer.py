@@ -19,7 +19,6 @@ from gateway.dialects.conversation import (
     Audio,
     Document,
     Image,
-    Json,
     Message,
     Opaque,
     RedactedThinking,
@@ -33,6 +32,7 @@ from gateway.dialects.conversation import (
 )
 from gateway.dialects.dialect import Target
 from gateway.dialects.losses import Losses
+from gateway.dialects.names import Json
 from gateway.dialects.openai_chat import DIALECT, quirks
 from gateway.dialects.openai_chat.content_writer import Placed, Wants, write_cache, write_content, write_part
 from gateway.dialects.openai_chat.media import text_of

@@ -16,7 +16,6 @@ from gateway.dialects import reading
 from gateway.dialects.conversation import (
     EFFORTS,
     Extra,
-    Json,
     Opaque,
     Reasoning,
     Request,
@@ -26,6 +25,7 @@ from gateway.dialects.conversation import (
     ToolChoice,
 )
 from gateway.dialects.losses import Losses
+from gateway.dialects.names import Json
 from gateway.dialects.openai_chat import DIALECT
 from gateway.dialects.openai_chat.content_reader import note_unknown, read_cache
 from gateway.dialects.openai_chat.message_reader import read_messages

@@ -14,9 +14,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from gateway import jsonlib
-from gateway.dialects.conversation import Extra, Json, Opaque, Reasoning, Request, ResponseFormat, Text, Tool, ToolCall
+from gateway.dialects.conversation import Extra, Opaque, Reasoning, Request, ResponseFormat, Text, Tool, ToolCall
 from gateway.dialects.dialect import Plan, Target, Written
 from gateway.dialects.losses import Losses
+from gateway.dialects.names import Json
 from gateway.dialects.openai_chat import DIALECT, quirks
 from gateway.dialects.openai_chat.content_writer import Wants, write_cache
 from gateway.dialects.openai_chat.message_writer import MessageWriter

@@ -13,9 +13,10 @@ from itertools import count
 from typing import Any
 
 from gateway import jsonlib
-from gateway.dialects.conversation import Failure, FailureKind, Json
 from gateway.dialects.deltas import Begin, Broken, Delta, End, Used
 from gateway.dialects.dialect import Plan
+from gateway.dialects.failure import Failure, FailureKind
+from gateway.dialects.names import Json
 from gateway.dialects.openai_chat.answer_reader import created_of, text_of, top_citations
 from gateway.dialects.openai_chat.choice_reader import ChoiceReader
 from gateway.dialects.openai_chat.errors import carries_error, read_failure

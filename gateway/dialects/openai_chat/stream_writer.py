@@ -17,7 +17,6 @@ from gateway.dialects.continuity import show_signature
 from gateway.dialects.conversation import (
     Citation,
     Image,
-    Json,
     Opaque,
     Part,
     RedactedThinking,
@@ -30,6 +29,7 @@ from gateway.dialects.conversation import (
 from gateway.dialects.deltas import Begin, Broken, Cited, Close, Delta, End, Finished, More, Open, Signed, Used
 from gateway.dialects.dialect import Scene
 from gateway.dialects.losses import Losses
+from gateway.dialects.names import Json
 from gateway.dialects.openai_chat import DIALECT
 from gateway.dialects.openai_chat.answer_writer import (
     can_show,

@@ -18,7 +18,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from gateway import jsonlib
-from gateway.dialects.conversation import Json, Part, RedactedThinking, Signature, Thinking
+from gateway.dialects.conversation import Part, RedactedThinking, Signature, Thinking
+from gateway.dialects.names import Json
 
 Sign = Callable[[str], Signature]
 """Makes a signature of what was read: a client's, or a provider's."""

@@ -15,7 +15,6 @@ from gateway.dialects.conversation import (
     Choice,
     Ending,
     Finish,
-    Json,
     Opaque,
     Part,
     Refusal,
@@ -25,6 +24,7 @@ from gateway.dialects.conversation import (
     ToolCall,
 )
 from gateway.dialects.dialect import MalformedAnswerError, Plan
+from gateway.dialects.names import Json
 from gateway.dialects.openai_responses import DIALECT
 from gateway.dialects.openai_responses.content import read_citation
 from gateway.dialects.openai_responses.items import read_generated_image, read_thoughts

@@ -11,7 +11,6 @@ from gateway.dialects.conversation import (
     Ending,
     Finish,
     Image,
-    Json,
     Opaque,
     RedactedThinking,
     Refusal,
@@ -21,6 +20,7 @@ from gateway.dialects.conversation import (
 )
 from gateway.dialects.dialect import Scene
 from gateway.dialects.losses import Losses
+from gateway.dialects.names import Json
 from gateway.dialects.openai_responses import DIALECT
 from gateway.dialects.openai_responses.response import ItemMaker, end_response, is_incomplete, write_response
 

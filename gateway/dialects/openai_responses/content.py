@@ -15,20 +15,9 @@ import base64
 from typing import Any
 
 from gateway.dialects import reading
-from gateway.dialects.conversation import (
-    Audio,
-    Cache,
-    Citation,
-    Document,
-    Image,
-    Json,
-    Opaque,
-    Part,
-    Refusal,
-    Source,
-    Text,
-)
+from gateway.dialects.conversation import Audio, Cache, Citation, Document, Image, Opaque, Part, Refusal, Source, Text
 from gateway.dialects.losses import Losses
+from gateway.dialects.names import Json
 from gateway.dialects.openai_responses import DIALECT
 
 FILE_DIALECTS = frozenset({DIALECT, "openai_chat"})

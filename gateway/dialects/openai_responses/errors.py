@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gateway.dialects.conversation import Failure, FailureKind
+from gateway.dialects.failure import Failure, FailureKind
 from gateway.dialects.openai_chat.errors import read_failure as read_chat_failure
 from gateway.dialects.openai_chat.errors import write_failure
 

@@ -17,7 +17,6 @@ from gateway.dialects.conversation import (
     Cache,
     Document,
     Image,
-    Json,
     Message,
     Opaque,
     Part,
@@ -31,6 +30,7 @@ from gateway.dialects.conversation import (
 )
 from gateway.dialects.dialect import Target
 from gateway.dialects.losses import Losses
+from gateway.dialects.names import Json
 from gateway.dialects.openai_chat.models import traits_of
 from gateway.dialects.openai_chat.quirks import REASONING_CONTENT_BACK
 from gateway.dialects.openai_responses import DIALECT

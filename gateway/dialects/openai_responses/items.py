@@ -15,7 +15,6 @@ from gateway.dialects import reading
 from gateway.dialects.continuity import read_signature, split_id
 from gateway.dialects.conversation import (
     Image,
-    Json,
     Message,
     Opaque,
     Part,
@@ -29,6 +28,7 @@ from gateway.dialects.conversation import (
     ToolResult,
 )
 from gateway.dialects.losses import Losses
+from gateway.dialects.names import Json
 from gateway.dialects.openai_responses import DIALECT
 from gateway.dialects.openai_responses.content import is_content, note_unknown, read_content
 from gateway.dialects.openai_responses.tools import Namespaces

@@ -19,7 +19,6 @@ from gateway.dialects import reading
 from gateway.dialects.conversation import (
     EFFORTS,
     Extra,
-    Json,
     Message,
     Reasoning,
     Request,
@@ -29,6 +28,7 @@ from gateway.dialects.conversation import (
     ToolChoice,
 )
 from gateway.dialects.losses import Losses
+from gateway.dialects.names import Json
 from gateway.dialects.openai_responses import DIALECT
 from gateway.dialects.openai_responses.items import ItemReader
 from gateway.dialects.openai_responses.tools import Namespaces, read_tool_choice, read_tools

@@ -12,19 +12,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.dialects.conversation import (
-    Extra,
-    Json,
-    Message,
-    Opaque,
-    Request,
-    ResponseFormat,
-    Text,
-    Tool,
-    ToolCall,
-)
+from gateway.dialects.conversation import Extra, Message, Opaque, Request, ResponseFormat, Text, Tool, ToolCall
 from gateway.dialects.dialect import Plan, Target, Written
 from gateway.dialects.losses import Losses
+from gateway.dialects.names import Json
 from gateway.dialects.openai_chat.models import Traits, nearest_effort, traits_of, wanted_effort
 from gateway.dialects.openai_chat.quirks import NO_OPENAI_FIELDS
 from gateway.dialects.openai_responses import DIALECT

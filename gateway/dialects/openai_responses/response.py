@@ -14,7 +14,6 @@ from gateway.dialects.conversation import (
     Ending,
     Finish,
     Image,
-    Json,
     Message,
     RedactedThinking,
     Refusal,
@@ -27,6 +26,7 @@ from gateway.dialects.conversation import (
 from gateway.dialects.deltas import Begin
 from gateway.dialects.dialect import Scene
 from gateway.dialects.losses import Losses
+from gateway.dialects.names import Json
 from gateway.dialects.openai_responses import DIALECT
 from gateway.dialects.openai_responses.content import write_text
 from gateway.dialects.openai_responses.item_writer import write_generated_image

@@ -17,8 +17,9 @@ from dataclasses import replace
 from typing import Any
 
 from gateway import jsonlib
-from gateway.dialects.conversation import Citation, Json, Refusal, Signature, Text, Thinking, ToolCall
+from gateway.dialects.conversation import Citation, Refusal, Signature, Text, Thinking, ToolCall
 from gateway.dialects.losses import Losses
+from gateway.dialects.names import Json
 from gateway.dialects.openai_responses.content import write_citation
 from gateway.dialects.openai_responses.response import ItemMaker
 

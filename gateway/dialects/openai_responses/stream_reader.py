@@ -15,20 +15,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.dialects.conversation import (
-    Citation,
-    Failure,
-    FailureKind,
-    Json,
-    Part,
-    Refusal,
-    Signature,
-    Text,
-    Thinking,
-    ToolCall,
-)
+from gateway.dialects.conversation import Citation, Part, Refusal, Signature, Text, Thinking, ToolCall
 from gateway.dialects.deltas import Begin, Broken, Cited, Close, Delta, End, Finished, More, Open, Signed, Used
 from gateway.dialects.dialect import Plan
+from gateway.dialects.failure import Failure, FailureKind
+from gateway.dialects.names import Json
 from gateway.dialects.openai_chat.errors import carries_error
 from gateway.dialects.openai_chat.events import DONE, read_payload
 from gateway.dialects.openai_responses.answer_reader import (

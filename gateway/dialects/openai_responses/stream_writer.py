@@ -16,10 +16,8 @@ from collections.abc import Iterator
 from gateway.dialects.blocks import InOrder
 from gateway.dialects.conversation import (
     Ending,
-    Failure,
     Finish,
     Image,
-    Json,
     Opaque,
     Part,
     RedactedThinking,
@@ -31,7 +29,9 @@ from gateway.dialects.conversation import (
 )
 from gateway.dialects.deltas import Begin, Broken, Cited, Close, Delta, End, Finished, More, Open, Signed, Used
 from gateway.dialects.dialect import Scene
+from gateway.dialects.failure import Failure
 from gateway.dialects.losses import Losses
+from gateway.dialects.names import Json
 from gateway.dialects.openai_responses import DIALECT
 from gateway.dialects.openai_responses.errors import failed_code, write_failure
 from gateway.dialects.openai_responses.response import ItemMaker, end_response, is_incomplete, write_response

@@ -13,8 +13,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 
 from gateway.dialects import reading
-from gateway.dialects.conversation import Extra, Json, Opaque, Request, Tool, ToolChoice
+from gateway.dialects.conversation import Extra, Opaque, Request, Tool, ToolChoice
 from gateway.dialects.losses import Losses
+from gateway.dialects.names import Json
 from gateway.dialects.openai_responses import DIALECT
 from gateway.dialects.openai_responses.content import note_unknown
 

@@ -6,7 +6,7 @@ Source: https://platform.openai.com/docs/api-reference/responses/object
 
 from __future__ import annotations
 
-from gateway.dialects.conversation import Json
+from gateway.dialects.names import Json
 from gateway.dialects.openai_chat.usage import disjoint_usage
 from gateway.usage import Usage
 

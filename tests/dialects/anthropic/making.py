@@ -8,10 +8,11 @@ from typing import Any
 from gateway.dialects.anthropic.request_reader import read_request
 from gateway.dialects.anthropic.request_writer import write_request
 from gateway.dialects.anthropic.stream_reader import StreamReader
-from gateway.dialects.conversation import Json, Message, Part, Request, Text
+from gateway.dialects.conversation import Message, Part, Request, Text
 from gateway.dialects.deltas import Delta
 from gateway.dialects.dialect import Plan, Scene, Target, Written
 from gateway.dialects.losses import Losses
+from gateway.dialects.names import Json
 from gateway.wire.sse import Event
 
 OLD = "claude-3-7-sonnet-20250219"  # thinks by budget, takes all sampling, has no structured output

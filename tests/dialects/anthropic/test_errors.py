@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.dialects.anthropic.errors import carries_error, empty_answer, error_body, read_failure, write_failure
-from gateway.dialects.conversation import Failure, FailureKind
+from gateway.dialects.failure import Failure, FailureKind
 from gateway.errors import RequestError
 
 

@@ -21,8 +21,6 @@ from gateway.dialects.conversation import (
     Choice,
     Citation,
     Ending,
-    Failure,
-    FailureKind,
     Finish,
     Part,
     RedactedThinking,
@@ -32,6 +30,7 @@ from gateway.dialects.conversation import (
     ToolCall,
 )
 from gateway.dialects.deltas import Begin, Broken, Close, Delta, End, Finished, More, Open, Used
+from gateway.dialects.failure import Failure, FailureKind
 from gateway.dialects.losses import Losses
 from gateway.dialects.whole import to_deltas
 from gateway.errors import RequestError

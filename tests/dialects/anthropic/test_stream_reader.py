@@ -13,7 +13,6 @@ from gateway.dialects.anthropic.stream_reader import StreamReader
 from gateway.dialects.conversation import (
     Citation,
     Ending,
-    FailureKind,
     Finish,
     Opaque,
     RedactedThinking,
@@ -24,6 +23,7 @@ from gateway.dialects.conversation import (
 )
 from gateway.dialects.deltas import Begin, Broken, Cited, Close, Delta, End, Finished, More, Open, Signed, Used
 from gateway.dialects.dialect import Plan
+from gateway.dialects.failure import FailureKind
 from gateway.usage import Usage
 from gateway.wire.sse import Event
 from tests.dialects.anthropic.making import STOP, closed, finished, more, opened, start, stream

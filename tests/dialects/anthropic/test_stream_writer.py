@@ -18,8 +18,6 @@ from gateway.dialects.conversation import (
     Choice,
     Citation,
     Ending,
-    Failure,
-    FailureKind,
     Finish,
     Image,
     Opaque,
@@ -33,6 +31,7 @@ from gateway.dialects.conversation import (
 )
 from gateway.dialects.deltas import Begin, Broken, Cited, Close, Delta, End, Finished, More, Open, Signed, Used
 from gateway.dialects.dialect import Plan
+from gateway.dialects.failure import Failure, FailureKind
 from gateway.dialects.losses import Losses
 from gateway.dialects.whole import Collector, to_deltas
 from gateway.usage import Usage

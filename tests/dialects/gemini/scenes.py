@@ -6,13 +6,14 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from gateway import jsonlib
-from gateway.dialects.conversation import Answer, Choice, Ending, Finish, Json, Message, Part, Request, Text
+from gateway.dialects.conversation import Answer, Choice, Ending, Finish, Message, Part, Request, Text
 from gateway.dialects.deltas import Delta
 from gateway.dialects.dialect import Plan, Scene, Target
 from gateway.dialects.gemini.request_reader import read_request
 from gateway.dialects.gemini.request_writer import write_request
 from gateway.dialects.gemini.stream_reader import StreamReader
 from gateway.dialects.losses import Losses
+from gateway.dialects.names import Json
 from gateway.wire.sse import Event, EventReader
 
 MODEL = "gemini-2.5-flash"

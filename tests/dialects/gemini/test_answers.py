@@ -12,7 +12,6 @@ from gateway.dialects.conversation import (
     Ending,
     Finish,
     Image,
-    Json,
     Opaque,
     Part,
     RedactedThinking,
@@ -28,6 +27,7 @@ from gateway.dialects.dialect import MalformedAnswerError, Plan
 from gateway.dialects.gemini.answer_reader import read_answer
 from gateway.dialects.gemini.answer_writer import write_answer
 from gateway.dialects.losses import Losses
+from gateway.dialects.names import Json
 from gateway.usage import Usage
 from tests.dialects.gemini.scenes import answered, scene
 

@@ -10,7 +10,6 @@ from gateway.dialects.conversation import (
     Citation,
     Document,
     Image,
-    Json,
     Message,
     Opaque,
     Part,
@@ -24,6 +23,7 @@ from gateway.dialects.conversation import (
     ToolResult,
 )
 from gateway.dialects.gemini.content_writer import SENTINEL
+from gateway.dialects.names import Json
 from gateway.errors import RequestError
 from tests.dialects.gemini.scenes import MODEL, NEWER, ask, assistant, user, written, written_with_losses
 

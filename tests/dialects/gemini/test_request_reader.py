@@ -12,7 +12,6 @@ from gateway.dialects.conversation import (
     Document,
     Extra,
     Image,
-    Json,
     Message,
     Opaque,
     Reasoning,
@@ -30,6 +29,7 @@ from gateway.dialects.conversation import (
 )
 from gateway.dialects.gemini.request_reader import read_request
 from gateway.dialects.losses import Losses
+from gateway.dialects.names import Json
 from gateway.errors import RequestError
 from tests.dialects.gemini.scenes import assistant, read, user
 

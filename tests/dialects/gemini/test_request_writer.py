@@ -9,7 +9,6 @@ import pytest
 from gateway.dialects.conversation import (
     Cache,
     Extra,
-    Json,
     Opaque,
     Reasoning,
     ResponseFormat,
@@ -21,6 +20,7 @@ from gateway.dialects.conversation import (
 from gateway.dialects.dialect import Target
 from gateway.dialects.gemini.request_writer import write_request
 from gateway.dialects.losses import Losses
+from gateway.dialects.names import Json
 from gateway.errors import RequestError
 from tests.dialects.gemini.scenes import ask, assistant, user, written, written_with_losses
 

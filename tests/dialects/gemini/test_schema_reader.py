@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.dialects.conversation import Json
 from gateway.dialects.gemini.schema_reader import read_schema
+from gateway.dialects.names import Json
 
 
 @pytest.mark.parametrize(

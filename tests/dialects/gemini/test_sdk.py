@@ -166,8 +166,8 @@ def test_the_sdk_raises_what_an_error_says() -> None:
 
 
 def test_the_sdk_raises_an_error_inside_a_stream() -> None:
-    from gateway.dialects.conversation import Failure, FailureKind
     from gateway.dialects.deltas import Begin, Broken, More, Open
+    from gateway.dialects.failure import Failure, FailureKind
 
     writer = StreamWriter(scene(), Losses())
     failure = Failure(0, FailureKind.OVERLOADED, "Too many people.")

@@ -10,10 +10,8 @@ from gateway.dialects.conversation import (
     Choice,
     Citation,
     Ending,
-    FailureKind,
     Finish,
     Image,
-    Json,
     Opaque,
     Signature,
     Source,
@@ -23,7 +21,9 @@ from gateway.dialects.conversation import (
 )
 from gateway.dialects.deltas import Begin, Broken, Cited, Close, Delta, End, Finished, More, Open, Signed, Used
 from gateway.dialects.dialect import Plan
+from gateway.dialects.failure import FailureKind
 from gateway.dialects.gemini.stream_reader import StreamReader
+from gateway.dialects.names import Json
 from gateway.dialects.whole import Collector
 from gateway.usage import Usage
 from gateway.wire.sse import Event

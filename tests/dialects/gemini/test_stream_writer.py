@@ -11,8 +11,6 @@ from gateway.dialects.continuity import unseal
 from gateway.dialects.conversation import (
     Citation,
     Ending,
-    Failure,
-    FailureKind,
     Finish,
     Opaque,
     RedactedThinking,
@@ -23,6 +21,7 @@ from gateway.dialects.conversation import (
     ToolCall,
 )
 from gateway.dialects.deltas import Begin, Broken, Cited, Close, Delta, End, Finished, More, Open, Signed, Used
+from gateway.dialects.failure import Failure, FailureKind
 from gateway.dialects.gemini.stream_writer import StreamWriter
 from gateway.dialects.losses import Losses
 from gateway.usage import Usage

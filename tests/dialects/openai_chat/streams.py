@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gateway import jsonlib
-from gateway.dialects.conversation import Citation, Ending, Failure, Part, Refusal, Signature, Text, Thinking, ToolCall
+from gateway.dialects.conversation import Citation, Ending, Part, Refusal, Signature, Text, Thinking, ToolCall
 from gateway.dialects.deltas import Begin, Broken, Cited, Close, Delta, End, Finished, More, Open, Signed, Used
 from gateway.dialects.dialect import Plan
+from gateway.dialects.failure import Failure
 from gateway.dialects.openai_chat.stream_reader import StreamReader
 from gateway.usage import Usage
 from gateway.wire.sse import EventReader

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from gateway.dialects.conversation import Failure, FailureKind
+from gateway.dialects.failure import Failure, FailureKind
 from gateway.dialects.openai_chat.errors import carries_error, empty_answer, error_body, read_failure, write_failure
 from gateway.errors import RequestError
 

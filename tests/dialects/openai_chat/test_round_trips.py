@@ -26,7 +26,6 @@ from gateway.dialects.conversation import (
     Extra,
     Finish,
     Image,
-    Json,
     Message,
     Opaque,
     Reasoning,
@@ -47,6 +46,7 @@ from gateway.dialects.conversation import (
 from gateway.dialects.deltas import Begin, Cited, Close, Delta, End, Finished, More, Open, Signed, Used
 from gateway.dialects.dialect import MalformedAnswerError, Plan, Scene, Target
 from gateway.dialects.losses import Losses
+from gateway.dialects.names import Json
 from gateway.dialects.openai_chat import quirks
 from gateway.dialects.openai_chat.answer_reader import read_answer
 from gateway.dialects.openai_chat.answer_writer import write_answer

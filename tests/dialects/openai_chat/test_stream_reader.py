@@ -9,7 +9,6 @@ import pytest
 from gateway.dialects.conversation import (
     Citation,
     Ending,
-    FailureKind,
     Finish,
     Image,
     Opaque,
@@ -24,6 +23,7 @@ from gateway.dialects.conversation import (
 )
 from gateway.dialects.deltas import Begin, Broken, Close, End, Finished, More, Open, Used
 from gateway.dialects.dialect import Plan
+from gateway.dialects.failure import FailureKind
 from gateway.usage import Usage
 from tests.dialects.openai_chat.streams import add_up, events, read
 

@@ -12,8 +12,6 @@ from gateway.dialects.continuity import seal, split_id
 from gateway.dialects.conversation import (
     Citation,
     Ending,
-    Failure,
-    FailureKind,
     Finish,
     Image,
     Message,
@@ -29,6 +27,7 @@ from gateway.dialects.conversation import (
 )
 from gateway.dialects.deltas import Begin, Broken, Cited, Close, Delta, End, Finished, More, Open, Signed, Used
 from gateway.dialects.dialect import Scene
+from gateway.dialects.failure import Failure, FailureKind
 from gateway.dialects.losses import Losses
 from gateway.dialects.openai_chat.stream_writer import StreamWriter
 from gateway.usage import Usage

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gateway.dialects.conversation import Failure, FailureKind
+from gateway.dialects.failure import Failure, FailureKind
 from gateway.dialects.openai_responses.errors import failed_code, read_failure, write_failure
 
 BUSY = {"code": "rate_limit_exceeded", "message": "slow down", "param": "input"}

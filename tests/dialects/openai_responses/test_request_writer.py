@@ -11,7 +11,6 @@ from gateway.dialects.conversation import (
     Audio,
     Cache,
     Citation,
-    DialectName,
     Document,
     Extra,
     Image,
@@ -35,6 +34,7 @@ from gateway.dialects.conversation import (
 )
 from gateway.dialects.dialect import Target, Written
 from gateway.dialects.losses import Losses
+from gateway.dialects.names import DialectName
 from gateway.dialects.openai_responses.request_reader import read_request
 from gateway.dialects.openai_responses.request_writer import write_request
 

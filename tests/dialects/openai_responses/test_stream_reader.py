@@ -10,7 +10,6 @@ import pytest
 from gateway.dialects.conversation import (
     Citation,
     Ending,
-    FailureKind,
     Finish,
     Image,
     Opaque,
@@ -23,6 +22,7 @@ from gateway.dialects.conversation import (
 )
 from gateway.dialects.deltas import Begin, Broken, Cited, Close, Delta, End, Finished, More, Open, Signed, Used
 from gateway.dialects.dialect import Plan
+from gateway.dialects.failure import FailureKind
 from gateway.dialects.openai_responses.stream_reader import StreamReader
 from gateway.usage import Usage
 from gateway.wire.sse import Event

@@ -15,8 +15,6 @@ from gateway.dialects.conversation import (
     Audio,
     Citation,
     Ending,
-    Failure,
-    FailureKind,
     Finish,
     Image,
     Opaque,
@@ -31,6 +29,7 @@ from gateway.dialects.conversation import (
 )
 from gateway.dialects.deltas import Begin, Broken, Cited, Close, Delta, End, Finished, More, Open, Signed, Used
 from gateway.dialects.dialect import Plan, Scene
+from gateway.dialects.failure import Failure, FailureKind
 from gateway.dialects.losses import Losses
 from gateway.dialects.openai_responses.answer_writer import write_answer
 from gateway.dialects.openai_responses.request_reader import read_request
