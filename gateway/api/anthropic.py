@@ -15,7 +15,6 @@ from gateway.conductor.ask import Ask
 from gateway.conductor.auth import without_credential
 from gateway.conductor.conductor import Conductor
 from gateway.conductor.rename import replace_model
-from gateway.conductor.translation import broken_off
 from gateway.errors import UpstreamError
 from gateway.net.connection import Reply
 from gateway.providers.openai import ADDED_TO_REQUEST
@@ -70,6 +69,7 @@ class AnthropicSurface:
 
 def _error_event(error: UpstreamError) -> bytes:
     """The last event of a stream that broke. https://platform.claude.com/docs/en/build-with-claude/streaming"""
+    from gateway.conductor.translation import broken_off
     from gateway.dialects.anthropic.errors import write_failure
 
     return b"event: error\ndata: %b\n\n" % jsonlib.dumps(write_failure(broken_off(error)))

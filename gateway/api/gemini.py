@@ -17,7 +17,6 @@ from gateway.api.models import ModelsSurface
 from gateway.conductor.ask import Ask
 from gateway.conductor.auth import without_credential
 from gateway.conductor.conductor import Conductor
-from gateway.conductor.translation import broken_off
 from gateway.errors import RequestError, UpstreamError
 from gateway.net.connection import Reply
 from gateway.providers.openai import ADDED_TO_REQUEST
@@ -90,6 +89,7 @@ class GeminiSurface:
 
 
 def _error_event(error: UpstreamError) -> bytes:
+    from gateway.conductor.translation import broken_off
     from gateway.dialects.gemini.errors import write_failure
 
     return b"data: %b\r\n\r\n" % jsonlib.dumps(write_failure(broken_off(error)))

@@ -17,6 +17,15 @@ COMMENT = b": keepalive\n\n"
 https://html.spec.whatwg.org/multipage/server-sent-events.html"""
 
 
+SHAPES: dict[DialectName, str] = {
+    "openai_chat": "chat",
+    "openai_responses": "responses",
+    "anthropic": "messages",
+    "gemini": "generate",
+}
+"""How answers of a conversation are read, by dialect."""
+
+
 @dataclass(slots=True)
 class Ask:
     """`path` is the dialect's own, after the version; with Gemini it has `{model}` where the model stands. On `/p/…`,

@@ -6,6 +6,7 @@ answer on `reply`, or a RequestError that the surface renders. The request recor
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from gateway import jsonlib
@@ -13,13 +14,16 @@ from gateway.conductor.ask import Ask
 from gateway.conductor.attempts import Attempts
 from gateway.conductor.delivery import JSON, Delivery
 from gateway.conductor.models import ModelResolver, Target
-from gateway.conductor.translation import Embedding, Translation, Translator
+from gateway.conductor.translator import Translator
 from gateway.errors import RequestError, StoreError
 from gateway.net.connection import Reply
 from gateway.observe.record import RequestRecord
 from gateway.upstream.exchange import Call
 from gateway.upstream.key import Key
 from gateway.upstream.owners import Owner, ResponseOwners
+
+if TYPE_CHECKING:
+    from gateway.conductor.translation import Embedding, Translation
 
 DIALECT_HEADERS = frozenset({b"openai-beta", b"anthropic-version", b"anthropic-beta"})
 """A client's headers that mean something in its own dialect alone."""
@@ -56,7 +60,7 @@ class Conductor:
         if ask.shape in COUNTS and ask.dialect not in target.provider.endpoints:
             await self._estimate(ask, reply, record)
             return
-        translation = self._translator.translate(ask, target.provider, target.model)
+        translation = await self._translator.translate(ask, target.provider, target.model)
         call = self._call(ask, target, translation)
         outcome, lease = await self._attempts.run(target.provider, call, record, pinned)
         delivery = Delivery(ask, target, translation, outcome, lease.key, self._owners, reply, record)
@@ -73,7 +77,7 @@ class Conductor:
     async def _estimate(self, ask: Ask, reply: Reply, record: RequestRecord) -> None:
         """The answer to a client that wants tokens counted, where the provider does not count."""
         headers = [JSON, (b"x-llmgateway-estimated", b"true"), (b"x-request-id", record.request_id.encode())]
-        await reply.send(200, headers, jsonlib.dumps({COUNTS[ask.shape]: self._translator.estimate(ask)}))
+        await reply.send(200, headers, jsonlib.dumps({COUNTS[ask.shape]: await self._translator.estimate(ask)}))
 
     async def _pinned(self, ask: Ask) -> tuple[Key | None, Owner | None]:
         """The key that made the answer this call builds on. An answer that was not made here, or for somebody else, is

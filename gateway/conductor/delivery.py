@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gateway import jsonlib
 from gateway.conductor.ask import Ask, Header
@@ -23,10 +23,8 @@ from gateway.conductor.streaming import (
     relay_events,
     relay_translated,
 )
-from gateway.conductor.translation import Embedding, Translation
 from gateway.dialects.openai_chat.usage import read_usage as read_chat_usage
 from gateway.dialects.openai_responses.usage import read_usage as read_responses_usage
-from gateway.dialects.whole import Collector
 from gateway.errors import RequestError, UpstreamError, UpstreamTimeout
 from gateway.net.connection import Reply
 from gateway.observe.record import RequestRecord
@@ -39,6 +37,9 @@ from gateway.upstream.provider import Provider
 from gateway.usage import Usage
 from gateway.wire.sse import UsageTap
 from gateway.wire.usage_tail import UsageTail
+
+if TYPE_CHECKING:
+    from gateway.conductor.translation import Embedding, Translation
 
 KEPT_INSIDE = frozenset(
     {
@@ -80,12 +81,8 @@ class Delivery:
             await self._failure()
         elif outcome.status >= 300 and self.ask.shape != "raw":
             raise _redirected(outcome.status, self.target.provider)
-        elif isinstance(translation, Embedding):
-            await self._embedding(translation)
-        elif translation is not None and outcome.streamed and self.ask.stream:
-            await self._translated_stream(translation)
         elif translation is not None:
-            await self._translated(translation)
+            await self._across(translation)
         elif outcome.streamed:
             await self._stream()
         elif outcome.answer is not None:
@@ -168,6 +165,17 @@ class Delivery:
             record.upstream_seconds += self._loop.time() - record.first_byte_at
             record.usage = _tapped(tap, usage_reader(ask.shape))
 
+    async def _across(self, translation: Translation | Embedding) -> None:
+        """From one dialect to another."""
+        from gateway.conductor.translation import Embedding
+
+        if isinstance(translation, Embedding):
+            await self._embedding(translation)
+        elif self.outcome.streamed and self.ask.stream:
+            await self._translated_stream(translation)
+        else:
+            await self._translated(translation)
+
     async def _translated(self, translation: Translation) -> None:
         """Whole or streamed as the client wants it, whatever the provider has made of it."""
         outcome, record = self.outcome, self.record
@@ -190,6 +198,8 @@ class Delivery:
 
     async def _collected(self, translation: Translation) -> bytes:
         """A stream that was not asked for, as one answer."""
+        from gateway.dialects.whole import Collector
+
         outcome, reader, collector = self.outcome, translation.reader(), Collector()
         size = len(outcome.body)
         try:

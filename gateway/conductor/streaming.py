@@ -12,12 +12,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from gateway import jsonlib
 from gateway.conductor.rename import rename_in_events
-from gateway.conductor.translation import Reader
-from gateway.dialects.dialect import StreamWriter
 from gateway.errors import UpstreamError
 from gateway.net.connection import Reply
 from gateway.net.deadline import Deadline
@@ -25,6 +23,10 @@ from gateway.observe.record import RequestRecord
 from gateway.upstream.exchange import UpstreamAnswer
 from gateway.wire.sse import Event, EventReader, UsageTap
 from gateway.wire.usage_tail import UsageTail
+
+if TYPE_CHECKING:
+    from gateway.conductor.translation import Reader
+    from gateway.dialects.dialect import StreamWriter
 
 EVENT_ENDS = (b"\n\n", b"\n\r\n", b"\r\r")
 """The line ends that may close an event; the second also ends one with CRLF throughout."""

@@ -4,43 +4,30 @@ Also where they speak the same, but the request carries what another provider ha
 and writing it takes that out. What is lost on the way is refused or dropped as `translation.on_loss` says, and named in
 `x-llmgateway-dropped`.
 
-Nothing here waits for anybody: `conductor.py` and `streaming.py` move the bytes.
+Nothing here waits for anybody: `delivery.py` and `streaming.py` move the bytes. Nothing here is imported before a call
+needs it: see `translator.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
-from typing import cast
 from urllib.parse import quote
 
 from gateway import jsonlib
-from gateway.conductor.ask import Ask
+from gateway.conductor.ask import SHAPES, Ask
 from gateway.dialects.conversation import Answer
 from gateway.dialects.deltas import Begin, Broken, Delta, End, Used
 from gateway.dialects.dialect import MalformedAnswerError, Plan, Scene, StreamReader, StreamWriter, Target
 from gateway.dialects.failure import Failure, FailureKind
 from gateway.dialects.losses import Losses, notice, refuse_losses
-from gateway.dialects.names import SEALED, DialectName, Json
-from gateway.dialects.registry import Dialect, load_dialect
+from gateway.dialects.names import DialectName, Json
+from gateway.dialects.registry import Dialect
 from gateway.dialects.whole import Collector, to_deltas
 from gateway.errors import RequestError, UpstreamError, UpstreamTimeout
 from gateway.upstream.provider import Provider
 from gateway.usage import Usage
 from gateway.wire.sse import Event, EventReader
-
-SHAPES: dict[DialectName, str] = {
-    "openai_chat": "chat",
-    "openai_responses": "responses",
-    "anthropic": "messages",
-    "gemini": "generate",
-}
-"""How answers of a conversation are read, by the provider's dialect."""
-
-EMBEDDINGS = frozenset({"embeddings", "embed"})
-"""Shapes of calls for vectors, OpenAI's and Gemini's."""
-
-SEAL = SEALED.encode()
 
 OVERLOADED = 529
 """Anthropic's own status; its SDK alone knows what it means."""
@@ -62,58 +49,41 @@ EVENT_LIMIT = 64 * 1024 * 1024
 """Bytes of one event of a stream that is translated: several images in base64 fit."""
 
 
-class Translator:
-    """Makes translations. `clock` gives unix seconds, `new_id` a random text for ids that an answer lacks."""
+def translate(
+    ask: Ask,
+    client: Dialect,
+    upstream: Dialect,
+    provider: Provider,
+    model: str,
+    on_loss: str,
+    now: float,
+    new_id: str,
+) -> Translation:
+    """A conversation. `now` is in unix seconds. Raises RequestError 400 for what cannot be said to the provider."""
+    losses = Losses()
+    assert ask.fields is not None  # a conversation's body is an object
+    request = client.read_request(dict(ask.fields), losses, model=ask.model, stream=ask.stream)
+    written = upstream.write_request(request, Target(provider.name, model, provider.quirks), losses)
+    refuse_losses(losses, on_loss)
+    scene = Scene(request, ask.model, provider.name, int(now), new_id)
+    return Translation(client, upstream, scene, written.body, written.plan, losses, model, ask.array)
 
-    def __init__(self, on_loss: str, clock: Callable[[], float], new_id: Callable[[], str]) -> None:
-        self._on_loss = on_loss
-        self._clock = clock
-        self._new_id = new_id
-        self._dialects: dict[DialectName, Dialect] = {}
 
-    def translate(self, ask: Ask, provider: Provider, model: str) -> Translation | Embedding | None:
-        """None: the provider takes the call as it is. Raises RequestError 400 for what cannot be said to it."""
-        if ask.dialect is None:
-            return None
-        if ask.shape in EMBEDDINGS:
-            return self._translate_embedding(ask, provider, model)
-        if ask.shape != SHAPES[ask.dialect]:
-            return None
-        native = ask.dialect in provider.endpoints
-        if native and SEAL not in ask.body:
-            return None
-        to = ask.dialect if native else cast(DialectName, provider.dialect)
-        client, upstream = self._dialect(ask.dialect), self._dialect(to)
-        losses = Losses()
-        assert ask.fields is not None  # a conversation's body is an object
-        request = client.read_request(dict(ask.fields), losses, model=ask.model, stream=ask.stream)
-        written = upstream.write_request(request, Target(provider.name, model, provider.quirks), losses)
-        refuse_losses(losses, self._on_loss)
-        scene = Scene(request, ask.model, provider.name, int(self._clock()), self._new_id())
-        return Translation(client, upstream, scene, written.body, written.plan, losses, model, ask.array)
+def translate_embedding(ask: Ask, client: Dialect, upstream: Dialect, model: str, on_loss: str) -> Embedding:
+    """A call for vectors. Raises RequestError 400 for what cannot be said to the provider."""
+    embedding = Embedding(client, upstream, ask, model)
+    refuse_losses(embedding.losses, on_loss)
+    return embedding
 
-    def _translate_embedding(self, ask: Ask, provider: Provider, model: str) -> Embedding | None:
-        other: DialectName = "gemini" if ask.dialect == "openai_chat" else "openai_chat"
-        if ask.dialect is None or ask.dialect in provider.endpoints or other not in provider.endpoints:
-            return None
-        embedding = Embedding(self._dialect(ask.dialect), self._dialect(other), ask, model)
-        refuse_losses(embedding.losses, self._on_loss)
-        return embedding
 
-    def estimate(self, ask: Ask) -> int:
-        """About how many input tokens a request has. Raises RequestError 400 for one that cannot be read."""
-        from gateway.dialects.anthropic.count_tokens import estimate_tokens
+def estimate(ask: Ask, client: Dialect) -> int:
+    """About how many input tokens a request has. Raises RequestError 400 for one that cannot be read."""
+    from gateway.dialects.anthropic.count_tokens import estimate_tokens
 
-        assert ask.dialect is not None and ask.fields is not None
-        asked = ask.fields.get("generateContentRequest")  # Gemini's countTokens may wrap what is to be counted
-        fields = asked if isinstance(asked, dict) else dict(ask.fields)
-        return estimate_tokens(self._dialect(ask.dialect).read_request(fields, Losses(), model=ask.model))
-
-    def _dialect(self, name: DialectName) -> Dialect:
-        dialect = self._dialects.get(name)
-        if dialect is None:
-            dialect = self._dialects[name] = load_dialect(name)
-        return dialect
+    assert ask.fields is not None
+    asked = ask.fields.get("generateContentRequest")  # Gemini's countTokens may wrap what is to be counted
+    fields = asked if isinstance(asked, dict) else dict(ask.fields)
+    return estimate_tokens(client.read_request(fields, Losses(), model=ask.model))
 
 
 class Translation:

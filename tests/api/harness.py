@@ -36,7 +36,7 @@ from gateway.conductor.attempts import Attempts
 from gateway.conductor.auth import Authenticator
 from gateway.conductor.conductor import Conductor
 from gateway.conductor.models import ModelResolver
-from gateway.conductor.translation import Translator
+from gateway.conductor.translator import Translator
 from gateway.config.load import load_config
 from gateway.config.model import Config, ServerConfig
 from gateway.config.validate import auth_is_on

@@ -1,0 +1,79 @@
+"""Whether a call has to be translated. Only then are dialects and the neutral conversation loaded, in a thread, so that
+the first such call does not hold up the others."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING, cast
+
+from gateway.conductor.ask import SHAPES, Ask
+from gateway.dialects.names import SEALED, DialectName
+from gateway.upstream.provider import Provider
+
+if TYPE_CHECKING:
+    from gateway.conductor.translation import Embedding, Translation
+    from gateway.dialects.registry import Dialect
+
+EMBEDDINGS = frozenset({"embeddings", "embed"})
+"""Shapes of calls for vectors, OpenAI's and Gemini's."""
+
+SEAL = SEALED.encode()
+
+LOAD_SECONDS = 30.0
+"""For loading a dialect from the disk: a tenth of a second, unless the disk hangs."""
+
+
+class Translator:
+    """Makes translations. `clock` gives unix seconds, `new_id` a random text for ids that an answer lacks."""
+
+    def __init__(self, on_loss: str, clock: Callable[[], float], new_id: Callable[[], str]) -> None:
+        self._on_loss = on_loss
+        self._clock = clock
+        self._new_id = new_id
+        self._dialects: dict[DialectName, Dialect] = {}
+
+    async def translate(self, ask: Ask, provider: Provider, model: str) -> Translation | Embedding | None:
+        """None: the provider takes the call as it is. Raises RequestError 400 for what cannot be said to it."""
+        dialect = ask.dialect
+        if dialect is None:
+            return None
+        native = dialect in provider.endpoints
+        if ask.shape in EMBEDDINGS:
+            other: DialectName = "gemini" if dialect == "openai_chat" else "openai_chat"
+            if native or other not in provider.endpoints:
+                return None
+            client, upstream = await self._dialect(dialect), await self._dialect(other)
+            from gateway.conductor.translation import translate_embedding
+
+            return translate_embedding(ask, client, upstream, model, self._on_loss)
+        if ask.shape != SHAPES[dialect] or (native and SEAL not in ask.body):
+            return None
+        client = await self._dialect(dialect)
+        upstream = client if native else await self._dialect(cast(DialectName, provider.dialect))
+        from gateway.conductor.translation import translate
+
+        now, new_id = self._clock(), self._new_id()
+        return translate(ask, client, upstream, provider, model, self._on_loss, now, new_id)
+
+    async def estimate(self, ask: Ask) -> int:
+        """About how many input tokens a request has. Raises RequestError 400 for one that cannot be read."""
+        assert ask.dialect is not None
+        dialect = await self._dialect(ask.dialect)
+        from gateway.conductor.translation import estimate
+
+        return estimate(ask, dialect)
+
+    async def _dialect(self, name: DialectName) -> Dialect:
+        dialect = self._dialects.get(name)
+        if dialect is None:
+            async with asyncio.timeout(LOAD_SECONDS):
+                dialect = await asyncio.to_thread(_load, name)
+            self._dialects[name] = dialect
+        return dialect
+
+
+def _load(name: DialectName) -> Dialect:
+    from gateway.dialects.registry import load_dialect
+
+    return load_dialect(name)
