@@ -18,6 +18,7 @@ from gateway.dialects import reading
 from gateway.dialects.conversation import Audio, Cache, Citation, Document, Image, Opaque, Part, Refusal, Source, Text
 from gateway.dialects.losses import Losses
 from gateway.dialects.names import Json
+from gateway.dialects.openai_chat.media import audio_format, audio_type, read_url, write_url
 from gateway.dialects.openai_responses import DIALECT
 
 FILE_DIALECTS = frozenset({DIALECT, "openai_chat"})
@@ -127,7 +128,7 @@ def _read_audio(part: Json, path: str, losses: Losses) -> Part:
     audio = reading.mapping(part, "input_audio", path) or {}
     here = reading.join(path, "input_audio")
     data = reading.required_text(audio, "data", here)
-    return Audio(Source("base64", data, f"audio/{reading.required_text(audio, 'format', here)}"))
+    return Audio(Source("base64", data, audio_type(reading.required_text(audio, "format", here))))
 
 
 _READERS = {
@@ -139,14 +140,6 @@ _READERS = {
     "input_file": _read_file,
     "input_audio": _read_audio,
 }
-
-
-def read_url(url: str) -> Source:
-    """An address, or the data in a base64 data: URL."""
-    head, comma, data = url.partition(",")
-    if comma and head.startswith("data:") and head.endswith(";base64"):
-        return Source("base64", data, head.removeprefix("data:").removesuffix(";base64"))
-    return Source("url", url)
 
 
 def _read_cache(part: Json, path: str, losses: Losses) -> Cache | None:
@@ -191,7 +184,7 @@ def write_image(part: Image, breakpoints: bool) -> Json | None:
             return None
         content["file_id"] = source.value
     else:
-        content["image_url"] = source.value if source.kind == "url" else _data_url(source)
+        content["image_url"] = write_url(source, "image/png")
     if part.detail:
         content["detail"] = part.detail
     return {**content, **_write_cache(part.cache, breakpoints)}
@@ -214,7 +207,7 @@ def write_document(part: Document, breakpoints: bool) -> Json | None:
         if source.kind == "text":
             data = base64.b64encode(source.value.encode("utf-8", "replace")).decode()
             source = Source("base64", data, source.media_type or "text/plain")
-        content["file_data"] = _data_url(source) if source.media_type else source.value
+        content["file_data"] = write_url(source, "") if source.media_type else source.value
     name = _file_name(part.name, source) if source.kind == "base64" else part.name
     if name:
         content["filename"] = name
@@ -225,11 +218,9 @@ def write_audio(part: Audio) -> Json | None:
     """None where the audio is not in the body."""
     if part.source.kind != "base64":
         return None
-    kind = part.source.media_type.removeprefix("audio/").removeprefix("x-")
-    return {"type": "input_audio", "input_audio": {"data": part.source.value, "format": _FORMATS.get(kind, kind)}}
+    audio = {"data": part.source.value, "format": audio_format(part.source.media_type)}
+    return {"type": "input_audio", "input_audio": audio}
 
-
-_FORMATS = {"mpeg": "mp3", "wave": "wav", "vnd.wave": "wav"}
 
 _ENDINGS = {"application/pdf": ".pdf", "text/plain": ".txt", "text/markdown": ".md", "text/html": ".html"}
 
@@ -238,10 +229,6 @@ def _file_name(name: str, source: Source) -> str:
     if "." in name or not source.media_type:
         return name
     return (name or "document") + _ENDINGS.get(source.media_type.partition(";")[0], "")
-
-
-def _data_url(source: Source) -> str:
-    return f"data:{source.media_type};base64,{source.value}"
 
 
 def _write_cache(cache: Cache | None, breakpoints: bool) -> dict[str, Any]:
