@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from gateway.keeper.keylines import KeyEntry, parse_key_lines
-from gateway.keeper.look import uncollected
+from gateway.keeper.pace import paced, uncollected
 from gateway.secret import Secret
 from gateway.upstream.concealment import MASKED_FROM
 
@@ -205,8 +205,7 @@ class ShrinkGuard:
         Changes nothing, and belongs into the thread.
         """
         found = {}
-        for path, entries in self._believed.items():
-            time.sleep(0)
+        for path, entries in paced(self._believed.items(), 1):
             lost = frozenset(entry.secret for entry in entries if entry.secret in gone)
             if len(lost) * 2 > len(entries):
                 found[path] = lost

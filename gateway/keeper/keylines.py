@@ -19,7 +19,6 @@ from __future__ import annotations
 import codecs
 import io
 import re
-import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
@@ -28,6 +27,7 @@ from typing import NamedTuple
 
 from gateway import jsonlib
 from gateway.config.problems import did_you_mean
+from gateway.keeper.pace import paced
 from gateway.secret import Secret
 from gateway.upstream.concealment import MASKED_FROM
 
@@ -53,8 +53,7 @@ FIRST_LINES = 5
 """Line numbers named of one kind of problem. Whoever sees five knows what is wrong with the rest."""
 
 SLICE = 1000
-"""Lines parsed before other threads may run: a millisecond or two, so that requests do not notice. To give way more
-often would take longer than the parsing."""
+"""Lines parsed between two pauses: about two milliseconds. More pauses would take longer than the parsing."""
 
 KEY = re.compile(r"[\x21-\x7e]+")
 LABEL = re.compile(r"""\s+(?P<name>[A-Za-z][\w-]*)=(?:"(?P<quoted>[^"]*)"|(?P<plain>[^\s"]*))(?=\s|$)""", re.ASCII)
@@ -131,12 +130,10 @@ def parse_key_lines(
     broken = _why_no_text(data)
     if broken:
         return ParsedKeys(broken=broken)
-    parsed = _Parsed(known)
-    problems = Problems()
+    parsed, problems = _Parsed(known), Problems()
     number, in_pem = 0, False
     lines = io.BytesIO(data.removeprefix(codecs.BOM_UTF8))
-    while block := list(islice(lines, SLICE)):
-        time.sleep(0)
+    for block in paced(iter(lambda: list(islice(lines, SLICE)), []), 1):
         if not (ndjson or check or in_pem) and (keys := _plain_keys(b"".join(block))):
             number += len(block)
             parsed.add(keys, NO_LABELS)

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -30,7 +29,8 @@ from typing import Any, TypeVar, overload
 from gateway import jsonlib
 from gateway.errors import StoreError
 from gateway.keeper.keyfiles import FileReport, KeyEntry, KeySource, Losses, ShrinkGuard, SourceReading
-from gateway.keeper.look import Look, uncollected
+from gateway.keeper.look import Look
+from gateway.keeper.pace import let_others_go_first, paced, uncollected
 from gateway.observe.logs import Log
 from gateway.policy.health import ALL_MODELS, UNTESTED, VALID, Standing
 from gateway.policy.verdict import Provenance, Status
@@ -46,7 +46,7 @@ SAVED_AT_ONCE = 2000
 """Keys written in one transaction of a difference, since its rows are made on the loop, in some three milliseconds."""
 
 COMPARED_AT_ONCE = 1000
-"""Keys compared before other threads may run, if they have waited: about two milliseconds."""
+"""Keys compared between two pauses: about two milliseconds."""
 
 FREEZE_FROM = 5000
 """New keys after which the garbage collector is told to leave them alone: they live as long as the process, and
@@ -203,18 +203,18 @@ class KeySync:
         Returns how many could not come, because the database cannot be read."""
         for digests in _slices(plan.removed, SLICE):
             self.pool.standings.remove(digests)
-            await asyncio.sleep(0)
+            await let_others_go_first()
         for changes in _slices(plan.relabelled, SLICE):
             for key, labels in changes:
                 self.pool.standings.relabel(key, labels)
-            await asyncio.sleep(0)
+            await let_others_go_first()
         waiting = 0
         for keys in _slices(plan.added, SLICE):
             if waiting or not await self._restore(keys):  # a database that is away is waited for once
                 waiting += len(keys)
                 continue
             self.pool.standings.add(keys)
-            await asyncio.sleep(0)
+            await let_others_go_first()
         return waiting
 
     async def _restore(self, keys: Sequence[Key]) -> bool:
@@ -288,7 +288,7 @@ def make_plan(entries: Iterable[KeyEntry], pool: KeyPool, rng: Random, *, whole:
     kept: set[bytes] = set()
     new: list[tuple[bytes, KeyEntry]] = []
     relabelled: list[tuple[Key, Mapping[str, str]]] = []
-    for n, entry in enumerate(entries, 1):
+    for entry in paced(entries, COMPARED_AT_ONCE):
         digest = entry.secret.digest
         present = known.get(digest)
         if present is None:
@@ -297,13 +297,9 @@ def make_plan(entries: Iterable[KeyEntry], pool: KeyPool, rng: Random, *, whole:
             kept.add(digest)
             if present.labels != entry.labels:
                 relabelled.append((present, entry.labels))
-        if n % COMPARED_AT_ONCE == 0:
-            time.sleep(0)
     keys = len(kept) + len(new)
-    added = [
-        Key(entry.secret, digest, entry.labels)
-        for digest, entry in _in_order(new, rng.randrange(BUCKETS) if new else 0)
-    ]
+    sorted_new = _in_order(new, rng.randrange(BUCKETS) if new else 0)
+    added = [Key(entry.secret, digest, entry.labels) for digest, entry in paced(sorted_new, COMPARED_AT_ONCE)]
     removed = [digest for digest, _ in _in_order((digest, None) for digest in list(known) if digest not in kept)]
     return Plan(keys, added, removed, relabelled, whole)
 
