@@ -29,7 +29,9 @@ TOOL_ID = re.compile(r"[a-zA-Z0-9_-]+")
 TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}")
 IMAGES = ("image/jpeg", "image/png", "image/gif", "image/webp")
 BUDGETED = re.compile(r"claude-(3-7|(sonnet|opus)-4(-[0-5](?!\d)|-2025|$)|haiku-4)")
-"""Models whose thinking has a budget; all newer ones are adaptive."""
+"""Models whose thinking has a budget; all newer ones are adaptive, EITHER take both."""
+
+EITHER = re.compile(r"claude-(sonnet|opus)-4-6")
 
 
 def check_request(body: dict[str, Any], *, counting: bool = False) -> None:
@@ -71,7 +73,7 @@ def _check_thinking(body: dict[str, Any]) -> None:
     thinking = body.get("thinking", {})
     budgeted = BUDGETED.match(body["model"]) is not None
     if thinking.get("type") == "enabled":
-        if not budgeted:
+        if not budgeted and not EITHER.match(body["model"]):
             raise RefusedError(
                 '"thinking.type.enabled" is not supported for this model. Use "thinking.type.adaptive" and '
                 '"output_config.effort" to control thinking behavior.'
