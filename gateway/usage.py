@@ -42,7 +42,3 @@ class Usage(NamedTuple):
     def output(self) -> int:
         """All tokens that came out, reasoning included."""
         return (self.output_text or 0) + (self.reasoning or 0) + (self.output_audio or 0) + (self.output_image or 0)
-
-    def updated(self, later: Usage) -> Usage:
-        """With what a later report says in place of what was said before."""
-        return Usage(*(new if new is not None else old for old, new in zip(self, later, strict=True)))

@@ -14,7 +14,7 @@ Header = tuple[bytes, bytes]
 JSON = (b"content-type", b"application/json")
 
 
-def surface_of(path: str, fields: Mapping[bytes, bytes]) -> str:
+def surface_of(method: str, path: str, fields: Mapping[bytes, bytes]) -> str:
     """Whose shape an answer of ours has: by the path, whether there is anything at it or not. Lists of models have the
     same path with all three; Anthropic's and Google's clients are known by their headers."""
     if path.startswith("/v1/messages"):
@@ -24,7 +24,7 @@ def surface_of(path: str, fields: Mapping[bytes, bytes]) -> str:
     if path.startswith("/v1/models"):
         if b"anthropic-version" in fields:
             return "anthropic"
-        if ":" in path or b"x-goog-api-key" in fields or b"x-goog-api-client" in fields:
+        if method == "POST" or b"x-goog-api-key" in fields or b"x-goog-api-client" in fields:
             return "gemini"
     return "openai"
 

@@ -7,7 +7,8 @@ stream is one JSON array, which comes piece by piece, too.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, unquote
 
 from gateway import jsonlib
@@ -81,6 +82,7 @@ class GeminiSurface:
             stream=name == "streamGenerateContent",
             fields=decoded,
             session="" if session is None else session.decode("latin-1"),
+            with_model=partial(_with_model, decoded, inbound.request.body),
             error_event=_error_event,
             keepalive=b"",
         )
@@ -93,3 +95,14 @@ def _error_event(error: UpstreamError) -> bytes:
     from gateway.dialects.gemini.errors import write_failure
 
     return b"data: %b\r\n\r\n" % jsonlib.dumps(write_failure(broken_off(error)))
+
+
+def _with_model(decoded: dict[str, Any], body: bytes, model: str) -> bytes:
+    """The body for another model, which it names again where it asks for several things or wraps what is asked."""
+    inner = [decoded, decoded.get("generateContentRequest"), *(decoded.get("requests") or ())]
+    naming = [request for request in inner if isinstance(request, dict) and "model" in request]
+    if not naming:
+        return body
+    for request in naming:
+        request["model"] = f"models/{model}"
+    return jsonlib.dumps(decoded)

@@ -26,12 +26,12 @@ class ModelsSurface:
 
     async def all(self, inbound: Inbound, reply: Reply) -> None:
         """`GET /v1/models`, `GET /v1beta/models`: the models of all providers, merged."""
-        _, write_list = SHAPES[surface_of(inbound.path, inbound.fields)]
+        _, write_list = SHAPES[surface_of("GET", inbound.path, inbound.fields)]
         await _send(inbound, reply, write_list(await self._listed(inbound.identity)))
 
     async def one(self, inbound: Inbound, reply: Reply) -> None:
         """`GET /v1/models/ID`, `GET /v1beta/models/ID`"""
-        write, _ = SHAPES[surface_of(inbound.path, inbound.fields)]
+        write, _ = SHAPES[surface_of("GET", inbound.path, inbound.fields)]
         await _send(inbound, reply, write(await self._find(inbound)))
 
     async def _find(self, inbound: Inbound) -> Model:

@@ -18,7 +18,7 @@ from gateway.api.inbound import Inbound
 from gateway.api.multipart import read_fields
 from gateway.conductor.ask import Ask
 from gateway.conductor.auth import without_credential
-from gateway.conductor.conductor import Conductor
+from gateway.conductor.conductor import Conductor, has_dot_segment
 from gateway.conductor.rename import insert_field, replace_model
 from gateway.dialects.openai_chat import events as chat_events
 from gateway.dialects.openai_responses import events as responses_events
@@ -153,12 +153,6 @@ RESPONSE_METHODS: Mapping[str, tuple[str, ...]] = {
     "cancel": ("POST",),
     "input_items": ("GET",),
 }
-
-
-def has_dot_segment(path: str) -> bool:
-    """Whether a provider that resolves `.` and `..` (RFC 3986, 5.2.4), encoded or not, would take a path for another
-    one, outside the family that it was let through for."""
-    return not {".", ".."}.isdisjoint(unquote(path).replace("\\", "/").split("/"))
 
 
 def _chat_error_event(error: UpstreamError) -> bytes:

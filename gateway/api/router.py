@@ -169,7 +169,7 @@ class Router:
             record.surface = NOWHERE.surface if request is None else self._route(request).surface
             record.outcome, record.error, record.status = "error", error.code, error.status
             self._finish(record)
-        status, headers, body = render(error, record.request_id, surface_of(record.path, fields))
+        status, headers, body = render(error, record.request_id, surface_of(record.method, record.path, fields))
         return status, [*headers, *self._guard.cors_headers(fields.get(b"origin"))], body
 
     def _look_at(self, request: Request) -> tuple[dict[bytes, bytes], RequestRecord]:
@@ -225,7 +225,7 @@ class Router:
         if reply.started:  # an answer of ours that failed half-way: nothing sensible can follow
             reply.abort()
             return
-        status, headers, body = render(error, record.request_id, surface_of(record.path, inbound.fields))
+        status, headers, body = render(error, record.request_id, surface_of(record.method, record.path, inbound.fields))
         if record.provider:
             headers.append((b"x-llmgateway-provider", record.provider.encode()))
             headers.append((b"x-llmgateway-attempts", b"%d" % record.attempts))

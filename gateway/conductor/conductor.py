@@ -7,7 +7,7 @@ answer on `reply`, or a RequestError that the surface renders. The request recor
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from gateway import jsonlib
 from gateway.conductor.ask import Ask
@@ -123,7 +123,8 @@ class Conductor:
         body, shape, headers = ask.body, ask.shape, ask.headers
         if translation is not None:
             body, shape = translation.body, translation.shape
-            headers = tuple(header for header in headers if header[0] not in DIALECT_HEADERS)
+            if translation.dialect != ask.dialect:
+                headers = tuple(header for header in headers if header[0] not in DIALECT_HEADERS)
         elif ask.array:
             shape = "array"
         elif target.model != ask.model and ask.with_model is not None:
@@ -143,17 +144,23 @@ class Conductor:
         provider, model = target.provider, target.model
         if ask.dialect is None:
             return provider.dialect_at(ask.path), ask.path, ask.query
+        if has_dot_segment(model):  # some providers have it in their paths
+            raise RequestError(404, "model_not_found", f"There is no model {model[:200]!r}.", param="model")
+        dialect, path, query = ask.dialect, ask.path, ask.query
         if translation is not None:
-            path, query = translation.place
-            return translation.dialect, *provider.endpoint(translation.dialect).place(path, model, query)
-        if ask.dialect not in provider.endpoints:
+            dialect, (path, query) = translation.dialect, translation.place
+        elif dialect not in provider.endpoints:
             raise RequestError(
-                400, "invalid_request_error", f"The provider {provider.name!r} has nothing like {ask.path[:200]}."
+                400, "invalid_request_error", f"The provider {provider.name!r} has nothing like {path[:200]}."
             )
-        path = ask.path
-        if ask.dialect == "gemini":
+        if dialect == "gemini":
             path = path.replace("{model}", quote(model, safe=""), 1)
-        return ask.dialect, *provider.endpoint(ask.dialect).place(path, model, ask.query)
+        return dialect, *provider.endpoint(dialect).place(path, model, query)
+
+
+def has_dot_segment(path: str) -> bool:
+    """Whether somebody who resolves `.` and `..` (RFC 3986, 5.2.4), encoded or not, takes a path for another one."""
+    return not {".", ".."}.isdisjoint(unquote(path).replace("\\", "/").split("/"))
 
 
 def estimate_tokens(ask: Ask) -> int:

@@ -7,9 +7,10 @@ answer.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gateway import jsonlib
 from gateway.conductor.ask import Ask, Header
@@ -55,6 +56,9 @@ CORS_HEADERS = b"access-control-"
 
 JSON: Header = (b"content-type", b"application/json")
 EVENTS: Header = (b"content-type", b"text/event-stream; charset=utf-8")
+
+DROPPED_LIMIT = 2000
+"""Characters of x-llmgateway-dropped: twenty paths of a deep request; clients take heads of 8 KB."""
 
 WHOLE_LIMIT = 64 * 1024 * 1024
 """Bytes of an answer that is translated as a whole: several images in base64 fit."""
@@ -110,7 +114,7 @@ class Delivery:
         if record.upstream_model:
             headers.append((b"x-llmgateway-model", _field(record.upstream_model)))
         if self.translation is not None and (lost := self.translation.dropped):
-            headers.append((b"x-llmgateway-dropped", _field(lost)))
+            headers.append((b"x-llmgateway-dropped", _field(lost, DROPPED_LIMIT)))
         if "admin" in ask.identity.scopes:
             headers.append((b"x-llmgateway-key", _field(record.key.replace("…", "..."))))
         headers.append((b"x-request-id", record.request_id.encode()))
@@ -128,13 +132,13 @@ class Delivery:
         finally:
             record.upstream_seconds += self._loop.time() - record.first_byte_at
             if tail is not None:
-                record.usage = _tapped(tail, usage_reader(self.ask.shape))
+                record.usage = _tapped(tail, usage_words(self.ask.shape))
 
     async def _whole(self) -> None:
         outcome, record = self.outcome, self.record
         body = outcome.body
         if outcome.decoded is not None:
-            record.usage = usage_reader(self.ask.shape)(outcome.decoded)
+            record.usage = usage_words(self.ask.shape).read(outcome.decoded)
             if self._makes_response:
                 self._remember_owner(read_response_id(outcome.decoded))
             if self.target.renamed:
@@ -163,7 +167,7 @@ class Delivery:
             )
         finally:
             record.upstream_seconds += self._loop.time() - record.first_byte_at
-            record.usage = _tapped(tap, usage_reader(ask.shape))
+            record.usage = _tapped(tap, usage_words(ask.shape))
 
     async def _across(self, translation: Translation | Embedding) -> None:
         """From one dialect to another."""
@@ -189,7 +193,7 @@ class Delivery:
 
     async def _embedding(self, translation: Embedding) -> None:
         decoded = await self._decoded()
-        self.record.usage = usage_reader(translation.shape)(decoded)
+        self.record.usage = usage_words(translation.shape).read(decoded)
         await self._send(translation.answer(decoded), JSON)
 
     async def _send(self, body: bytes, content_type: Header) -> None:
@@ -276,9 +280,11 @@ class Delivery:
         if self.ask.shape != "raw":
             headers.extend((name, value) for name, value in outcome.headers if name in FORWARDED_WITH_ERRORS)
         if self.translation is not None:
-            said = body.decode("utf-8", "replace") if outcome.decoded is None else outcome.decoded
-            status, body = self.translation.failure(status, said)
+            said = _said(body) if outcome.decoded is None else outcome.decoded
+            status, body, retry_after = self.translation.failure(status, said)
             headers.append(JSON)
+            if retry_after is not None and not any(name == b"retry-after" for name, _ in headers):
+                headers.append((b"retry-after", b"%d" % max(1, math.ceil(retry_after))))
         record.bytes_out = len(body)
         await self.reply.send(status, headers, body)
 
@@ -293,26 +299,40 @@ class Delivery:
             self.owners.remember(response_id, owner)
 
 
-def usage_reader(shape: str) -> Callable[[Any], Usage | None]:
-    """What reads the usage of answers and of stream payloads."""
+class UsageWords(NamedTuple):
+    """How a shape's usage is read, and what a later report in a stream makes of an earlier one."""
+
+    read: Callable[[Any], Usage | None]
+    later: Callable[[Usage | None, Usage | None], Usage | None] = lambda earlier, later: later or earlier
+
+
+def usage_words(shape: str) -> UsageWords:
+    """For answers and stream payloads of a shape. Dialects are loaded when they are first needed."""
     if shape == "messages":
+        from gateway.dialects.anthropic.usage import later_usage
         from gateway.dialects.anthropic.usage import read_usage as read_anthropic_usage
 
-        return read_anthropic_usage
+        return UsageWords(read_anthropic_usage, later_usage)
     if shape in ("generate", "array", "embed"):
         from gateway.dialects.gemini.usage import read_usage as read_gemini_usage
 
-        return read_gemini_usage
-    return read_responses_usage if shape in ("responses", "stored") else read_chat_usage
+        return UsageWords(read_gemini_usage)
+    return UsageWords(read_responses_usage if shape in ("responses", "stored") else read_chat_usage)
 
 
-def _tapped(tap: UsageTap | UsageTail, read: Callable[[Any], Usage | None]) -> Usage | None:
-    """The usage of a stream: what its first report said, and its last one knows better."""
+def _said(body: bytes) -> object:
+    """What an error says: its JSON, or its text."""
+    try:
+        return jsonlib.loads(body)
+    except ValueError:
+        return body.decode("utf-8", "replace")
+
+
+def _tapped(tap: UsageTap | UsageTail, words: UsageWords) -> Usage | None:
+    """The usage of a stream, by its first report and its last."""
     usage = None
     for payload in tap.payloads:
-        reported = read(payload)
-        if reported is not None:
-            usage = reported if usage is None else usage.updated(reported)
+        usage = words.later(usage, words.read(payload))
     return usage
 
 
@@ -321,11 +341,11 @@ def named_hop_by_hop(connection: bytes | None) -> frozenset[bytes]:
     return frozenset(token.strip().lower() for token in connection.split(b",")) if connection else frozenset()
 
 
-def _field(text: str) -> bytes:
+def _field(text: str, limit: int = 200) -> bytes:
     """A header value of a text that came from a client: anything but plain ASCII becomes `?`."""
     if text.isascii() and text.isprintable():
-        return text[:200].encode()
-    return bytes(code if 32 <= code < 127 else 63 for code in text[:200].encode("ascii", "replace"))
+        return text[:limit].encode()
+    return bytes(code if 32 <= code < 127 else 63 for code in text[:limit].encode("ascii", "replace"))
 
 
 def _no_answer(error: UpstreamError, provider: Provider) -> RequestError:

@@ -12,7 +12,13 @@ from typing import Any
 
 from gateway import jsonlib
 
-_MODEL = re.compile(rb'"model"\s*:\s*("(?:[^"\\]++|\\.)*+")')
+_MODEL = re.compile(rb'"(?:model|modelVersion)"\s*:\s*("(?:[^"\\]++|\\.)*+")')
+
+FIELDS = ("model", "modelVersion")
+"""What a dialect calls it: Gemini has the latter."""
+
+HOLDERS = ("response", "message")
+"""Where an event names the model, if it does not itself: those of Responses and of Messages."""
 
 
 def replace_model(body: bytes, decoded: dict[str, Any], model: str) -> bytes:
@@ -31,32 +37,35 @@ def insert_field(body: bytes, decoded: dict[str, Any], name: str, value: object)
 
 
 def rename_model(body: bytes, model: str) -> bytes | None:
-    """An answer or an event's data with its `model` (or `response.model`) replaced; None if it names none."""
+    """An answer or an event's data with its model replaced, wherever its dialect has it; None if it names none."""
     try:
         decoded = jsonlib.loads(body)
     except ValueError:
         return None
     if not isinstance(decoded, dict):
         return None
-    holder = decoded if "model" in decoded else decoded.get("response")
-    if not isinstance(holder, dict) or "model" not in holder:
-        return None
-    renamed = _in_place(body, holder["model"], model)
-    if renamed is not None:
-        return renamed
-    holder["model"] = model
-    return jsonlib.dumps(decoded)
+    for holder in (decoded, *(decoded.get(name) for name in HOLDERS)):
+        if not isinstance(holder, dict):
+            continue
+        for field in FIELDS:
+            if field in holder:
+                renamed = _in_place(body, holder[field], model)
+                if renamed is not None:
+                    return renamed
+                holder[field] = model
+                return jsonlib.dumps(decoded)
+    return None
 
 
 def rename_in_events(events: bytes, model: str) -> bytes:
     """Whole events of a stream with the model replaced in each that names it."""
-    if b'"model"' not in events:
+    if b'"model' not in events:
         return events
     return b"".join([_rename_line(line, model) for line in events.splitlines(keepends=True)])
 
 
 def _rename_line(line: bytes, model: str) -> bytes:
-    if not line.startswith(b"data:") or b'"model"' not in line:
+    if not line.startswith(b"data:") or b'"model' not in line:
         return line
     text = line[5:].strip()
     renamed = rename_model(text, model)
@@ -64,7 +73,7 @@ def _rename_line(line: bytes, model: str) -> bytes:
 
 
 def _in_place(body: bytes, present: object, model: str) -> bytes | None:
-    """`present` replaced by `model` where it is the value of a field `model`; None unless there is exactly one."""
+    """`present` replaced by `model` where it is the value of such a field; None unless there is exactly one."""
     places = [match.span(1) for match in _MODEL.finditer(body) if jsonlib.loads(match[1]) == present]
     if len(places) != 1:
         return None

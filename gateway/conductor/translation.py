@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from urllib.parse import quote
 
 from gateway import jsonlib
 from gateway.conductor.ask import SHAPES, Ask
@@ -21,7 +20,7 @@ from gateway.dialects.deltas import Begin, Broken, Delta, End, Used
 from gateway.dialects.dialect import MalformedAnswerError, Plan, Scene, StreamReader, StreamWriter, Target
 from gateway.dialects.failure import Failure, FailureKind
 from gateway.dialects.losses import Losses, notice, refuse_losses
-from gateway.dialects.names import DialectName, Json
+from gateway.dialects.names import DialectName
 from gateway.dialects.registry import Dialect
 from gateway.dialects.whole import Collector, to_deltas
 from gateway.errors import RequestError, UpstreamError, UpstreamTimeout
@@ -45,6 +44,10 @@ STATUS_OF_KIND = {
 }
 """For an error that came inside a 200; of all other kinds 502."""
 
+GENERATE = "/models/{model}:generateContent"
+STREAM_GENERATE = "/models/{model}:streamGenerateContent"
+EMBED = "/models/{model}:batchEmbedContents"
+
 EVENT_LIMIT = 64 * 1024 * 1024
 """Bytes of one event of a stream that is translated: several images in base64 fit."""
 
@@ -62,11 +65,18 @@ def translate(
     """A conversation. `now` is in unix seconds. Raises RequestError 400 for what cannot be said to the provider."""
     losses = Losses()
     assert ask.fields is not None  # a conversation's body is an object
-    request = client.read_request(dict(ask.fields), losses, model=ask.model, stream=ask.stream)
-    written = upstream.write_request(request, Target(provider.name, model, provider.quirks), losses)
+    try:
+        request = client.read_request(dict(ask.fields), losses, model=ask.model, stream=ask.stream)
+        written = upstream.write_request(request, Target(provider.name, model, provider.quirks), losses)
+    except RecursionError:
+        raise too_deep() from None
+    try:
+        body = jsonlib.dumps(written.body)
+    except TypeError:  # JSON can be read deeper than it can be written
+        raise too_deep() from None
     refuse_losses(losses, on_loss)
     scene = Scene(request, ask.model, provider.name, int(now), new_id)
-    return Translation(client, upstream, scene, written.body, written.plan, losses, model, ask.array)
+    return Translation(client, upstream, scene, body, written.plan, losses, model, ask)
 
 
 def translate_embedding(ask: Ask, client: Dialect, upstream: Dialect, model: str, on_loss: str) -> Embedding:
@@ -83,7 +93,10 @@ def estimate(ask: Ask, client: Dialect) -> int:
     assert ask.fields is not None
     asked = ask.fields.get("generateContentRequest")  # Gemini's countTokens may wrap what is to be counted
     fields = asked if isinstance(asked, dict) else dict(ask.fields)
-    return estimate_tokens(client.read_request(fields, Losses(), model=ask.model))
+    try:
+        return estimate_tokens(client.read_request(fields, Losses(), model=ask.model))
+    except (RecursionError, TypeError):
+        raise too_deep() from None
 
 
 class Translation:
@@ -95,11 +108,11 @@ class Translation:
         client: Dialect,
         upstream: Dialect,
         scene: Scene,
-        body: Json,
+        body: bytes,
         plan: Plan,
         losses: Losses,
         model: str,
-        array: bool,
+        ask: Ask,
     ) -> None:
         self._client = client
         self._upstream = upstream
@@ -107,8 +120,8 @@ class Translation:
         self._plan = plan
         self._losses = losses
         self._model = model
-        self._array = array
-        self.body = jsonlib.dumps(body)
+        self._ask = ask
+        self.body = body
         self.usage: Usage | None = None
 
     @property
@@ -122,7 +135,9 @@ class Translation:
 
     @property
     def place(self) -> tuple[str, str]:
-        """Path after the version, and query."""
+        """Path after the version, with `{model}` as in an ask, and query. In its own dialect they are the client's."""
+        if self._upstream is self._client:
+            return self._ask.path, self._ask.query
         stream = self._scene.request.stream
         match self._upstream.name:
             case "openai_chat":
@@ -132,10 +147,7 @@ class Translation:
             case "anthropic":
                 return "/messages", ""
             case "gemini":
-                model = quote(self._model, safe="")
-                return (f"/models/{model}:streamGenerateContent", "alt=sse") if stream else (
-                    f"/models/{model}:generateContent", ""
-                )  # fmt: skip
+                return (STREAM_GENERATE, "alt=sse") if stream else (GENERATE, "")
 
     @property
     def dropped(self) -> str:
@@ -156,7 +168,7 @@ class Translation:
         """A whole answer as the stream that was asked for. Raises RequestError 502 for what is none."""
         return self.writer().write(to_deltas(self._read(decoded)))
 
-    def failure(self, status: int, said: object) -> tuple[int, bytes]:
+    def failure(self, status: int, said: object) -> tuple[int, bytes, float | None]:
         """A provider's error in the client's shape; see `translate_failure`."""
         return translate_failure(self._client, self._upstream, status, said)
 
@@ -164,7 +176,7 @@ class Translation:
         return Reader(self._upstream.stream_reader(self._plan))
 
     def writer(self) -> StreamWriter:
-        if self._array:
+        if self._ask.array:
             from gateway.dialects.gemini.stream_writer import StreamWriter as ArrayWriter
 
             return ArrayWriter(self._scene, self._losses, array=True)
@@ -181,7 +193,10 @@ class Translation:
         return answer
 
     def _write(self, answer: Answer) -> bytes:
-        return jsonlib.dumps(self._client.write_answer(answer, self._scene, self._losses))
+        try:
+            return jsonlib.dumps(self._client.write_answer(answer, self._scene, self._losses))
+        except (RecursionError, TypeError):
+            raise RequestError(502, "upstream_error", "The provider's answer is nested too deeply.") from None
 
 
 class Embedding:
@@ -211,7 +226,7 @@ class Embedding:
     @property
     def place(self) -> tuple[str, str]:
         if self._upstream.name == "gemini":
-            return f"/models/{quote(self._model, safe='')}:batchEmbedContents", ""
+            return EMBED, ""
         return "/embeddings", ""
 
     @property
@@ -232,7 +247,7 @@ class Embedding:
             raise RequestError(502, "upstream_error", f"The provider's answer has {error}.") from None
         return jsonlib.dumps(answer)
 
-    def failure(self, status: int, said: object) -> tuple[int, bytes]:
+    def failure(self, status: int, said: object) -> tuple[int, bytes, float | None]:
         return translate_failure(self._client, self._upstream, status, said)
 
 
@@ -279,14 +294,19 @@ class Reader:
         return deltas
 
 
-def translate_failure(client: Dialect, upstream: Dialect, status: int, said: object) -> tuple[int, bytes]:
-    """A provider's error in the client's shape. `said` is its body, decoded or as text; `status` is 200 where the error
-    came inside an answer."""
+def translate_failure(client: Dialect, upstream: Dialect, status: int, said: object) -> tuple[int, bytes, float | None]:
+    """A provider's error in the client's shape: status, body, and the seconds after which to try again, if it said.
+
+    `said` is its body, decoded or as text; `status` is 200 where the error came inside an answer."""
     failure = upstream.read_failure(status if status >= 400 else 0, said)
     status = failure.status or STATUS_OF_KIND.get(failure.kind, 502)
     if status == OVERLOADED and client.name != "anthropic":
         status = 503
-    return status, jsonlib.dumps(client.write_failure(replace(failure, status=status)))
+    return status, jsonlib.dumps(client.write_failure(replace(failure, status=status))), failure.retry_after
+
+
+def too_deep() -> RequestError:
+    return RequestError(400, "invalid_request_error", "The body is nested too deeply.")
 
 
 def broken_off(error: UpstreamError) -> Failure:

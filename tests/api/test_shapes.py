@@ -84,6 +84,11 @@ def test_models_have_geminis_shape_on_its_path(tmp_path: Path, root: str, header
     assert "generateContent" in one.json["supportedGenerationMethods"]
 
 
+def test_a_model_with_a_colon_is_in_openais_shape_for_its_clients(tmp_path: Path) -> None:
+    got = run(ask(tmp_path, "GET", "/v1/models/llama3:8b"))
+    assert (got.status, got.code) == (404, "model_not_found")
+
+
 @pytest.mark.parametrize(
     ("path", "body", "field"),
     [

@@ -66,3 +66,16 @@ def test_a_name_that_needs_escapes_gets_them() -> None:
 
 def test_a_field_is_put_in_front() -> None:
     assert insert_field(b'\n{ "a":1}', {"a": 1}, "stream", True) == b'\n{"stream":true, "a":1}'
+
+
+@pytest.mark.parametrize(
+    ("body", "renamed"),
+    [
+        (b'{"type":"message_start","message":{"model":"real","id":1}}', b'{"model":"alias","id":1}'),
+        (b'{"candidates":[], "modelVersion": "real"}', b'"modelVersion": "alias"}'),
+        (b'{"response":{"model":"real"}}', b'{"model":"alias"}'),
+    ],
+)
+def test_every_dialects_name_for_the_model_is_replaced(body: bytes, renamed: bytes) -> None:
+    assert renamed in (rename_model(body, "alias") or b"")
+    assert renamed in rename_in_events(b"data: " + body + b"\n\n", "alias")

@@ -277,3 +277,30 @@ def test_a_provider_that_has_nothing_alike_is_named(tmp_path: Path) -> None:
                 assert "/images/generations" in got.json["error"]["message"]
 
     run(scenario())
+
+
+def test_a_providers_error_keeps_its_message_and_code(tmp_path: Path) -> None:
+    got, _, _ = run(ask(tmp_path, "/v1/messages", MESSAGES, bad_request("No such thing.")))
+    assert got.json["error"]["message"] == "No such thing."
+    assert "invalid_value" in json.dumps(got.json)
+
+
+@pytest.mark.parametrize(("path", "body"), PLAIN)
+def test_a_body_that_is_nested_too_deeply_is_the_clients_mistake(tmp_path: Path, path: str, body: Any) -> None:
+    schema: dict[str, Any] = {"type": "object"}
+    for _ in range(300):
+        schema = {"type": "object", "properties": {"a": schema}}
+    tool = {
+        "/v1/messages": {"tools": [{"name": "f", "input_schema": schema}]},
+        GENERATE: {"tools": [{"functionDeclarations": [{"name": "f", "parametersJsonSchema": schema}]}]},
+        "/v1/responses": {"tools": [{"type": "function", "name": "f", "parameters": schema}]},
+    }[path]
+    got, requests, _ = run(ask(tmp_path, path, {**body, **tool}))
+    assert got.status == 400 and not requests
+
+
+@pytest.mark.parametrize("model", ["..", "%2e%2e", "a/../b", "x/.."])
+def test_no_model_leads_elsewhere(tmp_path: Path, model: str) -> None:
+    got, requests, _ = run(ask(tmp_path, "/v1/messages", {**MESSAGES, "model": f"main/{model}"}))
+    assert (got.status, got.json["error"]["type"]) == (404, "not_found_error")
+    assert not requests
