@@ -34,6 +34,10 @@ EVENT_ENDS = (b"\n\n", b"\n\r\n", b"\r\r")
 EVENT_LIMIT = 16 * 1024 * 1024
 """Bytes of one event that wait for its end; base64 images fit. A longer one passes in pieces."""
 
+END_SECONDS = 0.5
+END_LIMIT = 64 * 1024
+"""For what comes between the end of a stream and that of its message: nothing, as a rule, and at once."""
+
 ID_LENGTH = 200
 """Characters of a response's id; OpenAI's have 60."""
 
@@ -116,7 +120,7 @@ async def relay_translated(
 ) -> None:
     """Pass a stream on in another dialect; `held` was read already. Raises BrokenAnswerError.
 
-    What the provider says after its stream's end is not waited for.
+    The client does not wait for what the provider sends after its stream's end.
     """
     filler = QuietFiller(reply, EventGate(), quiet)
     try:
@@ -135,6 +139,16 @@ async def relay_translated(
         reply.abort()
         raise BrokenAnswerError(reader.failure.message)
     await reply.end()
+    await _read_to_end(answer)
+
+
+async def _read_to_end(answer: UpstreamAnswer) -> None:
+    """Read what is left of a message, so that its connection can be used again; it is no loss if not."""
+    try:
+        async with asyncio.timeout(END_SECONDS):
+            await answer.read_all(END_LIMIT)
+    except (TimeoutError, UpstreamError):
+        pass
 
 
 async def _say(events: bytes, reply: Reply, record: RequestRecord) -> None:

@@ -243,6 +243,19 @@ def test_a_client_that_leaves_cancels_a_translated_call(tmp_path: Path) -> None:
     run(scenario())
 
 
+def test_connections_are_used_again_after_translated_streams(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with FakeProvider() as fake:
+            config = configuration(fake.base_url, provider=CHAT_ONLY)
+            async with gateway(tmp_path, config, ["sk-1"]) as running:
+                for _ in range(3):
+                    got = await running.ask("POST", "/v1/messages", {**MESSAGES, "stream": True})
+                    assert got.complete
+                assert (len(fake.requests), fake.connections) == (3, 1)
+
+    run(scenario())
+
+
 def test_a_previous_response_is_refused_where_answers_are_not_stored(tmp_path: Path) -> None:
     got, requests, _ = run(ask(tmp_path, "/v1/responses", {**RESPONSE, "previous_response_id": "resp_1"}))
     assert (got.status, got.code, got.json["error"]["param"]) == (
