@@ -28,10 +28,8 @@ def classify_event(event: Event) -> EventClass:
         return "error"
     if not isinstance(payload, dict):
         return "meaningful"
-    candidates = payload.get("candidates")
-    if candidates is None:
-        return "preamble" if "promptFeedback" not in payload and "usageMetadata" in payload else "meaningful"
-    if not isinstance(candidates, list):
+    candidates = payload.get("candidates", [] if "usageMetadata" in payload else None)
+    if not isinstance(candidates, list) or (not candidates and "promptFeedback" in payload):
         return "meaningful"
     return "preamble" if all(map(_says_nothing, candidates)) else "meaningful"
 

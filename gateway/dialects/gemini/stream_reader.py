@@ -59,7 +59,7 @@ class _Candidate:
 class StreamReader:
     """One stream. Never raises."""
 
-    __slots__ = ("_begun", "_block", "_blocks", "_calls", "_candidates", "_ended", "_plan", "_usage")
+    __slots__ = ("_begun", "_blocked", "_blocks", "_calls", "_candidates", "_ended", "_plan", "_usage")
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
@@ -69,7 +69,7 @@ class StreamReader:
         self._begun = False
         self._ended = False
         self._usage: Usage | None = None
-        self._block: Ending | None = None
+        self._blocked: Ending | None = None
 
     def feed(self, event: Event) -> list[Delta]:
         """What an event says. After the end: nothing."""
@@ -97,14 +97,14 @@ class StreamReader:
         if self._ended:
             return []
         finished = self._candidates and all(candidate.word for candidate in self._candidates.values())
-        if not finished and (self._block is None or self._candidates):
+        if not finished and (self._blocked is None or self._candidates):
             return self._break(_failure("the provider's stream ended before its answer did"))
         self._ended = True
         deltas: list[Delta] = self._close_all()
         for number, candidate in sorted(self._candidates.items()):
             deltas.append(Finished(read_ending(candidate.word, candidate.message, candidate.has_calls), number))
-        if not self._candidates and self._block is not None:
-            deltas.append(Finished(self._block))
+        if not self._candidates and self._blocked is not None:
+            deltas.append(Finished(self._blocked))
         return [*deltas, End()]
 
     def _break(self, failure: Failure) -> list[Delta]:
@@ -126,7 +126,7 @@ class StreamReader:
             self._calls = AnswerCalls(answer_seed(answer_id, data.encode("utf-8", "surrogatepass")), self._plan)
             created, tier = read_created(fields), tier_of(fields)
             deltas.append(Begin(answer_id, said(fields, "modelVersion"), created, usage, tier))
-        self._block = self._block or read_block(fields.get("promptFeedback"))
+        self._blocked = self._blocked or read_block(fields.get("promptFeedback"))
         for path, fields_of in messages(fields, "candidates"):
             number = index_of(fields_of, 0)
             candidate = self._candidates.setdefault(number, _Candidate(number))

@@ -13,6 +13,7 @@ from gateway.dialects.conversation import (
     Ending,
     Finish,
     Opaque,
+    Part,
     RedactedThinking,
     Refusal,
     Signature,
@@ -128,7 +129,8 @@ def test_whole_blocks_and_what_nobody_knows() -> None:
     losses = Losses()
     writer = StreamWriter(scene(), losses)
     deltas: list[Delta] = []
-    for block, part in enumerate((RedactedThinking(FOREIGN), Opaque("gemini", {"x": {}}), Opaque("anthropic", {}))):
+    parts: list[Part] = [RedactedThinking(FOREIGN), Opaque("gemini", {"x": {}}), Opaque("anthropic", {})]
+    for block, part in enumerate(parts):
         deltas += [Open(block, part), Close(block)]
     (payload,) = payloads(writer.write([Begin("r", "m"), *deltas]))
     redacted, own = payload["candidates"][0]["content"]["parts"]
@@ -194,7 +196,7 @@ def array(*writes: list[Delta]) -> bytes:
 
 
 def test_without_sse_a_stream_is_one_array() -> None:
-    first = [Begin("r", "m"), Open(0, Text("")), More(0, "a")]
+    first: list[Delta] = [Begin("r", "m"), Open(0, Text("")), More(0, "a")]
     data = array(first, [More(0, "b")], [Close(0), STOP], [End()])
     assert data.startswith(b'[{\n  "candidates": [') and data.endswith(b"}\n]")
     assert data.count(b"}\n,\r\n{") == 2
