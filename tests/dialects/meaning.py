@@ -243,11 +243,20 @@ def answer_meaning(answer: Answer) -> list[dict[str, Any]]:
             "thinking": "".join(part.text for part in choice.parts if isinstance(part, Thinking)),
             "calls": [(part.name, arguments_of(part)) for part in choice.parts if isinstance(part, ToolCall)],
             "images": [part.source.value for part in choice.parts if isinstance(part, Image)],
+            "citations": sorted(
+                {each.url for part in choice.parts if isinstance(part, Text) for each in part.citations}
+            ),
             "ending": _ENDINGS.get(choice.ending.finish, choice.ending.finish),
-            "tokens": None if answer.usage is None else (answer.usage.input, answer.usage.output),
+            "tokens": None if answer.usage is None else (answer.usage.input or None, answer.usage.output or None),
         }
         for choice in answer.choices
     ]
+
+
+def _addresses(parts: Iterable[Part]) -> list[str]:
+    """What a text rests on, where it has an address."""
+    texts = [part for part in parts if isinstance(part, Text)]
+    return sorted({citation.url for text in texts for citation in text.citations if citation.url})
 
 
 def stream_meaning(deltas: Iterable[Delta]) -> list[dict[str, Any]] | Failure:

@@ -447,9 +447,12 @@ RICH: dict[str, Json] = {
                     ],
                 },
                 "groundingMetadata": {
-                    "groundingChunks": [{"web": {"uri": "https://e.com", "title": "E"}}],
+                    "groundingChunks": [
+                        {"web": {"uri": "https://e.com", "title": "E"}},
+                        {"retrievedContext": {"fileSearchStore": "fileSearchStores/s", "text": "Hello."}},
+                    ],
                     "groundingSupports": [
-                        {"segment": {"startIndex": 0, "endIndex": 5, "text": "Hello"}, "groundingChunkIndices": [0]}
+                        {"segment": {"startIndex": 0, "endIndex": 5, "text": "Hello"}, "groundingChunkIndices": [0, 1]}
                     ],
                 },
             },

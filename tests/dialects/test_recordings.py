@@ -27,9 +27,9 @@ def there(recording: Recording, request: Request, provider: str, model: str) -> 
     losses = Losses()
     try:
         written = write(provider, request, losses, model=model)
+        after = read(provider, written.body)
     except RequestError as exc:
         return [] if exc.param == "messages" else [f"{recording.id}: {exc}"]  # nothing but a system's message
-    after = read(provider, written.body, losses)
     silent = lost_in_silence(request, after, written.plan, losses)
     return [f"{recording.id}: {path} is lost in silence" for path in silent] + [
         f"{recording.id}: {each}" for each in unlisted("request", recording.dialect, provider, losses)
@@ -38,14 +38,14 @@ def there(recording: Recording, request: Request, provider: str, model: str) -> 
 
 def back(recording: Recording, request: Request, provider: str) -> list[str]:
     """The same once more from there to the dialect that it came from."""
+    losses = Losses()
     try:
         written = write(provider, request)
-    except RequestError:
-        return []
-    translated = read(provider, written.body)
-    losses = Losses()
-    returned = write(recording.dialect, translated, losses)
-    after = read(recording.dialect, returned.body, losses)
+        translated = read(provider, written.body)
+        returned = write(recording.dialect, translated, losses)
+        after = read(recording.dialect, returned.body, losses)
+    except RequestError as exc:
+        return [] if exc.param == "messages" else [f"{recording.id}: {exc} on the way back"]
     silent = lost_in_silence(translated, after, returned.plan, losses)
     return [f"{recording.id}: {path} is lost in silence on the way back" for path in silent]
 
@@ -73,8 +73,8 @@ def differs(before: list[dict[str, Any]], after: list[dict[str, Any]], losses: L
     if "choices" in lost:
         before = before[:1]
     for one, other in zip(before, after, strict=False):
-        if one["tokens"] is None:
-            other["tokens"] = None
+        known, shown = one["tokens"] or (None, None), other["tokens"] or (None, None)
+        other["tokens"] = one["tokens"] and tuple(b and a for b, a in zip(known, shown, strict=True))
         if {"media_answer", "image_part"} & lost:
             other["images"] = one["images"]
     return before != after

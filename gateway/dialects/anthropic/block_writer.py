@@ -145,7 +145,7 @@ class BlockWriter:
             case "file":
                 if source.dialect == DIALECT:
                     return {"type": "file", "file_id": source.value}
-                return self._lost(path, "provider_file", f"This file is known to {source.dialect} alone.")
+                return self._lost(path, "file", f"This file is known to {source.dialect} alone.")
             case "url":
                 if self._native or source.value.startswith(("https://", "http://")):
                     return {"type": "url", "url": source.value}

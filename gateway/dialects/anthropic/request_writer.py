@@ -200,7 +200,7 @@ def _put_back(request: Request, body: Json, losses: Losses) -> None:
     for extra in request.extra:
         if extra.dialect != DIALECT:
             note = losses.content if extra.content else losses.hint
-            note(extra.name, "extra", f"Only {extra.dialect} has this field.")
+            note(extra.name, "extra_field", f"Only {extra.dialect} has this field.")
         elif isinstance(extra.value, dict) and isinstance(body.get(extra.name), dict):
             body[extra.name] = {**body[extra.name], **extra.value}
         else:

@@ -181,7 +181,9 @@ def _format(wanted: ResponseFormat | None, losses: Losses, *, native: bool = Fal
         return None
     schema, lost = (wanted.schema, []) if native else for_anthropic_output(wanted.schema)
     for place in lost:
-        losses.hint(f"response_format.schema.{place}", "schema", "Anthropic's structured output knows no such rule.")
+        losses.hint(
+            f"response_format.schema.{place}", "schema_keyword", "Anthropic's structured output knows no such rule."
+        )
     return {"type": "json_schema", "schema": schema}
 
 

@@ -178,7 +178,7 @@ class _Writer:
         if part.citations:
             self._losses.hint(f"{path}.citations", "citations", "Gemini takes none back.")
         if not part.text and not signed:
-            self._losses.hint(path, "empty_text", "Gemini refuses empty texts.")
+            self._losses.hint(path, "blank_text", "Gemini refuses empty texts.")
             return None
         return {"text": part.text, **signed}
 

@@ -65,19 +65,19 @@ def _budget(reasoning: Reasoning, traits: Traits, losses: Losses) -> Json:
         return {"thinkingBudget": 0}
     budget = max(traits.budget_min, min(wanted, traits.budget_max))
     if budget != wanted:
-        losses.hint("reasoning.budget", "reasoning_amount", f"this model thinks within {budget} tokens.")
+        losses.hint("reasoning.budget", "reasoning_budget", f"this model thinks within {budget} tokens.")
     return {"thinkingBudget": budget}
 
 
 def _level(reasoning: Reasoning, traits: Traits, losses: Losses) -> Json:
     if reasoning.budget is not None and not reasoning.effort:
         wanted = next((place for most, place in _LEVEL_BUDGETS if reasoning.budget <= most), 3)
-        losses.hint("reasoning.budget", "reasoning_amount", "this model has levels and no number of tokens.")
+        losses.hint("reasoning.budget", "reasoning_budget", "this model has levels and no number of tokens.")
     elif reasoning.effort:
         wanted = _LEVELS[reasoning.effort]
     else:
         return {}
     level = min(traits.levels, key=lambda each: abs(_PLACES[each] - wanted))
     if reasoning.effort == "none" or (reasoning.effort and _PLACES[level] != wanted):
-        losses.hint("reasoning.effort", "reasoning_amount", f"the nearest that this model has is {level}.")
+        losses.hint("reasoning.effort", "reasoning_effort", f"the nearest that this model has is {level}.")
     return {"thinkingLevel": level}

@@ -85,7 +85,7 @@ def write_cache(path: str, holder: Any, wants: Wants, losses: Losses) -> Json:
         if cache.ttl:
             losses.hint(f"{path}.cache.ttl", "cache_ttl", "the provider keeps its cache for other times.")
         return {"prompt_cache_breakpoint": {"mode": "explicit"}}
-    losses.hint(f"{path}.cache", "cache", "the provider caches by itself or not at all.")
+    losses.hint(f"{path}.cache", "cache_control", "the provider caches by itself or not at all.")
     return {}
 
 
@@ -128,4 +128,4 @@ def _audio(path: str, source: Source, losses: Losses) -> Json | None:
 
 
 def _note_file(path: str, losses: Losses) -> None:
-    losses.content(path, "file_id", "only the provider that has the file knows its name.")
+    losses.content(path, "file", "only the provider that has the file knows its name.")

@@ -93,7 +93,7 @@ def _tool(path: str, tool: Tool | Opaque, names: Mapping[str, str], wants: Wants
         if tool.dialect == DIALECT:
             yield tool.value
         else:
-            losses.content(path, "provider_tool", "only its own provider has this tool.")
+            losses.content(path, "opaque_tool", "only its own provider has this tool.")
         return
     cache = write_cache(path, tool, wants, losses)
     named: Json = {"name": names.get(tool.name, tool.name)}
@@ -199,7 +199,9 @@ def _effort(request: Request, tools: bool, wants: Wants, losses: Losses) -> str:
         return "none"
     effort = nearest_effort(wanted, traits.efforts) if wanted else ""
     if effort != wanted:
-        losses.hint("reasoning.effort", "effort", f"the model knows {effort or 'no words for effort'} instead.")
+        losses.hint(
+            "reasoning.effort", "reasoning_effort", f"the model knows {effort or 'no words for effort'} instead."
+        )
     return effort
 
 

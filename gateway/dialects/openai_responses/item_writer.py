@@ -61,7 +61,7 @@ class ItemWriter:
 
     def write(self, message: Message, path: str) -> None:
         if message.name:
-            self._losses.hint(f"{path}.name", "participant_name", "the Responses API has no names of participants.")
+            self._losses.hint(f"{path}.name", "message_name", "the Responses API has no names of participants.")
         content: list[Json] = []
         for number, part in enumerate(message.parts):
             here = f"{path}.parts.{number}"

@@ -99,7 +99,7 @@ def test_a_part_of_the_user_is_a_block(part: Part, block: dict[str, Any]) -> Non
     ("part", "name"),
     [
         (Audio(Source("base64", "AA==", "audio/wav")), "audio"),
-        (Image(Source("file", "file-1", dialect="openai_chat")), "provider_file"),
+        (Image(Source("file", "file-1", dialect="openai_chat")), "file"),
         (Image(Source("url", "gs://bucket/a.png")), "media_url"),
         (Image(Source("base64", "AA==", "image/heic")), "media_type"),
         (Document(Source("base64", "AA==", "application/vnd.ms-excel")), "media_type"),
@@ -289,7 +289,7 @@ def test_sampling_is_what_the_model_takes(
         ({"metadata": {"a": "b"}}, {}, ["metadata"]),
         ({"verbosity": "low"}, {}, ["verbosity"]),
         ({"cache_key": "k", "cache_retention": "24h"}, {}, ["cache_key", "cache_retention"]),
-        ({"extra": (Extra("openai_chat", "prediction", {}),)}, {}, ["extra"]),
+        ({"extra": (Extra("openai_chat", "prediction", {}),)}, {}, ["extra_field"]),
     ],
 )
 def test_the_other_fields(fields: dict[str, Any], expected: dict[str, Any], lost: list[str]) -> None:

@@ -125,7 +125,7 @@ def test_parts_are_written(part: Part, expected: list[Json]) -> None:
 @pytest.mark.parametrize(
     ("part", "model", "expected"),
     [
-        (Text(""), MODEL, [("messages.0.parts.1", "empty_text")]),
+        (Text(""), MODEL, [("messages.0.parts.1", "blank_text")]),
         (Text("a", cache=Cache()), MODEL, [("messages.0.parts.1.cache", "cache_control")]),
         (Text("a", citations=(Citation("https://a/"),)), MODEL, [("messages.0.parts.1.citations", "citations")]),
         (Opaque("anthropic", {"type": "x"}), MODEL, [("messages.0.parts.1", "!opaque_part")]),

@@ -210,7 +210,8 @@ def test_a_format_beside_functions_is_content_that_older_models_refuse() -> None
 
 # --- thinking --------------------------------------------------------------------------------------------------------
 
-LOST = "reasoning_amount"
+BUDGET = ("reasoning.budget", "reasoning_budget")
+EFFORT = ("reasoning.effort", "reasoning_effort")
 
 
 @pytest.mark.parametrize(
@@ -223,25 +224,25 @@ LOST = "reasoning_amount"
         ("gemini-2.5-flash", Reasoning("max"), {"thinkingBudget": 24576}, []),
         ("gemini-2.5-flash", Reasoning(adaptive=True), {"thinkingBudget": -1}, []),
         ("gemini-2.5-flash", Reasoning(budget=0), {"thinkingBudget": 0}, []),
-        ("gemini-2.5-flash", Reasoning(budget=32000), {"thinkingBudget": 24576}, [("reasoning.budget", LOST)]),
-        ("gemini-2.5-flash-lite", Reasoning(budget=100), {"thinkingBudget": 512}, [("reasoning.budget", LOST)]),
-        ("gemini-2.5-pro", Reasoning("none"), {"thinkingBudget": 128}, [("reasoning.budget", LOST)]),
+        ("gemini-2.5-flash", Reasoning(budget=32000), {"thinkingBudget": 24576}, [BUDGET]),
+        ("gemini-2.5-flash-lite", Reasoning(budget=100), {"thinkingBudget": 512}, [BUDGET]),
+        ("gemini-2.5-pro", Reasoning("none"), {"thinkingBudget": 128}, [BUDGET]),
         ("gemini-2.5-pro", Reasoning("xhigh"), {"thinkingBudget": 32768}, []),
         ("gemini-2.5-pro", Reasoning(shown=True), {"includeThoughts": True}, []),
         ("gemini-2.5-pro", Reasoning("low", summary="auto"), {"thinkingBudget": 1024, "includeThoughts": True}, []),
         ("gemini-2.0-flash", Reasoning("none"), None, []),
         ("gemini-2.0-flash", Reasoning("high"), None, [("reasoning", "reasoning")]),
-        ("gemini-3-pro-preview", Reasoning("none"), {"thinkingLevel": "LOW"}, [("reasoning.effort", LOST)]),
-        ("gemini-3-pro-preview", Reasoning("medium"), {"thinkingLevel": "LOW"}, [("reasoning.effort", LOST)]),
+        ("gemini-3-pro-preview", Reasoning("none"), {"thinkingLevel": "LOW"}, [EFFORT]),
+        ("gemini-3-pro-preview", Reasoning("medium"), {"thinkingLevel": "LOW"}, [EFFORT]),
         ("gemini-3.1-pro-preview", Reasoning("medium"), {"thinkingLevel": "MEDIUM"}, []),
-        ("gemini-3.1-pro-preview", Reasoning("xhigh"), {"thinkingLevel": "HIGH"}, [("reasoning.effort", LOST)]),
+        ("gemini-3.1-pro-preview", Reasoning("xhigh"), {"thinkingLevel": "HIGH"}, [EFFORT]),
         ("gemini-3.1-pro-preview", Reasoning(adaptive=True), None, []),
         ("gemini-3-flash-preview", Reasoning("minimal"), {"thinkingLevel": "MINIMAL"}, []),
-        ("gemini-3-flash-preview", Reasoning("none"), {"thinkingLevel": "MINIMAL"}, [("reasoning.effort", LOST)]),
-        ("gemini-3.8-flash", Reasoning("minimal"), {"thinkingLevel": "LOW"}, [("reasoning.effort", LOST)]),
-        ("gemini-4-argon", Reasoning(budget=2048), {"thinkingLevel": "LOW"}, [("reasoning.budget", LOST)]),
-        ("gemini-4-argon", Reasoning(budget=9000), {"thinkingLevel": "MEDIUM"}, [("reasoning.budget", LOST)]),
-        ("gemini-4-argon", Reasoning(budget=30000), {"thinkingLevel": "HIGH"}, [("reasoning.budget", LOST)]),
+        ("gemini-3-flash-preview", Reasoning("none"), {"thinkingLevel": "MINIMAL"}, [EFFORT]),
+        ("gemini-3.8-flash", Reasoning("minimal"), {"thinkingLevel": "LOW"}, [EFFORT]),
+        ("gemini-4-argon", Reasoning(budget=2048), {"thinkingLevel": "LOW"}, [BUDGET]),
+        ("gemini-4-argon", Reasoning(budget=9000), {"thinkingLevel": "MEDIUM"}, [BUDGET]),
+        ("gemini-4-argon", Reasoning(budget=30000), {"thinkingLevel": "HIGH"}, [BUDGET]),
     ],
 )
 def test_how_much_a_model_is_to_think(

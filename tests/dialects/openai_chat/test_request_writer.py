@@ -142,8 +142,8 @@ def test_a_part_is_written_as_the_dialect_has_it(part: Part, expected: dict[str,
     ("part", "name"),
     [
         (Opaque("gemini", {"executableCode": {}}), "opaque_part"),
-        (Image(Source("file", "f", dialect="anthropic")), "file_id"),
-        (Document(Source("file", "f", dialect="anthropic")), "file_id"),
+        (Image(Source("file", "f", dialect="anthropic")), "file"),
+        (Document(Source("file", "f", dialect="anthropic")), "file"),
         (Document(Source("url", "https://e.x/a.pdf")), "document_url"),
         (Audio(Source("url", "https://e.x/a.mp3")), "audio_url"),
     ],
@@ -328,7 +328,7 @@ def test_custom_tools_are_functions_where_there_are_no_others() -> None:
 @pytest.mark.parametrize(
     ("tool", "want", "name"),
     [
-        (Opaque("anthropic", {"type": "web_search_20250305"}), (), "provider_tool"),
+        (Opaque("anthropic", {"type": "web_search_20250305"}), (), "opaque_tool"),
         (Tool("sh", custom=True, grammar={"type": "grammar"}), (quirks.NO_CUSTOM_TOOLS,), "tool_grammar"),
     ],
 )
@@ -417,8 +417,8 @@ def test_the_newest_models_do_not_think_beside_tools(model: str) -> None:
         ({"stop": ("a",)}, "gpt-5", "stop", False),
         ({"reasoning": Reasoning("low", summary="auto")}, "m", "reasoning.summary", False),
         ({"reasoning": Reasoning(budget=5000)}, "m", "reasoning.budget", False),
-        ({"extra": (Extra("gemini", "safetySettings", []),)}, "m", "extra.safetySettings", False),
-        ({"extra": (Extra("gemini", "responseModalities", [], True),)}, "m", "extra.responseModalities", True),
+        ({"extra": (Extra("gemini", "safetySettings", []),)}, "m", "safetySettings", False),
+        ({"extra": (Extra("gemini", "responseModalities", [], True),)}, "m", "responseModalities", True),
     ],
 )
 def test_a_field_that_is_not_taken_is_noted(fields: dict[str, Any], model: str, path: str, content: bool) -> None:

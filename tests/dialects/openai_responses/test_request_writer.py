@@ -420,7 +420,7 @@ def test_marks_that_have_no_place_are_noted() -> None:
     assert write(asked, "gpt-5.6")[1] == [
         "cache_control",
         "cache_control",
-        "participant_name",
+        "message_name",
         "cache_control",
         "cache_control",
     ]
