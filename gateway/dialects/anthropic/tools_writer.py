@@ -21,7 +21,9 @@ from gateway import jsonlib
 from gateway.dialects.anthropic.block_reader import CUSTOM_ARGUMENT, DIALECT
 from gateway.dialects.anthropic.block_writer import write_cache
 from gateway.dialects.anthropic.models import Traits
+from gateway.dialects.builtin_tools import is_dispensable
 from gateway.dialects.conversation import Opaque, Request, ResponseFormat, Tool, ToolChoice
+from gateway.dialects.custom_tools import describe, has_grammar
 from gateway.dialects.dialect import Plan
 from gateway.dialects.json_schema import for_anthropic_output
 from gateway.dialects.losses import Losses
@@ -73,7 +75,7 @@ def write_tools(request: Request, traits: Traits, provider: str, names: Mapping[
     )
     plan = Plan(provider, {theirs: ours for ours, theirs in names.items()}, custom=custom)
     native = request.dialect == DIALECT
-    tools = [_tool(tool, f"tools.{n}", names, losses, native=native) for n, tool in enumerate(request.tools)]
+    tools = [_tool(tool, f"tools.{n}", request, names, losses) for n, tool in enumerate(request.tools)]
     written = ToolSet([tool for tool in tools if tool is not None], plan=plan)
     if native:
         choice = _choice(request.tool_choice, request.parallel_tool_calls, {})
@@ -83,17 +85,18 @@ def write_tools(request: Request, traits: Traits, provider: str, names: Mapping[
     return _with_format(written, request, traits, losses)
 
 
-def _tool(tool: Tool | Opaque, path: str, names: Mapping[str, str], losses: Losses, *, native: bool) -> Json | None:
+def _tool(tool: Tool | Opaque, path: str, request: Request, names: Mapping[str, str], losses: Losses) -> Json | None:
+    native = request.dialect == DIALECT
     if isinstance(tool, Opaque):
         if tool.dialect == DIALECT:
             return tool.value
-        losses.content(path, "opaque_tool", f"Only {tool.dialect} has such a tool.")
+        note = losses.hint if is_dispensable(tool, request) else losses.content
+        note(path, "opaque_tool", f"Only {tool.dialect} has such a tool.")
         return None
     written: Json = {"name": names.get(tool.name, tool.name)}
-    description = tool.description
-    if tool.grammar is not None:
+    description = describe(tool, CUSTOM_ARGUMENT)
+    if has_grammar(tool):
         losses.hint(f"{path}.grammar", "tool_grammar", "The model reads the grammar, but is not held to it.")
-        description = f"{description}\n\nFormat of `{CUSTOM_ARGUMENT}`: {jsonlib.dumps(tool.grammar).decode()}".strip()
     if tool.strict and not native:
         # Anthropic bounds the number and the shapes of strict tools, and refuses what OpenAI would take.
         losses.hint(f"{path}.strict", "tool_strict", "Arguments are not held to the schema.")

@@ -45,7 +45,7 @@ def write_request(request: Request, target: Target, losses: Losses) -> Written:
     body: Json = {"contents": contents}
     if system:
         body["systemInstruction"] = {"parts": system}
-    if tools := write_tools(request.tools, traits, names, losses):
+    if tools := write_tools(request, traits, names, losses):
         body["tools"] = tools
     if tool_config := write_tool_config(request, names, losses):
         body["toolConfig"] = tool_config

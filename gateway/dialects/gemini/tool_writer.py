@@ -8,9 +8,11 @@ Source: https://ai.google.dev/api/caching#Tool, https://ai.google.dev/api/cachin
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
-from gateway.dialects.conversation import Opaque, Request, Tool
+from gateway.dialects.builtin_tools import is_dispensable
+from gateway.dialects.conversation import Request, Tool
+from gateway.dialects.custom_tools import describe, has_grammar
 from gateway.dialects.gemini.models import Traits
 from gateway.dialects.json_schema import for_gemini
 from gateway.dialects.losses import Losses
@@ -22,11 +24,11 @@ CUSTOM_INPUT = "input"
 _CUSTOM_SCHEMA: Json = {"type": "object", "properties": {CUSTOM_INPUT: {"type": "string"}}, "required": [CUSTOM_INPUT]}
 
 
-def write_tools(tools: Sequence[Tool | Opaque], traits: Traits, names: Mapping[str, str], losses: Losses) -> list[Json]:
+def write_tools(request: Request, traits: Traits, names: Mapping[str, str], losses: Losses) -> list[Json]:
     """One entry with all functions, in the place of the first, and Google's own tools as they came."""
     functions: list[Json] = []
     written: list[Json] = []
-    for place, tool in enumerate(tools):
+    for place, tool in enumerate(request.tools):
         path = f"tools.{place}"
         if isinstance(tool, Tool):
             if not functions:
@@ -35,14 +37,15 @@ def write_tools(tools: Sequence[Tool | Opaque], traits: Traits, names: Mapping[s
         elif tool.dialect == "gemini":
             written.append(tool.value)
         else:
-            losses.content(path, "opaque_tool", "Gemini has no such tool.")
+            note = losses.hint if is_dispensable(tool, request) else losses.content
+            note(path, "opaque_tool", "Gemini has no such tool.")
     return written
 
 
 def _write_function(tool: Tool, path: str, traits: Traits, names: Mapping[str, str], losses: Losses) -> Json:
     written: Json = {"name": names[tool.name]}
-    if tool.description:
-        written["description"] = tool.description
+    if description := describe(tool, CUSTOM_INPUT):
+        written["description"] = description
     schema = _CUSTOM_SCHEMA if tool.custom else tool.parameters
     if schema is not None and traits.json_schema:
         written["parametersJsonSchema"] = schema
@@ -50,8 +53,8 @@ def _write_function(tool: Tool, path: str, traits: Traits, names: Mapping[str, s
         written["parameters"], lost = for_gemini(schema)
         for where in lost:
             losses.hint(f"{path}.parameters.{where}", "schema_keyword", "this model's schemas have none.")
-    if tool.grammar is not None:
-        losses.hint(f"{path}.grammar", "tool_grammar", "Gemini holds no tool to a grammar.")
+    if has_grammar(tool):
+        losses.hint(f"{path}.grammar", "tool_grammar", "Gemini reads the grammar, but is not held to it.")
     if tool.strict:
         losses.hint(f"{path}.strict", "tool_strict", "Gemini's functions are not strict one by one.")
     if tool.cache is not None:

@@ -11,6 +11,7 @@ https://docs.x.ai/docs/guides/reasoning (grok), https://ai.google.dev/gemini-api
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass
 
@@ -22,6 +23,10 @@ longer, and stand in their `reasoning_details`, too, so that they must come back
 
 MAX_STOP = 4
 """Texts to stop at. https://platform.openai.com/docs/api-reference/chat/create"""
+
+
+MAX_USER = 64
+"""Characters of `user` (OpenAI; maximhq/bifrost#1000)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,3 +102,11 @@ def nearest_effort(wanted: str, efforts: tuple[str, ...] | None) -> str:
         return wanted
     place = EFFORTS.index(wanted)
     return min(efforts, key=lambda word: (abs(EFFORTS.index(word) - place), -EFFORTS.index(word)), default="")
+
+
+def short_user(user: str) -> str:
+    """A client's word for its user as OpenAI takes it. Claude Code's has 150 characters; a digest tells users apart as
+    well."""
+    if len(user) <= MAX_USER:
+        return user
+    return hashlib.blake2b(user.encode("utf-8", "surrogatepass"), digest_size=32).hexdigest()

@@ -8,27 +8,25 @@ Source: https://platform.openai.com/docs/api-reference/chat/create
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from gateway import jsonlib
+from gateway.dialects.builtin_tools import is_dispensable
 from gateway.dialects.conversation import Extra, Opaque, Reasoning, Request, ResponseFormat, Text, Tool, ToolCall
+from gateway.dialects.custom_tools import describe, has_grammar
 from gateway.dialects.dialect import Plan, Target, Written
 from gateway.dialects.losses import Losses
 from gateway.dialects.names import Json
 from gateway.dialects.openai_chat import DIALECT, quirks
 from gateway.dialects.openai_chat.content_writer import Wants, write_cache
 from gateway.dialects.openai_chat.message_writer import MessageWriter
-from gateway.dialects.openai_chat.models import MAX_STOP, nearest_effort, traits_of, wanted_effort
+from gateway.dialects.openai_chat.models import MAX_STOP, nearest_effort, short_user, traits_of, wanted_effort
 
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 """What OpenAI takes as the name of a tool."""
 
-
-MAX_USER = 64
-"""Characters of `user` (OpenAI; maximhq/bifrost#1000)."""
 
 _OPENAI = (DIALECT, "openai_responses")
 _TIERS = ("auto", "default", "flex", "priority", "scale", "fast")
@@ -42,7 +40,9 @@ def write_request(request: Request, target: Target, losses: Losses) -> Written:
     wants = Wants(target.quirks, traits_of(target.model))
     names = _rename(request)
     tools = [
-        tool for place, each in enumerate(request.tools) for tool in _tool(f"tools.{place}", each, names, wants, losses)
+        tool
+        for place, each in enumerate(request.tools)
+        for tool in _tool(f"tools.{place}", each, request, names, wants, losses)
     ]
     effort = _effort(request, bool(tools), wants, losses)
     messages = MessageWriter(target, wants, names, losses).write(request)
@@ -88,24 +88,28 @@ def _numbered(stem: str) -> Iterable[str]:
     yield from (f"{stem}_{number}" for number in range(2, 1000))
 
 
-def _tool(path: str, tool: Tool | Opaque, names: Mapping[str, str], wants: Wants, losses: Losses) -> Iterable[Json]:
+def _tool(
+    path: str, tool: Tool | Opaque, request: Request, names: Mapping[str, str], wants: Wants, losses: Losses
+) -> Iterable[Json]:
     if isinstance(tool, Opaque):
         if tool.dialect == DIALECT:
             yield tool.value
         else:
-            losses.content(path, "opaque_tool", "only its own provider has this tool.")
+            note = losses.hint if is_dispensable(tool, request) else losses.content
+            note(path, "opaque_tool", "only its own provider has this tool.")
         return
     cache = write_cache(path, tool, wants, losses)
     named: Json = {"name": names.get(tool.name, tool.name)}
-    if tool.description:
-        named["description"] = tool.description
-    if tool.custom and quirks.NO_CUSTOM_TOOLS not in wants:
+    as_function = tool.custom and quirks.NO_CUSTOM_TOOLS in wants
+    if description := describe(tool, "input") if as_function else tool.description:
+        named["description"] = description
+    if tool.custom and not as_function:
         form = {"format": tool.grammar} if tool.grammar is not None else {}
         yield {"type": "custom", "custom": {**named, **form}, **cache}
         return
     if tool.custom:
-        if tool.grammar and tool.grammar.get("type") != "text":
-            losses.content(f"{path}.grammar", "tool_grammar", "the provider's tools know no grammars.")
+        if has_grammar(tool):
+            losses.hint(f"{path}.grammar", "tool_grammar", "the model reads the grammar, but is not held to it.")
         named["parameters"] = INPUT_SCHEMA
     elif tool.parameters is not None:
         named["parameters"] = tool.parameters
@@ -279,35 +283,27 @@ def _openai_fields(request: Request, wants: Wants, losses: Losses) -> Json:
     takes: metadata is refused without `store` (langchaingo#1484), tiers have names of their own."""
     own = request.dialect in _OPENAI
     known = quirks.NO_OPENAI_FIELDS not in wants
+    hints = known and quirks.NO_OPENAI_HINTS not in wants
     rows: tuple[tuple[str, Any, bool], ...] = (
-        ("verbosity", request.verbosity, True),
-        ("user", _short(request.user), True),
-        ("safety_identifier", request.safety_identifier, True),
-        ("metadata", dict(request.metadata), request.dialect == DIALECT or request.store is True),
-        ("service_tier", request.service_tier, own or request.service_tier in _TIERS),
-        ("prompt_cache_key", request.cache_key, True),
-        ("prompt_cache_retention", request.cache_retention, True),
+        ("verbosity", request.verbosity, hints),
+        ("user", short_user(request.user), known),
+        ("safety_identifier", request.safety_identifier, hints),
+        ("metadata", dict(request.metadata), hints and (request.dialect == DIALECT or request.store is True)),
+        ("service_tier", request.service_tier, known and (own or request.service_tier in _TIERS)),
+        ("prompt_cache_key", request.cache_key, hints),
+        ("prompt_cache_retention", request.cache_retention, hints),
     )
     fields: Json = {}
     for name, value, taken in rows:
-        if value and known and taken:
+        if value and taken:
             fields[name] = value
         elif value:
             losses.hint(name, name, "the provider does not take it.")
-    if request.store is not None and known:
-        fields["store"] = request.store
+    if hints and (request.store or (request.store is not None and request.dialect == DIALECT)):
+        fields["store"] = request.store  # elsewhere "false" only denies what is the default here
     elif request.store:
         losses.hint("store", "store", "the provider does not take it.")
     return fields
-
-
-def _short(user: str) -> str:
-    """OpenAI takes 64 characters, Claude Code sends 150. A digest tells users apart as well."""
-    return (
-        user
-        if len(user) <= MAX_USER
-        else hashlib.blake2b(user.encode("utf-8", "surrogatepass"), digest_size=32).hexdigest()
-    )
 
 
 def _add_extra(body: Json, extra: Iterable[Extra], losses: Losses) -> None:

@@ -12,11 +12,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from gateway.dialects.builtin_tools import is_dispensable
 from gateway.dialects.conversation import Extra, Message, Opaque, Request, ResponseFormat, Text, Tool, ToolCall
 from gateway.dialects.dialect import Plan, Target, Written
 from gateway.dialects.losses import Losses
 from gateway.dialects.names import Json
-from gateway.dialects.openai_chat.models import Traits, nearest_effort, traits_of, wanted_effort
+from gateway.dialects.openai_chat.models import Traits, nearest_effort, short_user, traits_of, wanted_effort
 from gateway.dialects.openai_chat.quirks import NO_OPENAI_FIELDS
 from gateway.dialects.openai_responses import DIALECT
 from gateway.dialects.openai_responses.item_writer import ItemWriter
@@ -91,7 +92,8 @@ def _write_tools(body: Json, request: Request, names: dict[str, str], losses: Lo
 
     for number, tool in enumerate(request.tools):
         if isinstance(tool, Opaque) and tool.dialect != DIALECT:
-            losses.content(f"tools.{number}", "opaque_tool", "only its own provider can run this tool.")
+            note = losses.hint if is_dispensable(tool, request) else losses.content
+            note(f"tools.{number}", "opaque_tool", "only its own provider can run this tool.")
         elif isinstance(tool, Tool) and tool.cache is not None:
             losses.hint(f"tools.{number}.cache", "cache_control", "tools cannot be marked for the cache.")
     namespaces = Namespaces.of(request)
@@ -194,7 +196,7 @@ def _write_account(body: Json, request: Request, losses: Losses) -> None:
         losses.hint("service_tier", "service_tier", "the provider does not know this tier.")
         tier = ""
     fields: dict[str, Any] = {
-        "user": request.user,
+        "user": request.user if own else short_user(request.user),
         "safety_identifier": request.safety_identifier,
         "metadata": dict(request.metadata),
         "service_tier": tier,
