@@ -2,8 +2,9 @@
 
 A turn of the model is several items: thoughts, messages, calls. They become one assistant's message, until something of
 another role comes or a second message follows the first at once; the results that follow become one user's message.
-Ids of items are not kept: they name what the provider has stored, and it takes every item without one. What only this
-API knows (calls of built-in tools, references, compaction) is an Opaque part in its place.
+Tools that stand among the items, as Codex has its own, are added to the request's. Ids of items are not kept: they name
+what the provider has stored, and it takes every item without one. What only this API knows (calls of built-in tools,
+references, compaction) is an Opaque part in its place.
 
 Source: https://platform.openai.com/docs/api-reference/responses/create (input), the SDK's
 `types/responses/response_input_item_param.py`
@@ -24,6 +25,7 @@ from gateway.dialects.conversation import (
     Source,
     Text,
     Thinking,
+    Tool,
     ToolCall,
     ToolResult,
 )
@@ -31,19 +33,20 @@ from gateway.dialects.losses import Losses
 from gateway.dialects.names import Json
 from gateway.dialects.openai_responses import DIALECT
 from gateway.dialects.openai_responses.content import is_content, note_unknown, read_content
-from gateway.dialects.openai_responses.tools import Namespaces
+from gateway.dialects.openai_responses.tools import Namespaces, read_tools
 
 ROLES: tuple[Role, ...] = ("user", "assistant", "system", "developer")
 
-_OF_CLIENT = frozenset({"item_reference", "additional_tools", "mcp_approval_response", "compaction_trigger"})
+_OF_CLIENT = frozenset({"item_reference", "mcp_approval_response", "compaction_trigger"})
 """Opaque items that the client makes, beside everything named `…_output`."""
 
 
 class ItemReader:
-    """Reads one request's items in order; `messages` grows."""
+    """Reads one request's items in order; `messages` grows, and `tools` by those that items add."""
 
     def __init__(self, namespaces: Namespaces, losses: Losses) -> None:
         self.messages: list[Message] = []
+        self.tools: list[Tool | Opaque] = []
         self._namespaces = namespaces
         self._losses = losses
 
@@ -60,6 +63,9 @@ class ItemReader:
             self._add("assistant", self._call(item, path, custom=kind == "custom_tool_call"))
         elif kind in ("function_call_output", "custom_tool_call_output"):
             self._add("user", self._result(item, path, custom=kind == "custom_tool_call_output"))
+        elif kind == "additional_tools":
+            note_unknown(item, frozenset({"role", "tools"}), path, "item_field", self._losses)
+            self.tools += read_tools(item, path, self._namespaces, self._losses)
         elif kind == "image_generation_call" and isinstance(item.get("result"), str):
             note_unknown(item, frozenset({"result", "output_format"}), path, "item_field", self._losses)
             self._add("assistant", read_generated_image(item))

@@ -20,11 +20,13 @@ from gateway.dialects.conversation import (
     EFFORTS,
     Extra,
     Message,
+    Opaque,
     Reasoning,
     Request,
     ResponseFormat,
     Sampling,
     Text,
+    Tool,
     ToolChoice,
 )
 from gateway.dialects.losses import Losses
@@ -59,9 +61,9 @@ _READ = frozenset(
 
 def read_request(body: Json, losses: Losses, *, model: str = "", stream: bool = False) -> Request:
     namespaces = Namespaces()
-    tools = read_tools(body, namespaces, losses)
+    tools = read_tools(body, "", namespaces, losses)
     choice = read_tool_choice(body, namespaces)
-    messages = _messages(body, namespaces, losses)
+    messages, added = _messages(body, namespaces, losses)
     include = reading.texts(body, "include")
     response_format, verbosity, text_extra = _text(body)
     reasoning, reasoning_extra = _reasoning(body)
@@ -71,7 +73,7 @@ def read_request(body: Json, losses: Losses, *, model: str = "", stream: bool = 
         DIALECT,
         model or (reading.text if body.get("prompt") else reading.required_text)(body, "model"),
         messages,
-        tools,
+        (*tools, *added),
         choice if isinstance(choice, ToolChoice) else None,
         reading.boolean(body, "parallel_tool_calls"),
         response_format,
@@ -98,19 +100,20 @@ def read_request(body: Json, losses: Losses, *, model: str = "", stream: bool = 
     )
 
 
-def _messages(body: Json, namespaces: Namespaces, losses: Losses) -> tuple[Message, ...]:
+def _messages(body: Json, namespaces: Namespaces, losses: Losses) -> tuple[tuple[Message, ...], list[Tool | Opaque]]:
+    """The messages, and the tools that stand among them."""
     messages: list[Message] = []
     if body.get("instructions") is not None:
         messages.append(Message("system", (Text(reading.text(body, "instructions")),)))
     given = body.get("input")
     if isinstance(given, str):
-        return (*messages, Message("user", (Text(given),)))
+        return (*messages, Message("user", (Text(given),))), []
     if given is None and not any(body.get(name) for name in ("previous_response_id", "conversation", "prompt")):
         reading.refuse("input", "is missing.")
     items = ItemReader(namespaces, losses)
     for path, item in reading.objects(body, "input"):
         items.read(item, path)
-    return (*messages, *items.messages)
+    return (*messages, *items.messages), items.tools
 
 
 def _sampling(body: Json, include: tuple[str, ...]) -> Sampling:

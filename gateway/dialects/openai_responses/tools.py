@@ -63,9 +63,10 @@ class Namespaces:
 # --- reading ---------------------------------------------------------------------------------------------------------
 
 
-def read_tools(body: Json, namespaces: Namespaces, losses: Losses) -> tuple[Tool | Opaque, ...]:
+def read_tools(obj: Json, at: str, namespaces: Namespaces, losses: Losses) -> list[Tool | Opaque]:
+    """The tools of an object, `at` its path: the request, or an item that adds some."""
     tools: list[Tool | Opaque] = []
-    for path, tool in reading.objects(body, "tools"):
+    for path, tool in reading.objects(obj, "tools", at):
         kind = reading.required_text(tool, "type", path)
         if kind == "namespace":
             tools += _read_namespace(tool, path, namespaces, losses)
@@ -73,7 +74,7 @@ def read_tools(body: Json, namespaces: Namespaces, losses: Losses) -> tuple[Tool
             tools.append(_read_tool(tool, path, "", namespaces, losses))
         else:
             tools.append(Opaque(DIALECT, tool))
-    return tuple(tools)
+    return tools
 
 
 def _read_namespace(tool: Json, path: str, namespaces: Namespaces, losses: Losses) -> list[Tool]:

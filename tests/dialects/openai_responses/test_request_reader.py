@@ -239,7 +239,6 @@ def test_results_find_the_bare_id_of_their_call() -> None:
         ({"type": "local_shell_call_output", "id": "c", "output": "{}"}, "user"),
         ({"type": "computer_call_output", "call_id": "c", "output": {}}, "user"),
         ({"type": "compaction", "encrypted_content": "x"}, "assistant"),
-        ({"type": "additional_tools", "role": "developer", "tools": []}, "user"),
     ],
 )
 def test_items_that_only_this_api_knows_stay_as_they_came(item: dict[str, Any], role: str) -> None:
@@ -270,6 +269,26 @@ def test_functions_are_read_and_tools_of_the_provider_stay_as_they_came() -> Non
         Opaque(D, {"type": "web_search", "search_context_size": "low"}),
         Opaque(D, {"type": "local_shell"}),
     )
+
+
+def test_tools_among_the_items_are_the_requests() -> None:
+    added = {
+        "type": "additional_tools",
+        "role": "developer",
+        "tools": [
+            {
+                "type": "namespace",
+                "name": "functions",
+                "description": "",
+                "tools": [{"type": "custom", "name": "exec"}],
+            },
+            {"type": "web_search"},
+        ],
+    }
+    call = {"type": "custom_tool_call", "call_id": "c", "name": "exec", "namespace": "functions", "input": "1"}
+    asked = read({"model": "m", "tools": [{"type": "function", "name": "f"}], "input": [added, call]})
+    assert asked.tools == (Tool("f"), Tool("functions__exec", custom=True), Opaque(D, {"type": "web_search"}))
+    assert asked.messages == (Message("assistant", (ToolCall("c", "functions__exec", "1", custom=True),)),)
 
 
 def test_tools_in_namespaces_get_flat_names_that_calls_share() -> None:
