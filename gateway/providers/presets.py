@@ -60,7 +60,8 @@ MISTRALS: Final = QUIRKS_ELSEWHERE | {
     "system_first",
     "thinking_parts",
 }
-OPENROUTERS: Final = QUIRKS_ELSEWHERE | {
+TAKING_HINTS: Final = QUIRKS_ELSEWHERE - {"no_openai_hints"}
+OPENROUTERS: Final = TAKING_HINTS | {
     "cache_control",
     "file_url",
     "message_images",
@@ -246,7 +247,7 @@ ROUTERS: tuple[Preset, ...] = (
         "vercel",
         "https://ai-gateway.vercel.sh/v1",
         endpoints=ALL_BESIDE,
-        quirks=QUIRKS_ELSEWHERE | {"reasoning_object"},
+        quirks=TAKING_HINTS | {"reasoning_object"},
     ),
     # https://docs.requesty.ai/quickstart
     Preset("requesty", "https://router.requesty.ai/v1"),
