@@ -8,6 +8,9 @@ from gateway import jsonlib
 from gateway.conductor.auth import Identity
 from gateway.errors import RequestError
 
+FURTHER_MODELS = ("models", "fallbacks")
+"""Fields in which OpenRouter and Anthropic take models beside the one that is asked for."""
+
 
 def read_object(body: bytes) -> dict[str, Any]:
     """The JSON object in a body. Raises RequestError 400."""
@@ -23,6 +26,13 @@ def read_object(body: bytes) -> dict[str, Any]:
 def read_model(decoded: dict[str, Any], body: bytes, identity: Identity) -> str:
     """The model that a body names, "" if it names none. Raises RequestError 400."""
     model = decoded.get("model")
+    if identity.models:
+        for name in FURTHER_MODELS:
+            if decoded.get(name):
+                raise RequestError(
+                    403, "permission_denied", f"This API token is for certain models, and '{name}' names more.",
+                    param=name,
+                )  # fmt: skip
     if model is None:
         return ""
     if not isinstance(model, str):

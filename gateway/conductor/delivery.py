@@ -10,6 +10,7 @@ import asyncio
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gateway import jsonlib
@@ -31,6 +32,7 @@ from gateway.net.connection import Reply
 from gateway.observe.record import RequestRecord
 from gateway.policy.verdict import Status
 from gateway.providers.openai import FORWARDED_TO_CLIENT, FORWARDED_WITH_ERRORS, REQUEST_IDS
+from gateway.upstream.concealment import conceal_text
 from gateway.upstream.exchange import Outcome
 from gateway.upstream.key import Key
 from gateway.upstream.owners import Owner, ResponseOwners
@@ -197,6 +199,8 @@ class Delivery:
         await self._send(translation.answer(decoded), JSON)
 
     async def _send(self, body: bytes, content_type: Header) -> None:
+        if self.translation is not None:
+            self.record.dropped = self.translation.dropped
         self.record.first_byte_at, self.record.bytes_out = self._loop.time(), len(body)
         await self.reply.send(self.outcome.status, [*self._headers(), content_type], body)
 
@@ -204,7 +208,7 @@ class Delivery:
         """A stream that was not asked for, as one answer."""
         from gateway.dialects.whole import Collector
 
-        outcome, reader, collector = self.outcome, translation.reader(), Collector()
+        outcome, reader, collector = self.outcome, translation.reader(partial(conceal_text, self.key)), Collector()
         size = len(outcome.body)
         try:
             collector.feed(reader.feed(outcome.body))
@@ -236,7 +240,7 @@ class Delivery:
         outcome, record, ask = self.outcome, self.record, self.ask
         assert outcome.answer is not None
         record.first_byte_at, record.phase = self._loop.time(), "streaming"
-        reader = translation.reader()
+        reader = translation.reader(partial(conceal_text, self.key))
         await self.reply.start(outcome.status, [*self._headers(), JSON if ask.array else EVENTS])
         try:
             await relay_translated(
@@ -250,7 +254,7 @@ class Delivery:
             )
         finally:
             record.upstream_seconds += self._loop.time() - record.first_byte_at
-            record.usage = reader.usage
+            record.usage, record.dropped = reader.usage, translation.dropped
 
     async def _failure(self) -> None:
         """The last failure, as it came, but for our own credentials, which are no business of the client's."""

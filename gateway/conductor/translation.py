@@ -10,7 +10,7 @@ needs it: see `translator.py`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from gateway import jsonlib
@@ -65,9 +65,13 @@ def translate(
     """A conversation. `now` is in unix seconds. Raises RequestError 400 for what cannot be said to the provider."""
     losses = Losses()
     assert ask.fields is not None  # a conversation's body is an object
+    fields = dict(ask.fields)
+    if not ask.model and ask.dialect != "gemini":
+        fields["model"] = model  # the provider's default_model
     try:
-        request = client.read_request(dict(ask.fields), losses, model=ask.model, stream=ask.stream)
-        written = upstream.write_request(request, Target(provider.name, model, provider.quirks), losses)
+        request = client.read_request(fields, losses, model=ask.model, stream=ask.stream)
+        quirks = provider.quirks if upstream is not client else frozenset[str]()  # its own clients know their server
+        written = upstream.write_request(request, Target(provider.name, model, quirks), losses)
     except RecursionError:
         raise too_deep() from None
     try:
@@ -92,7 +96,9 @@ def estimate(ask: Ask, client: Dialect) -> int:
 
     assert ask.fields is not None
     asked = ask.fields.get("generateContentRequest")  # Gemini's countTokens may wrap what is to be counted
-    fields = asked if isinstance(asked, dict) else dict(ask.fields)
+    fields = dict(asked if isinstance(asked, dict) else ask.fields)
+    if ask.dialect != "gemini":
+        fields.setdefault("model", "unnamed")
     try:
         return estimate_tokens(client.read_request(fields, Losses(), model=ask.model))
     except (RecursionError, TypeError):
@@ -172,8 +178,9 @@ class Translation:
         """A provider's error in the client's shape; see `translate_failure`."""
         return translate_failure(self._client, self._upstream, status, said)
 
-    def reader(self) -> Reader:
-        return Reader(self._upstream.stream_reader(self._plan))
+    def reader(self, conceal: Callable[[str], str]) -> Reader:
+        """`conceal` takes the key out of what the provider says."""
+        return Reader(self._upstream.stream_reader(self._plan), conceal)
 
     def writer(self) -> StreamWriter:
         if self._ask.array:
@@ -254,9 +261,10 @@ class Embedding:
 class Reader:
     """The bytes of a provider's stream to deltas, and what they came to: `usage`, `failure` if it broke, `ended`."""
 
-    def __init__(self, stream: StreamReader) -> None:
+    def __init__(self, stream: StreamReader, conceal: Callable[[str], str]) -> None:
         self._events = EventReader(EVENT_LIMIT)
         self._stream = stream
+        self._conceal = conceal
         self.usage: Usage | None = None
         self.failure: Failure | None = None
         self.ended = False
@@ -284,11 +292,12 @@ class Reader:
         return self._note(deltas)
 
     def _note(self, deltas: list[Delta]) -> list[Delta]:
-        for delta in deltas:
+        for place, delta in enumerate(deltas):
             if isinstance(delta, Used | Begin):
                 self.usage = delta.usage or self.usage
             elif isinstance(delta, Broken):
-                self.failure, self.ended = delta.failure, True
+                failure = replace(delta.failure, message=self._conceal(delta.failure.message))
+                deltas[place], self.failure, self.ended = Broken(failure), failure, True
             elif isinstance(delta, End):
                 self.ended = True
         return deltas

@@ -146,6 +146,8 @@ class Log:
             _add_tokens(line, record.usage)
         if record.error:
             line["error"] = record.error
+        if record.dropped:
+            line["dropped"] = record.dropped
         if record.outcome == "client_gone":
             line["phase"] = record.phase
         if record.user:

@@ -18,6 +18,7 @@ class RequestRecord:
         "bytes_in",
         "bytes_out",
         "client",
+        "dropped",
         "error",
         "first_byte_at",
         "key",
@@ -63,6 +64,7 @@ class RequestRecord:
         self.outcome = "ok"  # ok, client_gone, error
         self.phase = ""  # where the request was when its client left: queued, waiting (from the connect on), streaming
         self.error = ""  # stable code or reason of the failure
+        self.dropped = ""  # paths of what a translation could not say
         self.bytes_in = 0  # of the request's body
         self.bytes_out = 0  # of the answer's body
 

@@ -134,10 +134,14 @@ class Outcome:
         return None
 
     def conceal_body(self, key: Key) -> None:
-        """The body of an error, before it goes anywhere."""
+        """The body of an error, and what was read from it, before it goes anywhere."""
         shown = conceal_body(key, self.body)
         self.withheld = shown is None
         self.body = shown or b""
+        if self.decoded is not None:
+            said = conceal_body(key, jsonlib.dumps(self.decoded))
+            self.withheld |= said is None
+            self.decoded = None if said is None else jsonlib.loads(said)
 
     def close(self) -> None:
         if self.answer is not None:

@@ -317,3 +317,50 @@ def test_no_model_leads_elsewhere(tmp_path: Path, model: str) -> None:
     got, requests, _ = run(ask(tmp_path, "/v1/messages", {**MESSAGES, "model": f"main/{model}"}))
     assert (got.status, got.json["error"]["type"]) == (404, "not_found_error")
     assert not requests
+
+
+SECRET = "sk-proj-0123456789abcdef"
+LEAK = {"error": {"message": f"It failed for {SECRET}.", "type": "server_error", "code": None}}
+
+
+@pytest.mark.parametrize(
+    "behaviour",
+    [
+        Answer(200, LEAK),
+        Answer(400, LEAK),
+        Stream((LEAK,)),
+        Stream((WORD, LEAK)),
+    ],
+)
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_key_that_the_provider_repeats_goes_no_further(tmp_path: Path, behaviour: Behaviour, stream: bool) -> None:
+    async def scenario() -> None:
+        async with FakeProvider() as fake:
+            config = configuration(fake.base_url, provider=CHAT_ONLY)
+            async with gateway(tmp_path, config, [SECRET]) as running:
+                fake.script(SECRET, behaviour)
+                got = await running.ask("POST", "/v1/messages", {**MESSAGES, "stream": stream})
+                assert b"It failed for" in got.body
+                assert SECRET.encode() not in got.body
+                await running.logged()
+                assert SECRET not in json.dumps(running.lines)
+
+    run(scenario())
+
+
+def test_what_is_dropped_is_logged(tmp_path: Path) -> None:
+    _, _, line = run(ask(tmp_path, "/v1/messages", {**MESSAGES, "top_k": 5, "stream": True}))
+    assert "top_k" in line["dropped"]
+
+
+@pytest.mark.parametrize("path", ["/v1/messages", "/v1/messages/count_tokens"])
+def test_a_request_without_a_model_gets_the_default(tmp_path: Path, path: str) -> None:
+    async def scenario() -> None:
+        async with FakeProvider() as fake:
+            config = configuration(fake.base_url, provider=f'{CHAT_ONLY}\ndefault_model = "gpt-4o"')
+            async with gateway(tmp_path, config, ["sk-1"]) as running:
+                body = {name: value for name, value in MESSAGES.items() if name != "model"}
+                assert (await running.ask("POST", path, body)).status == 200
+                assert [seen.json["model"] for seen in fake.requests if seen.body] in (["gpt-4o"], [])
+
+    run(scenario())
