@@ -32,6 +32,7 @@ def user(*parts: Json) -> Json:
 
 
 CHAT_TOOL = {"type": "function", "function": {"name": "f", "parameters": SCHEMA}}
+RESPONSES_GRAMMAR = {"type": "grammar", "syntax": "regex", "definition": ".+"}
 CHAT_FORMAT = {"type": "json_schema", "json_schema": {"name": "n", "schema": SCHEMA}}
 
 LOSING: dict[str, list[Json]] = {
@@ -83,6 +84,7 @@ LOSING: dict[str, list[Json]] = {
         ),
         responses({"role": "user", "content": "Go on"}, {"role": "assistant", "content": "Once "}),
         responses({"role": "system", "content": "Only this."}),
+        responses(tools=[{"type": "custom", "name": "f", "format": RESPONSES_GRAMMAR}]),
     ],
     "anthropic": [
         anthropic(
