@@ -34,7 +34,8 @@ class Called:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """An answer. `finish` is the SDK's word; `usage` is (input, of it cached, output, of it thoughts), all inclusive."""
+    """An answer. `finish` is the SDK's word; `usage` is (input, of it cached, output, of it thoughts),
+    all inclusive."""
 
     text: str = ""
     thoughts: str = ""

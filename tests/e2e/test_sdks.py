@@ -355,5 +355,3 @@ def test_an_error_within_a_stream_is_an_error_of_the_sdk(fresh: Stage, client: s
     talk = fresh.sdks.talk(client, f"{provider}/{PLAIN[provider]}", Wishes(), stream=True)
     error = fresh.run(_raised(talk.say("DO say This much came, before it broke. | break")))
     assert isinstance(error, (openai.APIError, anthropic.APIError, google_errors.APIError))
-
-

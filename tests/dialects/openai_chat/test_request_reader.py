@@ -114,8 +114,14 @@ def test_a_message_keeps_role_parts_and_marks(fields: dict[str, Any], expected: 
             {"type": "image_url", "image_url": {"url": "data:application/pdf;base64,AA=="}},
             Document(Source("base64", "AA==", "application/pdf")),
         ),
-        ({"type": "input_audio", "input_audio": {"data": "AA", "format": "mp3"}}, Audio(Source("base64", "AA", "audio/mpeg"))),
-        ({"type": "input_audio", "input_audio": {"data": "AA", "format": "wav"}}, Audio(Source("base64", "AA", "audio/wav"))),
+        (
+            {"type": "input_audio", "input_audio": {"data": "AA", "format": "mp3"}},
+            Audio(Source("base64", "AA", "audio/mpeg")),
+        ),
+        (
+            {"type": "input_audio", "input_audio": {"data": "AA", "format": "wav"}},
+            Audio(Source("base64", "AA", "audio/wav")),
+        ),
         (
             {"type": "file", "file": {"file_data": "data:application/pdf;base64,AA==", "filename": "a.pdf"}},
             Document(Source("base64", "AA==", "application/pdf"), "a.pdf"),
@@ -227,7 +233,8 @@ def test_thoughts_are_read_in_the_richest_form(fields: dict[str, Any], expected:
         ({"logit_bias": {"5": -100}, "top_k": 4}, {"sampling": Sampling(logit_bias={"5": -100}, top_k=4)}),
         ({"stop": "x"}, {"stop": ("x",)}),
         ({"stop": ["x", "y"]}, {"stop": ("x", "y")}),
-        ({"n": 2, "parallel_tool_calls": False, "store": False}, {"n": 2, "parallel_tool_calls": False, "store": False}),
+        ({"n": 2, "parallel_tool_calls": False, "store": False},
+         {"n": 2, "parallel_tool_calls": False, "store": False}),
         ({"user": "u", "safety_identifier": "s", "metadata": {"a": "b"}},
          {"user": "u", "safety_identifier": "s", "metadata": {"a": "b"}}),
         ({"prompt_cache_key": "k", "prompt_cache_retention": "24h"}, {"cache_key": "k", "cache_retention": "24h"}),
@@ -379,7 +386,10 @@ def test_what_is_structurally_wrong_is_refused_by_its_path(body: dict[str, Any],
 @pytest.mark.parametrize(
     ("fields", "path"),
     [
-        ({"messages": [{"role": "user", "content": [{"type": "text", "text": "x", "mood": 1}]}]}, "messages.0.content.0.mood"),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "text", "text": "x", "mood": 1}]}]},
+            "messages.0.content.0.mood",
+        ),
         ({"messages": [{**HI, "trimmed_by": "us"}]}, "messages.0.trimmed_by"),
         ({"messages": [HI], "tools": [{"function": {"name": "f", "cost": 1}}]}, "tools.0.function.cost"),
         (

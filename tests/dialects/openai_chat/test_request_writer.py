@@ -163,7 +163,8 @@ def test_an_image_of_the_assistant_needs_a_server_that_takes_it_back() -> None:
     [
         ((), "m", {"type": "text", "text": "x"}),
         ((), "gpt-5.6", {"type": "text", "text": "x", "prompt_cache_breakpoint": {"mode": "explicit"}}),
-        ((quirks.CACHE_CONTROL,), "m", {"type": "text", "text": "x", "cache_control": {"type": "ephemeral", "ttl": "1h"}}),
+        ((quirks.CACHE_CONTROL,), "m",
+         {"type": "text", "text": "x", "cache_control": {"type": "ephemeral", "ttl": "1h"}}),
     ],
 )  # fmt: skip
 def test_a_cache_mark_goes_where_one_is_known(want: tuple[str, ...], model: str, expected: dict[str, Any]) -> None:

@@ -225,7 +225,8 @@ def choices(draw: st.DrawFn) -> Choice:
 
 answers = st.builds(
     Answer, ids, st.just("alias"), st.lists(choices(), min_size=1, max_size=2).map(tuple),
-    st.none() | st.tuples(*[st.integers(0, 9)] * 3).map(lambda found: Usage(found[0], output_text=found[1], reasoning=found[2])),
+    st.none()
+    | st.tuples(*[st.integers(0, 9)] * 3).map(lambda found: Usage(found[0], output_text=found[1], reasoning=found[2])),
     st.integers(1, 9999999999), st.sampled_from(["", "default"]),
 )  # fmt: skip
 SCENE = Scene(Request("openai_chat", "alias", ()), "alias", "", 7, "abc")

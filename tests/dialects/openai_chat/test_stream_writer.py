@@ -128,11 +128,21 @@ def test_usage_is_shown_if_asked_for_the_last_one_in_a_chunk_of_its_own() -> Non
             ],
         ),
         (
-            [Open(0, Text("")), More(0, "ab"), Close(0), Open(1, Text("")), More(1, "c"), Cited(1, Citation("u", start=0, end=1))],
+            [
+                *[Open(0, Text("")), More(0, "ab"), Close(0), Open(1, Text("")), More(1, "c")],
+                Cited(1, Citation("u", start=0, end=1)),
+            ],
             [
                 {"content": "ab"},
                 {"content": "c"},
-                {"annotations": [{"type": "url_citation", "url_citation": {"url": "u", "title": "", "start_index": 2, "end_index": 3}}]},
+                {
+                    "annotations": [
+                        {
+                            "type": "url_citation",
+                            "url_citation": {"url": "u", "title": "", "start_index": 2, "end_index": 3},
+                        }
+                    ]
+                },
             ],
         ),
         (
