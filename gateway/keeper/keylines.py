@@ -61,10 +61,8 @@ COMMENT = re.compile(r"\s+(?:#.*)?|$", re.DOTALL)
 PLAIN = re.compile(r"[\w.~+/:-]+=*", re.ASCII)
 """What nearly all keys are made of: RFC 6750, section 2.1, and the colon between the halves of some."""
 
-PLAIN_LINES = re.compile(
-    rb"(?:[\w.~+/:-]{%d,%d}+={0,2}+\r?\n)++" % (MASKED_FROM, MAX_KEY_LENGTH - 2)  # no "*": such keys are in order
-)
-"""Lines of nothing but keys like that, of a length that is in order. They need not be looked at one by one."""
+PLAIN_LINES = re.compile(rb"(?:[\w.~+/:-]{1,%d}+={0,2}+\r?\n)++" % (MAX_KEY_LENGTH - 2))
+"""Lines of nothing but such keys, of a length that is in order. They need not be looked at one by one."""
 
 PEM_BEGIN = re.compile(r"-----BEGIN [A-Z0-9 ]+-----")
 PEM_BODY = re.compile(r"[A-Za-z0-9+/=]{,76}|[A-Z][A-Za-z-]+: .*")

@@ -270,17 +270,27 @@ def test_a_long_file_is_read_to_its_end() -> None:
 
 
 MIXED = [
-    "sk-plain-1234567890", "sk-plain-1234567890", "sk-other-1234567890=", "k" * 4094 + "==", "k" * 4094 + "===",
+    "sk-plain-1234567890", "sk-plain-1234567890", "sk-other-1234567890=", "k" * 4094 + "==", "k" * 4095 + "==",
     "short", "", "  sk-blanks-0123456789  ", "sk-labelled-01234567 account=a", "# a comment", "https://a.example/123",
     "a//b-0123456", "sk-012...6789", "sk-half==way-0123456", "-----BEGIN PRIVATE KEY-----",
     "MIIEowIBAAKCAQEAuqbbMqNkjpRoJmfXRmGP", "sk-ä",
 ]  # fmt: skip
 
 
-@given(st.lists(st.sampled_from(MIXED), max_size=9), st.sampled_from(["\n", "\r\n", "\r"]), st.sampled_from(["", "\n"]))
-def test_lines_looked_at_together_are_what_they_are_one_by_one(lines: list[str], ending: str, last: str) -> None:
-    together = parsed(ending.join(lines) + last)
-    one_by_one = parsed("# not all of it is keys\n" + ending.join(lines) + last)
+@pytest.mark.parametrize("ending", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("line", MIXED)
+def test_a_line_among_plain_ones_is_what_it_is_among_others(line: str, ending: str) -> None:
+    _compare(["sk-first-0123456789", line, "sk-third-0123456789", ""], ending)
+
+
+@given(st.lists(st.sampled_from(MIXED), max_size=9), st.sampled_from(["\n", "\r\n", "\r"]))
+def test_lines_looked_at_together_are_what_they_are_one_by_one(lines: list[str], ending: str) -> None:
+    _compare(lines, ending)
+
+
+def _compare(lines: list[str], ending: str) -> None:
+    together = parsed(ending.join(lines))
+    one_by_one = parsed("# not all of it is keys\n" + ending.join(lines))
     assert (together.entries, together.duplicates) == (one_by_one.entries, one_by_one.duplicates)
     assert (together.short, len(together.problems)) == (one_by_one.short, len(one_by_one.problems))
 
