@@ -243,9 +243,7 @@ def answer_meaning(answer: Answer) -> list[dict[str, Any]]:
             "thinking": "".join(part.text for part in choice.parts if isinstance(part, Thinking)),
             "calls": [(part.name, arguments_of(part)) for part in choice.parts if isinstance(part, ToolCall)],
             "images": [part.source.value for part in choice.parts if isinstance(part, Image)],
-            "citations": sorted(
-                {each.url for part in choice.parts if isinstance(part, Text) for each in part.citations}
-            ),
+            "citations": _addresses(choice.parts),
             "ending": _ENDINGS.get(choice.ending.finish, choice.ending.finish),
             "tokens": None if answer.usage is None else (answer.usage.input or None, answer.usage.output or None),
         }
