@@ -292,6 +292,15 @@ class Request:
     legacy_calls: bool = False
     extra: tuple[Extra, ...] = ()
 
+    @property
+    def thoughts_shown(self) -> bool | None:
+        """Whether the client wants to see thoughts: as it says, or as its own dialect would have it where it says
+        nothing. A summary is asked for to be seen, and Anthropic shows the thoughts of models that have a budget."""
+        if self.reasoning is None or self.reasoning.shown is not None:
+            return None if self.reasoning is None else self.reasoning.shown
+        budgeted = self.dialect == "anthropic" and self.reasoning.budget is not None
+        return True if self.reasoning.summary or budgeted else None
+
 
 # --- answers ---------------------------------------------------------------------------------------------------------
 

@@ -91,7 +91,7 @@ def _write_config(request: Request, traits: Traits, losses: Losses) -> Json:
         config["stopSequences"] = list(request.stop if native else request.stop[:MAX_STOPS])
     for place in range(MAX_STOPS, 0 if native else len(request.stop)):
         losses.hint(f"stop.{place}", "stop", f"Gemini stops at up to {MAX_STOPS} texts.")
-    if thinking := write_thinking(request.reasoning, None if native else traits, losses):
+    if thinking := write_thinking(request, None if native else traits, losses):
         config["thinkingConfig"] = thinking
     return config
 

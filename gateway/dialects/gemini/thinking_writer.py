@@ -10,7 +10,7 @@ OpenAI-compatible endpoint, https://ai.google.dev/gemini-api/docs/openai#thinkin
 
 from __future__ import annotations
 
-from gateway.dialects.conversation import Reasoning
+from gateway.dialects.conversation import Reasoning, Request
 from gateway.dialects.gemini.models import Traits
 from gateway.dialects.losses import Losses
 from gateway.dialects.names import Json
@@ -24,9 +24,10 @@ _LEVEL_BUDGETS = ((0, 0), (4096, 1), (16_384, 2))
 """Up to how many tokens which place is the nearest, for a client that counts in tokens."""
 
 
-def write_thinking(reasoning: Reasoning | None, traits: Traits | None, losses: Losses) -> Json:
+def write_thinking(request: Request, traits: Traits | None, losses: Losses) -> Json:
     """`thinkingConfig`, empty where nothing is to be said. `traits` are the model's, None where the client used
     Google's own words."""
+    reasoning = request.reasoning
     if reasoning is None:
         return {}
     if traits is None:
@@ -36,7 +37,7 @@ def write_thinking(reasoning: Reasoning | None, traits: Traits | None, losses: L
             losses.hint("reasoning", "reasoning", "this model does not think.")
         return {}
     config = _budget(reasoning, traits, losses) if traits.thinking == "budget" else _level(reasoning, traits, losses)
-    shown = True if reasoning.shown is None and reasoning.summary else reasoning.shown
+    shown = request.thoughts_shown
     return config if shown is None else {**config, "includeThoughts": shown}
 
 

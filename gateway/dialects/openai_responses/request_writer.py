@@ -122,7 +122,7 @@ def _write_reasoning(body: Json, request: Request, target: Target, losses: Losse
         losses.hint("reasoning.effort", "reasoning_effort", "the model does not know this word for effort.")
     if efforts == ():
         return ""  # the model does not think, and refuses the whole field
-    summary = reasoning.summary or ("auto" if reasoning.shown else "")
+    summary = reasoning.summary or ("auto" if request.thoughts_shown else "")
     said = {name: value for name, value in (("effort", effort), ("summary", summary)) if value}
     if said:
         body["reasoning"] = said

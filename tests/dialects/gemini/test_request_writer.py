@@ -267,6 +267,16 @@ def test_a_client_of_google_is_taken_at_its_word(reasoning: Reasoning, expected:
     assert body["generationConfig"] == {"stopSequences": list("abcdefg"), "thinkingConfig": expected}
 
 
+def test_a_client_of_anthropic_sees_the_thoughts_that_it_gave_a_budget() -> None:
+    for reasoning, expected in (
+        (Reasoning(budget=2048), {"thinkingBudget": 2048, "includeThoughts": True}),
+        (Reasoning(budget=2048, shown=False), {"thinkingBudget": 2048, "includeThoughts": False}),
+        (Reasoning(adaptive=True), {"thinkingBudget": -1}),
+    ):
+        body = written(ask(dialect="anthropic", reasoning=reasoning), "gemini-2.5-flash")
+        assert body["generationConfig"]["thinkingConfig"] == expected
+
+
 def test_a_conversation_without_a_message_is_refused() -> None:
     with pytest.raises(RequestError) as caught:
         written(ask(user("")))

@@ -309,6 +309,11 @@ def test_effort_is_said_in_words_that_the_model_knows(
     assert names == lost
 
 
+def test_a_client_of_anthropic_sees_a_summary_of_the_thoughts_that_it_gave_a_budget() -> None:
+    body, _, _ = write(request(dialect="anthropic", reasoning=Reasoning(budget=2048)), "gpt-5.1")
+    assert body["reasoning"]["summary"] == "auto"
+
+
 @pytest.mark.parametrize(
     ("model", "reasoning", "asked"),
     [
