@@ -14,8 +14,8 @@ from gateway.policy.verdict import Row, Scope, Status, statuses, words
 NAME = "openai"
 BASE_URL = "https://api.openai.com/v1"
 
-QUIRKS_ELSEWHERE = frozenset({"no_custom_tools", "no_developer_role", "no_openai_hints"})
-"""Of servers that speak this API and are not OpenAI's: what all of them know instead says the same, and hints that only
+QUIRKS_ELSEWHERE = frozenset({"no_custom_tools", "no_developer_role", "no_openai_hints", "system_first"})
+"""Of servers that speak this API and are not OpenAI's: what all of them take instead says the same, and hints that only
 some know are left out."""
 
 FORWARDED_TO_PROVIDER = (b"content-type", b"accept", b"user-agent", b"idempotency-key", b"openai-beta")

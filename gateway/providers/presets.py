@@ -57,7 +57,6 @@ MISTRALS: Final = QUIRKS_ELSEWHERE | {
     "no_stream_options",
     "random_seed",
     "short_ids",
-    "system_first",
     "thinking_parts",
 }
 TAKING_HINTS: Final = QUIRKS_ELSEWHERE - {"no_openai_hints"}

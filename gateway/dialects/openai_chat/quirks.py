@@ -37,7 +37,8 @@ NO_DEVELOPER_ROLE: Final = "no_developer_role"
 """Knows `system` only: "unknown variant `developer`" (DeepSeek, earendil-works/pi#1048); most that are not OpenAI."""
 
 SYSTEM_FIRST: Final = "system_first"
-"""Takes system messages at the beginning alone: "Unexpected role 'system' after role 'assistant'" (Mistral)."""
+"""Takes one system message, at the beginning: "Unexpected role 'system' after role 'assistant'" (Mistral), "System
+message must be at the beginning" (templates of Qwen and others, wherever they are served; llama.cpp#20733)."""
 
 STRING_CONTENT: Final = "string_content"
 """Wants text as one string: parts of a message are for images and the like only (older vLLM and Ollama templates)."""

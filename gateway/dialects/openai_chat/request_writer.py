@@ -283,7 +283,7 @@ def _openai_fields(request: Request, wants: Wants, losses: Losses) -> Json:
     takes: metadata is refused without `store` (langchaingo#1484), tiers have names of their own."""
     own = request.dialect in _OPENAI
     known = quirks.NO_OPENAI_FIELDS not in wants
-    hints = known and quirks.NO_OPENAI_HINTS not in wants
+    hints = known and (request.dialect == DIALECT or quirks.NO_OPENAI_HINTS not in wants)
     rows: tuple[tuple[str, Any, bool], ...] = (
         ("verbosity", request.verbosity, hints),
         ("user", short_user(request.user), known),

@@ -383,6 +383,7 @@ def test_a_grammar_that_no_function_has_is_told_instead() -> None:
         ({"store": False, "user": "u", "verbosity": "low"}, "m", (quirks.NO_OPENAI_FIELDS,), {}),
         ({"store": True, "metadata": {"a": "b"}, "user": "u", "verbosity": "low", "cache_key": "k"}, "m",
          (quirks.NO_OPENAI_HINTS,), {"user": "u"}),
+        ({"metadata": {"a": "b"}, "dialect": "openai_chat"}, "m", (quirks.NO_OPENAI_HINTS,), {"metadata": {"a": "b"}}),
         ({"store": False, "dialect": "openai_responses"}, "m", (), {}),
         ({"store": False, "dialect": "openai_chat"}, "m", (), {"store": False}),
         ({"stream": True}, "m", (), {"stream": True, "stream_options": {"include_usage": True}}),
