@@ -78,7 +78,8 @@ NO_JSON_SCHEMA: Final = "no_json_schema"
 into the prompt."""
 
 NO_CUSTOM_TOOLS: Final = "no_custom_tools"
-"""Has functions alone: custom tools become functions with one string."""
+"""Has functions alone: custom tools become functions with one string, and in place of OpenAI's `allowed_tools` it is
+given those alone that may be called."""
 
 # --- media and caches ------------------------------------------------------------------------------------------------
 

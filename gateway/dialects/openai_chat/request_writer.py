@@ -14,7 +14,17 @@ from typing import Any
 
 from gateway import jsonlib
 from gateway.dialects.builtin_tools import is_dispensable
-from gateway.dialects.conversation import Extra, Opaque, Reasoning, Request, ResponseFormat, Text, Tool, ToolCall
+from gateway.dialects.conversation import (
+    Extra,
+    Opaque,
+    Reasoning,
+    Request,
+    ResponseFormat,
+    Text,
+    Tool,
+    ToolCall,
+    ToolChoice,
+)
 from gateway.dialects.custom_tools import describe, has_grammar
 from gateway.dialects.dialect import Plan, Target, Written
 from gateway.dialects.losses import Losses
@@ -123,19 +133,28 @@ def _tool_fields(request: Request, tools: list[Json], names: Mapping[str, str], 
     if not tools:
         return {}
     fields: Json = {"tools": tools}
-    if request.tool_choice is not None:
-        fields["tool_choice"] = _choice(request, tools, names)
+    choice = request.tool_choice
+    some = choice is not None and choice.only and not (choice.mode == "required" and len(choice.only) == 1)
+    if choice is not None and some and quirks.NO_CUSTOM_TOOLS in wants:
+        only = {names.get(name, name) for name in choice.only}
+        fields = {"tools": [tool for tool in tools if _tool_name(tool) in only], "tool_choice": choice.mode}
+    elif choice is not None:
+        fields["tool_choice"] = _choice(choice, tools, names)
     if request.parallel_tool_calls is not None:
         fields["parallel_tool_calls"] = request.parallel_tool_calls
     return fields
 
 
-def _choice(request: Request, tools: list[Json], names: Mapping[str, str]) -> Any:
-    choice = request.tool_choice
-    assert choice is not None
+def _tool_name(tool: Json) -> str:
+    """Of a function or a custom tool; "" for a provider's own."""
+    inside = tool.get(tool.get("type", ""))
+    return str(inside.get("name", "")) if isinstance(inside, dict) else ""
+
+
+def _choice(choice: ToolChoice, tools: list[Json], names: Mapping[str, str]) -> Any:
     if not choice.only or choice.mode == "none":
         return choice.mode
-    kinds = {tool[tool["type"]]["name"]: tool["type"] for tool in tools if tool.get("type") in ("function", "custom")}
+    kinds = {_tool_name(tool): tool["type"] for tool in tools if _tool_name(tool)}
     only = [names.get(name, name) for name in choice.only]
     listed = [{"type": kinds.get(name, "function"), kinds.get(name, "function"): {"name": name}} for name in only]
     if choice.mode == "required" and len(listed) == 1:

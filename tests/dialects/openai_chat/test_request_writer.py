@@ -309,6 +309,13 @@ def test_a_choice_names_a_tool_by_its_kind(choice: ToolChoice, expected: Any) ->
     assert write(tools=tools, tool_choice=choice).body["tool_choice"] == expected
 
 
+def test_a_choice_among_some_tools_leaves_the_others_out_where_it_has_no_word() -> None:
+    tools = (Tool("f"), Tool("g"), Opaque("openai_chat", {"type": "web_search"}))
+    body = write(tools=tools, tool_choice=ToolChoice("auto", ("g",)), want=(quirks.NO_CUSTOM_TOOLS,)).body
+    assert body["tools"] == [{"type": "function", "function": {"name": "g"}}]
+    assert body["tool_choice"] == "auto"
+
+
 def test_names_that_openai_does_not_take_are_changed_everywhere() -> None:
     loop = (Message("assistant", (ToolCall("c", "a.b"),)), HI)
     written = write(*loop, tools=(Tool("a.b"), Tool("a_b")), tool_choice=ToolChoice("required", ("a.b",)))
