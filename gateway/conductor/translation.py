@@ -26,7 +26,7 @@ from gateway.dialects.whole import Collector, to_deltas
 from gateway.errors import RequestError, UpstreamError, UpstreamTimeout
 from gateway.upstream.provider import Provider
 from gateway.usage import Usage
-from gateway.wire.sse import Event, EventReader
+from gateway.wire.sse import MAX_IMAGE_EVENT, Event, EventReader
 
 OVERLOADED = 529
 """Anthropic's own status; its SDK alone knows what it means."""
@@ -47,9 +47,6 @@ STATUS_OF_KIND = {
 GENERATE = "/models/{model}:generateContent"
 STREAM_GENERATE = "/models/{model}:streamGenerateContent"
 EMBED = "/models/{model}:batchEmbedContents"
-
-EVENT_LIMIT = 64 * 1024 * 1024
-"""Bytes of one event of a stream that is translated: several images in base64 fit."""
 
 
 def translate(
@@ -262,7 +259,7 @@ class Reader:
     """The bytes of a provider's stream to deltas, and what they came to: `usage`, `failure` if it broke, `ended`."""
 
     def __init__(self, stream: StreamReader, conceal: Callable[[str], str]) -> None:
-        self._events = EventReader(EVENT_LIMIT)
+        self._events = EventReader(MAX_IMAGE_EVENT)
         self._stream = stream
         self._conceal = conceal
         self.usage: Usage | None = None
