@@ -14,7 +14,7 @@ MAX_TOKENS: Final = "max_tokens"
 """Knows `max_tokens` only, whatever the model is called. https://docs.mistral.ai/api/, https://api-docs.deepseek.com/"""
 
 NO_STREAM_OPTIONS: Final = "no_stream_options"
-"""Refuses `stream_options`, or sends usage without being asked (Perplexity; microsoft/semantic-kernel#10510)."""
+"""Refuses `stream_options`, or sends usage unasked (Mistral, Perplexity; microsoft/semantic-kernel#10510)."""
 
 NO_OPENAI_FIELDS: Final = "no_openai_fields"
 """Answers 4xx to fields that it does not know, so that OpenAI's own (`store`, `verbosity`, `refusal`, …) stay out.

@@ -27,6 +27,8 @@ def read(stream: bytes, plan: Plan | None = None, cut: int = 4096) -> list[Delta
     for start in range(0, len(stream), cut):
         for event in source.feed(stream[start : start + cut]):
             deltas += reader.feed(event)
+    if (rest := source.rest()) is not None:
+        deltas += reader.feed(rest)
     return deltas + reader.end()
 
 
