@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, settings
 T = TypeVar("T")
 
 # A slow machine is no failure of the property; the suite's own limits are the deadlines of `run`.
-settings.register_profile("project", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("project", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
+settings.register_profile("explore", settings.get_profile("project"), derandomize=False, max_examples=2000)
 settings.load_profile("project")
 
 
