@@ -1,8 +1,8 @@
 """The official SDKs as their users drive them, all behind one face: a `Talk` is one conversation of one SDK.
 
-What the SDK gave is put into the history as its users put it there: whole answers as the SDK's own objects; streams by
-the SDK's helper where it has one, else put together from the fields that it documents. So what only travels in fields
-that an SDK does not know is lost in streams of Chat Completions, as it is with real clients.
+What the SDK gave is put into the history as its users put it there, as the SDK's own objects; of streams those that the
+SDK's helper puts together. Clients of Chat Completions that write their messages themselves, from the fields that
+OpenAI documents, are `BareChatTalk`.
 """
 
 from __future__ import annotations
@@ -34,8 +34,7 @@ class Called:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """An answer. `finish` is the SDK's word; `usage` is (input, of it cached, output, of it thoughts),
-    all inclusive."""
+    """An answer. `finish` is the SDK's word; `usage` is (input, of it cached, output, of it thoughts)."""
 
     text: str = ""
     thoughts: str = ""
@@ -54,6 +53,7 @@ class Wishes:
     choice: str = ""
     schema: dict[str, Any] | None = None
     thinking: bool = False
+    adaptive: bool = False
     stop: tuple[str, ...] = ()
     temperature: float | None = None
 
@@ -149,9 +149,15 @@ class ChatTalk:
         return fields
 
     async def _ask(self) -> Said:
+        answer: Any
         if self.stream:
-            return await self._ask_streamed()
-        answer = await self.sdk.chat.completions.create(**self._fields())
+            usage = {"include_usage": True}
+            async with self.sdk.chat.completions.stream(**self._fields(), stream_options=usage) as stream:
+                async for _ in stream:
+                    pass
+                answer = await stream.get_final_completion()
+        else:
+            answer = await self.sdk.chat.completions.create(**self._fields())
         (choice,) = answer.choices
         self.history.append(choice.message)
         calls = [
@@ -162,7 +168,12 @@ class ChatTalk:
         text = choice.message.content or ""
         return Said(text, thoughts, tuple(calls), choice.finish_reason, _chat_usage(answer.usage), answer.model)
 
-    async def _ask_streamed(self) -> Said:
+
+@dataclass(slots=True)
+class BareChatTalk(ChatTalk):
+    """The same by a client that puts streams together itself, from text and calls alone."""
+
+    async def _ask(self) -> Said:
         text, thoughts, finish, usage, model = "", "", "", None, ""
         calls: dict[int, dict[str, str]] = {}
         stream = await self.sdk.chat.completions.create(
@@ -254,12 +265,24 @@ class ResponsesTalk:
             fields["temperature"] = wishes.temperature
         return fields
 
+    async def _last_of_stream(self) -> Any:
+        """The response in the last event, which says what the events before it said."""
+        texts, answer = "", None
+        async with self.sdk.responses.stream(**self._fields()) as stream:
+            async for event in stream:
+                if event.type == "response.output_text.delta":
+                    texts += event.delta
+                elif event.type in ("response.completed", "response.incomplete"):
+                    answer = event.response
+                elif event.type == "response.failed":
+                    raise openai.APIError(event.response.error.message, stream._response.request, body=None)
+        assert answer is not None and texts == answer.output_text
+        return answer
+
     async def _ask(self) -> Said:
+        answer: Any
         if self.stream:
-            async with self.sdk.responses.stream(**self._fields()) as stream:
-                texts = [event.delta async for event in stream if event.type == "response.output_text.delta"]
-                answer: Any = await stream.get_final_response()
-            assert "".join(texts) == answer.output_text
+            answer = await self._last_of_stream()
         else:
             answer = await self.sdk.responses.create(**self._fields())
         self.history += answer.output
@@ -324,7 +347,8 @@ class AnthropicTalk:
         if wishes.schema:
             fields["output_config"] = {"format": {"type": "json_schema", "schema": wishes.schema}}
         if wishes.thinking:
-            fields["thinking"] = {"type": "enabled", "budget_tokens": BUDGET}
+            shown = {"type": "adaptive", "display": "summarized"}
+            fields["thinking"] = shown if wishes.adaptive else {"type": "enabled", "budget_tokens": BUDGET}
         if wishes.stop:
             fields["stop_sequences"] = list(wishes.stop)
         if wishes.temperature is not None:
@@ -438,6 +462,7 @@ class GeminiTalk:
 
 TALKS: dict[str, type[Any]] = {
     "chat": ChatTalk,
+    "bare chat": BareChatTalk,
     "responses": ResponsesTalk,
     "anthropic": AnthropicTalk,
     "gemini": GeminiTalk,

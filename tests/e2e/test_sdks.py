@@ -20,7 +20,7 @@ from google.genai import errors as google_errors
 
 from tests.api.harness import Gateway, gateway
 from tests.e2e.sdks import MAX_TOKENS, PDF, PNG, Result, Said, Sdks, Wishes
-from tests.fakes import script
+from tests.fakes import anthropic_api, gemini_api, openai_api, script
 from tests.fakes.anthropic_api import AnthropicApi
 from tests.fakes.gemini_api import GeminiApi
 from tests.fakes.openai_api import OpenAIApi
@@ -38,6 +38,7 @@ THINKING = (
     ("gemini", "gemini-3-pro-preview"),
     ("gemini", "gemini-3.5-flash"),
 )
+OTHERS = {"chat": "gpt-5", "responses": "gpt-5", "anthropic": "claude-sonnet-4-5", "gemini": "gemini-3.5-flash"}
 INPUT = script.INPUT + script.CACHED
 WRITTEN = {"anthropic": script.WRITTEN_5M + script.WRITTEN_1H}
 
@@ -267,9 +268,9 @@ def test_thoughts_go_back_to_their_provider_and_to_no_other(
     stage: Stage, client: str, provider: str, model: str, stream: bool
 ) -> None:
     api = stage.apis[provider]
-    wishes = Wishes(tools=("weather", "clock"), thinking=True)
+    wishes = Wishes(tools=("weather", "clock"), thinking=True, adaptive=model == "claude-opus-4-7")
     talk = stage.sdks.talk(client, f"{provider}/{model}", wishes, stream=stream)
-    shown = provider != "chat" and model != "claude-opus-4-7"
+    shown = provider != "chat" and (client != "chat" or model == "claude-sonnet-4-5")
     api.verified.clear()
     api.sentinels = 0
 
@@ -282,17 +283,35 @@ def test_thoughts_go_back_to_their_provider_and_to_no_other(
         if shown:
             assert [said.thoughts for said in (first, second, third)] == ["Where?", "When?", "Enough."]
         signed = list(api.verified)
-        assert len(set(signed)) == (0 if provider == "chat" else 2), "both turns, in all later ones"
+        assert len(signed) == (0 if provider == "chat" else 3), "the first turn's twice, the second's once"
         assert api.sentinels == 0
         for other in PROVIDERS:
             if stage.apis[other] is not api:
-                talk.model = f"{other}/{PLAIN[other]}"
+                talk.model = f"{other}/{OTHERS[other]}"
                 assert (await talk.say("DO say Hello.")).text == "Hello.", other
         assert api.verified == signed
 
     before = {name: len(other.verified) for name, other in stage.apis.items() if other is not api}
     stage.run(scenario())
     assert {name: len(other.verified) for name, other in stage.apis.items() if other is not api} == before
+
+
+@pytest.mark.parametrize(("provider", "model"), THINKING)
+def test_a_client_that_keeps_nothing_but_ids_of_calls_goes_on(stage: Stage, provider: str, model: str) -> None:
+    """Google's signatures travel in them; Claude goes on without thinking, OpenAI without what it thought."""
+    api = stage.apis[provider]
+    wishes = Wishes(tools=("weather", "clock"), thinking=True)
+    talk = stage.sdks.talk("bare chat", f"{provider}/{model}", wishes, stream=True)
+    api.verified.clear()
+    api.sentinels = 0
+
+    async def scenario() -> Said:
+        first = await talk.say(THOUGHTS)
+        second = await talk.give(*(Result(call, "21 degrees") for call in first.calls))
+        return await talk.give(Result(second.calls[0], "noon"))
+
+    assert stage.run(scenario()).text == "Done."
+    assert (len(api.verified), api.sentinels) == (3 if provider == "gemini" else 0, 0)
 
 
 @every_provider
@@ -307,6 +326,12 @@ def test_why_an_answer_ended_is_said_in_the_clients_words(
     assert (said.text, said.finish) == ("So far", FINISHES[stop][client])
 
 
+FAILURES = {
+    "chat": {name: failure[1] for name, failure in openai_api.FAILURES.items()},
+    "responses": {name: failure[1] for name, failure in openai_api.FAILURES.items()},
+    "anthropic": {name: failure[2] for name, failure in anthropic_api.FAILURES.items()},
+    "gemini": {name: failure[2] for name, failure in gemini_api.FAILURES.items()},
+}
 STATUSES = {"rate": 429, "bad": 400, "context": 400, "server": 500, "overloaded": 503}
 
 
@@ -322,9 +347,11 @@ def test_errors_arrive_as_the_sdks_own_classes(fresh: Stage, provider: str, stre
                 expected = 529 if client == provider == "anthropic" and failure == "overloaded" else status
                 assert (client, failure, status_of(error)) == (client, failure, expected)
                 assert isinstance(error, CLASSES[client]), error
+                words = FAILURES[provider][failure]
+                assert words in str(error) and '{"' not in str(error), "the provider's words, not its JSON"
                 for pool in fresh.running.pools.values():
                     for key in pool.standings.keys.values():
-                        pool.clear(key)
+                        pool.standings.clear(key)
 
     fresh.run(scenario())
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from tests.fakes import script
-from tests.fakes.anthropic_rules import MAKER, REDACTED, blocks, check_request, thinks
+from tests.fakes.anthropic_rules import MAKER, REDACTED, blocks, check_request, shows_thoughts, thinks
 from tests.fakes.api import EVENTS, JSON, Asked, RefusedError, Spoken, encode
 from tests.fakes.script import Break, CallTool, FailingError, Heard, Redact, Say, Think, Turn, pieces, play, sign
 
@@ -63,6 +64,8 @@ class AnthropicApi:
             if block["type"] in ("thinking", "redacted_thinking")
         ]
         turn = play(hear(body))
+        if not shows_thoughts(body):
+            turn = replace(turn, parts=tuple(Think("") if isinstance(part, Think) else part for part in turn.parts))
         if body.get("stream"):
             return Spoken(200, EVENTS, tuple(_event(payload) for payload in _events(body, turn, asked.number)))
         if turn.breaks:

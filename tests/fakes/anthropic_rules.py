@@ -65,6 +65,12 @@ def _check_sampling(body: dict[str, Any]) -> None:
         raise RefusedError("stop_sequences: each stop sequence must contain non-whitespace")
 
 
+def shows_thoughts(body: dict[str, Any]) -> bool:
+    """Else their text is empty, and the signature alone stands for it; so by default with the newer models."""
+    default = "summarized" if BUDGETED.match(body["model"]) or EITHER.match(body["model"]) else "omitted"
+    return (body.get("thinking", {}).get("display") or default) == "summarized"
+
+
 def thinks(body: dict[str, Any]) -> bool:
     return body.get("thinking", {}).get("type") in ("enabled", "adaptive")
 

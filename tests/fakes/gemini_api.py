@@ -10,11 +10,12 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from tests.fakes import script
 from tests.fakes.api import JSON, Asked, RefusedError, Spoken, encode
-from tests.fakes.gemini_rules import MAKER, check_request, is_sentinel, is_third, signed_content, standard
+from tests.fakes.gemini_rules import MAKER, camel, check_request, is_sentinel, is_third, signed_content, standard
 from tests.fakes.script import CallTool, FailingError, Heard, Say, Think, Turn, pieces, play, sign
 
 CONTENT_TYPE = "application/json; charset=UTF-8"
@@ -48,7 +49,8 @@ class GeminiApi:
 
     def answer(self, asked: Asked) -> Spoken:
         model, _, method = asked.path.rpartition("/models/")[2].partition(":")
-        body = asked.body
+        body = camel(asked.body)
+        asked = replace(asked, body=body)
         try:
             match asked.method, method:
                 case "POST", "generateContent" | "streamGenerateContent":
@@ -70,15 +72,16 @@ class GeminiApi:
     def _generate(self, asked: Asked, model: str, *, stream: bool) -> Spoken:
         check_request(asked.body, model)
         self._verify(asked.body)
-        turn = play(hear(asked.body, model))
+        turn = play(hear(asked.body))
+        shown = asked.body.get("generationConfig", {}).get("thinkingConfig", {}).get("includeThoughts")
         head = {"modelVersion": model, "responseId": f"resp{asked.number:08}"}
         if not stream:
             if turn.breaks:
                 raise FailingError("server")
-            parts = [part for each in _parts(turn, model, whole=True) for part in each]
+            parts = [part for each in _parts(turn, model, whole=True, shown=shown) for part in each]
             candidate = {**_content(parts), "finishReason": STOPS.get(turn.stop, "STOP"), "index": 0}
             return _whole({"candidates": [candidate], "usageMetadata": _usage(turn), **head})
-        chunks = [{**chunk, **({} if "error" in chunk else head)} for chunk in _chunks(turn, model)]
+        chunks = [{**chunk, **({} if "error" in chunk else head)} for chunk in _chunks(turn, model, shown=shown)]
         if asked.query.get("alt") == "sse":
             events = tuple(b"data: %b\r\n\r\n" % encode(chunk) for chunk in chunks)
             return Spoken(200, "text/event-stream", events)
@@ -97,7 +100,7 @@ class GeminiApi:
                     self.verified.append(standard(signature))
 
 
-def hear(body: dict[str, Any], model: str) -> Heard:
+def hear(body: dict[str, Any]) -> Heard:
     config, calling = body.get("generationConfig", {}), body.get("toolConfig", {}).get("functionCallingConfig", {})
     mode, only = calling.get("mode", ""), calling.get("allowedFunctionNames", ())
     heard = Heard(
@@ -107,7 +110,7 @@ def hear(body: dict[str, Any], model: str) -> Heard:
         format=config.get("responseSchema")
         or config.get("responseJsonSchema")
         or "json" * ("responseMimeType" in config),
-        thinking=_thinks(config.get("thinkingConfig", {}), model),
+        thinking=_thinks(config.get("thinkingConfig", {})),
         max_tokens=config.get("maxOutputTokens"),
         temperature=config.get("temperature"),
         stop=config.get("stopSequences", []),
@@ -125,9 +128,9 @@ def hear(body: dict[str, Any], model: str) -> Heard:
     return heard
 
 
-def _thinks(config: dict[str, Any], model: str) -> bool:
+def _thinks(config: dict[str, Any]) -> bool:
     """All of these models think unless told otherwise; whether thoughts are shown is another matter."""
-    return config.get("thinkingBudget") != 0 and bool(config.get("includeThoughts") or is_third(model))
+    return config.get("thinkingBudget") != 0
 
 
 def _hear_result(result: dict[str, Any], heard: Heard) -> None:
@@ -138,19 +141,19 @@ def _hear_result(result: dict[str, Any], heard: Heard) -> None:
 
 
 def _medium(data: dict[str, Any]) -> tuple[str, int]:
-    return data["mimeType"], len(base64.b64decode(data["data"]))
+    return data["mimeType"], len(base64.b64decode(standard(data["data"])))
 
 
 def _content(parts: list[dict[str, Any]]) -> dict[str, Any]:
     return {"content": {"parts": parts, "role": "model"}}
 
 
-def _parts(turn: Turn, model: str, *, whole: bool) -> Iterator[list[dict[str, Any]]]:
+def _parts(turn: Turn, model: str, *, whole: bool, shown: bool | None) -> Iterator[list[dict[str, Any]]]:
     """The parts of an answer, in the chunks that they come in."""
     called: list[str] = []
     for part in turn.parts:
         match part:
-            case Think(text):
+            case Think(text) if shown:
                 yield from ([{"text": piece, "thought": True}] for piece in ([text] if whole else pieces(text)))
             case Say(text):
                 signature = {"thoughtSignature": sign(MAKER, text)} if is_third(model) else {}
@@ -169,10 +172,10 @@ def _parts(turn: Turn, model: str, *, whole: bool) -> Iterator[list[dict[str, An
                 yield [call]
 
 
-def _chunks(turn: Turn, model: str) -> Iterator[dict[str, Any]]:
+def _chunks(turn: Turn, model: str, *, shown: bool | None) -> Iterator[dict[str, Any]]:
     usage = _usage(turn)
     early = {name: usage[name] for name in ("promptTokenCount", "totalTokenCount")}
-    for parts in _parts(turn, model, whole=False):
+    for parts in _parts(turn, model, whole=False, shown=shown):
         yield {"candidates": [{**_content(parts), "index": 0}], "usageMetadata": early}
     if turn.breaks:
         code, status, message = FAILURES["overloaded"]

@@ -48,6 +48,20 @@ NOT_HERE: dict[str, tuple[str, ...]] = {
 }
 
 
+OWN_NAMES = ("args", "response", "properties", "parametersJsonSchema", "responseJsonSchema", "labels")
+"""Fields whose names further in are the client's own."""
+
+
+def camel(value: Any) -> Any:
+    """Names as `inline_data` become `inlineData`, which is the same to Google."""
+    if isinstance(value, list):
+        return [camel(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    names = {name: re.sub("_([a-z])", lambda match: match[1].upper(), name) for name in value}
+    return {names[name]: each if names[name] in OWN_NAMES else camel(each) for name, each in value.items()}
+
+
 def check_request(body: dict[str, Any], model: str) -> None:
     """Raises RefusedError."""
     for name, value in body.items():

@@ -3,7 +3,7 @@
     DO think First. | call weather {"city": "Paris"} | call weather {"city": "Rome"} // say Both are sunny.
 
 ` // ` separates the model's turns, ` | ` the parts of one. Which turn is played depends on how often the model has
-spoken since that text; a user's text without `DO ` is answered with GREETING.
+spoken since that text; as long as no text begins with `DO ` the answer is GREETING.
 
 | part          | what the model does                                                            |
 |---------------|--------------------------------------------------------------------------------|
@@ -57,15 +57,19 @@ class Heard:
 
     @property
     def prompt(self) -> str:
-        """The user's last text."""
-        return next((text for role, text in reversed(self.turns) if role == "user" and text), "")
+        """The user's last text that is a script."""
+        return next((text for role, text in reversed(self.turns) if _is_script(role, text)), "")
 
     @property
     def spoken(self) -> int:
         """How often the model has spoken since."""
         turns = list(reversed(self.turns))
-        at = next((n for n, (role, text) in enumerate(turns) if role == "user" and text), len(turns))
+        at = next((n for n, turn in enumerate(turns) if _is_script(*turn)), len(turns))
         return sum(role == "assistant" for role, _ in turns[:at])
+
+
+def _is_script(role: str, text: str) -> bool:
+    return role == "user" and text.startswith("DO ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +127,7 @@ class FailingError(Exception):
 
 def play(heard: Heard) -> Turn:
     """What the model answers. Raises FailingError."""
-    if not heard.prompt.startswith("DO "):
+    if not heard.prompt:
         return Turn((Say(GREETING),))
     turns = heard.prompt.removeprefix("DO ").split(" // ")
     if heard.spoken >= len(turns):
