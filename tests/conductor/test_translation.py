@@ -217,6 +217,37 @@ def test_what_another_provider_has_signed_is_taken_out_where_the_dialect_is_the_
     assert seen.json["metadata"] == {"kept": "yes"}
 
 
+@pytest.mark.parametrize(("model", "kept"), [("claude-opus-4-8", False), ("kimi-k2", True)])
+@pytest.mark.parametrize("separators", [(",", ":"), (", ", ": ")])
+def test_thoughts_that_nobody_signed_are_taken_out_for_claude_alone(
+    tmp_path: Path, model: str, kept: bool, separators: tuple[str, str]
+) -> None:
+    unsigned = {"type": "thinking", "thinking": "Hm", "signature": ""}
+    asked = {
+        "model": model,
+        "max_tokens": 50,
+        "messages": [
+            {"role": "user", "content": "hi"},
+            {"role": "assistant", "content": [unsigned, {"type": "text", "text": "ho"}]},
+            {"role": "user", "content": "so?"},
+        ],
+        "context_management": {"edits": []},
+    }
+
+    async def scenario() -> Any:
+        async with FakeProvider() as fake:
+            config = configuration(fake.base_url, provider="models = []").replace('"openai"', '"anthropic"')
+            async with gateway(tmp_path, config, ["sk-1"]) as running:
+                fake.script("sk-1", Answer(200, b"{}"))
+                await running.ask("POST", "/v1/messages", json.dumps(asked, separators=separators).encode())
+                return fake.requests[0]
+
+    seen = run(scenario())
+    thoughts = [unsigned] if kept else []
+    assert seen.json["messages"][1]["content"] == [*thoughts, {"type": "text", "text": "ho"}]
+    assert seen.json["context_management"] == {"edits": []}
+
+
 def test_a_quiet_stream_is_kept_alive_with_the_clients_own_word(tmp_path: Path) -> None:
     more = "[providers.main.streaming]\nkeepalive = 0.02"
     slow = SlowBytes(220, 0.2, Stream((WORD, WORD, WORD, "[DONE]")))

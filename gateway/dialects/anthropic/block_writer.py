@@ -51,15 +51,18 @@ _NOT_AN_ID = re.compile(r"[^a-zA-Z0-9_-]")
 
 class BlockWriter:
     """Blocks for one request. `names` are the tools that are called otherwise here. `native`: the client speaks this
-    dialect and knows what it may say."""
+    dialect and knows what it may say; `unsigned`: the model takes its client's thoughts without a signature."""
 
-    __slots__ = ("_ids", "_losses", "_names", "_native", "_provider")
+    __slots__ = ("_ids", "_losses", "_names", "_native", "_provider", "_unsigned")
 
-    def __init__(self, provider: str, names: Mapping[str, str], losses: Losses, *, native: bool = False) -> None:
+    def __init__(
+        self, provider: str, names: Mapping[str, str], losses: Losses, *, native: bool = False, unsigned: bool = False
+    ) -> None:
         self._provider = provider
         self._names = names
         self._losses = losses
         self._native = native
+        self._unsigned = native and unsigned
         self._ids: dict[str, str] = {}
 
     def blocks(self, parts: Iterable[Part], path: str, role: str) -> list[Json]:
@@ -182,7 +185,7 @@ class BlockWriter:
     def _thinking(self, part: Thinking, path: str) -> Json | None:
         if part.signature is not None and self._usable(part.signature):
             return {"type": "thinking", "thinking": part.text, "signature": part.signature.data}
-        if self._native and part.signature is None:
+        if self._unsigned and part.signature is None:
             return {"type": "thinking", "thinking": part.text, "signature": ""}
         self._losses.hint(path, "thinking", "Claude takes back only thoughts that its provider has signed.")
         return None

@@ -31,7 +31,7 @@ class Traits:
     `thinking`: none at all, with a fixed budget ("enabled"), or as the model sees fit ("adaptive"). `off` is the word
     that turns it off, "" where nothing does. `efforts` are those of `output_config.effort`. `structured`: whether there
     is `output_config.format`. `forced`: whether a tool can be forced. `sampling`: both of temperature and top_p, one of
-    them, or none.
+    them, or none. `signed`: takes back no thoughts but those that it has signed.
     """
 
     default: int
@@ -42,6 +42,7 @@ class Traits:
     structured: bool = False
     forced: bool = True
     sampling: Literal["both", "one", "none"] = "none"
+    signed: bool = True
 
 
 # The default leaves room for the prompt: models of the 4 series and before refuse a prompt that, with `max_tokens`, is
@@ -74,7 +75,7 @@ _MODELS: tuple[tuple[str, Traits], ...] = (
 )  # fmt: skip
 _TABLE = tuple((re.compile(pattern), traits) for pattern, traits in _MODELS)
 _VERSION_FIRST = re.compile(r"(\d(?:-\d)?)-(opus|sonnet|haiku)")
-_OTHERS = Traits(8_192, 0, "budget", sampling="both")
+_OTHERS = Traits(8_192, 0, "budget", sampling="both", signed=False)
 
 
 def traits_of(model: str) -> Traits:

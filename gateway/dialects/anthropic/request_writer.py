@@ -2,7 +2,8 @@
 
 A request that came in this dialect is written as its client said it: reading and writing give the same body, but for
 what `read_request` notes as lost and for one form where Anthropic has two (content as an array of blocks, neighbours of
-one role as one message). Requests of other dialects are fitted to the model (`models.py`).
+one role as one message), and for thoughts that Claude would refuse. Requests of other dialects are fitted to the model
+(`models.py`).
 
 - All system and developer messages are hoisted to `system`, joined by a line break; as blocks where one has several
   parts or a cache mark. A system message amid the conversation so loses its place, which is noted.
@@ -33,7 +34,7 @@ def write_request(request: Request, target: Target, losses: Losses) -> Written:
     names = rename_tools(request)
     tools = write_tools(request, traits, target.provider, names, losses)
     thought = write_reasoning(request, traits, target.provider, losses, forced=tools.forced)
-    blocks = BlockWriter(target.provider, names, losses, native=native)
+    blocks = BlockWriter(target.provider, names, losses, native=native, unsigned=not traits.signed)
     body: Json = {"model": target.model, "max_tokens": thought.max_tokens}
     body.update(_conversation(request, blocks, tools.instruction, losses))
     if tools.tools:

@@ -90,7 +90,7 @@ def _as_said(request: Request, traits: Traits, provider: str, losses: Losses) ->
     if wanted.effort == "none":
         return Thought({"type": "disabled", **_display(wanted)}, "", bound)
     turn = _open_turn(request.messages)
-    if wanted.budget is not None and turn is not None and _signed_by_another(turn, provider):
+    if wanted.budget is not None and turn is not None and _loses_thoughts(turn, traits, provider):
         losses.hint("reasoning", "reasoning_off", _NO_THOUGHTS)
     elif wanted.budget is not None:
         thinking = {"type": "enabled", "budget_tokens": wanted.budget, **_display(wanted)}
@@ -166,7 +166,11 @@ def _open_turn(messages: Sequence[Message]) -> Message | None:
     return first
 
 
-def _signed_by_another(turn: Message, provider: str) -> bool:
+def _loses_thoughts(turn: Message, traits: Traits, provider: str) -> bool:
+    """Whether a turn begins with thoughts that are left out."""
+    part = turn.parts[0] if turn.parts else None
+    if isinstance(part, Thinking) and part.signature is None:
+        return traits.signed
     signature = _signature(turn)
     return signature.data != "" and not signature.is_for(DIALECT, provider)
 

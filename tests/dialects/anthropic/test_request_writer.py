@@ -348,7 +348,6 @@ SAID: list[dict[str, Any]] = [
                 "content": [
                     {"type": "thinking", "thinking": "", "signature": "EqQB"},
                     {"type": "redacted_thinking", "data": "Emw"},
-                    {"type": "thinking", "thinking": "unsigned", "signature": ""},
                     {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {}},
                     {"type": "tool_use", "id": "any id:1", "name": "a.b", "input": {"x": [None, 1.5]}},
                 ],
@@ -377,6 +376,18 @@ def test_a_client_of_this_dialect_is_taken_at_its_word(fields: dict[str, Any], m
     body, names, _ = write(request, model)
     assert body == said
     assert lost == names == []
+
+
+@pytest.mark.parametrize(("model", "kept"), [(NEW, False), ("anthropic/claude-3.7-sonnet", False), ("kimi-k2", True)])
+def test_thoughts_without_a_signature_go_to_other_servers_of_this_dialect_alone(model: str, kept: bool) -> None:
+    unsigned = {"type": "thinking", "thinking": "Hm", "signature": ""}
+    said = [
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": [unsigned, {"type": "text", "text": "Ho"}]},
+        {"role": "user", "content": "So?"},
+    ]
+    body, lost, _ = write(read(messages=said)[0], model)
+    assert (unsigned in body["messages"][1]["content"], lost) == (kept, [] if kept else ["thinking"])
 
 
 def test_one_text_is_written_as_a_block_and_a_plain_prompt_as_a_text() -> None:

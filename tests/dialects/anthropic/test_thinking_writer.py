@@ -154,10 +154,20 @@ def test_a_budget_is_spent_only_on_turns_that_began_with_signed_thoughts(
     assert ("reasoning_off" in lost) is not on
 
 
-@pytest.mark.parametrize(("thought", "on"), [(SIGNED, True), (FOREIGN, False), (Thinking("unsigned"), True)])
-def test_a_client_of_this_dialect_does_not_stumble_over_thoughts_of_others(thought: Thinking, on: bool) -> None:
+@pytest.mark.parametrize(
+    ("thought", "model", "on"),
+    [
+        (SIGNED, MIDDLE, True),
+        (FOREIGN, MIDDLE, False),
+        (Thinking("unsigned"), MIDDLE, False),
+        (Thinking("unsigned"), "kimi-k2", True),
+    ],
+)
+def test_a_client_of_this_dialect_does_not_stumble_over_thoughts_of_others(
+    thought: Thinking, model: str, on: bool
+) -> None:
     messages = (user("Hi"), assistant(thought, CALL), user(RESULT))
-    body, lost, _ = write(ask(*messages, dialect="anthropic", reasoning=Reasoning(budget=2000)), MIDDLE)
+    body, lost, _ = write(ask(*messages, dialect="anthropic", reasoning=Reasoning(budget=2000)), model)
     assert ("thinking" in body, "reasoning_off" in lost) == (on, not on)
 
 
