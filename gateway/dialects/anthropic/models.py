@@ -12,6 +12,8 @@ https://platform.claude.com/docs/en/build-with-claude/thinking-troubleshooting (
 https://platform.claude.com/docs/en/build-with-claude/effort,
 https://platform.claude.com/docs/en/build-with-claude/structured-outputs,
 https://platform.claude.com/docs/en/models/opus-5-5/whats-new-opus-5-5 and the same page of each model (forced tools),
+https://platform.claude.com/docs/en/build-with-claude/thinking-tool-workflows, langchain-aws#1141 and pydantic-ai#4216
+(forced tools beside adaptive thinking: from Opus 4.8 on),
 https://platform.claude.com/docs/en/about-claude/models/migration-guide (temperature and top_p, sampling)
 """
 
@@ -30,7 +32,8 @@ class Traits:
 
     `thinking`: none at all, with a fixed budget ("enabled"), or as the model sees fit ("adaptive"). `off` is the word
     that turns it off, "" where nothing does. `efforts` are those of `output_config.effort`. `structured`: whether there
-    is `output_config.format`. `forced`: whether a tool can be forced. `sampling`: both of temperature and top_p, one of
+    is `output_config.format`. `forced`: whether a tool can be forced, `forced_thinking`: also while it
+    thinks. `sampling`: both of temperature and top_p, one of
     them, or none. `signed`: takes back no thoughts but those that it has signed.
     """
 
@@ -41,6 +44,7 @@ class Traits:
     efforts: tuple[str, ...] = ()
     structured: bool = False
     forced: bool = True
+    forced_thinking: bool = False
     sampling: Literal["both", "one", "none"] = "none"
     signed: bool = True
 
@@ -51,10 +55,18 @@ _NEWEST = Traits(64_000, 128_000, "adaptive", "", _ALL, structured=True, forced=
 _MODELS: tuple[tuple[str, Traits], ...] = (
     (r"(fable|mythos)-5-\d(?!\d)|opus-5-5", _NEWEST),
     (r"sonnet-5-5", Traits(64_000, 128_000, "adaptive", "between_tools", _ALL, structured=True, forced=False)),
-    (r"(fable|mythos)-5", Traits(64_000, 128_000, "adaptive", "", _ALL, structured=True)),
-    (r"mythos-preview", Traits(64_000, 128_000, "adaptive", "", ("low", "medium", "high", "max"), structured=True)),
-    (r"(opus|sonnet)-5(?!-\d(?!\d))|haiku-5-5", Traits(64_000, 128_000, "adaptive", efforts=_ALL, structured=True)),
-    (r"opus-4-[78]", Traits(64_000, 128_000, "adaptive", efforts=_ALL, structured=True)),
+    (r"(fable|mythos)-5", Traits(64_000, 128_000, "adaptive", "", _ALL, structured=True, forced_thinking=True)),
+    (
+        r"mythos-preview",
+        Traits(
+            64_000, 128_000, "adaptive", "", ("low", "medium", "high", "max"), structured=True, forced_thinking=True
+        ),
+    ),
+    (
+        r"(opus|sonnet)-5(?!-\d(?!\d))|haiku-5-5|opus-4-8",
+        Traits(64_000, 128_000, "adaptive", efforts=_ALL, structured=True, forced_thinking=True),
+    ),
+    (r"opus-4-7", Traits(64_000, 128_000, "adaptive", efforts=_ALL, structured=True)),
     (
         r"(opus|sonnet)-4-6",
         Traits(

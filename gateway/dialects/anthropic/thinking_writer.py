@@ -5,7 +5,7 @@ A client of this dialect is taken at its word. For others, words of effort and b
 - A model with a budget gets one, from 1,024 tokens to three quarters of `max_tokens`, so that an answer fits behind it.
 - It thinks only where Anthropic lets it: not with a forced tool, and within a loop of tool calls only if the loop's
   first turn comes with its signed thoughts. Otherwise this one request goes without thinking rather than into a 400.
-- A model that thinks as it sees fit ("adaptive") knows neither rule.
+- A model that thinks as it sees fit ("adaptive") knows no rule but that of forced tools, and from Opus 4.8 on not that.
 
 Source: https://platform.claude.com/docs/en/build-with-claude/thinking,
 https://platform.claude.com/docs/en/build-with-claude/extended-thinking,
@@ -39,6 +39,7 @@ LEAST_BUDGET = 1024
 BUDGETS = {"minimal": 1024, "low": 2048, "medium": 4096, "high": 8192, "xhigh": 16384, "max": 32768}
 """Tokens for a word of effort, and back."""
 
+_FORCED = "This model cannot think and be forced to call a tool."
 _NO_THOUGHTS = "The turn that goes on here came without thoughts that this provider has signed."
 
 
@@ -69,7 +70,11 @@ def write_reasoning(request: Request, traits: Traits, provider: str, losses: Los
         losses.hint("reasoning", "reasoning", "This model does not think before it answers.")
         return Thought(None, "", bound)
     if traits.thinking == "adaptive":
-        return Thought({"type": "adaptive", **_display(wanted)}, _effort(wanted, traits, losses), bound)
+        effort = _effort(wanted, traits, losses)
+        if not forced or traits.forced_thinking:
+            return Thought({"type": "adaptive", **_display(wanted)}, effort, bound)
+        losses.hint("reasoning", "reasoning_off", _FORCED)
+        return Thought(None, effort, bound)
     why = _obstacle(request, provider, bound, forced=forced)
     if why:
         losses.hint("reasoning", "reasoning_off", why)
@@ -146,7 +151,7 @@ def _budget(wanted: Reasoning) -> int:
 def _obstacle(request: Request, provider: str, bound: int, *, forced: bool) -> str:
     """Why a model with a budget may not think this time, "" if nothing hinders it."""
     if forced:
-        return "This model cannot think and be forced to call a tool."
+        return _FORCED
     if bound <= LEAST_BUDGET:
         return f"There is no room for thinking in {bound} tokens."
     turn = _open_turn(request.messages)

@@ -11,6 +11,7 @@ from gateway.dialects.conversation import (
     Message,
     Reasoning,
     RedactedThinking,
+    ResponseFormat,
     Sampling,
     Signature,
     Text,
@@ -176,12 +177,31 @@ def test_an_adaptive_model_goes_on_without_signed_thoughts() -> None:
     assert (body["thinking"], lost) == ({"type": "adaptive"}, [])
 
 
-@pytest.mark.parametrize(("model", "on"), [(MIDDLE, False), (NEW, True)])
-def test_a_forced_tool_keeps_a_model_with_a_budget_from_thinking(model: str, on: bool) -> None:
-    request = ask(tools=(Tool("f"),), tool_choice=ToolChoice("required"), reasoning=Reasoning(effort="low"))
-    body, lost, _ = write(request, model)
-    assert body["tool_choice"] == {"type": "any"}
-    assert ("thinking" in body, lost) == (on, [] if on else ["reasoning_off"])
+@pytest.mark.parametrize(
+    ("model", "on"),
+    [
+        (MIDDLE, False),
+        ("claude-opus-4-6", False),
+        ("us.anthropic.claude-sonnet-4-6", False),
+        ("claude-opus-4-7", False),
+        (NEW, True),
+        ("claude-sonnet-5", True),
+        ("claude-fable-5", True),
+    ],
+)
+@pytest.mark.parametrize(
+    ("forcing", "lost"),
+    [
+        ({"tools": (Tool("f"),), "tool_choice": ToolChoice("required")}, []),
+        ({"response_format": ResponseFormat("json")}, ["response_format"]),
+    ],
+)
+def test_a_forced_tool_keeps_older_models_from_thinking(
+    model: str, on: bool, forcing: dict[str, Any], lost: list[str]
+) -> None:
+    body, noted, _ = write(ask(**forcing, reasoning=Reasoning(effort="low")), model)
+    assert body["tool_choice"]["type"] in ("any", "tool")
+    assert ("thinking" in body, noted) == (on, [*lost, *([] if on else ["reasoning_off"])])
 
 
 def test_there_is_no_thinking_in_a_thousand_tokens() -> None:
