@@ -54,11 +54,23 @@ class Translator:
         if ask.shape != SHAPES[dialect] or (native and not _is_foreign(ask, model)):
             return None
         client = await self._dialect(dialect)
-        upstream = client if native else await self._dialect(cast(DialectName, provider.dialect))
+        upstream = client if native else await self._upstream(ask, provider, model)
         from gateway.conductor.translation import translate
 
         now, new_id = self._clock(), self._new_id()
         return translate(ask, client, upstream, provider, model, self._on_loss, now, new_id)
+
+    async def _upstream(self, ask: Ask, provider: Provider, model: str) -> Dialect:
+        """The dialect that a provider is asked in: the first of its own, but Responses where OpenAI's models do not
+        think beside tools in Chat Completions (https://developers.openai.com/api/docs/guides/latest-model,
+        openai-openapi#541). Servers with quirks are not OpenAI's, and know no such rule."""
+        first = await self._dialect(cast(DialectName, provider.dialect))
+        tools = ask.fields is not None and ask.fields.get("tools")
+        if not tools or provider.quirks or first.name != "openai_chat" or "openai_responses" not in provider.endpoints:
+            return first
+        from gateway.dialects.openai_chat.models import traits_of  # loaded with its dialect
+
+        return await self._dialect("openai_responses") if traits_of(model).tools_at_none else first
 
     async def estimate(self, ask: Ask) -> int:
         """About how many input tokens a request has. Raises RequestError 400 for one that cannot be read."""

@@ -248,6 +248,40 @@ def test_thoughts_that_nobody_signed_are_taken_out_for_claude_alone(
     assert seen.json["context_management"] == {"edits": []}
 
 
+@pytest.mark.parametrize(
+    ("kind", "dialects", "model", "tools", "asked"),
+    [
+        ("azure", "", "gpt-5.4", True, "/v1/responses"),
+        ("azure", "", "openai/gpt-5.6-terra", True, "/v1/responses"),
+        ("azure", "", "gpt-5.4", False, "/v1/chat/completions"),
+        ("azure", "", "gpt-5.2", True, "/v1/chat/completions"),
+        ("azure", CHAT_ONLY, "gpt-5.4", True, "/v1/chat/completions"),
+        ("openai", "", "gpt-5.4", True, "/v1/chat/completions"),  # at another's address
+    ],
+)
+@pytest.mark.parametrize("client", ["anthropic", "gemini"])
+def test_models_that_do_not_think_beside_tools_in_chat_are_asked_in_responses(
+    tmp_path: Path, kind: str, dialects: str, model: str, tools: bool, asked: str, client: str
+) -> None:
+    path, body, tool = "/v1/messages", {**MESSAGES, "model": model}, {"name": "f", "input_schema": {"type": "object"}}
+    if client == "gemini":
+        path, body, tool = (
+            f"/v1beta/models/{model}:generateContent",
+            CONTENTS,
+            {"functionDeclarations": [{"name": "f"}]},
+        )
+
+    async def scenario() -> Any:
+        async with FakeProvider() as fake:
+            config = configuration(fake.base_url, provider=f"models = []\n{dialects}")
+            config = config.replace('type = "openai"', f'type = "{kind}"')
+            async with gateway(tmp_path, config, ["sk-1"]) as running:
+                await running.ask("POST", path, {**body, "tools": [tool]} if tools else body)
+                return fake.requests[0]
+
+    assert run(scenario()).path.endswith(asked)
+
+
 def test_a_quiet_stream_is_kept_alive_with_the_clients_own_word(tmp_path: Path) -> None:
     more = "[providers.main.streaming]\nkeepalive = 0.02"
     slow = SlowBytes(220, 0.2, Stream((WORD, WORD, WORD, "[DONE]")))
