@@ -14,6 +14,9 @@ Source: https://platform.claude.com/docs/en/api/messages, https://platform.claud
 
 from __future__ import annotations
 
+import hashlib
+import re
+
 from gateway.dialects import reading
 from gateway.dialects.anthropic.block_reader import DIALECT
 from gateway.dialects.anthropic.block_writer import BlockWriter
@@ -24,6 +27,13 @@ from gateway.dialects.conversation import Request
 from gateway.dialects.dialect import Target, Written
 from gateway.dialects.losses import Losses
 from gateway.dialects.names import Json
+
+_PERSON = re.compile(r"[^\s@]@[^\s@]+\.[^\s@]|^\+?[\d\s()./-]{7,}$")
+"""What looks like an e-mail address or a telephone number. "user_id appears to contain an email address. Please send a
+uuid or hash value" (litellm#10106); telephone numbers and names are forbidden as well."""
+
+MAX_USER = 256
+"""Characters of `metadata.user_id`. https://platform.claude.com/docs/en/api/messages/create"""
 
 _TIERS = {"auto": "auto", "default": "standard_only"}
 
@@ -165,7 +175,7 @@ def _about(request: Request, losses: Losses) -> Json:
     body: Json = {}
     user = request.user or request.safety_identifier
     if user:
-        body["metadata"] = {"user_id": user}
+        body["metadata"] = {"user_id": user if request.dialect == DIALECT else _opaque(user)}
     if request.safety_identifier and request.user:
         losses.hint("safety_identifier", "safety_identifier", "Anthropic takes one name for the user.")
     if request.service_tier in _TIERS:
@@ -173,6 +183,13 @@ def _about(request: Request, losses: Losses) -> Json:
     elif request.service_tier:
         losses.hint("service_tier", "service_tier", "Anthropic has no such tier.")
     return body
+
+
+def _opaque(user: str) -> str:
+    """A word for the user that names nobody. A digest tells users apart as well, so that nothing is lost."""
+    if len(user) <= MAX_USER and not _PERSON.search(user):
+        return user
+    return hashlib.sha256(user.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _note_unsupported(request: Request, losses: Losses) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -301,6 +302,30 @@ def test_the_other_fields(fields: dict[str, Any], expected: dict[str, Any], lost
     }
     assert body == {**plain, **expected}
     assert names == lost
+
+
+@pytest.mark.parametrize(
+    ("user_id", "kept"),
+    [
+        ("u-1", True),
+        ("8f0c1e0e-7c37-4f5b-9d51-2b6a3c1c7f10", True),
+        ("user_5e884898da28047151d0e56f8dc62927_account__session_1", True),
+        ("someone@here", True),
+        ("123456", True),
+        ("x" * 256, True),
+        ("x" * 257, False),
+        ("ann.lee+llm@mail.example.org", False),
+        ("Ann Lee <ann@example.org>", False),
+        ("+49 (0)30 123-4567", False),
+        ("5551234567", False),
+    ],
+)
+def test_a_user_that_names_a_person_is_a_digest(user_id: str, kept: bool) -> None:
+    body, lost, _ = write(ask(user=user_id))
+    written = body["metadata"]["user_id"]
+    assert (written == user_id, lost) == (kept, [])
+    assert kept or re.fullmatch("[0-9a-f]{64}", written)
+    assert write(read(metadata={"user_id": user_id})[0])[0]["metadata"] == {"user_id": user_id}
 
 
 def test_several_answers_and_fields_that_change_the_question_are_content() -> None:
