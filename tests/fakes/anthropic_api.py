@@ -56,7 +56,7 @@ class AnthropicApi:
 
     def _messages(self, asked: Asked) -> Spoken:
         body = asked.body
-        check_request(body)
+        check_request(body, beta="anthropic-beta" in asked.headers)
         self.verified += [
             block.get("signature") or block["data"]
             for message in body["messages"]

@@ -13,8 +13,9 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from anthropic.types import message_create_params
+from anthropic.types.beta import message_create_params as beta_params
 from anthropic.types.message_count_tokens_params import MessageCountTokensParams
-from anthropic.types.message_create_params import MessageCreateParamsNonStreaming, MessageCreateParamsStreaming
 
 from tests.fakes.api import RefusedError
 from tests.fakes.script import sign
@@ -34,9 +35,9 @@ BUDGETED = re.compile(r"claude-(3-7|(sonnet|opus)-4(-[0-5](?!\d)|-2025|$)|haiku-
 EITHER = re.compile(r"claude-(sonnet|opus)-4-6")
 
 
-def check_request(body: dict[str, Any], *, counting: bool = False) -> None:
-    """Raises RefusedError."""
-    _check_shape({name: value for name, value in body.items() if name not in SAMPLING}, counting)
+def check_request(body: dict[str, Any], *, counting: bool = False, beta: bool = False) -> None:
+    """Raises RefusedError. `beta`: the request names betas, whichever they are."""
+    _check_shape({name: value for name, value in body.items() if name not in SAMPLING}, counting, beta)
     if not counting:
         _check_sampling(body)
         _check_thinking(body)
@@ -46,8 +47,9 @@ def check_request(body: dict[str, Any], *, counting: bool = False) -> None:
     _check_caching(body)
 
 
-def _check_shape(body: dict[str, Any], counting: bool) -> None:
-    shape: Any = MessageCreateParamsStreaming if body.get("stream") else MessageCreateParamsNonStreaming
+def _check_shape(body: dict[str, Any], counting: bool, beta: bool) -> None:
+    of = beta_params if beta else message_create_params
+    shape: Any = of.MessageCreateParamsStreaming if body.get("stream") else of.MessageCreateParamsNonStreaming
     mistake = find_mistake(MessageCountTokensParams if counting else shape, body)
     if mistake is not None:
         raise RefusedError(f"{dotted(mistake.path)}: {mistake.message}")

@@ -40,13 +40,17 @@ SILENT_DEFAULTS: dict[str, dict[str, Any]] = {
 }
 """What the SDK's types require and the API does not."""
 
+UNDOCUMENTED = ("client_metadata",)
+"""What Codex sends. https://github.com/openai/codex"""
+
 
 def check_request(body: dict[str, Any]) -> None:
     """Raises RefusedError."""
     shape: Any = ResponseCreateParamsStreaming if body.get("stream") else ResponseCreateParamsNonStreaming
     tools = [{**SILENT_DEFAULTS.get(tool.get("type"), {}), **tool} for tool in body.get("tools") or ()]
     filled = {"input": _filled(body.get("input")), "tools": tools}
-    check_shape(shape, {**body, **{name: filled[name] for name in filled if name in body}})
+    shaped = {**body, **{name: filled[name] for name in filled if name in body}}
+    check_shape(shape, {name: value for name, value in shaped.items() if name not in UNDOCUMENTED})
     if reasons(body["model"]):
         check_for_reasoning(body, ("temperature", "top_p", "top_logprobs"))
     elif body.get("reasoning"):
@@ -86,10 +90,14 @@ def _filled(value: Any) -> Any:
 def _filled_item(item: dict[str, Any]) -> dict[str, Any]:
     item = {**SILENT_DEFAULTS.get(item.get("type", ""), {}), **item}
     content = item.get("content")
+    if content is None:  # as Codex has it in thoughts
+        item.pop("content", None)
     if isinstance(content, list):
         item = {**item, "content": [{**SILENT_DEFAULTS.get(part.get("type"), {}), **part} for part in content]}
         if item.get("role") == "assistant" and any(part["type"] == "output_text" for part in content):
-            item = {"id": "msg_", "status": "completed", "type": "message", **item}
+            return {"id": "msg_", "status": "completed", "type": "message", **item}
+    if "role" in item and isinstance(item.get("id"), str):  # which Codex gives to everybody's messages
+        item = {name: value for name, value in item.items() if name != "id"}
     return item
 
 

@@ -1,9 +1,9 @@
-"""The model behind the fake APIs: it does what the user's last text says, so that a test reads as its own script.
+"""The model behind the fake APIs: it does what the user's last script says, so that a test reads as its own script.
 
     DO think First. | call weather {"city": "Paris"} | call weather {"city": "Rome"} // say Both are sunny.
 
 ` // ` separates the model's turns, ` | ` the parts of one. Which turn is played depends on how often the model has
-spoken since that text; as long as no text begins with `DO ` the answer is GREETING.
+spoken since that text; a user who gives no script is answered with GREETING.
 
 | part          | what the model does                                                            |
 |---------------|--------------------------------------------------------------------------------|
@@ -23,6 +23,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -36,6 +37,8 @@ INPUT, CACHED, TEXT_TOKENS, THOUGHT_TOKENS = 100, 30, 40, 25
 
 WRITTEN_5M, WRITTEN_1H = 15, 5
 """Anthropic alone tells what was written to its cache."""
+
+SCRIPT = re.compile(r"\bDO (?:say|think|redact|call|json|see|stop|fail|break)\b.*", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,19 +60,16 @@ class Heard:
 
     @property
     def prompt(self) -> str:
-        """The user's last text that is a script."""
-        return next((text for role, text in reversed(self.turns) if _is_script(role, text)), "")
+        """The user's last script, "" for none. Agents put words of their own before and behind it."""
+        found = (SCRIPT.search(text) for role, text in reversed(self.turns) if role == "user")
+        return next((script[0] for script in found if script), "")
 
     @property
     def spoken(self) -> int:
         """How often the model has spoken since."""
         turns = list(reversed(self.turns))
-        at = next((n for n, turn in enumerate(turns) if _is_script(*turn)), len(turns))
+        at = next((n for n, (role, text) in enumerate(turns) if role == "user" and SCRIPT.search(text)), len(turns))
         return sum(role == "assistant" for role, _ in turns[:at])
-
-
-def _is_script(role: str, text: str) -> bool:
-    return role == "user" and text.startswith("DO ")
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,7 +65,7 @@ def _closed(schema: Any) -> Any:
         return {"type": "is-instance", "cls": Mistake, **({"ref": schema["ref"]} if "ref" in schema else {})}
     dropped = ("serialization", "metadata") if isinstance(schema.get("type"), str) else ()  # else: fields by name
     closed = {name: _closed(each) for name, each in schema.items() if name not in dropped}
-    if closed.get("type") == "typed-dict":
+    if closed.get("type") == "typed-dict" and "extras_schema" not in closed:
         closed["extra_behavior"] = "forbid"
         closed.pop("config", None)
     elif closed.get("type") == "generator":
