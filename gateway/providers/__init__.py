@@ -56,6 +56,7 @@ PROVIDER_TYPES: Mapping[str, ProviderType] = MappingProxyType(
                 gemini.BASE_URL,
                 {GEMINI: generate_at("v1beta"), CHAT: Endpoint("v1beta/openai")},
                 rows=gemini.ROWS,
+                quirks=openai.QUIRKS_ELSEWHERE,  # of its OpenAI-compatible address
             ),
             ProviderType(
                 azure.NAME, "", azure.endpoints(""), rows=azure.ROWS, lists_models=False, example=azure.EXAMPLE_URL

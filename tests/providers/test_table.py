@@ -138,3 +138,8 @@ def test_a_server_that_is_not_openais_is_asked_with_care() -> None:
         {"no_custom_tools", "no_developer_role", "no_openai_hints", "system_first"}
     )
     assert "short_ids" in quirks_of(ProviderConfig(type="mistral", base_url="https://api.mistral.ai/v1"))
+
+
+def test_openais_hints_go_to_openai_and_to_routers_that_pass_them_on() -> None:
+    taking = {name for name, kind in PROVIDER_TYPES.items() if "no_openai_hints" not in kind.quirks}
+    assert taking == {"openai", "azure", "openrouter", "vercel", "llmgateway", "anthropic", "echo"}

@@ -21,9 +21,10 @@ NO_OPENAI_FIELDS: Final = "no_openai_fields"
 Mistral: 422 "Extra inputs are not permitted" (crush#1590, litellm#30835)."""
 
 NO_OPENAI_HINTS: Final = "no_openai_hints"
-"""Answers 4xx to what OpenAI alone has for its caches, its storage and its users, and takes other fields. "property
+"""Answers 4xx to what OpenAI has for its caches, tiers, storage and users, and takes other fields. "property
 'prompt_cache_key' is unsupported" (Groq and Cerebras, zed#36215), "Unsupported parameter(s): `prompt_cache_key`"
-(NVIDIA, opencode#45113), 'Unknown name "store"' (Google, openclaw#22704)."""
+(NVIDIA, opencode#45113), 'Unknown name "store"' (Google, openclaw#22704). Tiers have other names elsewhere
+(https://console.groq.com/docs/service-tiers)."""
 
 RANDOM_SEED: Final = "random_seed"
 """Calls `seed` so. https://docs.mistral.ai/api/"""

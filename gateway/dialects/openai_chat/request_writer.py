@@ -308,7 +308,7 @@ def _openai_fields(request: Request, wants: Wants, losses: Losses) -> Json:
         ("user", short_user(request.user), known),
         ("safety_identifier", request.safety_identifier, hints),
         ("metadata", dict(request.metadata), hints and (request.dialect == DIALECT or request.store is True)),
-        ("service_tier", request.service_tier, known and (own or request.service_tier in _TIERS)),
+        ("service_tier", request.service_tier, hints and (own or request.service_tier in _TIERS)),
         ("prompt_cache_key", request.cache_key, hints),
         ("prompt_cache_retention", request.cache_retention, hints),
     )
