@@ -53,7 +53,7 @@ def parse_specs(specs: Sequence[str], provider_types: Mapping[str, ProviderFacts
                 Problem(spec, "", "is not TYPE:NAME", "such as openai:main; names have letters, digits and . _ -")
             )
         elif kind not in provider_types:
-            hint = did_you_mean(kind, provider_types) or "one of " + ", ".join(provider_types)
+            hint = "; ".join(filter(None, (did_you_mean(kind, provider_types), "all of them: llmgateway help config")))
             problems.append(Problem(spec, "", f'there is no provider type "{kind}"', hint))
         elif name in [known for _, known in parsed]:
             problems.append(Problem(spec, "", f'"{name}" is given twice'))

@@ -84,6 +84,16 @@ def test_models_have_geminis_shape_on_its_path(tmp_path: Path, root: str, header
     assert "generateContent" in one.json["supportedGenerationMethods"]
 
 
+@pytest.mark.parametrize("root", ["/v1", "/v1beta"])
+def test_googles_calls_are_counted_as_such(tmp_path: Path, root: str) -> None:
+    async def scenario() -> None:
+        async with FakeProvider() as fake, gateway(tmp_path, configuration(fake.base_url)) as running:
+            assert (await running.ask("POST", f"{root}/models/gpt-4o:generateContent", CONTENTS)).status == 200
+            assert (await running.logged())["surface"] == "gemini"
+
+    run(scenario())
+
+
 def test_a_model_with_a_colon_is_in_openais_shape_for_its_clients(tmp_path: Path) -> None:
     got = run(ask(tmp_path, "GET", "/v1/models/llama3:8b"))
     assert (got.status, got.code) == (404, "model_not_found")
