@@ -20,6 +20,7 @@ from dataclasses import dataclass, field, replace
 from gateway import jsonlib
 from gateway.dialects.anthropic.block_reader import CUSTOM_ARGUMENT, DIALECT
 from gateway.dialects.anthropic.block_writer import write_cache
+from gateway.dialects.anthropic.input_schema import write_input_schema
 from gateway.dialects.anthropic.models import Traits
 from gateway.dialects.builtin_tools import is_dispensable
 from gateway.dialects.conversation import Opaque, Request, ResponseFormat, Tool, ToolChoice
@@ -102,18 +103,17 @@ def _tool(tool: Tool | Opaque, path: str, request: Request, names: Mapping[str, 
         losses.hint(f"{path}.strict", "tool_strict", "Arguments are not held to the schema.")
     if description:
         written["description"] = description
-    written["input_schema"] = _custom_schema() if tool.custom else _input_schema(tool.parameters, native=native)
+    if tool.custom:
+        written["input_schema"] = _custom_schema()
+    elif native and tool.parameters is not None:
+        written["input_schema"] = tool.parameters
+    else:
+        written["input_schema"] = write_input_schema(tool.parameters, path, losses)
     if tool.strict is not None and native:
         written["strict"] = tool.strict
     if tool.cache is not None:
         written["cache_control"] = write_cache(tool.cache)
     return written
-
-
-def _input_schema(parameters: Json | None, *, native: bool) -> Json:
-    if parameters is not None and (native or "type" in parameters):
-        return parameters
-    return {"type": "object", **(parameters or {"properties": {}})}
 
 
 def _custom_schema() -> Json:
