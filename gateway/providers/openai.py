@@ -14,9 +14,11 @@ from gateway.policy.verdict import Row, Scope, Status, statuses, words
 NAME = "openai"
 BASE_URL = "https://api.openai.com/v1"
 
-QUIRKS_ELSEWHERE = frozenset({"no_custom_tools", "no_developer_role", "no_openai_hints", "system_first"})
-"""Of servers that speak this API and are not OpenAI's: what all of them take instead says the same, and hints that only
-some know are left out."""
+QUIRKS_ELSEWHERE = frozenset(
+    {"no_custom_tools", "no_developer_role", "no_openai_hints", "string_content", "system_first"}
+)
+"""Of servers that speak this API and are not OpenAI's: what all of them know instead says the same (text as one string
+among it), and hints that only some know are left out."""
 
 FORWARDED_TO_PROVIDER = (b"content-type", b"accept", b"user-agent", b"idempotency-key", b"openai-beta")
 """Of a client's headers these alone go on: none that names the client's credential, organisation or address."""

@@ -135,7 +135,7 @@ def test_a_server_that_is_not_openais_is_asked_with_care() -> None:
     here = ProviderConfig(type="openai", base_url="https://api.openai.com/v1")
     there = ProviderConfig(type="openai", base_url="https://llm.example.org/v1")
     assert not quirks_of(here) and quirks_of(there) == frozenset(
-        {"no_custom_tools", "no_developer_role", "no_openai_hints", "system_first"}
+        {"no_custom_tools", "no_developer_role", "no_openai_hints", "string_content", "system_first"}
     )
     assert "short_ids" in quirks_of(ProviderConfig(type="mistral", base_url="https://api.mistral.ai/v1"))
 

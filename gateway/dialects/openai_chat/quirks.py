@@ -42,7 +42,8 @@ SYSTEM_FIRST: Final = "system_first"
 message must be at the beginning" (templates of Qwen and others, wherever they are served; llama.cpp#20733)."""
 
 STRING_CONTENT: Final = "string_content"
-"""Wants text as one string: parts of a message are for images and the like only (older vLLM and Ollama templates)."""
+"""Wants text as one string, parts where there are images and the like only: "invalid type: sequence, expected a string"
+(DeepSeek, qwen-code#2320, forgecode#2008), "Input should be a valid string" (SiliconFlow, cherry-studio#3471)."""
 
 SHORT_IDS: Final = "short_ids"
 """Ids of tool calls: "must be a-z, A-Z, 0-9, with a length of 9" (Mistral, opencode#1680)."""
