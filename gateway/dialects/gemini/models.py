@@ -27,7 +27,8 @@ class Traits:
     `json_schema`: takes `responseJsonSchema` and `parametersJsonSchema`. `json_with_tools`: takes a response format
     beside functions. `media_results`: images and PDFs inside a functionResponse. `media_resolution`: per part.
     `fetches`: public https addresses in `fileData`. `signed_calls`: a functionCall of the current turn without a
-    thoughtSignature is a 400.
+    thoughtSignature is a 400. `penalties`: for presence and frequency; "Penalty is not enabled for this model"
+    elsewhere (google-gemini/cookbook#1290, vercel/ai#8943).
     """
 
     thinking: ThinkingKind = "level"
@@ -41,14 +42,17 @@ class Traits:
     media_resolution: bool = True
     fetches: bool = True
     signed_calls: bool = True
+    penalties: bool = False
 
 
 _FOUR = ("MINIMAL", "LOW", "MEDIUM", "HIGH")
 
 
-def _older(thinking: ThinkingKind, low: int = 0, high: int = 0, *, rest: bool = False, json: bool = True) -> Traits:
+def _older(
+    thinking: ThinkingKind, low: int = 0, high: int = 0, *, rest: bool = False, json: bool = True, bias: bool = False
+) -> Traits:
     """A model before Gemini 3: no schema beside functions, no media in results, no signatures asked for."""
-    return Traits(thinking, (), low, high, rest, json, False, False, False, json, False)
+    return Traits(thinking, (), low, high, rest, json, False, False, False, json, False, bias)
 
 
 _TABLE: tuple[tuple[re.Pattern[str], Traits], ...] = tuple(
@@ -64,6 +68,7 @@ _TABLE: tuple[tuple[re.Pattern[str], Traits], ...] = tuple(
         (r"gemini-2\.5-flash", _older("budget", 1, 24_576, rest=True)),
         (r"gemini-2\.5-pro|gemini-2\.5", _older("budget", 128, 32_768)),
         (r"gemini-robotics-er-1\.[56]", _older("budget", 1, 24_576, rest=True)),
+        (r"gemini-2\.0-flash(?!-thinking)", _older("none", json=False, bias=True)),
         (r"gemini-(?:1\.|2\.0|pro(?!-latest)|exp|embedding)|gemma|learnlm|embedding|text-", _older("none", json=False)),
     )
 )

@@ -2,13 +2,14 @@
 stand in the path.
 
 What the model can be asked depends on its name (`models.py`); a client of this very dialect is taken at its word.
-`Target.quirks`: "no_call_ids" for servers that refuse
-`id` in calls and results (Vertex AI's older endpoints).
+`Target.quirks`: "no_call_ids" for servers that refuse `id` in calls and results (Vertex AI's older endpoints).
 
 Source: https://ai.google.dev/api/generate-content
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 from gateway.dialects.conversation import Request, Sampling, Tool, ToolCall, ToolResult
 from gateway.dialects.dialect import Plan, Target, Written
@@ -21,6 +22,9 @@ from gateway.dialects.gemini.toolnames import fitting_names
 from gateway.dialects.json_schema import for_gemini
 from gateway.dialects.losses import Losses
 from gateway.dialects.names import Json
+
+MAX_SEED = 2**31 - 1
+"""Google's seeds are int32, OpenAI's int64."""
 
 MAX_STOPS = 5
 """https://ai.google.dev/api/generate-content#v1beta.GenerationConfig: "up to 5 character sequences"."""
@@ -81,7 +85,7 @@ def _names_in(request: Request) -> list[str]:
 
 
 def _write_config(request: Request, traits: Traits, losses: Losses) -> Json:
-    config: Json = {**_write_sampling(request.sampling, losses), **_write_format(request, traits, losses)}
+    config: Json = {**_write_sampling(request, traits, losses), **_write_format(request, traits, losses)}
     if request.max_tokens is not None:
         config["maxOutputTokens"] = request.max_tokens
     if request.n is not None:
@@ -96,9 +100,12 @@ def _write_config(request: Request, traits: Traits, losses: Losses) -> Json:
     return config
 
 
-def _write_sampling(sampling: Sampling, losses: Losses) -> Json:
+def _write_sampling(request: Request, traits: Traits, losses: Losses) -> Json:
+    sampling = request.sampling
     if sampling.logit_bias:
         losses.hint("sampling.logit_bias", "logit_bias", "Gemini has none.")
+    if request.dialect != "gemini":
+        sampling = _fitting(sampling, traits, losses)
     fields = {
         "temperature": sampling.temperature,
         "topP": sampling.top_p,
@@ -110,6 +117,17 @@ def _write_sampling(sampling: Sampling, losses: Losses) -> Json:
         "logprobs": sampling.top_logprobs,
     }
     return {name: value for name, value in fields.items() if value is not None}
+
+
+def _fitting(sampling: Sampling, traits: Traits, losses: Losses) -> Sampling:
+    """What the model takes. A penalty of zero is none; a seed is folded, and stays the same for the same."""
+    for name in ("presence_penalty", "frequency_penalty"):
+        if getattr(sampling, name) and not traits.penalties:
+            losses.hint(f"sampling.{name}", name, "the model does not take it.")
+            sampling = replace(sampling, **{name: None})
+    if sampling.seed is not None and abs(sampling.seed) > MAX_SEED:
+        sampling = replace(sampling, seed=sampling.seed & MAX_SEED)
+    return sampling
 
 
 def _write_format(request: Request, traits: Traits, losses: Losses) -> Json:

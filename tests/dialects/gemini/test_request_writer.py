@@ -34,15 +34,13 @@ def test_a_plain_request_has_contents_alone() -> None:
 
 
 def test_sampling_and_limits_go_into_the_configuration() -> None:
-    sampling = Sampling(0.5, 0.9, 40, 7, 0.1, -0.1, None, True, 3)
+    sampling = Sampling(0.5, 0.9, 40, 7, None, None, None, True, 3)
     body = written(ask(sampling=sampling, max_tokens=0, n=2, stop=("a", "b"), service_tier="default"))
     assert body["generationConfig"] == {
         "temperature": 0.5,
         "topP": 0.9,
         "topK": 40,
         "seed": 7,
-        "presencePenalty": 0.1,
-        "frequencyPenalty": -0.1,
         "responseLogprobs": True,
         "logprobs": 3,
         "maxOutputTokens": 0,
@@ -50,6 +48,37 @@ def test_sampling_and_limits_go_into_the_configuration() -> None:
         "stopSequences": ["a", "b"],
     }
     assert body["serviceTier"] == "standard"
+
+
+PENALTIES = [("sampling.presence_penalty", "presence_penalty"), ("sampling.frequency_penalty", "frequency_penalty")]
+
+
+@pytest.mark.parametrize(
+    ("model", "dialect", "expected", "lost"),
+    [
+        ("gemini-2.0-flash", "openai_chat", {"presencePenalty": 0.1, "frequencyPenalty": -0.1}, []),
+        ("gemini-2.5-flash", "openai_chat", {}, PENALTIES),
+        ("gemini-3.5-flash", "anthropic", {}, PENALTIES),
+        ("gemini-3.5-flash", "gemini", {"presencePenalty": 0.1, "frequencyPenalty": -0.1}, []),
+    ],
+)
+def test_penalties_go_to_models_that_take_them(
+    model: str, dialect: str, expected: Json, lost: list[tuple[str, str]]
+) -> None:
+    request = ask(sampling=Sampling(presence_penalty=0.1, frequency_penalty=-0.1), dialect=dialect)
+    body, losses = written_with_losses(request, model)
+    assert (body.get("generationConfig", {}), losses) == (expected, lost)
+
+
+def test_a_penalty_of_zero_is_taken_by_all() -> None:
+    body, losses = written_with_losses(ask(sampling=Sampling(presence_penalty=0.0)))
+    assert (body["generationConfig"], losses) == ({"presencePenalty": 0.0}, [])
+
+
+@pytest.mark.parametrize("seed", [2**62 + 5, -(2**40)])
+def test_a_seed_fits_into_googles_field(seed: int) -> None:
+    written_seed = written(ask(sampling=Sampling(seed=seed)))["generationConfig"]["seed"]
+    assert 0 <= written_seed < 2**31
 
 
 @pytest.mark.parametrize(
