@@ -17,9 +17,8 @@ from gateway.dialects.gemini.content_writer import write_contents
 from gateway.dialects.gemini.models import Traits, traits_of
 from gateway.dialects.gemini.thinking_writer import write_thinking
 from gateway.dialects.gemini.tiers import write_tier
-from gateway.dialects.gemini.tool_writer import write_tool_config, write_tools
+from gateway.dialects.gemini.tool_writer import write_schema, write_tool_config, write_tools
 from gateway.dialects.gemini.toolnames import fitting_names
-from gateway.dialects.json_schema import for_gemini
 from gateway.dialects.losses import Losses
 from gateway.dialects.names import Json
 
@@ -144,12 +143,10 @@ def _write_format(request: Request, traits: Traits, losses: Losses) -> Json:
     if wanted.description:
         losses.hint("response_format.description", "format_description", "Gemini's formats have none.")
     if wanted.kind == "schema" and wanted.schema is not None:
-        if traits.json_schema:
-            config["responseJsonSchema"] = wanted.schema
-        else:
-            config["responseSchema"], lost = for_gemini(wanted.schema)
-            for where in lost:
-                losses.hint(f"response_format.schema.{where}", "schema_keyword", "this model's schemas have none.")
+        name, written, lost = write_schema(wanted.schema, request, traits)
+        config[f"response{name}"] = written
+        for where in lost:
+            losses.hint(f"response_format.schema.{where}", "schema_keyword", "this model's schemas have none.")
     return config
 
 

@@ -14,6 +14,7 @@ from gateway.dialects.builtin_tools import is_dispensable
 from gateway.dialects.conversation import Request, Tool
 from gateway.dialects.custom_tools import describe, has_grammar
 from gateway.dialects.gemini.models import Traits
+from gateway.dialects.gemini.schema_writer import write_json_schema
 from gateway.dialects.json_schema import for_gemini
 from gateway.dialects.losses import Losses
 from gateway.dialects.names import Json
@@ -33,7 +34,7 @@ def write_tools(request: Request, traits: Traits, names: Mapping[str, str], loss
         if isinstance(tool, Tool):
             if not functions:
                 written.append({"functionDeclarations": functions})
-            functions.append(_write_function(tool, path, traits, names, losses))
+            functions.append(_write_function(tool, path, request, traits, names, losses))
         elif tool.dialect == "gemini":
             written.append(tool.value)
         else:
@@ -42,15 +43,27 @@ def write_tools(request: Request, traits: Traits, names: Mapping[str, str], loss
     return written
 
 
-def _write_function(tool: Tool, path: str, traits: Traits, names: Mapping[str, str], losses: Losses) -> Json:
+def write_schema(schema: Json, request: Request, traits: Traits) -> tuple[str, Json, list[str]]:
+    """A schema as the model takes it, the name of its kind, and the paths of what it cannot say. Google's own clients
+    are taken at their word."""
+    if not traits.json_schema:
+        return "Schema", *for_gemini(schema)
+    if request.dialect == "gemini":
+        return "JsonSchema", schema, []
+    return "JsonSchema", *write_json_schema(schema)
+
+
+def _write_function(
+    tool: Tool, path: str, request: Request, traits: Traits, names: Mapping[str, str], losses: Losses
+) -> Json:
     written: Json = {"name": names[tool.name]}
     if description := describe(tool, CUSTOM_INPUT):
         written["description"] = description
     schema = _CUSTOM_SCHEMA if tool.custom else tool.parameters
-    if schema is not None and traits.json_schema:
-        written["parametersJsonSchema"] = schema
-    elif schema is not None and schema.get("properties"):  # older models refuse an object without any
-        written["parameters"], lost = for_gemini(schema)
+    # Older models refuse an object without properties.
+    if schema is not None and (traits.json_schema or schema.get("properties")):
+        name, said, lost = write_schema(schema, request, traits)
+        written["parametersJsonSchema" if name == "JsonSchema" else "parameters"] = said
         for where in lost:
             losses.hint(f"{path}.parameters.{where}", "schema_keyword", "this model's schemas have none.")
     if has_grammar(tool):

@@ -24,7 +24,7 @@ from gateway.dialects.names import Json
 from gateway.errors import RequestError
 from tests.dialects.gemini.scenes import ask, assistant, user, written, written_with_losses
 
-SCHEMA: Json = {"type": "object", "properties": {"a": {"type": "string", "pattern": "x"}}, "required": ["a"]}
+SCHEMA: Json = {"type": "object", "properties": {"a": {"type": "string", "title": "x"}}, "required": ["a"]}
 LOOK = Tool("look", "Looks.", SCHEMA)
 
 
