@@ -30,8 +30,9 @@ from tests.fakes.script import Break, CallTool, Heard, Say, Turn, pieces
 
 STOPS = {"": "stop", "tools": "tool_calls", "length": "length", "filter": "content_filter", "stop_sequence": "stop"}
 UNSUPPORTED = ("max_tokens", "temperature", "top_p", "presence_penalty", "frequency_penalty", "logprobs", "stop")
-ALSO_TAKEN = {"assistant": "annotations", "tool": "name"}
-"""Fields of messages that the SDK's types have not got: what comes with an answer may go back with it."""
+ALSO_TAKEN = {"assistant": ("annotations", "parsed"), "tool": ("name",)}
+"""Fields of messages that the SDK's types have not got: what comes with an answer, or is made of it by its helper,
+may go back with it."""
 
 
 def check_request(body: dict[str, Any]) -> None:
@@ -65,10 +66,15 @@ def check_request(body: dict[str, Any]) -> None:
 def _without_extras(message: Any) -> Any:
     if not isinstance(message, dict):
         return message
-    bare = {name: value for name, value in message.items() if name != ALSO_TAKEN.get(message.get("role", ""))}
-    for call in bare.get("tool_calls") or ():
-        call.get("function", {}).pop("parsed_arguments", None)  # the SDK's own, where it has parsed them
-    return bare
+    bare = {name: value for name, value in message.items() if name not in ALSO_TAKEN.get(message.get("role", ""), ())}
+    calls = bare.pop("tool_calls", None)
+    return bare if calls is None else {**bare, "tool_calls": [_without_helps(call) for call in calls]}
+
+
+def _without_helps(call: dict[str, Any]) -> dict[str, Any]:
+    """A call without what the SDK's helper for streams puts into it."""
+    function = {name: value for name, value in call.get("function", {}).items() if name != "parsed_arguments"}
+    return {**{name: value for name, value in call.items() if name != "index"}, "function": function}
 
 
 def _check_tools(body: dict[str, Any]) -> None:
