@@ -39,6 +39,8 @@ def render(error: RequestError, request_id: str = "", surface: str = "openai") -
         headers.append((b"www-authenticate", b'Bearer realm="llmgateway"'))
     if error.status == 405 and error.extra and "allow" in error.extra:
         headers.append((b"allow", str(error.extra["allow"]).encode()))
+    if error.status == 426:
+        headers.append((b"upgrade", b"HTTP/1.1"))
     if request_id:
         headers.append((b"x-request-id", request_id.encode()))
     return error.status, headers, _body(error, surface)

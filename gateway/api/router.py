@@ -8,7 +8,7 @@
 | POST /v1[beta]/models/M:METHOD         | use   | GeminiSurface.model     |
 | GET /v1[beta]/models, /v1[beta]/models/M | use | ModelsSurface           |
 | ANY /p/PROVIDER/…                      | use   | PassthroughSurface.any  |
-| GET /health, /ready                    | –     | HealthSurface           |
+| GET /, /health, /ready                 | –     | HealthSurface           |
 | GET /metrics                           | read  | HealthSurface.metrics   |
 | /admin/…                               | admin | AdminSurface            |
 """
@@ -89,6 +89,7 @@ class Router:
             "/v1/messages/count_tokens": Route("anthropic", ("POST",), "use", anthropic.count_tokens),
             "/v1/models": Route("openai", ("GET", "HEAD"), "use", models.all),
             "/v1beta/models": Route("gemini", ("GET", "HEAD"), "use", models.all),
+            "/": Route("health", ("GET", "HEAD"), "", health.health),  # Claude Code asks whether anybody is there
             "/health": Route("health", ("GET", "HEAD"), "", health.health),
             "/ready": Route("health", ("GET", "HEAD"), "", health.ready),
             "/metrics": Route("health", ("GET", "HEAD"), "" if public_metrics else "read", health.metrics),
@@ -193,14 +194,9 @@ class Router:
         await route.handler(inbound, reply)
 
     def _let_in(self, route: Route, request: Request, fields: dict[bytes, bytes], record: RequestRecord) -> Identity:
-        """Who asks. Raises RequestError: 405, 401, or 403 where the route needs more than they may."""
+        """Who asks. Raises RequestError: 405 or 426, 401, or 403 where the route needs more than they may."""
         if route.methods and request.method not in route.methods:
-            raise RequestError(
-                405,
-                "method_not_allowed",
-                f"{request.method[:20]} is not for this path.",
-                extra={"allow": ", ".join(route.methods)},
-            )
+            raise _wrong_method(request.method, route.methods, fields)
         if not route.scope:
             return NOBODY
         record.client = peer = self._guard.client_address(fields, request.peer)
@@ -236,6 +232,16 @@ class Router:
         self._metrics.request_done(record, duration)
         if logged and self._log_requests and record.surface != "health":
             self._log.request(record, duration)
+
+
+def _wrong_method(method: str, right: tuple[str, ...], fields: dict[bytes, bytes]) -> RequestError:
+    """Codex, whose first choice are WebSockets, does without them at once when it gets a 426; after a 405 it tries six
+    times more."""
+    if fields.get(b"upgrade", b"").lower() == b"websocket":
+        return RequestError(426, "no_websockets", "There are no WebSockets here; send the same as a POST.")
+    return RequestError(
+        405, "method_not_allowed", f"{method[:20]} is not for this path.", extra={"allow": ", ".join(right)}
+    )
 
 
 def _nothing_at(path: str) -> RequestError:

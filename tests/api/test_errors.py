@@ -99,8 +99,18 @@ def test_a_wrong_method_is_told_the_right_ones(tmp_path: Path, method: str, path
     run(scenario())
 
 
+def test_a_client_that_asks_for_a_websocket_is_told_that_there_are_none(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with running_with(tmp_path) as running:
+            wanted = {"connection": "Upgrade", "upgrade": "WebSocket", "sec-websocket-version": "13"}
+            got = await running.ask("GET", "/v1/responses", headers=wanted)
+            assert (got.status, got.code, got.header("upgrade")) == (426, "no_websockets", "HTTP/1.1")
+
+    run(scenario())
+
+
 @pytest.mark.parametrize(
-    "path", ["/", "/v1", "/v1/", "/v2/models", "/v1/chat/completions/", "/V1/models", "/admin", "/%"]
+    "path", ["//", "/v1", "/v1/", "/v2/models", "/v1/chat/completions/", "/V1/models", "/admin", "/%"]
 )
 def test_a_path_that_is_not_there_is_a_404(tmp_path: Path, path: str) -> None:
     async def scenario() -> None:

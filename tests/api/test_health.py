@@ -19,6 +19,7 @@ from tests.fakes.provider import FakeProvider
 def test_health_says_that_the_process_lives(tmp_path: Path, more: str) -> None:
     async def scenario() -> None:
         async with FakeProvider() as fake, gateway(tmp_path, configuration(fake.base_url, more=more)) as running:
+            assert (await running.ask("HEAD", "/")).status == 200
             got = await running.ask("GET", "/health")
             assert (got.status, got.json) == (200, {"status": "ok", "version": __version__})
             assert (await running.ask("GET", "/ready")).json == {"status": "ready", "missing": []}
