@@ -5,6 +5,7 @@
 - Arguments that are no JSON object are wrapped as Anthropic tells clients to wrap what they cannot parse:
   `{"INVALID_JSON": "…"}`.
 - Empty texts leave no block: the client would send them back, and Anthropic's form does not allow them.
+- Tokens that the provider has not counted are estimated, as in a stream: clients size their context by them.
 
 Source: https://platform.claude.com/docs/en/api/messages,
 https://platform.claude.com/docs/en/agents-and-tools/tool-use/fine-grained-tool-streaming
@@ -15,6 +16,7 @@ from __future__ import annotations
 from gateway import jsonlib
 from gateway.dialects.anthropic.answer_reader import FINISHES, any_calls
 from gateway.dialects.anthropic.block_reader import CUSTOM_ARGUMENT, DIALECT
+from gateway.dialects.anthropic.count_tokens import estimate_output, estimate_tokens
 from gateway.dialects.anthropic.usage import write_usage
 from gateway.dialects.continuity import show_signature, with_seal
 from gateway.dialects.conversation import (
@@ -37,6 +39,7 @@ from gateway.dialects.conversation import (
 from gateway.dialects.dialect import Scene
 from gateway.dialects.losses import Losses
 from gateway.dialects.names import Json
+from gateway.usage import Usage
 
 _REASONS = {
     Finish.STOP: "end_turn",
@@ -68,8 +71,28 @@ def write_answer(answer: Answer, scene: Scene, losses: Losses) -> Json:
         "model": scene.model,
         "content": content,
         **write_ending(choice.ending, called=any_calls(choice.parts), refused=refused),
-        "usage": write_usage(answer.usage, answer.service_tier),
+        "usage": write_usage(_usage(answer.usage, choice, scene), answer.service_tier),
     }
+
+
+def _usage(known: Usage | None, choice: Choice, scene: Scene) -> Usage:
+    usage = known or Usage()
+    if usage.input_uncached is None:
+        usage = usage._replace(input_uncached=estimate_tokens(scene.request))
+    if usage.output_text is None:
+        usage = usage._replace(output_text=estimate_output(sum(_length(part) for part in choice.parts)))
+    return usage
+
+
+def _length(part: Part) -> int:
+    """Characters."""
+    match part:
+        case Text() | Refusal() | Thinking():
+            return len(part.text)
+        case ToolCall():
+            return len(part.arguments)
+        case _:
+            return 0
 
 
 def write_ending(ending: Ending, *, called: bool, refused: bool) -> Json:

@@ -15,7 +15,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from gateway import jsonlib
-from gateway.dialects.anthropic.request_reader import read_request
 from gateway.dialects.conversation import (
     Audio,
     Document,
@@ -30,7 +29,6 @@ from gateway.dialects.conversation import (
     ToolCall,
     ToolResult,
 )
-from gateway.dialects.losses import Losses
 from gateway.dialects.names import Json
 
 IMAGE = 1_600
@@ -44,17 +42,6 @@ MESSAGE = 4
 TOOL = 20
 TOOLS = 300
 """What stands around a message, a tool, and all tools, whose use is explained to the model."""
-
-
-def read_count_request(body: Json, losses: Losses) -> Request:
-    """The request whose tokens a client wants counted: a request for a message without `max_tokens`. Raises
-    RequestError as `read_request` does."""
-    return read_request(body, losses)
-
-
-def write_count(tokens: int) -> Json:
-    """The answer to such a request."""
-    return {"input_tokens": tokens}
 
 
 def estimate_tokens(request: Request) -> int:

@@ -45,12 +45,6 @@ def carried_error(event: Event) -> dict[str, Any]:
     return {"type": "error", "error": payload or {"message": event.data}}
 
 
-def error_event(error: Mapping[str, Any]) -> bytes:
-    """The last event of a stream that failed after it was committed. `error` is the body of an error answer. No
-    `message_stop` follows: it would tell the client that the answer is whole."""
-    return write_event({**error, "type": "error"})
-
-
 def write_event(payload: Json) -> bytes:
     """An event, named by its payload's type."""
     return b"event: %b\ndata: %b\n\n" % (payload["type"].encode(), jsonlib.dumps(payload))

@@ -67,6 +67,16 @@ def test_an_answer_is_a_message() -> None:
 
 
 @pytest.mark.parametrize(
+    ("usage", "tokens"),
+    [(None, (5, 5)), (Usage(cache_read=7), (5, 5)), (Usage(3), (3, 5)), (Usage(3, output_text=0), (3, 0))],
+)
+def test_tokens_that_nobody_counted_are_estimated(usage: Usage | None, tokens: tuple[int, int]) -> None:
+    parts = (Thinking("12345678"), Text("1234"), ToolCall("c", "f", '{"a":1}'))
+    body, _ = written(*parts, usage=usage)
+    assert (body["usage"]["input_tokens"], body["usage"]["output_tokens"]) == tokens
+
+
+@pytest.mark.parametrize(
     ("part", "block"),
     [
         (Text(""), None),

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from gateway.dialects.anthropic.events import carried_error, classify_event, error_event
-from gateway.wire.sse import Event, EventReader
+from gateway.dialects.anthropic.events import carried_error, classify_event
+from gateway.wire.sse import Event
 from tests.dialects.anthropic.making import STOP, closed, finished, more, opened, start
 
 OVERLOADED = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}
@@ -68,10 +68,3 @@ def test_the_name_of_an_event_counts_where_its_payload_says_nothing(event: Event
 )
 def test_the_error_of_an_event_reads_like_an_error_answer(event: Event, body: dict[str, object]) -> None:
     assert carried_error(event) == body
-
-
-def test_our_error_event_is_read_as_one() -> None:
-    (event,) = EventReader().feed(error_event({"error": {"type": "api_error", "message": "gone\nfor good"}}))
-    assert event.event == "error"
-    assert classify_event(event) == "error"
-    assert carried_error(event)["error"] == {"type": "api_error", "message": "gone\nfor good"}

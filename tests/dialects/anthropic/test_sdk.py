@@ -13,7 +13,6 @@ from anthropic.types import TextBlock, ThinkingBlock, ToolUseBlock
 
 from gateway import jsonlib
 from gateway.dialects.anthropic.answer_writer import write_answer
-from gateway.dialects.anthropic.count_tokens import write_count
 from gateway.dialects.anthropic.errors import error_body, write_failure
 from gateway.dialects.anthropic.stream_writer import StreamWriter
 from gateway.dialects.conversation import (
@@ -199,8 +198,3 @@ def test_an_error_inside_a_stream() -> None:
             with pytest.raises(anthropic.APIStatusError) as caught:
                 stream.until_done()
     assert caught.value.type == "overloaded_error"
-
-
-def test_a_count_of_tokens() -> None:
-    with answering(jsonlib.dumps(write_count(12))) as client:
-        assert client.messages.count_tokens(model="claude-opus-5", messages=ASKED).input_tokens == 12
