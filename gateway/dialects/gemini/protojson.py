@@ -8,8 +8,6 @@ Source: https://protobuf.dev/programming-guides/json/ and recordings of what Goo
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from gateway import jsonlib
 from gateway.dialects.names import Json
 from gateway.dialects.reading import join, refuse
@@ -25,18 +23,20 @@ def _camel_name(name: str) -> str:
     return head + "".join(word[:1].upper() + word[1:] for word in rest)
 
 
-def messages(obj: Json, name: str, path: str = "") -> Iterator[tuple[str, Json]]:
+def messages(obj: Json, name: str, path: str = "") -> list[tuple[str, Json]]:
     """The messages in a repeated field, each with its path; a single one may stand without its array."""
     here = join(path, name)
     value = obj.get(name)
+    if value is None:
+        return []
     if isinstance(value, dict):
-        yield here, camel(value)
-        return
-    if not isinstance(value, list | None):
+        return [(here, camel(value))]
+    if not isinstance(value, list):
         refuse(here, "must be an array.")
-    for place, each in enumerate(value or ()):
-        each_path = f"{here}.{place}"
-        yield each_path, camel(each) if isinstance(each, dict) else refuse(each_path, "must be an object.")
+    return [
+        (f"{here}.{place}", camel(each) if isinstance(each, dict) else refuse(f"{here}.{place}", "must be an object."))
+        for place, each in enumerate(value)
+    ]
 
 
 def message(obj: Json, name: str, path: str = "") -> Json:

@@ -59,10 +59,11 @@ class _Candidate:
 class StreamReader:
     """One stream. Never raises."""
 
-    __slots__ = ("_begun", "_blocked", "_blocks", "_calls", "_candidates", "_ended", "_plan", "_usage")
+    __slots__ = ("_begun", "_blocked", "_blocks", "_calls", "_candidates", "_ended", "_plan", "_sign", "_usage")
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
+        self._sign = signer(plan)
         self._calls = AnswerCalls("", plan)
         self._candidates: dict[int, _Candidate] = {}
         self._blocks = 0
@@ -137,9 +138,9 @@ class StreamReader:
 
     def _take_candidate(self, candidate: _Candidate, fields: Json, path: str, deltas: list[Delta]) -> None:
         content = message(fields, "content", path)
-        begin = len(deltas)
+        begin, unnoted = len(deltas), Losses()
         for here, part in messages(content, "parts", f"{path}.content"):
-            self._take_part(candidate, read_part(part, here, self._calls, signer(self._plan), Losses()), deltas)
+            self._take_part(candidate, read_part(part, here, self._calls, self._sign, unnoted), deltas)
         if "logprobsResult" in fields:
             _add_logprobs(deltas, begin, read_logprobs(fields["logprobsResult"]))
         self._cite(candidate, fields, deltas)
@@ -177,7 +178,7 @@ class StreamReader:
     def _cite(self, candidate: _Candidate, fields: Json, deltas: list[Delta]) -> None:
         """Citations of the text that is open; they come in the last events."""
         run = candidate.run
-        if run is None or run.kind is not Text or not fields.keys() & {"groundingMetadata", "citationMetadata"}:
+        if run is None or run.kind is not Text or not ("groundingMetadata" in fields or "citationMetadata" in fields):
             return
         for _, citation in read_citations(fields, ["".join(run.words)]):
             if citation not in candidate.cited:

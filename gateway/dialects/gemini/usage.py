@@ -39,10 +39,10 @@ def read_usage(obj: object) -> Usage | None:
     if prompt is None and answer is None:
         return None
     cached = _within(_count(fields, "cachedContentTokenCount"), prompt)
-    audio_in = _beside_cache(fields, "AUDIO", cached)
-    image_in = _beside_cache(fields, "IMAGE", cached)
-    audio_out = _modality(fields, "candidatesTokensDetails", "AUDIO")
-    image_out = _modality(fields, "candidatesTokensDetails", "IMAGE")
+    ins, outs = _modalities(fields, "promptTokensDetails"), _modalities(fields, "candidatesTokensDetails")
+    cached_ins = _modalities(fields, "cacheTokensDetails") if ins and cached else {}
+    audio_in, image_in = (_beside_cache(ins, cached_ins, modality) for modality in ("AUDIO", "IMAGE"))
+    audio_out, image_out = outs.get("AUDIO"), outs.get("IMAGE")
     return Usage(
         input_uncached=_rest(prompt, cached, audio_in, image_in),
         cache_read=cached,
@@ -66,24 +66,26 @@ def _within(part: _Tokens, whole: _Tokens) -> _Tokens:
 
 
 def _rest(whole: _Tokens, *parts: _Tokens) -> _Tokens:
-    return None if whole is None else max(whole - sum(part or 0 for part in parts), 0)
+    if whole is None:
+        return None
+    for part in parts:
+        whole -= part or 0
+    return max(whole, 0)
 
 
-def _modality(fields: Json, name: str, modality: str) -> _Tokens:
-    """Tokens of a modality, None where the details do not name it."""
+def _modalities(fields: Json, name: str) -> dict[str, int]:
+    """Tokens of audio and images, where the details name them; every event of a stream has them."""
     details = fields.get(name)
-    found: _Tokens = None
+    found: dict[str, int] = {}
     for detail in details if isinstance(details, list) else ():
-        if isinstance(detail, dict) and detail.get("modality") == modality:
-            found = (found or 0) + (_count(camel(detail), "tokenCount") or 0)
+        if isinstance(detail, dict) and (modality := detail.get("modality")) in ("AUDIO", "IMAGE"):
+            found[modality] = found.get(modality, 0) + (_count(camel(detail), "tokenCount") or 0)
     return found
 
 
-def _beside_cache(fields: Json, modality: str, cached: _Tokens) -> _Tokens:
-    whole = _modality(fields, "promptTokensDetails", modality)
-    if whole is None or not cached:
-        return whole
-    return max(whole - (_modality(fields, "cacheTokensDetails", modality) or 0), 0)
+def _beside_cache(ins: dict[str, int], cached: dict[str, int], modality: str) -> _Tokens:
+    whole = ins.get(modality)
+    return None if whole is None else max(whole - cached.get(modality, 0), 0)
 
 
 def write_usage(usage: Usage) -> dict[str, Any]:
