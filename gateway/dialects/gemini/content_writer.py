@@ -1,6 +1,6 @@
 """Messages as Google wants them: `systemInstruction`, and `contents` of users and models in turn.
 
-- Messages of the system go to the front, whatever their place was.
+- Messages of the system go to the front, whatever their place was; where there are no others, they are the user's.
 - Neighbours of the same role are one turn. Results of a turn come first, in the order of their calls, in a content of
   their own: Gemini 3 refuses other parts beside them.
 - A thoughtSignature goes back to the provider that made it. Gemini 3 refuses a current turn whose steps do not begin
@@ -84,6 +84,9 @@ def write_contents(
     if traits.signed_calls:
         _sign_current(turns)
     contents = _contents_of(turns)
+    if not contents and writer.system:
+        losses.hint("messages.0.role", "system_role", "Gemini needs a user's message; the instructions are it.")
+        return [], [{"role": "user", "parts": writer.system}]
     if not contents:
         refuse("messages", "Gemini needs a message that is not empty and not of the system.")
     return writer.system, contents

@@ -245,7 +245,6 @@ def test_ids_are_left_out_where_the_server_refuses_them_or_nobody_gave_any() -> 
         ((user(ToolResult("c9", (Text("a"),))),), "messages.0.parts.0.call_id"),
         ((user("Hi"), assistant(ToolCall("c", "look", "not JSON"))), "messages.1.parts.0.arguments"),
         ((user("Hi"), assistant(ToolCall("c", "look", "[1]"))), "messages.1.parts.0.arguments"),
-        ((Message("system", (Text("Be terse."),)),), "messages"),
     ],
 )
 def test_what_google_cannot_be_asked_is_refused(messages: tuple[Message, ...], param: str) -> None:

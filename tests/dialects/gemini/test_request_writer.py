@@ -9,10 +9,12 @@ import pytest
 from gateway.dialects.conversation import (
     Cache,
     Extra,
+    Message,
     Opaque,
     Reasoning,
     ResponseFormat,
     Sampling,
+    Text,
     Tool,
     ToolCall,
     ToolChoice,
@@ -310,3 +312,9 @@ def test_a_conversation_without_a_message_is_refused() -> None:
     with pytest.raises(RequestError) as caught:
         written(ask(user("")))
     assert (caught.value.status, caught.value.param) == (400, "messages")
+
+
+def test_instructions_alone_are_what_the_user_says() -> None:
+    body, lost = written_with_losses(ask(Message("system", (Text("Only this."),))))
+    assert body == {"contents": [{"role": "user", "parts": [{"text": "Only this."}]}]}
+    assert lost == [("messages.0.role", "system_role")]
