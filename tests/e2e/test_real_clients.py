@@ -39,8 +39,8 @@ APIS: dict[str, type[FakeApi]] = {
 
 
 def find(program: str) -> str | None:
-    installed = os.environ.get("LLMGATEWAY_CLIENTS", "")
-    return shutil.which(program, path=os.pathsep.join([f"{installed}/node_modules/.bin", os.environ.get("PATH", "")]))
+    installed = Path(os.environ.get("LLMGATEWAY_CLIENTS", "")).absolute() / "node_modules" / ".bin"
+    return shutil.which(program, path=os.pathsep.join([str(installed), os.environ.get("PATH", "")]))
 
 
 CLAUDE, CODEX = find("claude"), find("codex")
