@@ -99,22 +99,24 @@ class StreamReader:
     def _inside(self, kind: str, payload: Json) -> Iterator[Delta]:
         match kind:
             case "content_block_start":
-                yield from self._open(payload.get("index"), _object(payload, "content_block"))
+                yield from self._open(_index(payload), _object(payload, "content_block"))
             case "content_block_delta":
-                block = self._blocks.get(payload.get("index"))
+                block = self._blocks.get(_index(payload))
                 if block is None:
                     raise MalformedAnswerError("a delta of a block that is not open")
                 yield from self._more(block, _object(payload, "delta"))
             case "content_block_stop":
-                block = self._blocks.pop(payload.get("index"), None)
+                block = self._blocks.pop(_index(payload), None)
                 if block is not None:
                     yield from self._close(block)
             case _:
                 yield from self._finish(payload)
 
-    def _open(self, index: object, value: Json) -> Iterator[Delta]:
-        if isinstance(index, dict | list) or index in self._blocks:
+    def _open(self, index: int | str | None, value: Json) -> Iterator[Delta]:
+        if index in self._blocks:
             raise MalformedAnswerError("a block that is opened twice")
+        if self._finished:
+            raise MalformedAnswerError("a block behind the reason why it stopped")
         part = answer_part(value, self._plan)
         if isinstance(part, Opaque):
             self._blocks[index] = _Block(None, value, part)
@@ -206,6 +208,14 @@ class StreamReader:
     def _fail(self, failure: Failure) -> list[Delta]:
         self._over = True
         return [Broken(failure)]
+
+
+def _index(payload: Json) -> int | str | None:
+    """Which block an event is about. Raises MalformedAnswerError."""
+    index = payload.get("index")
+    if index is None or isinstance(index, int | str):
+        return index
+    raise MalformedAnswerError("a block without a number")
 
 
 def _object(payload: Json, name: str) -> Json:

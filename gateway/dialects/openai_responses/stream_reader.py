@@ -254,7 +254,7 @@ class _Item:
         self._done = False
 
     def added(self, item: Json, deltas: list[Delta]) -> None:
-        if item.get("type") in _CALLS and _text(item, "name") and _text(item, "call_id"):
+        if _text(item, "type") in _CALLS and _text(item, "name") and _text(item, "call_id"):
             self._open_call(item, deltas)
 
     def _open_call(self, item: Json, deltas: list[Delta]) -> _Block:
@@ -306,7 +306,7 @@ class _Item:
         if self._done:
             return
         self._done = True
-        kind = item.get("type")
+        kind = _text(item, "type")
         if kind in _CALLS:
             call = read_call(item, self._plan)
             self._open_call(item, deltas).rest(call.arguments, deltas)
