@@ -24,7 +24,7 @@ def surface_of(method: str, path: str, fields: Mapping[bytes, bytes]) -> str:
     if path.startswith("/v1/models"):
         if b"anthropic-version" in fields:
             return "anthropic"
-        if method == "POST" or b"x-goog-api-key" in fields or b"x-goog-api-client" in fields:
+        if (method == "POST" and path != "/v1/models") or b"x-goog-api-key" in fields or b"x-goog-api-client" in fields:
             return "gemini"
     return "openai"
 

@@ -144,8 +144,6 @@ class Conductor:
         provider, model = target.provider, target.model
         if ask.dialect is None:
             return provider.dialect_at(ask.path), ask.path, ask.query
-        if has_dot_segment(model):  # some providers have it in their paths
-            raise RequestError(404, "model_not_found", f"There is no model {model[:200]!r}.", param="model")
         dialect, path, query = ask.dialect, ask.path, ask.query
         if translation is not None:
             dialect, (path, query) = translation.dialect, translation.place
@@ -153,9 +151,12 @@ class Conductor:
             raise RequestError(
                 400, "invalid_request_error", f"The provider {provider.name!r} has nothing like {path[:200]}."
             )
+        endpoint = provider.endpoint(dialect)
+        if (dialect == "gemini" or endpoint.by_deployment) and has_dot_segment(model):
+            raise RequestError(404, "model_not_found", f"There is no model {model[:200]!r}.", param="model")
         if dialect == "gemini":
             path = path.replace("{model}", quote(model, safe=""), 1)
-        return dialect, *provider.endpoint(dialect).place(path, model, query)
+        return dialect, *endpoint.place(path, model, query)
 
 
 def has_dot_segment(path: str) -> bool:

@@ -378,10 +378,16 @@ def test_a_body_that_is_nested_too_deeply_is_the_clients_mistake(tmp_path: Path,
 
 
 @pytest.mark.parametrize("model", ["..", "%2e%2e", "a/../b", "x/.."])
-def test_no_model_leads_elsewhere(tmp_path: Path, model: str) -> None:
-    got, requests, _ = run(ask(tmp_path, "/v1/messages", {**MESSAGES, "model": f"main/{model}"}))
-    assert (got.status, got.json["error"]["type"]) == (404, "not_found_error")
-    assert not requests
+def test_no_model_in_a_path_leads_elsewhere(tmp_path: Path, model: str) -> None:
+    async def scenario() -> None:
+        async with FakeProvider() as fake:
+            config = configuration(fake.base_url, provider='api_version = "2024-10-21"')
+            async with gateway(tmp_path, config.replace('type = "openai"', 'type = "azure"'), ["sk-1"]) as running:
+                got = await running.ask("POST", "/v1/messages", {**MESSAGES, "model": f"main/{model}"})
+                assert (got.status, got.json["error"]["type"]) == (404, "not_found_error")
+                assert not fake.requests
+
+    run(scenario())
 
 
 SECRET = "sk-proj-0123456789abcdef"
