@@ -40,6 +40,12 @@ def unseal(text: str) -> Signature | None:
     return Signature(data, dialect, provider)
 
 
+def unsigned(provider: str) -> Signature:
+    """What stands for a signature where the provider gave thoughts without one. Sealed, it tells them from thoughts of
+    the provider whose dialect the client speaks, which would refuse them."""
+    return Signature("", "", provider)
+
+
 def read_signature(text: str, dialect: str) -> Signature:
     """What a client of `dialect` gives as a signature: one that was sealed, or else its dialect's own."""
     return unseal(text) or Signature(text, dialect)

@@ -16,6 +16,7 @@ from gateway.dialects.continuity import (
     show_signature,
     split_id,
     unseal,
+    unsigned,
     with_seal,
 )
 from gateway.dialects.conversation import Signature
@@ -90,6 +91,13 @@ def test_what_only_looks_like_a_seal_is_native(text: str) -> None:
 def test_a_signature_is_shown_as_it_is_only_in_its_own_dialect(dialect: str, shown: str | None) -> None:
     signature = Signature("s", "gemini", "main")
     assert show_signature(signature, dialect, "main") == (shown or seal(signature, "main"))
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_thoughts_that_nobody_signed_are_told_from_native_ones(dialect: str) -> None:
+    came_back = read_signature(show_signature(unsigned("main"), dialect, "main"), dialect)
+    assert came_back == unsigned("main")
+    assert not came_back.is_for(dialect, "main")
 
 
 @pytest.mark.parametrize(

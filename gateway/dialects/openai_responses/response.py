@@ -8,7 +8,7 @@ Source: https://platform.openai.com/docs/api-reference/responses/object, the SDK
 
 from __future__ import annotations
 
-from gateway.dialects.continuity import show_signature, with_seal
+from gateway.dialects.continuity import show_signature, unsigned, with_seal
 from gateway.dialects.conversation import (
     Answer,
     Ending,
@@ -193,6 +193,8 @@ class ItemMaker:
         tells them apart by it.
         """
         signature = part.signature
+        if signature is None and isinstance(part, Thinking) and part.text:
+            signature = unsigned(self._scene.provider)
         shown = "" if signature is None else show_signature(signature, DIALECT, self._scene.provider)
         if isinstance(part, RedactedThinking):
             return None, shown

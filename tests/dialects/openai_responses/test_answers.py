@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from openai.types.responses import Response
 
-from gateway.dialects.continuity import seal, split_id, unseal
+from gateway.dialects.continuity import seal, split_id, unseal, unsigned
 from gateway.dialects.conversation import (
     Answer,
     Audio,
@@ -231,7 +231,12 @@ def test_thoughts_and_calls_are_items_of_their_own() -> None:
             "summary": [{"type": "summary_text", "text": "t"}],
             "encrypted_content": "gAAA",
         },
-        {"type": "reasoning", "id": "rs_ab1201", "summary": [{"type": "summary_text", "text": "plain"}]},
+        {
+            "type": "reasoning",
+            "id": "rs_ab1201",
+            "summary": [{"type": "summary_text", "text": "plain"}],
+            "encrypted_content": seal(unsigned("main"), "main"),
+        },
         {
             "type": "function_call",
             "id": "fc_ab1202",
