@@ -1,140 +1,27 @@
 """The official SDKs through the gateway to every provider, streamed and not: four clients, four dialects behind them.
 
-The providers are strict fakes (`tests/fakes/api.py`): they refuse what the real ones refuse and verify what they have
-signed. The model behind them does what the user's text says (`tests/fakes/script.py`), and `see` makes it tell what it
-was given, so that one scenario serves all pairs.
+`sdks.py` sets the stage. Thoughts and errors have tests of their own.
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import Awaitable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any
 
-import anthropic
-import openai
 import pytest
-from google.genai import errors as google_errors
 
-from tests.api.harness import Gateway, gateway
-from tests.e2e.sdks import MAX_TOKENS, PDF, PNG, Result, Said, Sdks, Wishes
-from tests.fakes import anthropic_api, gemini_api, openai_api, script
-from tests.fakes.anthropic_api import AnthropicApi
-from tests.fakes.gemini_api import GeminiApi
-from tests.fakes.openai_api import OpenAIApi
-from tests.fakes.provider import FakeProvider
+from tests.e2e.sdks import FINISHES, PLAIN, Stage, every_client, every_provider, heard, open_stage, streamed_and_not
+from tests.e2e.talk import MAX_TOKENS, PDF, PNG, Result, Said, Wishes
+from tests.fakes import script
 
-CLIENTS = ("chat", "responses", "anthropic", "gemini")
-PROVIDERS = ("chat", "responses", "anthropic", "gemini")
-PLAIN = {"chat": "gpt-4o", "responses": "gpt-4o", "anthropic": "claude-sonnet-4-5", "gemini": "gemini-2.5-flash"}
-THINKING = (
-    ("chat", "gpt-5"),
-    ("responses", "gpt-5"),
-    ("anthropic", "claude-sonnet-4-5"),
-    ("anthropic", "claude-opus-4-7"),
-    ("gemini", "gemini-2.5-flash"),
-    ("gemini", "gemini-3-pro-preview"),
-    ("gemini", "gemini-3.5-flash"),
-)
-OTHERS = {"chat": "gpt-5", "responses": "gpt-5", "anthropic": "claude-sonnet-4-5", "gemini": "gemini-3.5-flash"}
 INPUT = script.INPUT + script.CACHED
 WRITTEN = {"anthropic": script.WRITTEN_5M + script.WRITTEN_1H}
-
-every_client = pytest.mark.parametrize("client", CLIENTS)
-every_provider = pytest.mark.parametrize("provider", PROVIDERS)
-streamed_and_not = pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
-
-RETRIES = """
-[providers.{0}.retry]
-on_server_error = {{attempts = 2, backoff = 0}}
-"""
-CONFIG = """
-[server]
-listen = ["127.0.0.1:0"]
-[providers.chat]
-type = "openai"
-models = ["gpt-4o", "gpt-5"]
-base_url = "{chat}/v1"
-dialects = ["openai_chat"]
-[providers.responses]
-type = "openai"
-base_url = "{chat}/v1"
-dialects = ["openai_responses"]
-[providers.anthropic]
-type = "anthropic"
-models = ["claude-sonnet-4-5"]
-base_url = "{anthropic}"
-[providers.gemini]
-type = "gemini"
-models = ["gemini-2.5-flash"]
-base_url = "{gemini}"
-dialects = ["gemini"]
-"""
-
-
-@dataclass(slots=True)
-class Stage:
-    """A gateway, the providers behind it, the SDKs before it; they live in one loop."""
-
-    runner: asyncio.Runner
-    sdks: Sdks
-    fakes: dict[str, FakeProvider]
-    apis: dict[str, Any]
-    running: Gateway
-
-    def run(self, scenario: Awaitable[Any]) -> Any:
-        async def bounded() -> Any:
-            async with asyncio.timeout(20):
-                return await scenario
-
-        return self.runner.run(bounded())
-
-
-def open_stage(folder: Any, keys: int = 1) -> Iterator[Stage]:
-    """Closes it, too."""
-    apis = {"chat": OpenAIApi(), "anthropic": AnthropicApi(), "gemini": GeminiApi()}
-    fakes = {name: FakeProvider(api=api) for name, api in apis.items()}
-    names = {name: [f"sk-{name}-{number:020}" for number in range(keys)] for name in PROVIDERS}
-    with asyncio.Runner() as runner:
-        for fake in fakes.values():
-            runner.run(fake.__aenter__())
-        config = CONFIG.format(**{name: fake.origin for name, fake in fakes.items()})
-        config += "".join(RETRIES.format(name) for name in PROVIDERS)
-        inside = gateway(folder, config, names)
-        running = runner.run(inside.__aenter__())
-        sdks = Sdks.at(f"http://{running.server.addresses()[0]}")
-        yield Stage(runner, sdks, fakes, {**apis, "responses": apis["chat"]}, running)
-        runner.run(sdks.close())
-        runner.run(inside.__aexit__(None, None, None))
-        for fake in fakes.values():
-            runner.run(fake.__aexit__())
 
 
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     yield from open_stage(tmp_path_factory.mktemp("sdks"))
-
-
-@pytest.fixture
-def fresh(tmp_path: Any) -> Iterator[Stage]:
-    """For tests after which keys rest."""
-    yield from open_stage(tmp_path)
-
-
-def heard(said: Said) -> dict[str, Any]:
-    """What the model behind the provider was given."""
-    seen: dict[str, Any] = json.loads(said.text)
-    return seen
-
-
-FINISHES: dict[str, dict[str, str]] = {
-    "end": {"chat": "stop", "responses": "completed", "anthropic": "end_turn", "gemini": "STOP"},
-    "tools": {"chat": "tool_calls", "responses": "completed", "anthropic": "tool_use", "gemini": "STOP"},
-    "length": {"chat": "length", "responses": "max_output_tokens", "anthropic": "max_tokens", "gemini": "MAX_TOKENS"},
-    "filter": {"chat": "content_filter", "responses": "content_filter", "anthropic": "refusal", "gemini": "SAFETY"},
-}
 
 
 @every_provider
@@ -262,84 +149,6 @@ def test_answers_have_the_shape_that_was_asked_for(stage: Stage, client: str, pr
     assert (said.calls, said.finish) == ((), FINISHES["end"][client])
 
 
-THOUGHTS = (
-    'DO think Where? | call weather {"city": "Paris"} | call weather {"city": "Rome"} // '
-    'think When? | call clock {"city": "Rome"} // think Enough. | say Done. // see'
-)
-
-
-@pytest.mark.parametrize(("provider", "model"), THINKING)
-@every_client
-@streamed_and_not
-def test_thoughts_go_back_to_their_provider_and_to_no_other(
-    stage: Stage, client: str, provider: str, model: str, stream: bool
-) -> None:
-    api = stage.apis[provider]
-    wishes = Wishes(tools=("weather", "clock"), thinking=True, adaptive=model == "claude-opus-4-7")
-    talk = stage.sdks.talk(client, f"{provider}/{model}", wishes, stream=stream)
-    shown = provider != "chat" and (client != "chat" or model == "claude-sonnet-4-5")
-    api.verified.clear()
-    api.sentinels = 0
-
-    async def scenario() -> None:
-        first = await talk.say(THOUGHTS)
-        second = await talk.give(*(Result(call, "21 degrees") for call in first.calls))
-        third = await talk.give(Result(second.calls[0], "noon"))
-        assert third.text == "Done."
-        assert third.usage[3] == script.THOUGHT_TOKENS
-        if shown:
-            assert [said.thoughts for said in (first, second, third)] == ["Where?", "When?", "Enough."]
-        signed = list(api.verified)
-        assert len(signed) == (0 if provider == "chat" else 3), "the first turn's twice, the second's once"
-        assert api.sentinels == 0
-        for other in PROVIDERS:
-            if stage.apis[other] is not api:
-                talk.model = f"{other}/{OTHERS[other]}"
-                assert (await talk.say("DO say Hello.")).text == "Hello.", other
-        assert api.verified == signed
-
-    before = {name: len(other.verified) for name, other in stage.apis.items() if other is not api}
-    stage.run(scenario())
-    assert {name: len(other.verified) for name, other in stage.apis.items() if other is not api} == before
-
-
-@pytest.mark.parametrize(("provider", "model"), THINKING)
-@every_client
-@streamed_and_not
-def test_thoughts_before_a_plain_answer_do_not_keep_a_client_from_changing_its_provider(
-    stage: Stage, client: str, provider: str, model: str, stream: bool
-) -> None:
-    adaptive = model == "claude-opus-4-7"
-    talk = stage.sdks.talk(client, f"{provider}/{model}", Wishes(thinking=True, adaptive=adaptive), stream=stream)
-
-    async def scenario() -> None:
-        assert (await talk.say("DO think Hm. | say One.")).text == "One."
-        for other in (*PROVIDERS, provider):
-            talk.model = f"{other}/{model if other == provider else OTHERS[other]}"
-            if not (adaptive and client == other == "anthropic" and other != provider):
-                assert (await talk.say("DO say Two.")).text == "Two.", other
-
-    stage.run(scenario())
-
-
-@pytest.mark.parametrize(("provider", "model"), THINKING)
-def test_a_client_that_keeps_nothing_but_ids_of_calls_goes_on(stage: Stage, provider: str, model: str) -> None:
-    """Google's signatures travel in them; Claude goes on without thinking, OpenAI without what it thought."""
-    api = stage.apis[provider]
-    wishes = Wishes(tools=("weather", "clock"), thinking=True)
-    talk = stage.sdks.talk("bare chat", f"{provider}/{model}", wishes, stream=True)
-    api.verified.clear()
-    api.sentinels = 0
-
-    async def scenario() -> Said:
-        first = await talk.say(THOUGHTS)
-        second = await talk.give(*(Result(call, "21 degrees") for call in first.calls))
-        return await talk.give(Result(second.calls[0], "noon"))
-
-    assert stage.run(scenario()).text == "Done."
-    assert (len(api.verified), api.sentinels) == (3 if provider == "gemini" else 0, 0)
-
-
 @every_provider
 @every_client
 @streamed_and_not
@@ -351,64 +160,6 @@ def test_why_an_answer_ended_is_said_in_the_clients_words(
     talk = stage.sdks.talk(kind, f"{provider}/{PLAIN[provider]}", Wishes(), stream=stream)
     said = stage.run(talk.say(f"DO say So far | stop {stop}"))
     assert (said.text, said.finish) == ("So far", FINISHES[stop][client])
-
-
-FAILURES = {
-    "chat": {name: failure[1] for name, failure in openai_api.FAILURES.items()},
-    "responses": {name: failure[1] for name, failure in openai_api.FAILURES.items()},
-    "anthropic": {name: failure[2] for name, failure in anthropic_api.FAILURES.items()},
-    "gemini": {name: failure[2] for name, failure in gemini_api.FAILURES.items()},
-}
-STATUSES = {"rate": 429, "bad": 400, "context": 400, "server": 500, "overloaded": 503}
-
-
-@every_provider
-@streamed_and_not
-def test_errors_arrive_as_the_sdks_own_classes(fresh: Stage, provider: str, stream: bool) -> None:
-    async def scenario() -> None:
-        for failure, status in STATUSES.items():
-            for client in CLIENTS:
-                model = f"{provider}/{PLAIN[provider]}"
-                talk = fresh.sdks.talk(client, model, Wishes(), stream=stream)
-                error = await _raised(talk.say(f"DO fail {failure}"))
-                expected = 529 if client == provider == "anthropic" and failure == "overloaded" else status
-                assert (client, failure, status_of(error)) == (client, failure, expected)
-                assert isinstance(error, CLASSES[client]), error
-                words = FAILURES[provider][failure]
-                assert words in str(error) and '{"' not in str(error), "the provider's words, not its JSON"
-                for pool in fresh.running.pools.values():
-                    for key in pool.standings.keys.values():
-                        pool.standings.clear(key)
-
-    fresh.run(scenario())
-
-
-CLASSES: dict[str, type[Exception]] = {
-    "chat": openai.APIStatusError,
-    "responses": openai.APIStatusError,
-    "anthropic": anthropic.APIStatusError,
-    "gemini": google_errors.APIError,
-}
-
-
-def status_of(error: Any) -> int:
-    return int(error.code if isinstance(error, google_errors.APIError) else error.status_code)
-
-
-async def _raised(call: Awaitable[Any]) -> Exception:
-    try:
-        said = await call
-    except (openai.APIError, anthropic.APIError, google_errors.APIError) as error:
-        return error
-    raise AssertionError(f"no error but {said}")
-
-
-@every_provider
-@every_client
-def test_an_error_within_a_stream_is_an_error_of_the_sdk(fresh: Stage, client: str, provider: str) -> None:
-    talk = fresh.sdks.talk(client, f"{provider}/{PLAIN[provider]}", Wishes(), stream=True)
-    error = fresh.run(_raised(talk.say("DO say This much came, before it broke. | break")))
-    assert any(words in str(error) for words in FAILURES[provider].values()), error
 
 
 @every_provider

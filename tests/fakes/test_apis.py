@@ -269,7 +269,7 @@ TRAFFIC = Path(os.environ.get("LLMGATEWAY_TRAFFIC", Path(__file__).parents[3] / 
 STRICTER_HERE = re.compile(
     r"signature|encrypted|Items are not persisted"  # of the real provider
     r"|output_format|context_management|input_schema: Field required|content: Input should be a valid string"  # betas
-    r"|systemInstruction.parts|safetySettings|parsed_arguments|status|top_p|\.index'|toolConfig"  # undocumented
+    r"|systemInstruction|safetySettings|parsed_arguments|status|top_p|\.index'|toolConfig"  # undocumented
     r"|cache_control|\.reasoning|tools\[0\].name|with this model"  # of servers that are not OpenAI's
     r"|base64|Expected a value >= 16"
 )
