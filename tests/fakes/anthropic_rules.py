@@ -32,6 +32,9 @@ IMAGES = ("image/jpeg", "image/png", "image/gif", "image/webp")
 BUDGETED = re.compile(r"claude-(3-7|(sonnet|opus)-4(-[0-5](?!\d)|-2025|$)|haiku-4)")
 """Models whose thinking has a budget; all newer ones are adaptive, EITHER take both."""
 
+UNSHAPED = re.compile(r"claude-(3|(sonnet|opus)-4(-[01](?!\d)|-2025))")
+"""Models that write JSON in no shape but that of a tool."""
+
 EITHER = re.compile(r"claude-(sonnet|opus)-4-6")
 
 
@@ -106,6 +109,8 @@ def _check_thinking(body: dict[str, Any]) -> None:
 
 def _check_format(body: dict[str, Any]) -> None:
     form = body.get("output_config", {}).get("format")
+    if form is not None and UNSHAPED.match(body["model"]):
+        raise RefusedError("output_config.format: structured outputs are not supported with this model.")
     if form is not None:
         for schema in _schemas(form["schema"]):
             if schema.get("type") == "object" and schema.get("additionalProperties") is not False:
