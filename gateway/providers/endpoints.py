@@ -120,7 +120,8 @@ def dialect_at(path: str, endpoints: Mapping[str, Endpoint]) -> str:
 
 OPENAI = Endpoint()
 VERSION: Header = (b"anthropic-version", b"2023-06-01")
-"""The only version there is beside the first; its SDKs send it. https://platform.claude.com/docs/en/api/versioning"""
+"""The version whose shapes `dialects/anthropic` writes and reads. Newer SDKs send another, which goes on as it is where
+nothing is translated. https://platform.claude.com/docs/en/api/versioning"""
 
 
 def messages_at(root: str) -> Endpoint:
