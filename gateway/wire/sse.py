@@ -139,7 +139,7 @@ class EventReader:
         end = max(data.rfind(b"\n"), data.rfind(b"\r")) + 1
         events: list[Event] = []
         if end:
-            self._after_cr = data[end - 1] == 0x0D
+            self._after_cr = data.endswith(b"\r")
             lines = data[:end]
             if self._carry:
                 self._carry += lines

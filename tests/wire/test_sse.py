@@ -119,6 +119,12 @@ def test_every_stream_is_read_as_specified_wherever_it_is_cut(stream: bytes, cut
     assert (events, reader.rest()) == reference(stream)
 
 
+def test_only_a_line_feed_right_behind_a_carriage_return_belongs_to_it() -> None:
+    reader = EventReader()
+    events = [event for piece in (b"data: a\rdata", b"\n\n") for event in reader.feed(piece)]
+    assert events == [Event("message", "a\n")]
+
+
 @given(STREAMS)
 def test_every_stream_is_read_as_specified_byte_by_byte(stream: bytes) -> None:
     reader = EventReader()
