@@ -16,8 +16,8 @@ from gateway.dialects.names import Json
 ANNOTATIONS = ("title", "description", "default", "example")
 """They describe a node and judge no value; the one nearest to the node counts."""
 
-SILENT = frozenset({"$schema", "$id", "id", "$anchor", "$comment", "$defs", "definitions", "$vocabulary"})
-"""About the document and not about values."""
+SILENT = frozenset({"$schema", "$id", "id", "$anchor", "$comment", "$defs", "definitions", "$vocabulary"} | {"strict"})
+"""About the document and not about values. `strict` belongs to a tool; some clients write it into its schema, too."""
 
 _NEAREST = frozenset({*ANNOTATIONS, "nullable"})
 _SAYS_NULL = frozenset({"default", "example", "const"})

@@ -21,7 +21,12 @@ CLOSED_PET = {**PET, "additionalProperties": False}
 GEMINI: list[tuple[str, Json, Json, list[str]]] = [
     ("nothing said is an object", {}, {"type": "object"}, []),
     ("null counts as not said", {"type": "string", "description": None}, {"type": "string"}, []),
-    ("words about the document go", {"$schema": "x", "$id": "y", "type": "string"}, {"type": "string"}, []),
+    (
+        "words about the document go",
+        {"$schema": "x", "$id": "y", "type": "string", "strict": True},
+        {"type": "string"},
+        [],
+    ),
     ("capitals stay", {"type": "STRING", "format": "date-time"}, {"type": "STRING", "format": "date-time"}, []),
     (
         "references are put in place, their neighbours win",

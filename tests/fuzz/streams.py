@@ -133,6 +133,8 @@ def _retype(stream: bytes, rng: random.Random) -> bytes:
     except ValueError:
         return stream
     holders = list(_holders(payload))
+    if not holders:
+        return stream
     holder, name = rng.choice(holders)
     holder[name] = rng.choice(ODDITIES)
     lines[place] = b"data: " + json.dumps(payload).encode()

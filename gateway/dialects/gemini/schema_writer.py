@@ -24,8 +24,8 @@ KEPT = frozenset(
 )
 """Keywords whose value is no schema. The last six judge no value, so that nothing is lost where nobody reads them."""
 
-_SILENT = frozenset({"$schema", "$comment", "$vocabulary", "$defs", "definitions", "discriminator"})
-"""About the document; the definitions are written by themselves."""
+_SILENT = frozenset({"$schema", "$comment", "$vocabulary", "$defs", "definitions", "discriminator", "strict"})
+"""About the document; the definitions are written by themselves. `strict` belongs to a tool."""
 
 _BRANCHES = ("anyOf", "oneOf", "prefixItems")
 
