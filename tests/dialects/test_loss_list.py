@@ -13,7 +13,8 @@ from tests.dialects.cases import CASES, TRIPS
 from tests.dialects.losing import LOSING
 from tests.dialects.loss_list import Known, known
 from tests.dialects.pairs import MODELS, PAIRS, read, read_answer, write, write_answer, write_stream
-from tests.dialects.providers import ANSWERS, RICH, SAID
+from tests.dialects.providers import ANSWERS, SAID
+from tests.dialects.rich import RICH
 
 
 def lost_requests() -> Iterator[Known]:

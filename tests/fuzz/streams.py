@@ -34,7 +34,8 @@ from gateway.dialects.deltas import Begin, Broken, Cited, Close, Delta, End, Fin
 from gateway.dialects.whole import Collector, to_deltas
 from gateway.usage import Usage
 from tests.dialects.pairs import NAMES, read_stream, sse, write_stream
-from tests.dialects.providers import RICH, SAID, STREAMS
+from tests.dialects.providers import SAID, STREAMS
+from tests.dialects.rich import RICH
 
 USAGE = Usage(11, 3, output_text=7, reasoning=2)
 CALLS = (ToolCall("call_1", "look", '{"at": "mö"}'), ToolCall("call_2", "wait", '{"for": [1, null, true]}'))
