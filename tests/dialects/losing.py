@@ -158,6 +158,7 @@ LOSING: dict[str, list[Json]] = {
         ),
         gemini(serviceTier="priority"),
         gemini(generationConfig={"topP": 0.5}),
+        gemini(generationConfig={"topK": 5, "thinkingConfig": {"thinkingBudget": 8000}, "maxOutputTokens": 20000}),
         gemini(generationConfig={"mediaResolution": "MEDIA_RESOLUTION_LOW"}),
         gemini({"role": "user", "parts": [{"text": "Go on"}]}, {"role": "model", "parts": [{"text": "Once "}]}),
         gemini(

@@ -181,6 +181,8 @@ def _fields(request: Request, plan: Plan) -> Iterator[Said]:
             yield f"tools.{number}", (name, _schema(tool.parameters) or {"type": "object"})
     if request.tools and mode == "required":
         yield "tool_choice", mode
+    if request.tools and mode != "none":
+        yield "parallel_tool_calls", request.parallel_tool_calls
     form = request.response_format
     if form is not None and form.kind != "text":
         yield "response_format", (form.kind, _schema(form.schema))
@@ -191,7 +193,7 @@ def _fields(request: Request, plan: Plan) -> Iterator[Said]:
         yield "reasoning", True  # how much, in tokens or in words, is for the golden cases
     yield "user", request.user if len(request.user) <= 64 else "long"  # OpenAI takes 64 characters, or their hash
     for name in (
-        "parallel_tool_calls", "max_tokens", "stop", "n", "verbosity", "safety_identifier", "metadata",
+        "max_tokens", "stop", "n", "verbosity", "safety_identifier", "metadata",
         "service_tier", "store", "cache_key", "cache_retention",
     ):  # fmt: skip
         yield name, getattr(request, name)

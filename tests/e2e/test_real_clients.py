@@ -20,7 +20,7 @@ import pytest
 
 from tests.api.harness import Gateway, gateway
 from tests.conftest import run
-from tests.e2e.sdks import PNG
+from tests.e2e.talk import PNG
 from tests.fakes.anthropic_api import AnthropicApi
 from tests.fakes.api import FakeApi
 from tests.fakes.gemini_api import GeminiApi
