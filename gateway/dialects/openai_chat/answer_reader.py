@@ -103,11 +103,10 @@ def _read_choice(choice: Json, plan: Plan, cited: list[Citation], *seed: object)
     parts += [read_call(call, plan, *seed, place) for place, call in enumerate(real)]
     if function := _function_call(message):
         parts.append(read_call({"function": function}, plan, *seed))
-    logprobs = choice.get("logprobs")
     ending = read_ending(
         choice, any(isinstance(part, ToolCall) for part in parts), any(isinstance(part, Refusal) for part in parts)
     )
-    return Choice(tuple(parts), ending, logprobs if isinstance(logprobs, dict) and logprobs else None)
+    return Choice(tuple(parts), ending, read_logprobs(choice.get("logprobs")))
 
 
 def signer(plan: Plan) -> Sign:
@@ -275,6 +274,14 @@ def _inside(call: object) -> Json:
 def _function_call(message: Json) -> Json | None:
     function = message.get("function_call")
     return function if isinstance(function, dict) and text_of(function, "name") else None
+
+
+def read_logprobs(value: object) -> Json | None:
+    """Log probabilities as they came, but for lists that are none: other dialects put theirs behind each other."""
+    fields = value if isinstance(value, dict) else {}
+    lists = ("content", "refusal")
+    kept = {name: said for name, said in fields.items() if name not in lists or said is None or isinstance(said, list)}
+    return kept or None
 
 
 def text_of(obj: Mapping[str, Any], name: str) -> str:

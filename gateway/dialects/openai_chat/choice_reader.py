@@ -35,6 +35,7 @@ from gateway.dialects.openai_chat.answer_reader import (
     read_annotations,
     read_ending,
     read_images,
+    read_logprobs,
     restored,
     signer,
     text_of,
@@ -145,7 +146,7 @@ class ChoiceReader:
     # --- text and thoughts -------------------------------------------------------------------------------------------
 
     def _talk(self, delta: Json, logprobs: Any, deltas: list[Delta]) -> None:
-        known = logprobs if isinstance(logprobs, dict) and logprobs else None
+        known = read_logprobs(logprobs)
         for part in content_parts(delta.get("content")):
             match part:
                 case Text():

@@ -42,6 +42,19 @@ def own(data: str) -> Signature:
     return Signature(data, "openai_chat", "theirs")
 
 
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ({"content": [{"token": "a"}], "refusal": None}, {"content": [{"token": "a"}], "refusal": None}),
+        ({"content": 7, "tokens": ["a"]}, {"tokens": ["a"]}),
+        ({"content": {}}, None),
+        ([], None),
+    ],
+)
+def test_log_probabilities_stay_as_they_came_but_for_what_is_no_list(said: object, expected: object) -> None:
+    assert read_answer(body({"content": "a"}, logprobs=said), PLAN).choices[0].logprobs == expected
+
+
 def test_an_answer_has_choices_in_their_order_usage_and_time() -> None:
     answer = read_answer(
         {
