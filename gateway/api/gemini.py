@@ -100,7 +100,8 @@ def _error_event(error: UpstreamError) -> bytes:
 
 def _with_model(decoded: dict[str, Any], body: bytes, model: str) -> bytes:
     """The body for another model, which it names again where it asks for several things or wraps what is asked."""
-    inner = [decoded, decoded.get("generateContentRequest"), *(decoded.get("requests") or ())]
+    requests = decoded.get("requests")
+    inner = [decoded, decoded.get("generateContentRequest"), *(requests if isinstance(requests, list) else ())]
     naming = [request for request in inner if isinstance(request, dict) and "model" in request]
     if not naming:
         return body

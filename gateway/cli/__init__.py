@@ -80,7 +80,7 @@ def build_parser(*, serving: bool = False) -> argparse.ArgumentParser:
 
     parser = Parser(
         prog="llmgateway",
-        description="One dependable, OpenAI-compatible address in front of many unstable provider keys.",
+        description="One dependable address for clients of OpenAI, Anthropic and Google, before many unstable keys.",
     )
     parser.add_argument("--version", action="version", version=f"llmgateway {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")

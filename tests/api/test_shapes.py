@@ -52,6 +52,7 @@ def test_errors_of_the_anthropic_surface_have_its_shape(
         ("POST", "/v1beta/models/gpt-4o:predict", CONTENTS, 404, "NOT_FOUND"),
         ("POST", "/v1beta/models/:generateContent", CONTENTS, 404, "NOT_FOUND"),
         ("POST", "/v1/models/gpt-4o:generateContent", {}, 400, "INVALID_ARGUMENT"),
+        ("POST", "/v1/models/main%2Fgpt-4o:batchEmbedContents", {"requests": 5}, 400, "INVALID_ARGUMENT"),
         ("GET", "/v1beta/models/unknown", b"", 404, "NOT_FOUND"),
         ("GET", "/v1beta/tunedModels", b"", 404, "NOT_FOUND"),
     ],
@@ -90,6 +91,17 @@ def test_googles_calls_are_counted_as_such(tmp_path: Path, root: str) -> None:
         async with FakeProvider() as fake, gateway(tmp_path, configuration(fake.base_url)) as running:
             assert (await running.ask("POST", f"{root}/models/gpt-4o:generateContent", CONTENTS)).status == 200
             assert (await running.logged())["surface"] == "gemini"
+
+    run(scenario())
+
+
+def test_a_field_that_only_looks_like_a_batch_is_no_failure_of_ours(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with FakeProvider() as fake:
+            config = configuration(fake.base_url).replace('type = "openai"', 'type = "gemini"')
+            async with gateway(tmp_path, config) as running:
+                await running.ask("POST", "/v1beta/models/main%2Fm:generateContent", {**CONTENTS, "requests": 5})
+                assert [seen.json["requests"] for seen in fake.requests] == [5]
 
     run(scenario())
 
