@@ -11,6 +11,7 @@ import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import is_dataclass, replace
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin
 
@@ -31,6 +32,9 @@ KINDS: dict[type, str] = {
     list: "a list",
     dict: "a table",
 }
+
+AMOUNTS = (Decimal, Decimal | None)
+"""Money: a number that is taken as it is written."""
 
 
 def kind_of(value: object) -> str:
@@ -68,7 +72,7 @@ class Builder:
                 hint = _whose_it_is(name) if not key else ""
                 self._problems.add(prefix + key_path(name), "unknown setting", hint or did_you_mean(name, known))
             else:
-                values[name] = self._value(setting, getattr(default, name), value, prefix + name)
+                values[setting.field] = self._value(setting, getattr(default, setting.field), value, prefix + name)
         return replace(default, **values) if values else default  # type: ignore[type-var]
 
     def _value(self, setting: Setting, default: Any, raw: object, key: str) -> Any:
@@ -85,6 +89,8 @@ class Builder:
             return self._list(setting, default, raw, key)
         if setting.type is bool:
             return self._bool(default, raw, key)
+        if setting.type in AMOUNTS:
+            return self._amount(setting, default, raw, key)
         if setting.type in (int, float):
             return self._number(setting, default, raw, key)
         text = self._text(setting, raw, key)
@@ -175,6 +181,25 @@ class Builder:
             return default
         return setting.type(value)  # type: ignore[no-any-return]
 
+    def _amount(self, setting: Setting, default: Decimal | None, raw: object, key: str) -> Decimal | None:
+        """Exactly what was written: 0.1 is a tenth. A string may say it, too."""
+        value = self._resolve(raw, key) if isinstance(raw, str) else raw
+        if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+            if value is not None:  # which has been filed
+                self._problems.add(key, f"must be a number, not {kind_of(value)}")
+            return default
+        try:
+            amount = Decimal(str(value))
+        except InvalidOperation:
+            self._problems.add(key, "must be a number", 'write "2.50", say')
+            return default
+        wrong = "" if amount.is_finite() else "must be a finite number"
+        wrong = wrong or out_of_range(amount, setting.rules)
+        if wrong:
+            self._problems.add(key, wrong)
+            return default
+        return amount
+
     def _literal(self, raw: object, key: str) -> object:
         """What a string with references, such as "${MAX:-100}", says where a number or a truth value is wanted."""
         if not isinstance(raw, str) or "${" not in raw:
@@ -201,7 +226,7 @@ def toml_value(text: str) -> object:
     return table["value"] if len(table) == 1 else text
 
 
-def out_of_range(value: float, rules: Mapping[str, Any]) -> str:
+def out_of_range(value: float | Decimal, rules: Mapping[str, Any]) -> str:
     """What is wrong with a number, by the rules of its setting; empty: nothing."""
     if not isinstance(value, int) and not math.isfinite(value):
         return "must be a finite number"

@@ -11,9 +11,11 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import is_dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
+from gateway.config.accounts import PriceConfig
 from gateway.config.edit import cut
 from gateway.config.load import parse_toml
 from gateway.config.model import Config, TokenConfig
@@ -29,6 +31,9 @@ WIDTH = 110
 
 EXAMPLE_RULE = ErrorRule(429, "error.code", "^daily_", "no_quota", 10, "a day's allowance is used up")
 """Rules have no default worth showing: this one stays a comment even where everything is written out."""
+
+EXAMPLES = ("tokens.alice", "prices.my-model")
+"""Tables that have names: comments, for the same reason."""
 
 INTRODUCTION = """\
 # The configuration of llmgateway: every setting, its default and what it does.
@@ -159,7 +164,11 @@ def _general_tables(*, commented: bool) -> list[str]:
         if setting.name == "tokens":
             token = TokenConfig(token=Secret("${file:alice.token}"), user="alice")
             # An API token has no default: this stays a comment even where everything is written out.
-            lines = _table_lines(token, "tokens.alice", commented=True, title=setting.rules["help"])
+            lines = _table_lines(token, EXAMPLES[0], commented=True, title=setting.rules["help"])
+            tables.append("\n".join(["#" + lines[0], *lines[1:]]) + "\n")
+        elif setting.name == "prices":
+            price = PriceConfig(input=Decimal("2.50"), output=Decimal("10"))
+            lines = _table_lines(price, EXAMPLES[1], commented=True, title=setting.rules["help"])
             tables.append("\n".join(["#" + lines[0], *lines[1:]]) + "\n")
         elif setting.name != "providers":
             default = setting.type()
@@ -177,7 +186,7 @@ def _table_text(table: Any, key: str, *, commented: bool, title: str) -> str:
     texts = ["\n".join(_table_lines(table, key, commented=commented, title=title)) + "\n"]
     for setting in settings_of(table).values():
         if _is_table(setting):
-            value, here, title = getattr(table, setting.name), f"{key}.{setting.name}", setting.rules["help"]
+            value, here, title = getattr(table, setting.field), f"{key}.{setting.name}", setting.rules["help"]
             if is_dataclass(value):
                 texts.append(_table_text(value, here, commented=commented, title=title))
             elif _is_array(setting):
@@ -205,11 +214,13 @@ def _table_lines(table: Any, key: str, *, commented: bool, title: str) -> list[s
     for setting in settings_of(table).values():
         if _is_table(setting):
             continue
-        value = getattr(table, setting.name)
+        value = getattr(table, setting.field)
+        if value is None:
+            continue
         lines += textwrap.wrap(
             setting.rules["help"], WIDTH, initial_indent="# ", subsequent_indent="#   ", break_on_hyphens=False
         )
-        mark = "#" if commented and (value == getattr(default, setting.name) or key == "tokens.alice") else ""
+        mark = "#" if commented and (value == getattr(default, setting.field) or key in EXAMPLES) else ""
         lines.append(f"{mark}{setting.name} = {_value(value)}")
     return lines
 
@@ -220,7 +231,11 @@ def _value(value: Any) -> str:
     if isinstance(value, tuple):
         return "[" + ", ".join(map(_value, value)) + "]"
     if is_dataclass(value):
-        return "{ " + ", ".join(f"{name} = {_value(getattr(value, name))}" for name in settings_of(value)) + " }"
+        return (
+            "{ "
+            + ", ".join(f"{each.name} = {_value(getattr(value, each.field))}" for each in settings_of(value).values())
+            + " }"
+        )
     return scalar(value)
 
 

@@ -209,6 +209,7 @@ def _complete(config: Config, provider_types: Mapping[str, ProviderFacts]) -> Co
         config,
         server=replace(server, listen=listen, tls=tls),
         inventory=replace(config.inventory, path=_absolute(config.inventory.path, folder)),
+        auth=replace(config.auth, jwt=replace(config.auth.jwt, jwks_file=_absolute(config.auth.jwt.jwks_file, folder))),
         tokens={name: token if token.user else replace(token, user=name) for name, token in config.tokens.items()},
         providers={
             name: _complete_provider(name, provider, provider_types, folder)

@@ -1,4 +1,5 @@
-"""The configuration as values: one frozen dataclass per TOML table; those of a provider are in `provider.py`.
+"""The configuration as values: one frozen dataclass per TOML table; those of a provider are in `provider.py`, those
+of users' rights, limits and money in `accounts.py`.
 
 Defaults live here and only here; so do the ranges, and the help texts from which `config create --full`
 and `config.example.toml` are made. A value that reaches the rest of the program has been validated
@@ -14,6 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from gateway.config.accounts import BillingConfig, CacheConfig, JwtConfig, LimitsConfig, PriceConfig, RateLimits
 from gateway.config.provider import ProviderConfig
 from gateway.config.setting import setting
 from gateway.secret import Secret
@@ -126,6 +128,7 @@ class AuthConfig:
         "A public listener without auth refuses to start",
         choices=("auto", "true", "false"),
     )  # after validation one of "auto", "true", "false"
+    jwt: JwtConfig = setting(JwtConfig, "JSON Web Tokens")
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +147,7 @@ class TokenConfig:
     providers: tuple[str, ...] = setting((), "providers it may use; empty: all")
     models: tuple[str, ...] = setting((), "models it may use; empty: all")
     default_provider: str = setting("", "where a model that no provider lists goes, for this token")
+    limits: RateLimits = setting(RateLimits, "for this token alone; default: limits.token", inline=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +246,10 @@ class Config:
     store: StoreConfig = setting(StoreConfig, "what survives a restart")
     auth: AuthConfig = setting(AuthConfig, "who may call")
     tokens: dict[str, TokenConfig] = setting(dict, "static API tokens")
+    limits: LimitsConfig = setting(LimitsConfig, "how much clients may ask for")
+    billing: BillingConfig = setting(BillingConfig, "prepaid balances")
+    prices: dict[str, PriceConfig] = setting(dict, "other prices than the bundled ones")
+    cache: CacheConfig = setting(CacheConfig, "answers given again")
     queue: QueueConfig = setting(QueueConfig, "requests waiting for a key")
     translation: TranslationConfig = setting(TranslationConfig, "between dialects")
     sync: SyncConfig = setting(SyncConfig, "reading key files")

@@ -44,9 +44,11 @@ def setting(
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What a file may say about one field. `type` is the annotation, `rules` what `setting()` was given."""
+    """What a file may say about one field, and what that is called here, where Python keeps a word for itself. `type`
+    is the annotation, `rules` what `setting()` was given."""
 
     name: str
+    field: str
     type: Any
     rules: Mapping[str, Any]
 
@@ -60,7 +62,7 @@ def settings_of(table: object) -> Mapping[str, Setting]:
 def _settings_of(table: type) -> Mapping[str, Setting]:
     types = get_type_hints(table)
     return {
-        each.name: Setting(each.name, types[each.name], each.metadata)
+        each.name.rstrip("_"): Setting(each.name.rstrip("_"), each.name, types[each.name], each.metadata)
         for each in fields(table)
         if "internal" not in each.metadata
     }

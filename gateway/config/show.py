@@ -25,7 +25,7 @@ def _add_table(lines: list[str], loaded: Loaded, table: Any, key: str, origins: 
     inner: list[tuple[str, Any]] = []
     own: list[tuple[str, Any, bool]] = []
     for setting in settings_of(table).values():
-        value = getattr(table, setting.name)
+        value = getattr(table, setting.field)
         here = f"{key}.{setting.name}" if key else setting.name
         if isinstance(value, dict):
             secret = setting.rules["secret"]
@@ -38,7 +38,7 @@ def _add_table(lines: list[str], loaded: Loaded, table: Any, key: str, origins: 
             inner.append((here, value))
         elif isinstance(value, tuple) and any(map(is_dataclass, value)):
             inner += [(f"{here}[{index}]", entry) for index, entry in enumerate(value)]
-        else:
+        elif value is not None:
             own.append((here, value, setting.rules["secret"]))
     if own:
         _add_settings(lines, loaded, own, key, origins)
@@ -66,7 +66,10 @@ def _shown(loaded: Loaded, value: Any, key: str, secret: bool) -> str:
         return "[" + ", ".join(_shown(loaded, item, f"{key}[{i}]", False) for i, item in enumerate(value)) + "]"
     if is_dataclass(value):
         names = settings_of(value)
-        pairs = (f"{name} = {_shown(loaded, getattr(value, name), f'{key}.{name}', False)}" for name in names)
+        pairs = (
+            f"{name} = {_shown(loaded, getattr(value, setting.field), f'{key}.{name}', False)}"
+            for name, setting in names.items()
+        )
         return "{ " + ", ".join(pairs) + " }"
     return scalar(value.replace("${", "$${") if isinstance(value, str) else value)
 

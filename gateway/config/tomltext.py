@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 
 BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
@@ -23,8 +24,10 @@ def key_path(*parts: str) -> str:
     return ".".join(part if BARE_KEY.fullmatch(part) else quoted(part) for part in parts)
 
 
-def scalar(value: str | float | bool) -> str:
+def scalar(value: str | float | bool | Decimal) -> str:
     """A string, number or truth value as TOML."""
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, Decimal):
+        return f"{value:f}"
     return quoted(value) if isinstance(value, str) else repr(value)

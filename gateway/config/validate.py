@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gateway import jsonlib
+from gateway.config.accountside import check_accounts
 from gateway.config.listen import is_host, is_loopback_listener, is_network, parse_listen
 from gateway.config.model import Config, TokenConfig
 from gateway.config.problems import Problems, did_you_mean, items
@@ -82,6 +83,7 @@ def validate(
     _check_store(config.store.url, problems)
     _check_auth(config, problems)
     _check_tokens(config, problems)
+    check_accounts(config, auth_is_on(config), problems)
     _check_providers(config, provider_types, problems)
     _check_inventory(config, problems)
     _check_default_provider(config, config.server.default_provider, "server.default_provider", problems)

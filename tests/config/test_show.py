@@ -47,6 +47,7 @@ def test_it_is_toml_with_every_setting_and_without_secrets(tmp_path: Path) -> No
     shown = tomllib.loads(text)
     assert shown["tokens"]["alice"] == {
         "token": "****", "user": "alice", "scopes": ["use"], "providers": [], "models": [], "default_provider": "",
+        "limits": {"requests_per_minute": 0, "requests_per_hour": 0, "tokens_per_minute": 0, "concurrency": 0},
     }  # fmt: skip
     provider = shown["providers"]["a.b"]
     assert provider["base_url"] == "****"

@@ -1,0 +1,95 @@
+"""What must be true of tokens, limits and money beyond the type and range of each setting."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from urllib.parse import urlsplit
+
+from gateway.config.accounts import JwtConfig, PriceConfig
+from gateway.config.model import Config
+from gateway.config.problems import Problems
+from gateway.config.serverside import check_path
+from gateway.config.setting import settings_of
+from gateway.config.tomltext import key_path
+from gateway.secret import Secret
+
+HMAC = ("HS256", "HS384", "HS512")
+SECRET_BYTES = 32
+"""RFC 7518, section 3.2: a key of HS256 is as long as its hash."""
+
+REDIS_SCHEMES = ("redis", "rediss", "unix")
+HIGHEST_PRICE = 100_000
+"""For a million tokens. The dearest model there has been cost 600: more is a price in other units."""
+
+LOWEST_PRICE = 0.0005
+"""For a million tokens, unless they are free: less is the price of a single token, which price lists often give."""
+
+
+def check_accounts(config: Config, auth_on: bool, problems: Problems) -> None:
+    """File what is wrong with [auth.jwt], [limits], [billing], [prices] and [cache]."""
+    check_path(config, "auth.jwt.jwks_file", problems)
+    _check_jwt(config.auth.jwt, problems)
+    if config.billing.enabled and not auth_on:
+        problems.add(
+            "billing.enabled", "is true, but auth is off", "set auth.required = true: who is charged is the user"
+        )
+    if config.limits.storage == "redis":
+        _check_redis(config.limits.url, "limits.url", problems)
+    if config.cache.enabled and config.cache.storage == "redis":
+        _check_redis(config.cache.url or config.limits.url, "cache.url", problems)
+    for model, price in config.prices.items():
+        key = key_path("prices", model)
+        if not problems.has(key):
+            _check_price(price, key, problems)
+
+
+def _check_jwt(jwt: JwtConfig, problems: Problems) -> None:
+    key = "auth.jwt"
+    if problems.has(key) or not jwt.enabled:
+        return
+    if find_spec("jwt") is None:
+        problems.add(key, "needs PyJWT", "pip install 'llmgateway[jwt]'")
+    if jwt.jwks_file and jwt.jwks_url:
+        problems.add(f"{key}.jwks_url", "stands beside jwks_file", "leave one of them out")
+    if jwt.secret and len(jwt.secret.reveal().encode()) < SECRET_BYTES:
+        problems.add(
+            f"{key}.secret", f"is shorter than {SECRET_BYTES} bytes", "`openssl rand -base64 48` makes a good one"
+        )
+    if jwt.jwks_url:
+        url = urlsplit(jwt.jwks_url)
+        if url.scheme != "https" and not (url.scheme == "http" and url.hostname in ("127.0.0.1", "::1", "localhost")):
+            problems.add(f"{key}.jwks_url", "is not an https:// URL", "whoever can change the keys can be anybody")
+    for index, algorithm in enumerate(jwt.algorithms):
+        wanted = "secret" if algorithm in HMAC else "jwks_file or jwks_url"
+        if not (jwt.secret if algorithm in HMAC else jwt.jwks_file or jwt.jwks_url):
+            problems.add(f"{key}.algorithms[{index}]", f"{algorithm} needs {wanted}")
+
+
+def _check_redis(url: Secret, key: str, problems: Problems) -> None:
+    if problems.has(key):
+        return
+    if find_spec("redis") is None:
+        problems.add(key, "needs redis-py", "pip install 'llmgateway[redis]'")
+    if not url:
+        problems.add(key, "is missing", 'write "redis://127.0.0.1:6379/0", say')
+    elif url.reveal().partition("://")[0] not in REDIS_SCHEMES:
+        problems.add(key, "is no address of a Redis", 'write "redis://user:password@host:6379/0", say')
+
+
+def _check_price(price: PriceConfig, key: str, problems: Problems) -> None:
+    if price.input is None and price.output is None and price.request is None:
+        problems.add(key, "has no price", 'write input = 2.50 and output = 10, say, or 0 for "free"')
+    for table, here in ((price, key), *((tier, f"{key}.tiers[{i}]") for i, tier in enumerate(price.tiers))):
+        for name, setting in settings_of(table).items():
+            amount = getattr(table, setting.field)
+            if name in ("tiers", "above", "request") or amount is None:
+                continue
+            if 0 < amount < LOWEST_PRICE or amount > HIGHEST_PRICE:
+                problems.add(
+                    f"{here}.{name}",
+                    "is no likely price of a million tokens",
+                    "a price per token is multiplied by 1,000,000",
+                )
+    for index, tier in enumerate(price.tiers):
+        if not tier.above:
+            problems.add(f"{key}.tiers[{index}].above", "is missing", "write above = 200000, say")
