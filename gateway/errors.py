@@ -22,7 +22,8 @@ Local faults and remote faults differ in type, so nobody has to guess who is to 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from gateway.quick import dataclass
 
 
 class GatewayError(Exception):

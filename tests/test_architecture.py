@@ -23,6 +23,7 @@ LAYERS: list[set[str]] = [
     {"observe"},
     {"config"},
     {"errors", "secret", "usage", "jsonlib"},
+    {"quick"},
 ]
 """From top to bottom. A room imports from rooms below its own, never from one beside or above it."""
 

@@ -7,7 +7,6 @@ is sent on are the client's own bytes. Unknown fields are nobody's business here
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 from urllib.parse import unquote
@@ -25,6 +24,7 @@ from gateway.dialects.openai_responses import events as responses_events
 from gateway.errors import RequestError, UpstreamError, UpstreamTimeout
 from gateway.net.connection import Reply
 from gateway.providers.openai import ADDED_TO_REQUEST, FORWARDED_TO_PROVIDER
+from gateway.quick import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ import asyncio
 import ssl
 import sys
 import time
-from dataclasses import dataclass
 
 from gateway.cli.filecheck import read_proxies
 from gateway.config.model import Config
@@ -18,6 +17,7 @@ from gateway.net.dial import Origin, dial
 from gateway.net.tls import client_context
 from gateway.net.tunnel import dial_through
 from gateway.providers import PROVIDER_TYPES
+from gateway.quick import dataclass
 
 AT_ONCE = 20
 """Connections being opened at the same time."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ def add_parser(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Serve until told to stop."""
+    gc.disable()  # until all is built, which is what stays: the daemon collects once then
     if args.demo:
         from gateway.cli.demo import demo
 

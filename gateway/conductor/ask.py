@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from gateway.conductor.auth import Identity
 from gateway.dialects.names import DialectName
 from gateway.errors import UpstreamError
+from gateway.quick import dataclass
 
 Header = tuple[bytes, bytes]
 

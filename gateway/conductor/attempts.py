@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from random import Random
 
 from gateway.config.model import QueueConfig
@@ -17,6 +17,7 @@ from gateway.errors import RequestError
 from gateway.observe.record import RequestRecord
 from gateway.policy.retry import GiveUp, Tally, decide
 from gateway.policy.verdict import Scope, Status, Verdict
+from gateway.quick import dataclass
 from gateway.upstream.exchange import Call, Exchange, Outcome
 from gateway.upstream.key import Key, Lease, Shortage
 from gateway.upstream.provider import Provider

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from urllib.parse import unquote_plus
 
 from gateway.config.model import Config, TokenConfig
 from gateway.errors import RequestError
+from gateway.quick import dataclass
 
 CREDENTIAL_FIELDS = (b"x-api-key", b"api-key", b"x-goog-api-key")
 """Where SDKs other than OpenAI's put the key."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -32,6 +32,7 @@ from gateway.net.connection import Reply
 from gateway.observe.record import RequestRecord
 from gateway.policy.verdict import Status
 from gateway.providers.openai import FORWARDED_TO_CLIENT, FORWARDED_WITH_ERRORS, REQUEST_IDS
+from gateway.quick import dataclass
 from gateway.upstream.concealment import conceal_text
 from gateway.upstream.exchange import Outcome
 from gateway.upstream.key import Key

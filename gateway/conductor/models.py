@@ -8,10 +8,10 @@ names.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from gateway.conductor.auth import Identity
 from gateway.errors import RequestError
+from gateway.quick import dataclass
 from gateway.upstream.catalog import Catalog
 from gateway.upstream.provider import Provider
 

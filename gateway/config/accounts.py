@@ -1,12 +1,11 @@
 """Settings about who may use what, how much of it, and what it costs: JWT, limits, billing, prices, the cache."""
-# ruff: noqa: RUF009 - setting() returns a dataclass field, it is no shared default
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from decimal import Decimal
 
 from gateway.config.setting import setting
+from gateway.quick import dataclass
 from gateway.secret import Secret
 
 

@@ -6,7 +6,8 @@ Pure: names are not looked up, nothing is bound.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from gateway.quick import dataclass
 
 TCP = re.compile(r"(\[(?P<v6>[^\]]*)\]|(?P<host>[^:\[\]]*)):(?P<port>[0-9]{1,5})", re.ASCII)
 HOST_NAME = re.compile(

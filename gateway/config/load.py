@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from gateway.config.provider import ProviderConfig
 from gateway.config.tomltext import key_path
 from gateway.config.validate import ProviderFacts, validate
 from gateway.errors import ConfigError, Problem, StartError
+from gateway.quick import dataclass
 
 VARIABLE = "LLMGATEWAY_CONFIG"
 OVERRIDE = "LLMGATEWAY__"

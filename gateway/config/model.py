@@ -8,16 +8,16 @@ ranges and references being right.
 
 Times are seconds, sizes are bytes. Every limit says in its help why it has that default.
 """
-# ruff: noqa: RUF009 - setting() returns a dataclass field, it is no shared default
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from gateway.config.accounts import BillingConfig, CacheConfig, JwtConfig, LimitsConfig, PriceConfig, RateLimits
 from gateway.config.provider import ProviderConfig
 from gateway.config.setting import setting
+from gateway.quick import dataclass
 from gateway.secret import Secret
 
 HIDDEN = "****"

@@ -1,11 +1,11 @@
 """The tables of one provider: `[providers.NAME]` and what lies below it. See `model.py`."""
-# ruff: noqa: RUF009 - setting() returns a dataclass field, it is no shared default
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from gateway.config.setting import setting
+from gateway.quick import dataclass
 from gateway.secret import Secret
 
 

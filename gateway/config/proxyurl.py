@@ -8,11 +8,12 @@ No message and no text made here shows the password.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final
 from urllib.parse import quote, unquote
 
 from gateway.config.listen import TCP, is_host, is_ipv6
+from gateway.quick import dataclass
 from gateway.secret import Secret
 
 HTTP: Final = ("http", "https")

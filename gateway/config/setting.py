@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from functools import cache
 from typing import Any, get_type_hints
+
+from gateway.quick import dataclass
 
 YEARS = 10 * 366 * 86400.0
 """The upper bound of every time: beyond it a typing error is likelier than a wish, and timers overflow."""

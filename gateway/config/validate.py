@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from gateway import jsonlib
@@ -23,6 +22,7 @@ from gateway.config.proxyurl import SOCKS_HINT, ProxyUrl, socks_installed
 from gateway.config.rules import compile_pattern, parse_path
 from gateway.config.serverside import check_path, check_server
 from gateway.config.tomltext import key_path, quoted
+from gateway.quick import dataclass
 
 __all__ = ["ProviderFacts", "auth_is_on", "is_loopback_listener", "validate"]
 

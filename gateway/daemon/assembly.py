@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 from gateway.api.admin import AdminSurface
 from gateway.api.admin_proxies import ProxyAdmin
@@ -24,6 +23,7 @@ from gateway.conductor.translator import Translator
 from gateway.config.model import Config, ServerConfig
 from gateway.config.validate import auth_is_on
 from gateway.daemon.holdings import Holdings
+from gateway.quick import dataclass
 from gateway.upstream.catalog import Catalog
 from gateway.upstream.control import KeeperControl
 from gateway.upstream.provider import Provider

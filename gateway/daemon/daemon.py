@@ -193,6 +193,7 @@ class Daemon:
             self._supervisor.start(name, factory)
         gc.collect()
         gc.freeze()
+        gc.enable()
         self._log.info("ready", version=__version__, listen=self._server.addresses(), admin=str(self._admin_socket))
         systemd.notify("READY=1", self._environ)
         if self._announce is not None:

@@ -17,11 +17,12 @@ https://platform.claude.com/docs/en/api/messages, https://ai.google.dev/api/gene
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import Any, Literal
 
 from gateway.dialects.names import DialectName, Json
+from gateway.quick import dataclass
 from gateway.usage import Usage
 
 Role = Literal["system", "developer", "user", "assistant"]

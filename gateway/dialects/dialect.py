@@ -15,7 +15,7 @@ of each other only what stands in `Target`, `Plan` and `Scene`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Protocol
 
 from gateway.dialects.conversation import Answer, Request
@@ -23,6 +23,7 @@ from gateway.dialects.deltas import Delta
 from gateway.dialects.failure import Failure
 from gateway.dialects.losses import Losses
 from gateway.dialects.names import Json
+from gateway.quick import dataclass
 from gateway.wire.sse import Event
 
 

@@ -12,10 +12,11 @@ be to another question) is never dropped in silence; hints only tune.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import NamedTuple
 
 from gateway.errors import RequestError
+from gateway.quick import dataclass
 
 NOTICE_LIMIT = 20
 """Losses that are named in a header; a request can have thousands of the same kind."""

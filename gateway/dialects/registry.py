@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from gateway.dialects.dialect import (
     MakeStreamReader,
@@ -16,6 +15,7 @@ from gateway.dialects.dialect import (
     WriteRequest,
 )
 from gateway.dialects.names import DialectName
+from gateway.quick import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,10 @@ provider says in its errors is quoted beside the rule.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from gateway.dialects.names import Json
+from gateway.quick import dataclass
 
 Check = Callable[[Any], Any]
 """A keyword's value as the target takes it, or None where it takes none of it."""

@@ -18,12 +18,12 @@ import shlex
 import stat
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from gateway.keeper.keylines import KeyEntry, parse_key_lines
 from gateway.keeper.pace import paced, uncollected
+from gateway.quick import dataclass
 from gateway.secret import Secret
 from gateway.upstream.concealment import MASKED_FROM
 

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
@@ -32,6 +31,7 @@ from gateway.keeper.keylines import (
     check_labels,
     parse_line,
 )
+from gateway.quick import dataclass
 from gateway.secret import Secret
 
 VARIABLE = re.compile(r"(?:export\s+)?(?P<name>[A-Za-z_]\w{2,})\s*=\s*(?P<value>[^=\s].*)", re.ASCII)

@@ -20,7 +20,6 @@ import codecs
 import io
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from itertools import islice
 from types import MappingProxyType
 from typing import NamedTuple
@@ -28,6 +27,7 @@ from typing import NamedTuple
 from gateway import jsonlib
 from gateway.config.problems import did_you_mean
 from gateway.keeper.pace import paced
+from gateway.quick import dataclass
 from gateway.secret import Secret
 from gateway.upstream.concealment import MASKED_FROM
 

@@ -18,12 +18,13 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from gateway import jsonlib
 from gateway.observe.logs import Log
 from gateway.policy.pacing import Pace
 from gateway.policy.verdict import Scope, Status, Verdict
+from gateway.quick import dataclass
 from gateway.upstream.exchange import Call, Exchange
 from gateway.upstream.key import Key, Rest
 from gateway.upstream.provider import Provider

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from gateway.keeper.keylines import BadLineError
 from gateway.keeper.look import Look
 from gateway.keeper.proxystatuses import ProxyStatuses
 from gateway.observe.logs import Log
+from gateway.quick import dataclass
 from gateway.secret import Secret
 from gateway.upstream.proxy import Proxy
 from gateway.upstream.proxypool import ProxyPool

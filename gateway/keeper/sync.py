@@ -19,7 +19,6 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import chain, islice
 from math import inf
 from pathlib import Path
@@ -34,6 +33,7 @@ from gateway.keeper.pace import let_others_go_first, paced, uncollected
 from gateway.observe.logs import Log
 from gateway.policy.health import ALL_MODELS, UNTESTED, VALID, Standing
 from gateway.policy.verdict import Provenance, Status
+from gateway.quick import dataclass
 from gateway.store.keys import DIGESTS, Entry, KeyStatusRow, KeyStore
 from gateway.upstream.key import Key
 from gateway.upstream.keypool import KeyPool

@@ -19,7 +19,6 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import h11
 
@@ -29,6 +28,7 @@ from gateway.net.dial import MAX_HEAD, Connection, Origin, dial
 from gateway.net.headers import trusted_headers
 from gateway.net.pool import Place, Pool, PoolStatistics
 from gateway.net.tunnel import dial_through
+from gateway.quick import dataclass
 
 __all__ = ["Answer", "Client", "Origin", "PoolStatistics", "Timeouts"]
 

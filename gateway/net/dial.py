@@ -18,7 +18,6 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from dataclasses import dataclass
 from typing import NoReturn
 from urllib.parse import urlsplit
 
@@ -26,6 +25,7 @@ import h11
 
 from gateway.errors import ConnectError, Disconnect, UpstreamError, UpstreamTimeout
 from gateway.net.deadline import Deadline
+from gateway.quick import dataclass
 
 READ_AHEAD = 65536  # bytes; what a slow client lets pile up for each of thousands of streams
 MAX_HEAD = 65536  # bytes; providers send 2 to 4 KB, CDN cookies and policies add some more

@@ -18,8 +18,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
+
+from gateway.quick import dataclass
 
 
 class Poolable(Protocol):

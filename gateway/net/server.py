@@ -16,7 +16,6 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -26,6 +25,7 @@ from gateway.errors import ConfigError, Problem, RequestError, StartError
 from gateway.net.connection import Connection
 from gateway.net.listen import address_of, open_sockets, refusal, remove_socket_file
 from gateway.net.service import Admission, Door, Handler, Refusal, Service, admit_all, overloaded
+from gateway.quick import dataclass
 
 if TYPE_CHECKING:
     import ssl

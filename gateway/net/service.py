@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Protocol
 
 from gateway.config.model import ServerConfig
@@ -11,6 +10,7 @@ from gateway.errors import RequestError
 from gateway.net.headers import Header
 from gateway.net.reply import Reply
 from gateway.net.request import Request
+from gateway.quick import dataclass
 
 Handler = Callable[[Request, Reply], Awaitable[None]]
 

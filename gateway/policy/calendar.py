@@ -8,8 +8,9 @@ of time zones, which small systems and containers lack. Should the rule change, 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+
+from gateway.quick import dataclass
 
 DAY = 86400
 PACIFIC_STANDARD = -8 * 3600

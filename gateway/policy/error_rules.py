@@ -11,12 +11,12 @@ Rules come compiled, once per configuration; looking them up cannot fail, whatev
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from gateway.config.provider import ErrorParsingConfig
 from gateway.config.rules import Pattern, compile_pattern, parse_path
 from gateway.policy.verdict import Row, Scope, Status
+from gateway.quick import dataclass
 
 MEANINGS: Mapping[str, tuple[Scope, Status]] = {
     "rate_limited": (Scope.KEY, Status.RATE_LIMITED),

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from gateway.quick import dataclass
 
 TEXT_LIMIT = 4096
 """Characters of a body that text patterns look at: error messages are short, challenge pages are not."""

@@ -17,11 +17,12 @@ provider's own, later time prolongs a rest that is running.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from enum import Enum, StrEnum
 
 from gateway.config.provider import HealthConfig
 from gateway.policy.verdict import Provenance, Scope, Status, Verdict
+from gateway.quick import dataclass
 
 SHORTEST_REST = 1.0
 """Seconds. Providers say "0s" or "964ms" and mean "not now" (their clocks and ours differ)."""

@@ -6,7 +6,9 @@ transient failures halve the batch, a clean batch lets it grow again. Pure.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
+
+from gateway.quick import dataclass
 
 LARGEST_BATCH = 1000
 """Probes: with the pause between batches some hundred thousand keys are through within a day."""

@@ -14,11 +14,12 @@ Invariants: every failure has an end; the rest doubles with every failure since 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from gateway.config.model import ProxiesConfig
 from gateway.policy.verdict import REJECTIONS, Scope, Status, Verdict
+from gateway.quick import dataclass
 
 ALL_PROVIDERS: Final = "__ALL_PROVIDERS__"
 """The provider's name under which the standing that holds for all of them is kept."""

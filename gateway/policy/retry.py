@@ -7,11 +7,12 @@ away from bad keys is bounded by its own count only, because it does not add loa
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from random import Random
 
 from gateway.config.provider import RetryConfig, RetryCount
 from gateway.policy.verdict import Verdict
+from gateway.quick import dataclass
 
 BUDGET_FLOOR = 10.0
 """Retries that a provider begins with and can save up, so that a quiet gateway may retry its first failures."""

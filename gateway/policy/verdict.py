@@ -16,11 +16,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import StrEnum
 
 from gateway.policy.calendar import Reset
 from gateway.policy.facts import TEXT_LIMIT, ErrorFacts
+from gateway.quick import dataclass
 
 EVIDENCE_LIMIT = 300
 """Characters kept of what a provider said: enough to recognise the case, too little to hold a prompt."""

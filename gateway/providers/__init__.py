@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 
 from gateway.config.provider import ProviderConfig
@@ -14,6 +13,7 @@ from gateway.providers import anthropic, azure, echo, gemini, openai
 from gateway.providers.classify import Meanings
 from gateway.providers.endpoints import ANTHROPIC, CHAT, GEMINI, OPENAI, RESPONSES, Endpoint, generate_at, messages_at
 from gateway.providers.presets import PRESETS
+from gateway.quick import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ verdict alone.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from gateway import jsonlib
 from gateway.errors import ProxyError, UpstreamError, UpstreamTimeout
@@ -16,6 +15,7 @@ from gateway.policy.error_rules import Rule, find_rule
 from gateway.policy.facts import read_facts, status_inside
 from gateway.policy.proxyhealth import BEYOND_PROXY, PROXY_FAILED
 from gateway.policy.verdict import EVIDENCE_LIMIT, Provenance, Row, Scope, Status, Verdict, decide_row
+from gateway.quick import dataclass
 from gateway.wire.retry_after import Hint, hint
 
 HINTED = frozenset({Status.RATE_LIMITED, Status.NO_QUOTA})

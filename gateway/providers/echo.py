@@ -10,11 +10,11 @@ import base64
 import hashlib
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from gateway import jsonlib
 from gateway.providers.echo_responses import build_response, response_events
+from gateway.quick import dataclass
 
 NAME = "echo"
 MODELS = ("echo-1", "echo-embedding-1")

@@ -12,9 +12,11 @@ https://platform.claude.com/docs/en/api/versioning, https://ai.google.dev/api
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 from urllib.parse import quote
+
+from gateway.quick import dataclass
 
 Header = tuple[bytes, bytes]
 

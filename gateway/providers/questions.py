@@ -7,12 +7,12 @@ https://ai.google.dev/api/models#method:-models.list
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from gateway.providers.endpoints import ANTHROPIC, GEMINI, RESPONSES
+from gateway.quick import dataclass
 
 WORD = "hi"
 """What a tiny request says."""

@@ -14,8 +14,10 @@ before it was begun is not done; if it was begun, it may have been: write statem
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import NamedTuple, Protocol
+
+from gateway.quick import dataclass
 
 DEADLINE = 30.0
 """Seconds until a call fails: longer than a checkpoint on a slow disk, shorter than a client's patience."""

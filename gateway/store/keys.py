@@ -7,12 +7,13 @@ with it. A key is known by the SHA-256 digest of its secret, in hex.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from itertools import chain
 from operator import attrgetter
 from sys import intern
 from typing import Any
 
+from gateway.quick import dataclass
 from gateway.store.database import Database, Statement, Value
 
 BATCH = 1000

@@ -7,9 +7,10 @@ Which file that is does not matter: a proxy that moves to another one keeps its 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from operator import attrgetter
 
+from gateway.quick import dataclass
 from gateway.store.database import Database, Statement, Value
 
 DIGESTS = 50

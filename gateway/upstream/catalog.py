@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 
 from gateway.policy.verdict import Verdict
 from gateway.providers.questions import ListedModel, next_page, read_models
+from gateway.quick import dataclass
 from gateway.upstream.exchange import Exchange
 from gateway.upstream.key import Lease
 from gateway.upstream.provider import Provider

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import partial
 from typing import Any, NamedTuple, Protocol
 
@@ -33,6 +33,7 @@ from gateway.providers.classify import (
     classify_inside,
 )
 from gateway.providers.endpoints import CHAT
+from gateway.quick import dataclass
 from gateway.upstream.concealment import conceal_body, conceal_headers, conceal_text
 from gateway.upstream.grammars import grammar_of
 from gateway.upstream.key import Key

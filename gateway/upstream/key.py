@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from gateway.policy.health import UNTESTED, Standing
 from gateway.policy.key_limits import KeyMeter
+from gateway.quick import dataclass
 from gateway.secret import Secret
 from gateway.upstream.proxypool import Way
 

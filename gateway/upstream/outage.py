@@ -14,11 +14,11 @@ Rules of the file:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 
 from gateway.policy.proxyhealth import EGRESS_REASONS, is_doubtful
 from gateway.policy.verdict import REJECTIONS, Scope, Status, Verdict
+from gateway.quick import dataclass
 from gateway.upstream.guard import Guard
 from gateway.upstream.key import Key, Lease
 from gateway.upstream.proxy import Proxy

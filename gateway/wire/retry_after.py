@@ -15,8 +15,9 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from gateway.quick import dataclass
 
 MAX_RAW = 100
 """Characters of a hint that are kept as evidence: more than any honest one has."""

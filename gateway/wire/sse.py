@@ -10,10 +10,10 @@ Source: https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-a
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Any
 
 from gateway import jsonlib
+from gateway.quick import dataclass
 
 MAX_LINE = 1 << 20
 """Bytes of an unfinished line that the tap keeps. A usage payload has some hundred bytes; a Responses answer

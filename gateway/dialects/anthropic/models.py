@@ -20,8 +20,9 @@ https://platform.claude.com/docs/en/about-claude/models/migration-guide (tempera
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Literal
+
+from gateway.quick import dataclass
 
 _ALL = ("low", "medium", "high", "xhigh", "max")
 

@@ -15,7 +15,6 @@ https://platform.claude.com/docs/en/build-with-claude/thinking-tool-workflows
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from gateway.dialects.anthropic.block_reader import DIALECT
 from gateway.dialects.anthropic.models import Traits
@@ -32,6 +31,7 @@ from gateway.dialects.conversation import (
 from gateway.dialects.losses import Losses
 from gateway.dialects.names import Json
 from gateway.dialects.turns import alternating
+from gateway.quick import dataclass
 
 LEAST_BUDGET = 1024
 """Anthropic takes no smaller one."""

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from gateway import jsonlib
 from gateway.dialects.anthropic.block_reader import CUSTOM_ARGUMENT, DIALECT
@@ -30,6 +30,7 @@ from gateway.dialects.json_schema import for_anthropic_output
 from gateway.dialects.losses import Losses
 from gateway.dialects.names import Json
 from gateway.dialects.turns import tool_names
+from gateway.quick import dataclass
 
 NAME_LIMIT = 64
 _NOT_A_NAME = re.compile(r"[^a-zA-Z0-9_-]")

@@ -14,7 +14,7 @@ https://ai.google.dev/gemini-api/docs/function-calling#multimodal
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import NamedTuple
 
 from gateway import jsonlib
@@ -43,6 +43,7 @@ from gateway.dialects.losses import Losses
 from gateway.dialects.names import Json
 from gateway.dialects.reading import refuse
 from gateway.dialects.turns import tool_names
+from gateway.quick import dataclass
 
 SENTINEL = "skip_thought_signature_validator"
 """https://ai.google.dev/gemini-api/docs/thought-signatures#faqs; Vertex AI documents the same."""

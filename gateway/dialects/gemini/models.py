@@ -13,8 +13,9 @@ https://ai.google.dev/gemini-api/docs/file-input-methods, https://ai.google.dev/
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Literal
+
+from gateway.quick import dataclass
 
 ThinkingKind = Literal["none", "budget", "level"]
 

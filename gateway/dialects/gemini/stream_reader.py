@@ -12,7 +12,7 @@ Source: https://ai.google.dev/api/generate-content#method:-models.streamgenerate
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from gateway import jsonlib
 from gateway.dialects.conversation import Citation, Ending, Part, Text, Thinking, ToolCall
@@ -32,6 +32,7 @@ from gateway.dialects.gemini.usage import read_usage
 from gateway.dialects.losses import Losses
 from gateway.dialects.names import Json
 from gateway.errors import RequestError
+from gateway.quick import dataclass
 from gateway.usage import Usage
 from gateway.wire.sse import Event
 

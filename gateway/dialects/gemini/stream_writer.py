@@ -11,7 +11,7 @@ of Google's servers.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from gateway import jsonlib
 from gateway.dialects.conversation import Citation, Ending, Part, Refusal, Signature, Text, Thinking, ToolCall
@@ -25,6 +25,7 @@ from gateway.dialects.gemini.logprobs import write_logprobs
 from gateway.dialects.gemini.part_writer import write_call, write_part, write_signature
 from gateway.dialects.losses import Losses
 from gateway.dialects.names import Json
+from gateway.quick import dataclass
 from gateway.usage import Usage
 
 

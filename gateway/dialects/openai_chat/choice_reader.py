@@ -10,7 +10,7 @@ What was said of the end is kept until the stream's end: OpenRouter says it twic
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
 from gateway import jsonlib
@@ -42,6 +42,7 @@ from gateway.dialects.openai_chat.answer_reader import (
     unwrap_input,
 )
 from gateway.dialects.openai_chat.thoughts import read_blocks, read_detail, read_extra, thought_text
+from gateway.quick import dataclass
 
 _PLAIN = "thought"
 """The key of thoughts that are a text, signed or not; those of `reasoning_details` have a key by their number."""

@@ -9,7 +9,6 @@ Source: https://platform.openai.com/docs/api-reference/chat/create
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from gateway.dialects.conversation import Audio, Cache, Document, Image, Opaque, Part, Refusal, Source, Text
@@ -18,6 +17,7 @@ from gateway.dialects.names import Json
 from gateway.dialects.openai_chat import DIALECT, quirks
 from gateway.dialects.openai_chat.media import audio_format, text_of, write_url
 from gateway.dialects.openai_chat.models import Traits
+from gateway.quick import dataclass
 
 Placed = tuple[str, Part]
 """A part and its path in the neutral request."""

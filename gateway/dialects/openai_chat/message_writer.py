@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 from gateway import jsonlib
 from gateway.dialects.conversation import (
@@ -38,6 +37,7 @@ from gateway.dialects.openai_chat.content_writer import Placed, Wants, write_cac
 from gateway.dialects.openai_chat.media import text_of
 from gateway.dialects.openai_chat.models import MAX_ID
 from gateway.dialects.openai_chat.thoughts import plain_text, write_extra, write_thoughts
+from gateway.quick import dataclass
 
 _SHORT_ID = re.compile(r"[a-zA-Z0-9]{9}")
 _SYSTEM = ("system", "developer")

@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
 
 from gateway.dialects.conversation import EFFORTS, Reasoning
+from gateway.quick import dataclass
 
 MAX_ID = 40
 """Characters of a call's id: "Expected a string with maximum length 40" (OpenAI, vercel/ai#5171). Others' ids are

@@ -10,7 +10,7 @@ Source: https://platform.openai.com/docs/api-reference/chat-streaming
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from gateway import jsonlib
 from gateway.dialects.continuity import show_signature
@@ -43,6 +43,7 @@ from gateway.dialects.openai_chat.errors import write_failure
 from gateway.dialects.openai_chat.events import error_event
 from gateway.dialects.openai_chat.thoughts import write_thoughts
 from gateway.dialects.openai_chat.usage import write_usage
+from gateway.quick import dataclass
 from gateway.usage import Usage
 
 _DONE = b"data: [DONE]\n\n"
