@@ -14,6 +14,7 @@
         │   └── ProxyError     the proxy could not be reached or passed
         ├── Disconnect         closed or reset after the request was written
         ├── ProtocolError      what came back was not HTTP
+        ├── IncompleteStream   ended in order, but before its answer did
         └── UpstreamTimeout    a deadline of ours passed; `phase` says which
 
 Local faults and remote faults differ in type, so nobody has to guess who is to blame.
@@ -138,8 +139,10 @@ KIND_OF_STATUS = {
 
 
 class UpstreamError(GatewayError):
-    """The provider's side failed without a usable answer. `sent`: the request was written, wholly or in part."""
+    """The provider's side failed without a usable answer. `sent`: the request was written, wholly or in part. `code` is
+    the stable word for it that a client gets."""
 
+    code = "upstream_error"
     sent = True
 
     def __init__(self, message: str, *, detail: str = "", sent: bool | None = None) -> None:
@@ -172,8 +175,14 @@ class ProtocolError(UpstreamError):
     pass
 
 
+class IncompleteStream(UpstreamError):
+    code = "stream_incomplete"
+
+
 class UpstreamTimeout(UpstreamError):
     """`phase` is connect, write, first_byte, idle or total."""
+
+    code = "upstream_timeout"
 
     def __init__(self, phase: str, seconds: float) -> None:
         super().__init__(f"no progress within {seconds:g} s ({phase})", sent=phase != "connect")

@@ -21,7 +21,7 @@ from gateway.conductor.conductor import Conductor, has_dot_segment
 from gateway.conductor.rename import insert_field, replace_model
 from gateway.dialects.openai_chat import events as chat_events
 from gateway.dialects.openai_responses import events as responses_events
-from gateway.errors import RequestError, UpstreamError, UpstreamTimeout
+from gateway.errors import RequestError, UpstreamError
 from gateway.net.connection import Reply
 from gateway.providers.openai import ADDED_TO_REQUEST, FORWARDED_TO_PROVIDER
 from gateway.quick import dataclass
@@ -165,6 +165,5 @@ def _responses_error_event(error: UpstreamError) -> bytes:
 
 def _describe(error: UpstreamError) -> dict[str, Any]:
     """The error object of an event after the commit point."""
-    code = "upstream_timeout" if isinstance(error, UpstreamTimeout) else "upstream_error"
     message = f"The provider broke off: {error.message}."
-    return {"message": message, "type": "api_error", "param": None, "code": code}
+    return {"message": message, "type": "api_error", "param": None, "code": error.code}

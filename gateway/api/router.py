@@ -125,7 +125,7 @@ class Router:
         except RequestError as error:
             await self._answer_error(error, inbound, reply)
         except BrokenAnswerError as broken:
-            record.status, record.outcome, record.error = reply.status, "error", "stream_disconnect"
+            record.status, record.outcome, record.error = reply.status, "error", broken.code
             self._log.warning(
                 "stream_broke", request_id=record.request_id, provider=record.provider, detail=str(broken)
             )

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from gateway import jsonlib
 from gateway.conductor.ask import Ask, Header
 from gateway.conductor.models import Target
+from gateway.conductor.passing import Passing
 from gateway.conductor.rename import rename_model
 from gateway.conductor.streaming import (
     Quiet,
@@ -153,7 +154,7 @@ class Delivery:
     async def _stream(self) -> None:
         outcome, record, ask = self.outcome, self.record, self.ask
         assert outcome.answer is not None
-        tap = UsageTap()
+        tap, passing = UsageTap(), Passing(ask, self.key, ask.model if self.target.renamed else "")
         record.first_byte_at, record.phase = self._loop.time(), "streaming"
         await self.reply.start(outcome.status, self._headers())
         try:
@@ -163,7 +164,8 @@ class Delivery:
                 self.reply,
                 record,
                 tap=tap,
-                model=ask.model if self.target.renamed else "",
+                change=passing.change,
+                is_whole=passing.is_whole,
                 quiet=Quiet(self.target.provider.config.streaming.keepalive, ask.keepalive),
                 error_event=ask.error_event or _no_event,
                 watch=ResponseIdReader(self._remember_owner).feed if self._makes_response else None,

@@ -1,8 +1,8 @@
 """Upstream bytes to client bytes, after the commit point.
 
-The bytes pass through unchanged, unless the gateway gave the model another name; a tap reads the usage. From here on
-nothing is retried: when the upstream breaks, the client gets the surface's own error event and the connection ends
-without a proper end of message.
+The bytes pass through unchanged, unless the gateway gave the model another name or an error repeats a key; a tap reads
+the usage. From here on nothing is retried: when the upstream breaks, or ends before its answer does, the client gets
+the surface's own error event and the connection ends without a proper end of message.
 
 Invariant: a client has only ever been given whole events while its stream goes on, so that a keepalive or an error
 event can follow at any time.
@@ -15,8 +15,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from gateway import jsonlib
-from gateway.conductor.rename import rename_in_events
-from gateway.errors import UpstreamError
+from gateway.errors import IncompleteStream, UpstreamError
 from gateway.net.connection import Reply
 from gateway.net.deadline import Deadline
 from gateway.observe.record import RequestRecord
@@ -42,8 +41,16 @@ ID_LENGTH = 200
 """Characters of a response's id; OpenAI's have 60."""
 
 
+INCOMPLETE = "its stream ended before the answer did"
+
+
 class BrokenAnswerError(Exception):
-    """The upstream failed after the commit point. The client has been told as far as it can be."""
+    """The upstream failed after the commit point. The client has been told as far as it can be. `code` is for the
+    record."""
+
+    def __init__(self, message: str, code: str = "") -> None:
+        super().__init__(message)
+        self.code = code if code == IncompleteStream.code else "stream_disconnect"
 
 
 class Quiet(NamedTuple):
@@ -65,9 +72,11 @@ async def relay(
             record.bytes_out += len(data)
             await reply.write(data)
             data = await answer.read()
+        if tail is not None and not tail.whole:
+            raise IncompleteStream(INCOMPLETE)
     except UpstreamError as error:
         reply.abort()
-        raise BrokenAnswerError(str(error)) from error
+        raise BrokenAnswerError(str(error), error.code) from error
     await reply.end()
 
 
@@ -78,14 +87,16 @@ async def relay_events(
     record: RequestRecord,
     *,
     tap: UsageTap,
-    model: str,
+    change: Callable[[bytes], bytes],
+    is_whole: Callable[[bytes], bool],
     quiet: Quiet,
     error_event: Callable[[UpstreamError], bytes],
     watch: Callable[[bytes], None] | None = None,
 ) -> None:
     """Pass a stream of events on; `held` was read already. Raises BrokenAnswerError.
 
-    `model` replaces the one that the events name, unless it is empty. `watch` sees the bytes as they came.
+    `change` gets whole events as they came and gives them as they go out. `is_whole` is asked when the bytes have
+    ended, with what stands behind the last event. `watch` sees the bytes as they came.
     """
     gate = EventGate()
     filler = QuietFiller(reply, gate, quiet)
@@ -95,14 +106,18 @@ async def relay_events(
             tap.feed(data)
             if watch is not None:
                 watch(data)
-            await _pass(gate.feed(data), reply, record, model)
+            if events := gate.feed(data):
+                await _say(change(events), reply, record)
             filler.begin_again()
             data = await answer.read()
-        await _pass(gate.rest(), reply, record, model)
+        rest = gate.rest()
+        if not is_whole(rest):
+            raise IncompleteStream(INCOMPLETE)
+        await _say(change(rest), reply, record)
     except UpstreamError as error:
         await reply.write((b"" if gate.between_events else b"\n\n") + error_event(error))
         reply.abort()
-        raise BrokenAnswerError(str(error)) from error
+        raise BrokenAnswerError(str(error), error.code) from error
     finally:
         filler.close()
     await reply.end()
@@ -137,7 +152,7 @@ async def relay_translated(
         filler.close()
     if reader.failure is not None:
         reply.abort()
-        raise BrokenAnswerError(reader.failure.message)
+        raise BrokenAnswerError(reader.failure.message, reader.failure.code)
     await reply.end()
     await _read_to_end(answer)
 
@@ -155,10 +170,6 @@ async def _say(events: bytes, reply: Reply, record: RequestRecord) -> None:
     if events:
         record.bytes_out += len(events)
         await reply.write(events)
-
-
-async def _pass(events: bytes, reply: Reply, record: RequestRecord, model: str) -> None:
-    await _say(rename_in_events(events, model) if model else events, reply, record)
 
 
 class EventGate:

@@ -23,7 +23,7 @@ from gateway.dialects.losses import Losses, notice, refuse_losses
 from gateway.dialects.names import DialectName
 from gateway.dialects.registry import Dialect
 from gateway.dialects.whole import Collector, to_deltas
-from gateway.errors import RequestError, UpstreamError, UpstreamTimeout
+from gateway.errors import IncompleteStream, RequestError, UpstreamError, UpstreamTimeout
 from gateway.upstream.provider import Provider
 from gateway.usage import Usage
 from gateway.wire.sse import MAX_IMAGE_EVENT, Event, EventReader
@@ -276,7 +276,7 @@ class Reader:
     def end(self) -> list[Delta]:
         """The bytes ended. A last event whose blank line is missing counts."""
         rest = self._events.rest()
-        return self._read([] if rest is None else [rest]) + self._note(self._stream.end())
+        return self._read([] if rest is None else [rest]) + self._note(self._stream.end(), IncompleteStream.code)
 
     def broken(self, error: UpstreamError) -> list[Delta]:
         """The connection failed."""
@@ -288,12 +288,16 @@ class Reader:
             deltas += self._stream.feed(event)
         return self._note(deltas)
 
-    def _note(self, deltas: list[Delta]) -> list[Delta]:
+    def _note(self, deltas: list[Delta], code: str = UpstreamError.code) -> list[Delta]:
+        """`code` is for a failure of the provider's server that has none."""
         for place, delta in enumerate(deltas):
             if isinstance(delta, Used | Begin):
                 self.usage = delta.usage or self.usage
             elif isinstance(delta, Broken):
-                failure = replace(delta.failure, message=self._conceal(delta.failure.message))
+                failure = delta.failure
+                if failure.kind is FailureKind.SERVER:
+                    failure = replace(failure, status=failure.status or 502, code=failure.code or code)
+                failure = replace(failure, message=self._conceal(failure.message))
                 deltas[place], self.failure, self.ended = Broken(failure), failure, True
             elif isinstance(delta, End):
                 self.ended = True
@@ -317,6 +321,5 @@ def too_deep() -> RequestError:
 
 def broken_off(error: UpstreamError) -> Failure:
     """What a client is told when its answer broke after the commit point."""
-    late = isinstance(error, UpstreamTimeout)
-    kind, code = (FailureKind.TIMEOUT, "upstream_timeout") if late else (FailureKind.SERVER, "upstream_error")
-    return Failure(0, kind, f"The provider broke off: {error.message}.", code)
+    kind = FailureKind.TIMEOUT if isinstance(error, UpstreamTimeout) else FailureKind.SERVER
+    return Failure(STATUS_OF_KIND.get(kind, 502), kind, f"The provider broke off: {error.message}.", error.code)

@@ -7,15 +7,18 @@ and replacing that would leave neither sentences nor JSON: where it stands by it
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from gateway import jsonlib
 from gateway.upstream.key import Key
+from gateway.wire.sse import Event, EventReader
 
 MASKED_FROM = 8
 """Characters of a key that is replaced wherever it stands. Real ones have more than twice as many."""
 
 WITHHELD = "what the provider said is left out: it repeats the key, which is too short to be masked"
+
+_EVENT_END = re.compile(rb"(?<=\n\n)|(?<=\n\r\n)|(?<=\r\r)")
 
 Header = tuple[bytes, bytes]
 
@@ -37,6 +40,20 @@ def conceal_body(key: Key, body: bytes) -> bytes | None:
         elif _stands_in(form, body):
             return None
     return body
+
+
+def conceal_events(key: Key, events: bytes, is_error: Callable[[Event], bool], instead: bytes) -> bytes:
+    """What the client may have of a stream's whole events, among which there is an error; `instead` takes the place of
+    one of which it may have nothing."""
+    shown = conceal_body(key, events)
+    if shown is not None:
+        return shown
+    return b"".join(
+        instead
+        if conceal_body(key, event) is None and any(map(is_error, EventReader(len(event)).feed(event)))
+        else event
+        for event in _EVENT_END.split(events)
+    )
 
 
 def conceal_headers(key: Key, headers: Sequence[Header]) -> Sequence[Header]:

@@ -1,8 +1,8 @@
-"""Server-Sent Events: a tap on a stream that passes through, and a reader of events.
+"""Server-Sent Events: taps on a stream that passes through, and a reader of events.
 
-Neither changes a byte: whoever forwards the stream forwards what it received. `UsageTap` sees every chunk of every
-stream that passes through and must cost next to nothing; `EventReader` is exact, and used until a stream is committed
-and for the whole of one that is translated. Both look at each byte once, however the bytes are cut.
+None changes a byte: whoever forwards the stream forwards what it received. `UsageTap` and `EndTap` see every chunk of
+every stream that passes through and must cost next to nothing; `EventReader` is exact, and used until a stream is
+committed and for the whole of one that is translated. All look at each byte once, however the bytes are cut.
 
 Source: https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream
 """
@@ -10,7 +10,8 @@ Source: https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-a
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from gateway import jsonlib
 from gateway.quick import dataclass
@@ -25,6 +26,9 @@ MAX_EVENT = 1 << 20
 MAX_IMAGE_EVENT = 32 << 20
 """The same where answers are translated: Gemini and Responses send an image whole, in base64, in one event. A picture
 of 4096 pixels square has up to 20 MB as PNG."""
+
+LAST_EVENTS = 64 * 1024
+"""Bytes at a stream's end among which the last event is looked for: a `[DONE]`, or an error with what it says."""
 
 _BOM = b"\xef\xbb\xbf"
 _MARK = b'"usage'
@@ -102,6 +106,43 @@ def _payload(line: bytes) -> dict[str, Any] | None:
     except ValueError:
         return None
     return value if isinstance(value, dict) else None
+
+
+class Marks(NamedTuple):
+    """What a dialect's streams are known by, as bytes. `own` stands in every stream of the dialect, `finished` where an
+    answer ends. Both are chosen so that no text within an answer has them: in JSON its quotes are escaped."""
+
+    own: bytes
+    finished: re.Pattern[bytes]
+
+
+class EndTap:
+    """Tells, when the bytes of a stream have ended, whether the stream had."""
+
+    __slots__ = ("_known", "_last", "_marks", "_whole")
+
+    def __init__(self, marks: Marks) -> None:
+        self._marks = marks
+        self._known = False
+        self._whole = False
+        self._last = b""
+
+    def feed(self, events: bytes) -> None:
+        """Look at the next bytes, which are whole events."""
+        self._last = events[-LAST_EVENTS:]
+        if not self._whole:
+            self._whole = self._marks.finished.search(events) is not None
+            self._known = self._known or self._marks.own in events
+
+    def whole(self, rest: bytes, is_last: Callable[[Event], bool]) -> bool:
+        """`rest` is an event that nobody ended. `is_last` says whether a stream may end with an event that has no
+        `finished` mark, such as an error. A stream of another dialect has no end that is known here."""
+        if self._whole or not self._known:
+            return True
+        last = self._last + rest
+        reader = EventReader(len(last))
+        events = [*reader.feed(last), reader.rest()]
+        return self._marks.finished.search(rest) is not None or any(event and is_last(event) for event in events)
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,6 +124,32 @@ def test_a_stream_that_breaks_ends_with_the_clients_error_event(
     assert (line["outcome"], line["error"]) == ("error", "stream_disconnect")
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "form"),
+    [
+        ("/v1/messages", {**MESSAGES, "stream": True}, '"error_code":"{}"'),
+        (f"{STREAM_GENERATE}?alt=sse", CONTENTS, '"reason":"{}"'),
+        ("/v1/responses", {**RESPONSE, "stream": True}, '"code":"{}"'),
+    ],
+)
+@pytest.mark.parametrize(
+    ("behaviour", "code"),
+    [
+        (Cut(220, Stream((WORD, WORD, WORD, WORD))), "upstream_error"),
+        (HangAfter(220, Stream((WORD, WORD, WORD, WORD))), "upstream_timeout"),
+        (Stream((WORD, WORD)), "stream_incomplete"),
+        (Stream((WORD, {"choices": "nonsense", "error": {"message": "it broke"}})), "upstream_error"),
+    ],
+)
+def test_a_break_has_the_same_code_in_every_dialect(
+    tmp_path: Path, path: str, body: object, form: str, behaviour: Behaviour, code: str
+) -> None:
+    got, _, line = run(ask(tmp_path, path, body, behaviour, more=SHORT))
+    assert form.format(code.upper() if "reason" in form else code) in got.body.decode()
+    assert '"code":500' not in got.body.decode()
+    assert line["error"] == (code if code == "stream_incomplete" else "stream_disconnect")
+
+
 def test_an_array_that_breaks_ends_with_an_error(tmp_path: Path) -> None:
     got, _, _ = run(ask(tmp_path, STREAM_GENERATE, CONTENTS, Stream((WORD, ERROR))))
     assert not got.complete

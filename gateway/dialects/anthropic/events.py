@@ -7,6 +7,7 @@ Source: https://platform.claude.com/docs/en/build-with-claude/streaming
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,10 +15,12 @@ from gateway import jsonlib
 from gateway.dialects.anthropic.errors import carries_error
 from gateway.dialects.names import Json
 from gateway.dialects.openai_chat.events import DONE, EventClass, read_payload
-from gateway.wire.sse import Event
+from gateway.wire.sse import Event, Marks
 
 _PREAMBLE = frozenset({"message_start", "ping", "content_block_stop"})
 _DELTAS = ("text", "thinking", "partial_json", "signature", "citation")
+
+MARKS = Marks(b'"message_start"', re.compile(rb'"type"\s*:\s*"message_stop"'))
 
 
 def classify_event(event: Event) -> EventClass:

@@ -6,16 +6,20 @@ Source: https://ai.google.dev/api/generate-content#method:-models.streamgenerate
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal
 
 from gateway import jsonlib
 from gateway.dialects.gemini.errors import carries_error
-from gateway.wire.sse import Event
+from gateway.wire.sse import Event, Marks
 
 EventClass = Literal["preamble", "meaningful", "error", "done"]
 
 DONE = "[DONE]"
 """Not Google's, but some servers that speak its dialect end like OpenAI."""
+
+MARKS = Marks(b'"candidates"', re.compile(rb'Reason"\s*:\s*["1-9]'))
+"""finishReason, or blockReason of a prompt that is not answered; numbers with `$alt=json;enum-encoding=int`."""
 
 
 def classify_event(event: Event) -> EventClass:

@@ -7,16 +7,20 @@ Source: https://platform.openai.com/docs/api-reference/chat-streaming
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
 from gateway import jsonlib
 from gateway.dialects.openai_chat.errors import carries_error
-from gateway.wire.sse import Event
+from gateway.wire.sse import Event, Marks
 
 EventClass = Literal["preamble", "meaningful", "error", "done"]
 
 DONE = "[DONE]"
+
+MARKS = Marks(b'"choices"', re.compile(rb'"finish_reason"\s*:\s*"[^"]'))
+"""Some providers leave out `[DONE]`, few the reason; most say `"finish_reason":null` until they know one."""
 
 
 def classify_event(event: Event) -> EventClass:

@@ -6,16 +6,19 @@ Source: https://platform.openai.com/docs/api-reference/responses-streaming
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from gateway import jsonlib
 from gateway.dialects.openai_chat.errors import carries_error
 from gateway.dialects.openai_chat.events import DONE, EventClass, read_payload
-from gateway.wire.sse import Event
+from gateway.wire.sse import Event, Marks
 
 _PREAMBLE = frozenset({"response.created", "response.queued", "response.in_progress", "keepalive"})
 _ERRORS = frozenset({"error", "response.failed"})
+
+MARKS = Marks(b'"response.', re.compile(rb'"type"\s*:\s*"response\.(?:completed|failed|incomplete)"'))
 
 
 def classify_event(event: Event) -> EventClass:

@@ -1,0 +1,52 @@
+"""A stream that is passed on in its own dialect: what is changed in its events, and whether it came to its end.
+
+Both are found on the bytes. An event is only read where it is an error that repeats the key, or the last of a stream
+that does not look whole.
+"""
+
+from __future__ import annotations
+
+from gateway.conductor.ask import Ask
+from gateway.conductor.rename import rename_in_events
+from gateway.errors import UpstreamError
+from gateway.upstream.concealment import conceal_events
+from gateway.upstream.grammars import grammar_of
+from gateway.upstream.key import Key
+from gateway.wire.sse import EndTap, Event
+
+
+class Passing:
+    """One stream's. `model` replaces the one that the events name, unless it is empty. Of a shape that nobody looks
+    into it is not known how its streams end: every one is whole."""
+
+    def __init__(self, ask: Ask, key: Key, model: str) -> None:
+        self._ask = ask
+        self._key = key
+        self._model = model
+        grammar = grammar_of(ask.shape)
+        self._end = None if grammar is None else EndTap(grammar.marks)
+        self._grammar = grammar or grammar_of("responses" if ask.shape == "stored" else "chat")
+
+    def change(self, events: bytes) -> bytes:
+        """Whole events, as the client gets them."""
+        if self._end is not None:
+            self._end.feed(events)
+        if b"error" in events:
+            events = self._conceal(events)
+        return rename_in_events(events, self._model) if self._model else events
+
+    def is_whole(self, rest: bytes) -> bool:
+        """Asked when the bytes have ended; `rest` is an event that nobody ended."""
+        return self._end is None or self._end.whole(rest, self._is_last)
+
+    def _conceal(self, events: bytes) -> bytes:
+        event = self._ask.error_event
+        silent = UpstreamError("what it said is left out, since it repeats the gateway's key")
+        instead = b"" if event is None else event(silent)
+        return conceal_events(self._key, events, self._is_error, instead)
+
+    def _is_error(self, event: Event) -> bool:
+        return self._grammar is not None and self._grammar.classify(event) == "error"
+
+    def _is_last(self, event: Event) -> bool:
+        return self._grammar is not None and self._grammar.classify(event) in ("error", "done")

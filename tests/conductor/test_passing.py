@@ -1,0 +1,146 @@
+"""Streams that pass in their own dialect: which ones count as whole, and what is left of an error in their middle."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.api.harness import Got, configuration, gateway
+from tests.conftest import run
+from tests.fakes.behaviours import Answer, Behaviour, SlowBytes, Stream
+from tests.fakes.provider import FakeProvider
+
+CHAT: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "hi"}], "stream": True}
+CONTENTS: dict[str, Any] = {"contents": [{"role": "user", "parts": [{"text": "hi"}]}]}
+GENERATE = "/v1beta/models/m:streamGenerateContent"
+
+SURFACES: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "chat": ("openai", "/v1/chat/completions", CHAT),
+    "completions": ("openai", "/v1/completions", {"model": "m", "prompt": "hi", "stream": True}),
+    "responses": ("openai", "/v1/responses", {"model": "m", "input": "hi", "stream": True}),
+    "messages": ("anthropic", "/v1/messages", {**CHAT, "max_tokens": 5}),
+    "generate": ("gemini", f"{GENERATE}?alt=sse", CONTENTS),
+    "array": ("gemini", GENERATE, CONTENTS),
+}
+"""Type of provider, path, body."""
+
+BEGUN: dict[str, tuple[dict[str, Any], ...]] = {
+    "chat": ({"choices": [{"delta": {"content": 'no "finish_reason":"stop"'}, "finish_reason": None}]},),
+    "completions": ({"choices": [{"text": "data: [DONE]", "finish_reason": None}]},),
+    "responses": (
+        {"type": "response.created", "response": {"id": "resp_1", "error": None}},
+        {"type": "response.output_text.delta", "delta": '"type":"response.completed"'},
+    ),
+    "messages": (
+        {"type": "message_start", "message": {"content": []}},
+        {"type": "content_block_delta", "delta": {"type": "text_delta", "text": '"type":"message_stop"'}},
+        {"type": "message_delta", "delta": {"stop_reason": "end_turn"}},
+    ),
+    "generate": ({"candidates": [{"content": {"parts": [{"text": '"finishReason":"STOP"'}]}}]},),
+}
+"""Answers that are not at their end, whatever their text says."""
+
+FINISH = {"choices": [{"delta": {}, "text": "", "finish_reason": "stop"}]}
+USAGE = {"choices": [], "usage": {"total_tokens": 3}}
+ERROR = {"error": {"message": "it broke", "type": "server_error"}}
+
+ENDS: list[tuple[str, tuple[dict[str, Any] | str | bytes, ...]]] = [
+    ("chat", ("[DONE]",)),
+    ("chat", (FINISH,)),
+    ("chat", (FINISH, USAGE, b": that was it\n\n")),
+    ("chat", (b'data: {"choices": [{"finish_reason" : "eos"}]}\n\n', "[DONE]")),
+    ("chat", (b'data: {"choices": [{"finish_reason" : "eos"}]}',)),
+    ("chat", (b"data: [DONE]",)),
+    ("chat", (ERROR,)),
+    ("completions", (FINISH,)),
+    ("responses", ({"type": "response.completed", "response": {}},)),
+    ("responses", ({"type": "response.incomplete", "response": {}},)),
+    ("responses", ({"type": "response.failed", "response": {"error": {"code": "x"}}},)),
+    ("responses", ({"type": "error", "message": "it broke"},)),
+    ("responses", ("[DONE]",)),
+    ("messages", ({"type": "message_stop"},)),
+    ("messages", ({"type": "error", "error": {"type": "overloaded_error", "message": "it broke"}},)),
+    ("generate", ({"candidates": [{"finishReason": "STOP"}]},)),
+    ("generate", ({"candidates": [{"finishReason": 1}]}, {"usageMetadata": {"totalTokenCount": 3}})),
+    ("generate", ({"error": {"code": 500, "message": "it broke"}},)),
+]
+
+
+async def ask(folder: Path, surface: str, behaviour: Behaviour, key: str = "sk-key-00000001") -> tuple[Got, Any]:
+    """What the client gets, and the gateway's line about it."""
+    kind, path, body = SURFACES[surface]
+    async with FakeProvider() as fake:
+        config = configuration(fake.base_url, provider='models = ["m"]').replace('"openai"', f'"{kind}"')
+        async with gateway(folder, config, [key]) as running:
+            fake.script(key, behaviour)
+            got = await running.ask("POST", path, body)
+            line = await running.logged()
+            return got, line
+
+
+def code_in(event: dict[str, Any]) -> object:
+    """The stable word of the gateway in an error event of any surface."""
+    error = event.get("error") or event["response"]["error"]
+    details = error.get("details")
+    if isinstance(details, list):
+        return details[0]["reason"].lower()
+    return details["error_code"] if details else error["code"]
+
+
+@pytest.mark.parametrize("cut", [1, 50, 4096])
+@pytest.mark.parametrize(("surface", "ends"), ENDS)
+def test_a_stream_that_came_to_its_end_is_whole(tmp_path: Path, surface: str, ends: tuple[Any, ...], cut: int) -> None:
+    got, line = run(ask(tmp_path, surface, SlowBytes(cut, 0, Stream((*BEGUN[surface], *ends)))))
+    assert (got.status, got.complete, line["outcome"]) == (200, True, "ok")
+    assert b"incomplete" not in got.body.lower().replace(b"response.incomplete", b"")
+
+
+@pytest.mark.parametrize("cut", [1, 50, 4096])
+@pytest.mark.parametrize("surface", BEGUN)
+@pytest.mark.parametrize("half", [b"", b'data: {"half'])
+def test_a_stream_that_ends_before_its_answer_is_broken(tmp_path: Path, surface: str, half: bytes, cut: int) -> None:
+    got, line = run(ask(tmp_path, surface, SlowBytes(cut, 0, Stream((*BEGUN[surface], half)))))
+    assert (got.status, got.complete) == (200, False)
+    assert (line["status"], line["outcome"], line["error"]) == (200, "error", "stream_incomplete")
+    assert b"half" not in got.body
+    assert b"ended before the answer did" in got.body
+    assert code_in(json.loads(got.body.decode().strip().rpartition("data: ")[2])) == "stream_incomplete"
+
+
+def test_a_stream_of_another_dialect_has_no_end_that_is_known(tmp_path: Path) -> None:
+    got, line = run(ask(tmp_path, "completions", Stream(({"value": " find"}, {"value": " out"}))))
+    assert (got.complete, line["outcome"]) == (True, "ok")
+
+
+@pytest.mark.parametrize(("end", "whole"), [(b"]", True), (b"\n]\n", True), (b"", False), (b",\r\n", False)])
+def test_an_array_is_whole_when_it_is_closed(tmp_path: Path, end: bytes, whole: bool) -> None:
+    body = b"[" + json.dumps({"candidates": [{"finishReason": "STOP"}]}).encode() + end
+    got, line = run(ask(tmp_path, "array", Stream((body,), headers={"content-type": "application/json"})))
+    assert (got.complete, got.body) == (whole, body)
+    assert (line["outcome"], line.get("error")) == (("ok", None) if whole else ("error", "stream_incomplete"))
+
+
+@pytest.mark.parametrize("key", ["sk-long-0000000000001", "qwert"])
+@pytest.mark.parametrize("surface", BEGUN)
+def test_an_error_in_the_middle_does_not_repeat_the_key(tmp_path: Path, surface: str, key: str) -> None:
+    error = {"type": "error", "error": {"message": f"Not with {key}.", "code": "x"}}
+    got, _ = run(ask(tmp_path, surface, Stream((*BEGUN[surface], error)), key))
+    assert key.encode() not in got.body
+    assert (b"left out" in got.body) == (key == "qwert")
+    assert (b"Not with" in got.body) == (key != "qwert")
+
+
+def test_a_word_that_is_a_key_stays_in_what_is_no_error(tmp_path: Path) -> None:
+    words = {"choices": [{"delta": {"content": "an error of qwert"}, "finish_reason": "stop"}]}
+    said = {"error": {"message": "Not with qwert.", "code": "x"}}
+    got, _ = run(ask(tmp_path, "chat", Stream((words, said)), "qwert"))
+    assert b"an error of qwert" in got.body and b"Not with" not in got.body
+
+
+def test_an_answer_without_a_stream_has_no_such_end(tmp_path: Path) -> None:
+    body = {"candidates": [{"content": {"parts": [{"text": "hi"}]}}]}
+    got, line = run(ask(tmp_path, "array", Answer(200, body)))
+    assert (got.complete, line["outcome"]) == (True, "ok")
