@@ -14,19 +14,37 @@ Header = tuple[bytes, bytes]
 JSON = (b"content-type", b"application/json")
 
 
+OPENAI_PATHS = (
+    "/v1/chat/", "/v1/completions", "/v1/responses", "/v1/embeddings", "/v1/moderations", "/v1/images/", "/v1/audio/",
+)  # fmt: skip
+"""What no other dialect has, nor below."""
+
+CREDENTIALS = {
+    "openai": "Authorization: Bearer TOKEN",
+    "anthropic": "x-api-key: TOKEN",
+    "gemini": "x-goog-api-key: TOKEN",
+}
+"""How a surface's clients send their API token."""
+
+
 def surface_of(method: str, path: str, fields: Mapping[bytes, bytes]) -> str:
-    """Whose shape an answer of ours has: by the path, whether there is anything at it or not. Lists of models have the
-    same path with all three; Anthropic's and Google's clients are known by their headers."""
+    """Whose shape an answer of ours has, whether there is anything at the path or not: by the path where one dialect
+    alone has it, else by the headers that Anthropic's and Google's clients always send."""
     if path.startswith("/v1/messages"):
         return "anthropic"
-    if path.startswith("/v1beta/"):
+    if path.startswith(("/v1beta/", "/upload/v1beta/")):
         return "gemini"
-    if path.startswith("/v1/models"):
-        if b"anthropic-version" in fields:
-            return "anthropic"
-        if (method == "POST" and path != "/v1/models") or b"x-goog-api-key" in fields or b"x-goog-api-client" in fields:
-            return "gemini"
-    return "openai"
+    if path.startswith(OPENAI_PATHS):
+        return "openai"
+    if b"anthropic-version" in fields:
+        return "anthropic"
+    if b"x-goog-api-key" in fields or b"x-goog-api-client" in fields:
+        return "gemini"
+    return "gemini" if method == "POST" and path.startswith("/v1/models/") else "openai"
+
+
+def no_token(surface: str) -> RequestError:
+    return RequestError(401, "invalid_api_key", f"No API token was given: send {CREDENTIALS[surface]}.")
 
 
 def render(error: RequestError, request_id: str = "", surface: str = "openai") -> tuple[int, list[Header], bytes]:

@@ -53,7 +53,6 @@ class GeminiSurface:
     async def model(self, inbound: Inbound, reply: Reply) -> None:
         """Below `/models/`: a model, or a method of it."""
         if inbound.request.method == "POST":
-            inbound.record.surface = "gemini"  # below /v1, too
             await self._post(inbound, reply)
         else:
             await self._models.one(inbound, reply)

@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 from gateway.api.admin import AdminSurface
 from gateway.api.anthropic import AnthropicSurface
-from gateway.api.errors import Header, render, surface_of
+from gateway.api.errors import Header, no_token, render, surface_of
 from gateway.api.gemini import GeminiSurface
 from gateway.api.guard import Guard
 from gateway.api.health import HealthSurface
@@ -41,7 +41,7 @@ Handler = Callable[[Inbound, Reply], Awaitable[None]]
 
 
 class Route(NamedTuple):
-    surface: str
+    surface: str  # empty: by the client, see `errors.surface_of`
     methods: tuple[str, ...]  # empty: any
     scope: str  # empty: anybody
     handler: Handler
@@ -87,7 +87,7 @@ class Router:
         self._exact |= {
             "/v1/messages": Route("anthropic", ("POST",), "use", anthropic.messages),
             "/v1/messages/count_tokens": Route("anthropic", ("POST",), "use", anthropic.count_tokens),
-            "/v1/models": Route("openai", ("GET", "HEAD"), "use", models.all),
+            "/v1/models": Route("", ("GET", "HEAD"), "use", models.all),
             "/v1beta/models": Route("gemini", ("GET", "HEAD"), "use", models.all),
             "/": Route("health", ("GET", "HEAD"), "", health.health),  # Claude Code asks whether anybody is there
             "/health": Route("health", ("GET", "HEAD"), "", health.health),
@@ -95,7 +95,7 @@ class Router:
             "/metrics": Route("health", ("GET", "HEAD"), "" if public_metrics else "read", health.metrics),
         }
         self._prefixes: tuple[tuple[str, Route], ...] = (
-            ("/v1/models/", Route("openai", ("GET", "HEAD", "POST"), "use", gemini.model)),
+            ("/v1/models/", Route("", ("GET", "HEAD", "POST"), "use", gemini.model)),
             ("/v1beta/models/", Route("gemini", ("GET", "HEAD", "POST"), "use", gemini.model)),
             ("/v1/responses/", Route("openai", (), "use", openai.response)),
             *((family, Route("openai", ("POST",), "use", openai.post)) for family in FAMILIES),
@@ -119,7 +119,7 @@ class Router:
         self._metrics.in_flight += 1
         try:
             route = self._route(request)
-            record.surface = route.surface
+            record.surface = route.surface or surface_of(request.method, request.path, fields)
             await self._enter(route, inbound, reply, admitted=entry is not None)
             record.status = reply.status
         except RequestError as error:
@@ -167,7 +167,8 @@ class Router:
                 fields, record = self._look_at(request)
                 record.client = self._guard.client_address(fields, peer)
         if not handled:
-            record.surface = NOWHERE.surface if request is None else self._route(request).surface
+            route = NOWHERE if request is None else self._route(request)
+            record.surface = route.surface or surface_of(record.method, record.path, fields)
             record.outcome, record.error, record.status = "error", error.code, error.status
             self._finish(record)
         status, headers, body = render(error, record.request_id, surface_of(record.method, record.path, fields))
@@ -201,6 +202,8 @@ class Router:
             return NOBODY
         record.client = peer = self._guard.client_address(fields, request.peer)
         identity = self._authenticator.identify(fields, request.query, peer)
+        if identity is None:
+            raise no_token(surface_of(request.method, request.path, fields))
         if not identity.may(route.scope):
             raise RequestError(403, "permission_denied", f"This needs a token with the scope {route.scope!r}.")
         record.user, record.token_name = identity.user, identity.token

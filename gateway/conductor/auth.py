@@ -58,8 +58,9 @@ class Authenticator:
         authenticator._everybody = Identity("operator", scopes=frozenset({"use", "read", "admin"}), operator=True)
         return authenticator
 
-    def identify(self, fields: Mapping[bytes, bytes], query: str, peer: str) -> Identity:
-        """The identity behind a request. Raises RequestError 401."""
+    def identify(self, fields: Mapping[bytes, bytes], query: str, peer: str) -> Identity | None:
+        """The identity behind a request; None where it has no credential and needs one. Raises RequestError 401 for
+        one that is not known."""
         if self._everybody is not None:
             return self._everybody
         credential = find_credential(fields, query)
@@ -70,7 +71,7 @@ class Authenticator:
         if not self.required:
             return Identity(peer)
         if not credential:
-            raise RequestError(401, "invalid_api_key", "No API token was given: send Authorization: Bearer TOKEN.")
+            return None
         raise RequestError(401, "invalid_api_key", "The API token is not known here, or no longer valid.")
 
 

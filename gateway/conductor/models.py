@@ -46,7 +46,7 @@ class ModelResolver:
         if target is None:
             target = self._fall_back(name, identity)
         if target is None:
-            raise self._unknown(name)
+            raise self._unknown(name, identity)
         return target
 
     def check_model(self, name: str, identity: Identity) -> None:
@@ -58,8 +58,9 @@ class ModelResolver:
         """The provider of that name. Raises RequestError 403, 404."""
         found = self._providers.get(provider)
         if found is None:
-            names = ", ".join(sorted(self._providers)) or "none"
-            raise RequestError(404, "not_found", f"There is no provider {provider!r}. Providers: {names}.")
+            names = sorted(name for name, known in self._providers.items() if _allowed(known, identity))
+            known = ", ".join(names) or "none"
+            raise RequestError(404, "not_found", f"There is no provider {provider[:200]!r}. Providers: {known}.")
         if not _allowed(found, identity):
             raise RequestError(403, "permission_denied", f"This API token may not use the provider {provider!r}.")
         return found
@@ -102,13 +103,15 @@ class ModelResolver:
             return None  # an explicit list without a default is meant as one
         return _target(provider, name)
 
-    def _unknown(self, name: str) -> RequestError:
+    def _unknown(self, name: str, identity: Identity) -> RequestError:
         if not name:
             return RequestError(400, "invalid_request_error", "The request names no model.", param="model")
         import difflib
         from itertools import islice
 
         near = difflib.get_close_matches(name[:200], list(islice(self._catalog.names(), NEAREST_LOOKS)), n=3)
+        if identity.providers:
+            near = [each for each in near if any(_allowed(one, identity) for one in self._catalog.serving(each))]
         hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
         return RequestError(
             404, "model_not_found", f"No provider serves the model {name[:200]!r}.{hint}", param="model"

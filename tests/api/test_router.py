@@ -126,7 +126,7 @@ class Counting(Guard):
 
 
 class Broken(Authenticator):
-    def identify(self, fields: Mapping[bytes, bytes], query: str, peer: str) -> Identity:
+    def identify(self, fields: Mapping[bytes, bytes], query: str, peer: str) -> Identity | None:
         raise ZeroDivisionError
 
 

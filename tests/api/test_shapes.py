@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.api.harness import configuration, gateway
+from tests.api.harness import TOKENS, configuration, gateway
 from tests.conftest import run
 from tests.fakes.provider import FakeProvider
 
@@ -15,6 +15,7 @@ MESSAGES = {"model": "gpt-4o", "max_tokens": 5, "messages": [{"role": "user", "c
 CONTENTS = {"contents": [{"role": "user", "parts": [{"text": "hi"}]}]}
 GENERATE = "/v1beta/models/gpt-4o:generateContent"
 VERSION = {"anthropic-version": "2023-06-01"}
+GOOGLE = {"x-goog-api-key": "any"}
 
 
 async def ask(tmp_path: Path, method: str, path: str, body: object = b"", headers: dict[str, str] | None = None) -> Any:
@@ -76,7 +77,56 @@ def test_models_have_anthropics_shape_for_its_clients(tmp_path: Path) -> None:
     assert (missing.status, missing.json["error"]["type"]) == (404, "not_found_error")
 
 
-@pytest.mark.parametrize(("root", "headers"), [("/v1beta", {}), ("/v1", {"x-goog-api-key": "any"})])
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "shape"),
+    [
+        ("GET", "/v1/files", VERSION, "anthropic"),
+        ("POST", "/v1/files?beta=true", VERSION, "anthropic"),
+        ("GET", "/v1/cachedContents", GOOGLE, "gemini"),
+        ("POST", "/upload/v1beta/files", {}, "gemini"),
+        ("GET", "/v1/files", {"x-goog-api-client": "genai"}, "gemini"),
+        ("GET", "/v1/files", {}, "openai"),
+        ("GET", "/p/nobody/v1/files", VERSION, "anthropic"),
+        ("GET", "/v1/chat/completions/x", VERSION, "openai"),
+    ],
+)
+def test_what_is_not_there_is_said_in_the_clients_shape(
+    tmp_path: Path, method: str, path: str, headers: dict[str, str], shape: str
+) -> None:
+    got = run(ask(tmp_path, method, path, headers=headers))
+    told = {
+        "anthropic": "type" in got.json,
+        "gemini": "status" in got.json["error"],
+        "openai": "param" in got.json["error"],
+    }
+    assert (got.status, [name for name, found in told.items() if found]) == (404, [shape])
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "named"),
+    [
+        ("/v1/chat/completions", {}, "Authorization: Bearer TOKEN"),
+        ("/v1/messages", {}, "x-api-key: TOKEN"),
+        ("/v1beta/models/m:generateContent", {}, "x-goog-api-key: TOKEN"),
+        ("/v1/models/m:generateContent", {}, "x-goog-api-key: TOKEN"),
+        ("/v1/models", VERSION, "x-api-key: TOKEN"),
+    ],
+)
+def test_who_sends_no_token_is_told_where_its_sdk_puts_it(
+    tmp_path: Path, path: str, headers: dict[str, str], named: str
+) -> None:
+    async def scenario() -> None:
+        async with FakeProvider() as fake, gateway(tmp_path, configuration(fake.base_url, more=TOKENS)) as running:
+            got = await running.ask("POST" if path != "/v1/models" else "GET", path, b"{}", headers)
+            assert got.status == 401
+            assert got.json["error"]["message"] == f"No API token was given: send {named}."
+            if path.startswith("/v1/models/"):
+                assert (await running.logged())["surface"] == "gemini"
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(("root", "headers"), [("/v1beta", {}), ("/v1", GOOGLE)])
 def test_models_have_geminis_shape_on_its_path(tmp_path: Path, root: str, headers: dict[str, str]) -> None:
     got = run(ask(tmp_path, "GET", f"{root}/models", headers=headers))
     assert [entry["name"] for entry in got.json["models"]] == ["models/gpt-4o", "models/o3"]

@@ -57,6 +57,23 @@ def test_a_name_finds_its_provider(tmp_path: Path, model: str, provider: str, se
     run(scenario())
 
 
+def test_a_token_is_told_of_no_provider_that_it_may_not_use(tmp_path: Path) -> None:
+    limited = '[auth]\nrequired = true\n[tokens.bob]\ntoken = "token-of-bob"\nproviders = ["second"]\n'
+    as_bob = {"authorization": "Bearer token-of-bob"}
+
+    async def scenario() -> None:
+        async with FakeProvider() as fake:
+            second = more_provider(fake, "second", 'models = ["model-two"]')
+            config = configuration(fake.base_url, provider='models = ["model-one"]', more=second + limited)
+            async with gateway(tmp_path, config, KEYS) as running:
+                got = await running.ask("GET", "/p/nobody/v1/models", headers=as_bob)
+                assert (got.status, got.error["message"].endswith("Providers: second.")) == (404, True)
+                got = await running.ask("POST", "/v1/chat/completions", {**CHAT, "model": "model-xxx"}, as_bob)
+                assert "'model-two'" in got.error["message"] and "model-one" not in got.error["message"]
+
+    run(scenario())
+
+
 def test_an_unknown_model_is_answered_with_the_nearest_names(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with FakeProvider() as fake, gateway(tmp_path, configuration(fake.base_url)) as running:
