@@ -136,12 +136,15 @@ def _follows(judged: Judgement, provider: ProviderConfig, model: str, now: float
         else:
             attempts = provider.health.verification_attempts
             then = f"it is probed; {attempts} more rejections in a row make it {confirmed}"
+    takes = "another key takes the request"
+    if standing.status is Status.RATE_LIMITED and verdict.until is None:
+        takes += ", unless this is the last usable one, which is not benched without a named time"
     one_model = verdict.scope is Scope.KEY_MODEL
     return {
         "status": str(standing.status),
         "until": standing.until,
         "model": (model or "that model") if one_model else None,
-        "then": f"another key takes the request; at the end of the rest {then}",
+        "then": f"{takes}; at the end of the rest {then}",
     }
 
 

@@ -135,6 +135,8 @@ def _no_key(pattern: str) -> GatewayError:
     """The error for a pattern that fits nothing. One without wildcards may be a key, which is not shown."""
     is_pattern = not {"*", "?", "[", "…"}.isdisjoint(pattern) or "..." in pattern
     hint = "'llmgateway keys list' shows what there is"
+    if is_pattern:
+        hint = "patterns fit fingerprints as 'llmgateway keys list' shows them, such as sk-…a1b2, not whole keys"
     if re.fullmatch("[0-9a-f]{1,7}", pattern):
         hint = "of a digest, eight digits are needed at least"
     return GatewayError(f"no key {f'matches {pattern!r}' if is_pattern else 'is called that'}", hint=hint)

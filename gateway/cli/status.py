@@ -17,8 +17,12 @@ CAUSES = {"provider_down": "provider down", "egress_blocked": "egress blocked"}
 
 ADVICE = {
     "provider_down": "See the provider's own status page, and base_url.",
+    "unresolved": "See this machine's DNS and network, and base_url.",
     "egress_blocked": "Send its requests another way (llmgateway help proxies), or ask the provider.",
 }
+
+UNRESOLVED = "cannot be resolved"
+"""Of the gateway's own words for a host name that nobody knows (`net/dial.py`)."""
 
 CLEAR = "\x1b[2J\x1b[H"
 """Empty the screen and go to its beginning (ECMA-48)."""
@@ -125,7 +129,7 @@ def _trouble(provider: dict[str, Any]) -> str | None:
     else:
         keys = "1 key" if outage["keys"] == 1 else f"{outage['keys']} different keys"
         what = f"{outage['count']} attempts in a row failed, with {keys}{through}. No key is blamed."
-        advice = ADVICE[seen["cause"]]
+        advice = ADVICE["unresolved" if UNRESOLVED in outage["last_error"] else seen["cause"]]
     return f"{cause}: {what} {advice} Last error: {printable(seen['last_error'])}"
 
 

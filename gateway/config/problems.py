@@ -45,10 +45,14 @@ def items(key: str, values: tuple[str, ...]) -> Iterator[tuple[str, str]]:
     return ((f"{key}[{index}]", value) for index, value in enumerate(values))
 
 
+NEAR = 0.65
+"""How much of a short word has to agree: "xia" is near "xai", "nope" is not near "openai"."""
+
+
 def did_you_mean(word: str, candidates: Iterable[str]) -> str:
     """A hint with the candidate nearest to a misspelt word; empty when nothing is near."""
     from difflib import get_close_matches
 
     # A thousand names are compared in milliseconds; more would make a check of many mistakes crawl.
-    near = get_close_matches(word.lower(), islice(candidates, 1000), n=1)
+    near = get_close_matches(word.lower(), islice(candidates, 1000), n=1, cutoff=NEAR)
     return f'did you mean "{near[0]}"?' if near else ""

@@ -31,8 +31,9 @@ BEYOND_PROXY: Final = "beyond_proxy"
 EGRESS_BLOCKED: Final = "egress_blocked"
 """The reason of a verdict on a proxy through which several keys were rejected alike."""
 
-EGRESS_REASONS: Final = frozenset({"unsupported_region", "challenge_page", EGRESS_BLOCKED})
-"""Reasons of verdicts that are about the address a request came from."""
+EGRESS_REASONS: Final = frozenset({"unsupported_region", "challenge_page", "address_not_allowed", EGRESS_BLOCKED})
+"""Reasons of verdicts that are about the address a request came from. A key may have a list of addresses of its own:
+then the verdict is about the key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ VALID: Final = ProxyStanding(Status.VALID)
 def blame_proxy(verdict: Verdict, standing: ProxyStanding) -> Verdict:
     """The verdict on an answer that came through a proxy: what is about the address is the proxy's, and so is a
     rejected key as long as the address is under suspicion."""
-    if verdict.reason in EGRESS_REASONS:
+    if verdict.reason in EGRESS_REASONS and not verdict.blames_key:
         return replace(verdict, scope=Scope.PROXY)
     suspected = standing.reason == EGRESS_BLOCKED and verdict.blames_key and verdict.status in REJECTIONS
     return egress_blocked(verdict) if suspected else verdict

@@ -11,6 +11,9 @@ from gateway.quick import dataclass
 from gateway.secret import Secret
 from gateway.upstream.proxypool import Way
 
+BUILT_IN_KEY = Secret("built-in-key")
+"""What a provider that needs no keys is called with, so that every request leases one all the same. It is no secret."""
+
 NO_LABELS: Mapping[str, str] = {}
 
 
@@ -66,7 +69,7 @@ class Key:
 
     @property
     def fingerprint(self) -> str:
-        return self.secret.fingerprint
+        return "built-in" if self.secret is BUILT_IN_KEY else self.secret.fingerprint
 
     def standing_for(self, model: str | None) -> Standing | None:
         """The standing that it has for a model alone, if any; None: for all."""

@@ -17,12 +17,8 @@ from random import Random
 from gateway.config.model import Config
 from gateway.config.provider import ProviderConfig
 from gateway.providers import probe_kind
-from gateway.secret import Secret
-from gateway.upstream.key import Key
+from gateway.upstream.key import BUILT_IN_KEY, Key
 from gateway.upstream.keypool import KeyPool
-
-BUILT_IN_KEY = Secret("built-in-key")
-"""What a provider that needs no keys is called with, so that every request leases one all the same."""
 
 SLICE = 250
 """Keys removed in one turn of the loop: half a millisecond."""

@@ -104,7 +104,14 @@ def test_for_people_it_says_the_same_in_lines(
 
 def test_the_policys_own_rest_is_that_of_the_configuration(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("keys", "explain", "--provider", "main", "--status", "429") == 0
-    assert "(in 1 m 30 s)" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "(in 1 m 30 s)" in out
+    assert "unless this is the last usable one" in out
+
+
+def test_a_rest_that_the_provider_names_holds_for_the_last_key_too(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("keys", "explain", "--provider", "main", "--status", "429", "--header", "Retry-After: 20") == 0
+    assert "last usable" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,12 @@ def a_guard(cause: str, proxy: str | None = None) -> dict[str, Any]:
         ),
         (
             None,
+            {**an_outage("provider_down"), "last_error": "the host name of a.test cannot be resolved"},
+            "main: provider down for 2 m: 7 attempts in a row failed, with 3 different keys. No key is blamed. "
+            "See this machine's DNS and network, and base_url. Last error: the host name of a.test cannot be resolved",
+        ),
+        (
+            None,
             an_outage("egress_blocked", PROXY, keys=1),
             f"main: egress blocked for 2 m: 7 attempts in a row failed, with 1 key, all through {PROXY}. No key is "
             "blamed. Send its requests another way (llmgateway help proxies), or ask the provider. "

@@ -72,6 +72,7 @@ def test_full_adds_to_an_existing_file_only_what_is_the_providers() -> None:
         ("openai:a/b", "is not TYPE:NAME"),
         ("opnai:main", 'did you mean "openai"?'),
         (":main", "there is no provider type"),
+        ("nope:main", 'there is no provider type "nope" (all of them: llmgateway help config)'),
     ],
 )
 def test_a_wrong_spec_is_a_problem(spec: str, message: str) -> None:

@@ -79,11 +79,17 @@ def test_whom_a_failure_concerns(verdict: Verdict, all_of_them: bool, doubtful: 
 
 
 @pytest.mark.parametrize(
-    ("reason", "scope"),
-    [("unsupported_region", Scope.PROXY), ("challenge_page", Scope.PROXY), ("server_error", Scope.PROVIDER)],
+    ("reason", "scope", "blamed"),
+    [
+        ("unsupported_region", Scope.PROVIDER, Scope.PROXY),
+        ("challenge_page", Scope.PROVIDER, Scope.PROXY),
+        ("address_not_allowed", Scope.PROVIDER, Scope.PROXY),  # a firewall before all of its keys
+        ("address_not_allowed", Scope.KEY, Scope.KEY),  # the key's own list of addresses
+        ("server_error", Scope.PROVIDER, Scope.PROVIDER),
+    ],
 )
-def test_what_is_about_the_address_is_the_proxys(reason: str, scope: Scope) -> None:
-    assert blame_proxy(Verdict(Scope.PROVIDER, Status.NO_ACCESS, reason), VALID).scope is scope
+def test_what_is_about_the_address_is_the_proxys(reason: str, scope: Scope, blamed: Scope) -> None:
+    assert blame_proxy(Verdict(scope, Status.NO_ACCESS, reason), VALID).scope is blamed
 
 
 REJECTED = Verdict(Scope.KEY, Status.SUSPECT, "credential_rejected", evidence="401")

@@ -11,8 +11,9 @@ from random import Random
 
 from gateway.config.model import Config
 from gateway.config.provider import ProviderConfig
+from gateway.upstream.key import BUILT_IN_KEY
 from gateway.upstream.keypool import KeyPool
-from gateway.upstream.keypools import BUILT_IN_KEY, SLICE, KeyPools
+from gateway.upstream.keypools import SLICE, KeyPools
 from gateway.upstream.waiters import Wish
 from tests.conftest import run
 from tests.upstream.pools import a_key, lease_of
@@ -135,6 +136,7 @@ def test_a_provider_that_needs_keys_no_more_gets_a_pool_of_its_own_and_the_other
     without = kept.arrange(a=())
     assert without is not None and without is not pool
     assert list(without.standings.keys) == [BUILT_IN_KEY.digest]
+    assert [key.fingerprint for key in without.standings.keys.values()] == ["built-in"]
     assert len(pool.standings.keys) == 3 * SLICE
     assert kept.arrange(a=WITH_KEYS) is pool  # as after a reload that failed
 
