@@ -1,3 +1,3 @@
-"""llmgateway: many unstable provider keys behind one dependable, OpenAI-compatible address."""
+"""llmgateway: many unstable provider keys behind one dependable address for clients of OpenAI, Anthropic and Google."""
 
 __version__ = "0.1.0"
