@@ -23,6 +23,7 @@ from gateway.upstream.key import Key
 from gateway.upstream.owners import Owner, ResponseOwners
 
 if TYPE_CHECKING:
+    from gateway.conductor.counting import Counting
     from gateway.conductor.translation import Embedding, Translation
 
 DIALECT_HEADERS = frozenset({b"openai-beta", b"anthropic-version", b"anthropic-beta"})
@@ -57,10 +58,14 @@ class Conductor:
         pinned, owner = await self._pinned(ask)
         target = await self._target(ask, owner)
         record.provider, record.upstream_model = target.provider.name, target.model
+        translation: Translation | Embedding | Counting | None
         if ask.shape in COUNTS and ask.dialect not in target.provider.endpoints:
-            await self._estimate(ask, reply, record)
-            return
-        translation = await self._translator.translate(ask, target.provider, target.model)
+            translation = await self._translator.count(ask, target.provider, target.model)
+            if translation is None:
+                await self._estimate(ask, reply, record)
+                return
+        else:
+            translation = await self._translator.translate(ask, target.provider, target.model)
         call = self._call(ask, target, translation)
         outcome, lease = await self._attempts.run(target.provider, call, record, pinned)
         delivery = Delivery(ask, target, translation, outcome, lease.key, self._owners, reply, record)
@@ -118,7 +123,7 @@ class Conductor:
         model = provider.upstream_model(name)
         return Target(provider, model, model != ask.model)
 
-    def _call(self, ask: Ask, target: Target, translation: Translation | Embedding | None) -> Call:
+    def _call(self, ask: Ask, target: Target, translation: Translation | Embedding | Counting | None) -> Call:
         """The client's bytes as they are, unless the model is called otherwise upstream or they are translated."""
         body, shape, headers = ask.body, ask.shape, ask.headers
         if translation is not None:
@@ -139,7 +144,9 @@ class Conductor:
         affinity = conversation(ask) if config.selection == "sticky" else ""
         return Call(ask.method, path, query, headers, body, target.model, shape, ask.stream, tokens, affinity, dialect)
 
-    def _place(self, ask: Ask, target: Target, translation: Translation | Embedding | None) -> tuple[str, str, str]:
+    def _place(
+        self, ask: Ask, target: Target, translation: Translation | Embedding | Counting | None
+    ) -> tuple[str, str, str]:
         """Dialect, path at the origin and query of a call. RequestError 400 for what the provider has not got."""
         provider, model = target.provider, target.model
         if ask.dialect is None:

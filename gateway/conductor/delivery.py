@@ -44,6 +44,7 @@ from gateway.wire.sse import UsageTap
 from gateway.wire.usage_tail import UsageTail
 
 if TYPE_CHECKING:
+    from gateway.conductor.counting import Counting
     from gateway.conductor.translation import Embedding, Translation
 
 KEPT_INSIDE = frozenset(
@@ -74,7 +75,7 @@ class Delivery:
 
     ask: Ask
     target: Target
-    translation: Translation | Embedding | None
+    translation: Translation | Embedding | Counting | None
     outcome: Outcome
     key: Key
     owners: ResponseOwners
@@ -174,12 +175,12 @@ class Delivery:
             record.upstream_seconds += self._loop.time() - record.first_byte_at
             record.usage = _tapped(tap, usage_words(ask.shape))
 
-    async def _across(self, translation: Translation | Embedding) -> None:
+    async def _across(self, translation: Translation | Embedding | Counting) -> None:
         """From one dialect to another."""
-        from gateway.conductor.translation import Embedding
+        from gateway.conductor.translation import Translation
 
-        if isinstance(translation, Embedding):
-            await self._embedding(translation)
+        if not isinstance(translation, Translation):
+            await self._figures(translation)
         elif self.outcome.streamed and self.ask.stream:
             await self._translated_stream(translation)
         else:
@@ -196,7 +197,8 @@ class Delivery:
             record.usage = translation.usage
         await self._send(body, EVENTS if self.ask.stream and not self.ask.array else JSON)
 
-    async def _embedding(self, translation: Embedding) -> None:
+    async def _figures(self, translation: Embedding | Counting) -> None:
+        """Vectors, or a count: what never comes as a stream."""
         decoded = await self._decoded()
         self.record.usage = usage_words(translation.shape).read(decoded)
         await self._send(translation.answer(decoded), JSON)

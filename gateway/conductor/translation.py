@@ -15,7 +15,7 @@ from dataclasses import replace
 
 from gateway import jsonlib
 from gateway.conductor.ask import SHAPES, Ask
-from gateway.dialects.conversation import Answer
+from gateway.dialects.conversation import Answer, Request
 from gateway.dialects.deltas import Begin, Broken, Delta, End, Used
 from gateway.dialects.dialect import MalformedAnswerError, Plan, Scene, StreamReader, StreamWriter, Target
 from gateway.dialects.failure import Failure, FailureKind
@@ -91,15 +91,20 @@ def estimate(ask: Ask, client: Dialect) -> int:
     """About how many input tokens a request has. Raises RequestError 400 for one that cannot be read."""
     from gateway.dialects.anthropic.count_tokens import estimate_tokens
 
+    try:
+        return estimate_tokens(read_counted(ask, client))
+    except (RecursionError, TypeError):
+        raise too_deep() from None
+
+
+def read_counted(ask: Ask, client: Dialect) -> Request:
+    """What is to be counted. Raises RequestError 400 for what cannot be read."""
     assert ask.fields is not None
-    asked = ask.fields.get("generateContentRequest")  # Gemini's countTokens may wrap what is to be counted
+    asked = ask.fields.get("generateContentRequest")  # Gemini's countTokens may wrap it
     fields = dict(asked if isinstance(asked, dict) else ask.fields)
     if ask.dialect != "gemini":
         fields.setdefault("model", "unnamed")
-    try:
-        return estimate_tokens(client.read_request(fields, Losses(), model=ask.model))
-    except (RecursionError, TypeError):
-        raise too_deep() from None
+    return client.read_request(fields, Losses(), model=ask.model)
 
 
 class Translation:

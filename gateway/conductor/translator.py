@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, cast
 
 from gateway.conductor.ask import SHAPES, Ask
 from gateway.dialects.names import SEALED, DialectName
+from gateway.errors import RequestError
 from gateway.upstream.provider import Provider
 
 if TYPE_CHECKING:
+    from gateway.conductor.counting import Counting
     from gateway.conductor.translation import Embedding, Translation
     from gateway.dialects.registry import Dialect
 
@@ -59,6 +61,21 @@ class Translator:
 
         now, new_id = self._clock(), self._new_id()
         return translate(ask, client, upstream, provider, model, self._on_loss, now, new_id)
+
+    async def count(self, ask: Ask, provider: Provider, model: str) -> Counting | None:
+        """For a call for a count in a dialect that the provider does not speak. None: there is nothing that counts in
+        its own either, or it cannot be said there."""
+        assert ask.dialect is not None
+        other: DialectName = "anthropic" if ask.dialect == "gemini" else "gemini"
+        if provider.type.name != other or other not in provider.endpoints:
+            return None
+        client, upstream = await self._dialect(ask.dialect), await self._dialect(other)
+        from gateway.conductor.counting import Counting
+
+        try:
+            return Counting(ask, client, upstream, provider, model)
+        except RequestError:
+            return None
 
     async def _upstream(self, ask: Ask, provider: Provider, model: str) -> Dialect:
         """The dialect that a provider is asked in: the first of its own, but Responses where OpenAI's models do not

@@ -1,0 +1,68 @@
+"""One call for a count of tokens whose client and provider speak different dialects, of Anthropic's and Gemini's.
+
+What is counted is the request as the provider would get it. Nothing here is imported before a call needs it.
+"""
+
+from __future__ import annotations
+
+from gateway import jsonlib
+from gateway.conductor.ask import Ask
+from gateway.conductor.translation import read_counted, too_deep, translate_failure
+from gateway.dialects.dialect import Target
+from gateway.dialects.losses import Losses
+from gateway.dialects.names import DialectName, Json
+from gateway.dialects.registry import Dialect
+from gateway.errors import RequestError
+from gateway.upstream.provider import Provider
+
+MESSAGES_FIELDS = frozenset({"messages", "model", "output_config", "system", "thinking", "tool_choice", "tools"})
+"""What Anthropic's endpoint takes of a request; others are a 400 (`message_count_tokens_params.py` of its SDK)."""
+
+FIELDS: dict[DialectName, str] = {"anthropic": "input_tokens", "gemini": "totalTokens"}
+
+
+class Counting:
+    """What `Translation` is for conversations. Raises RequestError 400 for what cannot be said to the provider."""
+
+    def __init__(self, ask: Ask, client: Dialect, upstream: Dialect, provider: Provider, model: str) -> None:
+        self._client = client
+        self._upstream = upstream
+        target = Target(provider.name, model, provider.quirks)
+        try:
+            written = upstream.write_request(read_counted(ask, client), target, Losses()).body
+            self.body = jsonlib.dumps(_asked(upstream.name, written, model))
+        except (RecursionError, TypeError):
+            raise too_deep() from None
+
+    @property
+    def dialect(self) -> DialectName:
+        return self._upstream.name
+
+    @property
+    def shape(self) -> str:
+        return "count" if self._upstream.name == "gemini" else "count_tokens"
+
+    @property
+    def place(self) -> tuple[str, str]:
+        return ("/models/{model}:countTokens" if self._upstream.name == "gemini" else "/messages/count_tokens"), ""
+
+    @property
+    def dropped(self) -> str:
+        """Nothing that a count would be for."""
+        return ""
+
+    def answer(self, decoded: object) -> bytes:
+        """The count for the client. Raises RequestError 502 for an answer that has none."""
+        count = decoded.get(FIELDS[self._upstream.name]) if isinstance(decoded, dict) else None
+        if type(count) is not int:
+            raise RequestError(502, "upstream_error", "The provider's answer has no count of tokens.")
+        return jsonlib.dumps({FIELDS[self._client.name]: count})
+
+    def failure(self, status: int, said: object) -> tuple[int, bytes, float | None]:
+        return translate_failure(self._client, self._upstream, status, said)
+
+
+def _asked(dialect: DialectName, written: Json, model: str) -> Json:
+    if dialect == "gemini":
+        return {"generateContentRequest": {**written, "model": f"models/{model}"}}
+    return {name: value for name, value in written.items() if name in MESSAGES_FIELDS}
