@@ -24,18 +24,13 @@ import h11
 
 from gateway.config.proxyurl import ProxyUrl
 from gateway.errors import ConnectError, Disconnect, ProtocolError, ProxyError, UpstreamTimeout
-from gateway.net.dial import MAX_HEAD, Connection, Origin, dial
-from gateway.net.headers import trusted_headers
+from gateway.net.dial import Connection, Origin, dial
+from gateway.net.outgoing import build_request, explain, read_head, send
 from gateway.net.pool import Place, Pool, PoolStatistics
 from gateway.net.tunnel import dial_through
 from gateway.quick import dataclass
 
 __all__ = ["Answer", "Client", "Origin", "PoolStatistics", "Timeouts"]
-
-ONE_WRITE = 262144  # bytes of body that are copied behind the head to save a system call
-WITH_BODY = (b"POST", b"PUT", b"PATCH")  # methods whose empty body has its length said (RFC 9110 8.6)
-MAX_DETAIL = 200  # characters of h11's complaint, which quotes what the upstream sent
-
 
 Key = tuple[Origin, ProxyUrl | None]  # the origin, and the proxy on the way to it
 _Place = Place[Key, Connection]
@@ -127,7 +122,7 @@ class Answer:
             while type(event := next_event()) is h11.Data:
                 pieces.append(event.data)
         except h11.RemoteProtocolError as exc:
-            raise _explain(connection, exc) from exc
+            raise explain(connection, exc) from exc
         connection.catch_up()
         if type(event) is h11.EndOfMessage:
             self.complete = True
@@ -185,7 +180,7 @@ class Client:
         Raises ConnectError (ProxyError where the proxy is in the way), UpstreamTimeout, Disconnect, ProtocolError;
         ValueError for a request that is not HTTP, before anything is sent.
         """
-        request = _build_request(origin, method, target, headers, body)
+        request = build_request(origin, method, target, headers, body)
         if self._closed:
             raise ConnectError("the client is closed")
         place = self._pool.place((origin, proxy))
@@ -243,8 +238,8 @@ class Client:
         """The answer; or None, with the place kept, when a reused connection turns out to have been closed."""
         try:
             if not connection.closed:
-                await _send(connection, request, body, timeouts.write, deadline)
-                return Answer(self, place, connection, await _read_head(connection, timeouts.first_byte), timeouts.idle)
+                await send(connection, request, body, timeouts.write, deadline)
+                return Answer(self, place, connection, await read_head(connection, timeouts.first_byte), timeouts.idle)
         except Disconnect:
             if not reused or connection.heard:
                 self._discard(place, connection)
@@ -328,66 +323,6 @@ class Client:
         self._connections = {connection for connection in self._connections if not connection.closed}
 
 
-async def _send(connection: Connection, request: h11.Request, body: bytes, seconds: float, deadline: float) -> None:
-    http = connection.http
-    connection.begin(deadline)
-    try:
-        head = http.send(request)  # its body needs no framing beyond the length, which `_build_request` saw to
-    except h11.LocalProtocolError as exc:
-        raise ValueError(f"the request cannot be written: {exc}") from exc
-    if head.count(b"\n") != len(request.headers) + 2:
-        raise ValueError("a line break inside a header")  # it would become a header of its own, or a request
-    if len(body) > ONE_WRITE:
-        await connection.write(head, body, seconds)
-    else:
-        connection.transport.write(head + body)
-
-
-async def _read_head(connection: Connection, seconds: float) -> h11.Response:
-    """The final response's head; the interim ones before it (RFC 9110 15.2) are skipped."""
-    next_event = connection.http.next_event
-    connection.watch("first_byte", seconds)
-    size = 0
-    while True:
-        if not connection.unread:
-            await connection.wait()
-        size += connection.unread
-        try:
-            while type(event := next_event()) is h11.InformationalResponse:
-                if event.status_code == 101:
-                    raise ProtocolError("the upstream switches protocols, which nobody asked for")
-        except h11.RemoteProtocolError as exc:
-            raise _explain(connection, exc) from exc
-        if type(event) is h11.Response:
-            if connection.http.their_state is h11.SWITCHED_PROTOCOL:  # a 2xx to CONNECT: h11 pauses, and we would wait
-                raise ProtocolError("the upstream switches protocols, which nobody asked for")
-            # h11 minds the size of a head that is incomplete; this one may have come in one large piece.
-            if size > MAX_HEAD and sum(len(n) + len(v) + 4 for n, v in event.headers.raw_items()) > MAX_HEAD:
-                raise ProtocolError("the head of the upstream's answer is too long")
-            return event
-        connection.catch_up()
-
-
-def _build_request(
-    origin: Origin, method: bytes, target: bytes, headers: Sequence[tuple[bytes, bytes]], body: bytes
-) -> h11.Request:
-    items = list(headers)
-    names = {name for name, _ in items}
-    if b"host" not in names:
-        items.insert(0, (b"host", origin.authority))
-    if b"content-length" not in names:
-        if body or method in WITH_BODY:
-            items.append((b"content-length", b"%d" % len(body)))
-    elif (b"content-length", b"%d" % len(body)) not in items:
-        raise ValueError("the request cannot be written: its Content-Length is not that of its body")
-    if b"transfer-encoding" in names:
-        raise ValueError("the request cannot be written: its body has a length, not a Transfer-Encoding")
-    try:
-        return h11.Request(method=method, target=target, headers=trusted_headers(items))
-    except h11.LocalProtocolError as exc:
-        raise ValueError(f"the request cannot be written: {exc}") from exc
-
-
 def _connect_budget(timeouts: Timeouts, deadline: float, now: float) -> tuple[str, float]:
     """Which phase ends first, and in how many seconds."""
     left = max(deadline - now, 0.0)
@@ -397,11 +332,3 @@ def _connect_budget(timeouts: Timeouts, deadline: float, now: float) -> tuple[st
 def _unsent(failure: UpstreamTimeout) -> UpstreamTimeout:
     failure.sent = False
     return failure
-
-
-def _explain(connection: Connection, exc: h11.RemoteProtocolError) -> Disconnect | ProtocolError:
-    # h11 is told of the end of file only when it has no more bytes to parse: then the message was cut short.
-    if connection.http.trailing_data[1]:
-        where = "in the middle of its answer" if connection.heard else "without an answer"
-        return Disconnect(f"the upstream closed the connection {where}")
-    return ProtocolError("the upstream's answer is not HTTP", detail=str(exc)[:MAX_DETAIL])
