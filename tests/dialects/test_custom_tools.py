@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from gateway import jsonlib
 from gateway.dialects.conversation import Json, Tool
-from gateway.dialects.custom_tools import describe, has_grammar
+from gateway.dialects.custom_tools import describe, has_grammar, unwrap, wrap
 
 
 @pytest.mark.parametrize(
@@ -23,5 +26,25 @@ from gateway.dialects.custom_tools import describe, has_grammar
 )
 def test_a_grammar_is_told_in_the_description(grammar: Json | None, described: str) -> None:
     tool = Tool("f", "Edits.", custom=True, grammar=grammar)
-    assert describe(tool, "input") == described
+    assert describe(tool) == described
     assert has_grammar(tool) is (described != "Edits.")
+
+
+@given(st.text())
+def test_a_text_comes_out_of_the_function_as_it_went_in(text: str) -> None:
+    assert unwrap(jsonlib.dumps(wrap(text)).decode()) == text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ('{"input":"ls","why":"to look"}', "ls"),
+        ('{"command":"ls"}', '{"command":"ls"}'),
+        ('{"input":["ls"]}', '{"input":["ls"]}'),
+        ('["ls"]', '["ls"]'),
+        ("ls", "ls"),
+        ("", ""),
+    ],
+)
+def test_what_the_model_made_of_it_otherwise_is_the_text(arguments: str, text: str) -> None:
+    assert unwrap(arguments) == text

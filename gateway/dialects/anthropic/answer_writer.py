@@ -14,8 +14,9 @@ https://platform.claude.com/docs/en/agents-and-tools/tool-use/fine-grained-tool-
 from __future__ import annotations
 
 from gateway import jsonlib
+from gateway.dialects import custom_tools
 from gateway.dialects.anthropic.answer_reader import FINISHES, any_calls
-from gateway.dialects.anthropic.block_reader import CUSTOM_ARGUMENT, DIALECT
+from gateway.dialects.anthropic.block_reader import DIALECT
 from gateway.dialects.anthropic.count_tokens import estimate_output, estimate_tokens
 from gateway.dialects.anthropic.usage import write_usage
 from gateway.dialects.continuity import show_signature, with_seal
@@ -162,7 +163,7 @@ def call_id(part: ToolCall, signature: Signature | None, scene: Scene, call: int
 def arguments_object(arguments: str, *, custom: bool) -> Json:
     """A call's arguments as Anthropic's `input`, whatever the model wrote."""
     if custom:
-        return {CUSTOM_ARGUMENT: arguments}
+        return custom_tools.wrap(arguments)
     try:
         value = jsonlib.loads(arguments) if arguments.strip() else {}
     except ValueError:

@@ -12,9 +12,10 @@ Source: https://platform.claude.com/docs/en/api/messages
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from gateway import jsonlib
-from gateway.dialects import reading
+from gateway.dialects import custom_tools, reading
 from gateway.dialects.continuity import read_signature, split_id
 from gateway.dialects.conversation import (
     Cache,
@@ -35,10 +36,7 @@ from gateway.dialects.dialect import MalformedAnswerError, Plan
 from gateway.dialects.losses import Losses
 from gateway.dialects.names import Json
 
-DIALECT = "anthropic"
-
-CUSTOM_ARGUMENT = "input"
-"""The one argument of a function that stands for a tool of free text."""
+DIALECT: Final = "anthropic"
 
 
 # --- requests --------------------------------------------------------------------------------------------------------
@@ -210,26 +208,14 @@ def read_citation(citation: object) -> Citation | None:
     return Citation(url, title if isinstance(title, str) else "", quote if isinstance(quote, str) else "")
 
 
-def free_text(arguments: str) -> str:
-    """What the model wrote for a tool of free text that it knows as a function. Where it wrote something else than that
-    one argument, all of it is the text."""
-    try:
-        value = jsonlib.loads(arguments)
-    except ValueError:
-        return arguments
-    inner = value.get(CUSTOM_ARGUMENT) if isinstance(value, dict) else None
-    return inner if isinstance(inner, str) else arguments
-
-
 def _answer_call(block: Json, plan: Plan) -> Part:
     name = _string(block, "name")
     arguments = jsonlib.dumps(block.get("input") or {}).decode()
     if name == plan.forced_tool:
         return Text(arguments)
     custom = name in plan.custom
-    return ToolCall(
-        _string(block, "id"), plan.names.get(name, name), free_text(arguments) if custom else arguments, custom
-    )
+    said = custom_tools.unwrap(arguments) if custom else arguments
+    return ToolCall(_string(block, "id"), plan.names.get(name, name), said, custom)
 
 
 def _string(block: Json, name: str) -> str:

@@ -7,13 +7,12 @@ Source: https://platform.claude.com/docs/en/api/messages, https://platform.claud
 
 from __future__ import annotations
 
-import base64
 import re
 from collections.abc import Iterable, Mapping
 
 from gateway import jsonlib
-from gateway.dialects import reading
-from gateway.dialects.anthropic.block_reader import CUSTOM_ARGUMENT, DIALECT
+from gateway.dialects import custom_tools, reading
+from gateway.dialects.anthropic.block_reader import DIALECT
 from gateway.dialects.conversation import (
     Audio,
     Cache,
@@ -31,18 +30,10 @@ from gateway.dialects.conversation import (
     ToolResult,
 )
 from gateway.dialects.losses import Losses
+from gateway.dialects.media import decoded, sniff
 from gateway.dialects.names import Json
 
 _IMAGES = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
-
-_MAGIC = (
-    ("iVBORw0KGgo", "image/png"),
-    ("/9j/", "image/jpeg"),
-    ("R0lGOD", "image/gif"),
-    ("UklGR", "image/webp"),
-    ("JVBERi", "application/pdf"),
-)
-"""How the base64 of a medium begins, for clients that do not say what it is."""
 
 _TEXTS = re.compile(r"text/|application/(json|xml|yaml|x-yaml|toml|javascript)$|.*\+(json|xml)$")
 
@@ -153,15 +144,15 @@ class BlockWriter:
                 if self._native or source.value.startswith(("https://", "http://")):
                     return {"type": "url", "url": source.value}
                 return self._lost(path, "media_url", "Only http addresses can be fetched.")
-        media_type = source.media_type or _sniff(source.value)
+        media_type = source.media_type or sniff(source.value)
         if self._native or media_type in taken:
             return {"type": "base64", "media_type": media_type, "data": source.value}
-        if taken is not _IMAGES and _TEXTS.match(media_type) and (text := _decoded(source.value)) is not None:
+        if taken is not _IMAGES and _TEXTS.match(media_type) and (text := decoded(source.value)) is not None:
             return {"type": "text", "media_type": "text/plain", "data": text}
         return self._lost(path, "media_type", f"Claude does not take {media_type or 'a medium of unknown type'}.")
 
     def _call(self, part: ToolCall, path: str) -> Json:
-        arguments = {CUSTOM_ARGUMENT: part.arguments} if part.custom else _object(part.arguments)
+        arguments = custom_tools.wrap(part.arguments) if part.custom else _object(part.arguments)
         if arguments is None:
             reading.refuse(f"{path}.arguments", "must be a JSON object for a provider that speaks Anthropic's dialect.")
         return {
@@ -219,14 +210,3 @@ def _object(arguments: str) -> Json | None:
     except ValueError:
         return None
     return value if isinstance(value, dict) else None
-
-
-def _sniff(data: str) -> str:
-    return next((media_type for magic, media_type in _MAGIC if data.startswith(magic)), "")
-
-
-def _decoded(data: str) -> str | None:
-    try:
-        return base64.b64decode(data, validate=True).decode()
-    except ValueError:
-        return None

@@ -22,11 +22,12 @@ from gateway.dialects.anthropic.block_reader import DIALECT
 from gateway.dialects.anthropic.block_writer import BlockWriter
 from gateway.dialects.anthropic.models import Traits, traits_of
 from gateway.dialects.anthropic.thinking_writer import Thought, write_reasoning
-from gateway.dialects.anthropic.tools_writer import ToolSet, rename_tools, write_tools
+from gateway.dialects.anthropic.tools_writer import ToolSet, write_tools
 from gateway.dialects.conversation import Request
 from gateway.dialects.dialect import Target, Written
 from gateway.dialects.losses import Losses
 from gateway.dialects.names import Json
+from gateway.dialects.toolnames import rewritten_names
 
 _PERSON = re.compile(r"[^\s@]@[^\s@]+\.[^\s@]|^\+?[\d\s()./-]{7,}$")
 """What looks like an e-mail address or a telephone number. "user_id appears to contain an email address. Please send a
@@ -41,7 +42,7 @@ _TIERS = {"auto": "auto", "default": "standard_only"}
 def write_request(request: Request, target: Target, losses: Losses) -> Written:
     """Raises RequestError 400 for a call whose arguments are no JSON object, and for a request without content."""
     native, traits = request.dialect == DIALECT, traits_of(target.model)
-    names = rename_tools(request)
+    names = rewritten_names(request, DIALECT)
     tools = write_tools(request, traits, target.provider, names, losses)
     thought = write_reasoning(request, traits, target.provider, losses, forced=tools.forced)
     blocks = BlockWriter(target.provider, names, losses, native=native, unsigned=not traits.signed)

@@ -15,8 +15,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gateway import jsonlib
+from gateway.dialects import custom_tools
 from gateway.dialects.anthropic.answer_reader import read_ending, text
-from gateway.dialects.anthropic.block_reader import DIALECT, answer_part, free_text, read_citation
+from gateway.dialects.anthropic.block_reader import DIALECT, answer_part, read_citation
 from gateway.dialects.anthropic.errors import carries_error, read_failure
 from gateway.dialects.anthropic.usage import later_usage, read_service_tier, read_usage
 from gateway.dialects.conversation import Ending, Finish, Opaque, Part, Signature, Text, Thinking, ToolCall
@@ -172,7 +173,7 @@ class StreamReader:
             return
         if isinstance(block.opening, ToolCall) and block.opening.custom:
             written = "".join(block.pieces) or jsonlib.dumps(block.value.get("input") or {}).decode()
-            yield from self._say(block, free_text(written))
+            yield from self._say(block, custom_tools.unwrap(written))
         elif block.value["type"] == "tool_use" and not block.said:
             yield from self._say(block, jsonlib.dumps(block.value.get("input") or {}).decode())
         yield Close(block.number)

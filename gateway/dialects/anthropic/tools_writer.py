@@ -13,27 +13,23 @@ https://platform.claude.com/docs/en/build-with-claude/structured-outputs
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import field, replace
 
 from gateway import jsonlib
-from gateway.dialects.anthropic.block_reader import CUSTOM_ARGUMENT, DIALECT
+from gateway.dialects import custom_tools
+from gateway.dialects.anthropic.block_reader import DIALECT
 from gateway.dialects.anthropic.block_writer import write_cache
 from gateway.dialects.anthropic.input_schema import write_input_schema
 from gateway.dialects.anthropic.models import Traits
 from gateway.dialects.builtin_tools import is_dispensable
 from gateway.dialects.conversation import Opaque, Request, ResponseFormat, Tool, ToolChoice
-from gateway.dialects.custom_tools import describe, has_grammar
 from gateway.dialects.dialect import Plan
 from gateway.dialects.json_schema import for_anthropic_output
 from gateway.dialects.losses import Losses
 from gateway.dialects.names import Json
-from gateway.dialects.turns import tool_names
+from gateway.dialects.toolnames import free_name
 from gateway.quick import dataclass
-
-NAME_LIMIT = 64
-_NOT_A_NAME = re.compile(r"[^a-zA-Z0-9_-]")
 
 ANSWER_TOOL = "json_answer"
 _ANSWER = "Gives the answer: call this tool with the members of the answer's JSON object as its arguments."
@@ -53,22 +49,6 @@ class ToolSet:
     @property
     def forced(self) -> bool:
         return self.choice is not None and self.choice["type"] in ("any", "tool")
-
-
-def rename_tools(request: Request) -> dict[str, str]:
-    """Names for Anthropic, by the client's, of the tools (those called before, too) whose own it would refuse. No two
-    get the same."""
-    if request.dialect == DIALECT:
-        return {}
-    own = [tool.name for tool in request.tools if isinstance(tool, Tool)] + list(tool_names(request.messages).values())
-    taken = {name for name in own if _is_name(name)}
-    names: dict[str, str] = {}
-    for name in own:
-        if not _is_name(name) and name not in names:
-            base = _NOT_A_NAME.sub("_", name)[:NAME_LIMIT] or "tool"
-            names[name] = _free(base, taken)
-            taken.add(names[name])
-    return names
 
 
 def write_tools(request: Request, traits: Traits, provider: str, names: Mapping[str, str], losses: Losses) -> ToolSet:
@@ -96,8 +76,8 @@ def _tool(tool: Tool | Opaque, path: str, request: Request, names: Mapping[str, 
         note(path, "opaque_tool", f"Only {tool.dialect} has such a tool.")
         return None
     written: Json = {"name": names.get(tool.name, tool.name)}
-    description = describe(tool, CUSTOM_ARGUMENT)
-    if has_grammar(tool):
+    description = custom_tools.describe(tool)
+    if custom_tools.has_grammar(tool):
         losses.hint(f"{path}.grammar", "tool_grammar", "The model reads the grammar, but is not held to it.")
     if tool.strict and not native:
         # Anthropic bounds the number and the shapes of strict tools, and refuses what OpenAI would take.
@@ -105,7 +85,7 @@ def _tool(tool: Tool | Opaque, path: str, request: Request, names: Mapping[str, 
     if description:
         written["description"] = description
     if tool.custom:
-        written["input_schema"] = _custom_schema()
+        written["input_schema"] = custom_tools.SCHEMA
     elif native and tool.parameters is not None:
         written["input_schema"] = tool.parameters
     else:
@@ -115,10 +95,6 @@ def _tool(tool: Tool | Opaque, path: str, request: Request, names: Mapping[str, 
     if tool.cache is not None:
         written["cache_control"] = write_cache(tool.cache)
     return written
-
-
-def _custom_schema() -> Json:
-    return {"type": "object", "properties": {CUSTOM_ARGUMENT: {"type": "string"}}, "required": [CUSTOM_ARGUMENT]}
 
 
 def _choice(choice: ToolChoice | None, parallel: bool | None, names: Mapping[str, str]) -> Json | None:
@@ -168,7 +144,7 @@ def _with_format(written: ToolSet, request: Request, traits: Traits, losses: Los
 def _with_answer_tool(written: ToolSet, schema: Json, description: str) -> ToolSet:
     """The model calls one of the client's tools, or the one that stands for the answer."""
     callable_tools = [] if (written.choice or {}).get("type") == "none" else written.tools
-    name = _free(ANSWER_TOOL, {str(tool.get("name")) for tool in callable_tools})
+    name = free_name(ANSWER_TOOL, {str(tool.get("name")) for tool in callable_tools})
     described = f"{_ANSWER}\n{description}" if description else _ANSWER
     answer = {"name": name, "description": described, "input_schema": schema}
     choice = {"type": "any"} if callable_tools else {"type": "tool", "name": name}
@@ -189,16 +165,3 @@ def _format(wanted: ResponseFormat | None, losses: Losses, *, native: bool = Fal
             f"response_format.schema.{place}", "schema_keyword", "Anthropic's structured output knows no such rule."
         )
     return {"type": "json_schema", "schema": schema}
-
-
-def _is_name(name: str) -> bool:
-    return 0 < len(name) <= NAME_LIMIT and not _NOT_A_NAME.search(name)
-
-
-def _free(base: str, taken: Iterable[str]) -> str:
-    """`base`, or with a number behind it if that is taken."""
-    known = set(taken)
-    name, number = base, 2
-    while name in known:
-        name, number = f"{base[: NAME_LIMIT - len(str(number)) - 1]}_{number}", number + 1
-    return name

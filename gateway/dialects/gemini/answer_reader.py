@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from gateway import jsonlib
+from gateway.dialects import custom_tools
 from gateway.dialects.conversation import Answer, Choice, Ending, Opaque, Part, Signature, Text, ToolCall
 from gateway.dialects.dialect import MalformedAnswerError, Plan
 from gateway.dialects.gemini.callids import answer_id, answer_seed
@@ -22,7 +23,6 @@ from gateway.dialects.gemini.logprobs import read_logprobs
 from gateway.dialects.gemini.part_reader import Sign, is_void, read_arguments, read_part
 from gateway.dialects.gemini.protojson import camel, message, messages
 from gateway.dialects.gemini.tiers import read_tier
-from gateway.dialects.gemini.tool_writer import CUSTOM_INPUT
 from gateway.dialects.gemini.usage import read_usage
 from gateway.dialects.losses import Losses
 from gateway.dialects.names import Json
@@ -139,15 +139,8 @@ class AnswerCalls:
         self._count += 1
         custom = name in self._plan.custom
         if custom:
-            arguments = _free_text(fields, arguments)
+            arguments = custom_tools.unwrap(arguments)
         return ToolCall(call_id, self._plan.names.get(name, name), arguments, custom, signature)
 
     def result(self, fields: Json, path: str, losses: Losses) -> Opaque:
         return Opaque("gemini", {"functionResponse": fields})  # no model gives one
-
-
-def _free_text(fields: Json, arguments: str) -> str:
-    """What a custom tool is called with: its one argument, or whatever else the model made of it."""
-    args = fields.get("args")
-    value = args.get(CUSTOM_INPUT) if isinstance(args, dict) and len(args) == 1 else None
-    return value if isinstance(value, str) else arguments

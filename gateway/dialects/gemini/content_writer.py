@@ -18,6 +18,7 @@ from dataclasses import field
 from typing import NamedTuple
 
 from gateway import jsonlib
+from gateway.dialects import custom_tools
 from gateway.dialects.conversation import (
     Audio,
     Document,
@@ -38,7 +39,6 @@ from gateway.dialects.gemini.callids import is_place_id
 from gateway.dialects.gemini.media import write_medium
 from gateway.dialects.gemini.models import Traits
 from gateway.dialects.gemini.results import write_response
-from gateway.dialects.gemini.tool_writer import CUSTOM_INPUT
 from gateway.dialects.losses import Losses
 from gateway.dialects.names import Json
 from gateway.dialects.reading import refuse
@@ -69,7 +69,8 @@ class _Turn:
 def write_contents(
     messages: Sequence[Message], target: Target, traits: Traits, names: Mapping[str, str], losses: Losses
 ) -> tuple[list[Json], list[Json]]:
-    """The parts of `systemInstruction`, and `contents`. `names`: what Google gets for the names of functions."""
+    """The parts of `systemInstruction`, and `contents`. `names`: those of functions that Google would refuse, and what
+    it gets."""
     writer = _Writer(target, traits, names, tool_names(messages), losses)
     turns: list[_Turn] = []
     for place, message in enumerate(messages):
@@ -191,7 +192,7 @@ class _Writer:
         return {"text": text, "thought": True, **signed} if text or signed else None
 
     def _write_call(self, call: ToolCall, path: str) -> Json:
-        function: Json = {"name": self._names[call.name], "args": _arguments(call, path)}
+        function: Json = {"name": self._names.get(call.name, call.name), "args": _arguments(call, path)}
         return {"functionCall": {**self._id(call.id), **function}, **self._signed(call.signature)}
 
     def _id(self, call_id: str) -> Json:
@@ -210,7 +211,7 @@ class _Writer:
             if not isinstance(part, Text):
                 self._write_inside(part, f"{path}.parts.{number}", inside, turn)
         response = write_response("\n".join(texts), result.is_error)
-        function: Json = {**self._id(result.call_id), "name": self._names[name], "response": response}
+        function: Json = {**self._id(result.call_id), "name": self._names.get(name, name), "response": response}
         return {"functionResponse": {**function, "parts": inside} if inside else function}
 
     def _write_inside(self, part: Part, path: str, inside: list[Json], turn: _Turn) -> None:
@@ -227,7 +228,7 @@ class _Writer:
 
 def _arguments(call: ToolCall, path: str) -> Json:
     if call.custom:
-        return {CUSTOM_INPUT: call.arguments}
+        return custom_tools.wrap(call.arguments)
     if not call.arguments.strip():
         return {}
     try:

@@ -9,12 +9,12 @@ Sources: https://ai.google.dev/gemini-api/docs/file-input-methods, https://ai.go
 from __future__ import annotations
 
 import base64
-import binascii
 
 from gateway.dialects.conversation import Audio, Document, Image, Source
 from gateway.dialects.gemini.models import Traits
 from gateway.dialects.gemini.protojson import camel, message
 from gateway.dialects.losses import Losses
+from gateway.dialects.media import sniff, text_of
 from gateway.dialects.names import Json
 from gateway.dialects.reading import required_text, text
 
@@ -22,16 +22,6 @@ Medium = Image | Document | Audio
 
 # Only these are what the other dialects call a document; archives, videos and the like are not.
 _DOCUMENTS = ("application/pdf", "application/json", "application/xml", "application/rtf", "application/x-javascript")
-
-_SNIFFED = (
-    ("iVBORw0KGgo", "image/png"),
-    ("/9j/", "image/jpeg"),
-    ("R0lGOD", "image/gif"),
-    ("UklGR", "image/webp"),
-    ("JVBERi0", "application/pdf"),
-    ("SUQz", "audio/mpeg"),
-)
-"""How files begin in base64, for data whose type nobody said."""
 
 _ENDINGS = {
     "png": "image/png",
@@ -58,8 +48,10 @@ def read_medium(part: Json, path: str) -> Medium | None:
     if "inlineData" in part:
         blob, path = message(part, "inlineData", path), f"{path}.inlineData"
         data = _standard(required_text(blob, "data", path))
-        media_type = text(blob, "mimeType", path).lower() or _sniff(data)
-        source = _text_source(data, media_type) or Source("base64", data, media_type)
+        media_type = text(blob, "mimeType", path).lower() or sniff(data)
+        source = Source("base64", data, media_type)
+        if (plain := text_of(source)) is not None:
+            source = Source("text", plain, media_type)  # a text that is given as a file, as the text that it is
     else:
         blob, path = message(part, "fileData", path), f"{path}.fileData"
         uri = required_text(blob, "fileUri", path)
@@ -88,21 +80,6 @@ def _standard(data: str) -> str:
     return standard + "=" * (-len(standard) % 4)
 
 
-def _text_source(data: str, media_type: str) -> Source | None:
-    """A text that is given as a file, as the text that it is."""
-    if not media_type.startswith("text/"):
-        return None
-    try:
-        plain = base64.b64decode(data, validate=True).decode()
-    except (binascii.Error, ValueError):
-        return None
-    return Source("text", plain, media_type)
-
-
-def _sniff(data: str) -> str:
-    return next((media_type for start, media_type in _SNIFFED if data.startswith(start)), "")
-
-
 def write_medium(medium: Medium, path: str, traits: Traits, losses: Losses) -> Json | None:
     """The part that shows a medium; None, with a loss of content, if the model cannot be shown it."""
     part = _write_source(medium.source, path, traits, losses)
@@ -129,7 +106,7 @@ def _write_source(source: Source, path: str, traits: Traits, losses: Losses) -> 
         data = base64.b64encode(source.value.encode("utf-8", "surrogatepass")).decode()
         return {"inlineData": {"mimeType": source.media_type or "text/plain", "data": data}}
     if source.kind == "base64":
-        media_type = source.media_type or _sniff(source.value)
+        media_type = source.media_type or sniff(source.value)
         if media_type:
             return {"inlineData": {"mimeType": media_type.replace("image/jpg", "image/jpeg"), "data": source.value}}
         losses.content(path, "media_type", "its media type is not known.")

@@ -7,6 +7,7 @@ thinking is a seal on an empty text. Google's field holds bytes, so everything i
 from __future__ import annotations
 
 from gateway import jsonlib
+from gateway.dialects import custom_tools
 from gateway.dialects.continuity import show_signature
 from gateway.dialects.conversation import (
     Audio,
@@ -24,7 +25,6 @@ from gateway.dialects.conversation import (
 )
 from gateway.dialects.gemini.media import write_medium
 from gateway.dialects.gemini.models import NEWER
-from gateway.dialects.gemini.tool_writer import CUSTOM_INPUT
 from gateway.dialects.losses import Losses
 from gateway.dialects.names import Json
 
@@ -69,7 +69,7 @@ def write_call(call: ToolCall, provider: str) -> Json:
 
 def _arguments(call: ToolCall) -> Json:
     if call.custom:
-        return {CUSTOM_INPUT: call.arguments}
+        return custom_tools.wrap(call.arguments)
     if not call.arguments.strip():
         return {}
     try:

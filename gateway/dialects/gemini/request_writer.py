@@ -11,16 +11,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gateway.dialects.conversation import Request, Sampling, Tool, ToolCall, ToolResult
+from gateway.dialects.conversation import Request, Sampling, Tool
 from gateway.dialects.dialect import Plan, Target, Written
 from gateway.dialects.gemini.content_writer import write_contents
 from gateway.dialects.gemini.models import Traits, traits_of
 from gateway.dialects.gemini.thinking_writer import write_thinking
 from gateway.dialects.gemini.tiers import write_tier
 from gateway.dialects.gemini.tool_writer import write_schema, write_tool_config, write_tools
-from gateway.dialects.gemini.toolnames import fitting_names
 from gateway.dialects.losses import Losses
 from gateway.dialects.names import Json
+from gateway.dialects.toolnames import rewritten_names
 
 MAX_SEED = 2**31 - 1
 """Google's seeds are int32, OpenAI's int64."""
@@ -43,7 +43,7 @@ def write_request(request: Request, target: Target, losses: Losses) -> Written:
     """Raises RequestError 400 with `param` for a conversation without a message, arguments that are no object, and
     results of unknown calls."""
     traits = traits_of(target.model)
-    names = fitting_names(_names_in(request))
+    names = rewritten_names(request, "gemini")
     system, contents = write_contents(request.messages, target, traits, names, losses)
     body: Json = {"contents": contents}
     if system:
@@ -66,21 +66,9 @@ def write_request(request: Request, target: Target, losses: Losses) -> Written:
     for name, why in _UNKNOWN.items():
         if getattr(request, name):
             losses.hint(name, name, why)
-    custom = frozenset(names[tool.name] for tool in request.tools if isinstance(tool, Tool) and tool.custom)
-    renamed = {fitting: name for name, fitting in names.items() if fitting != name}
-    return Written(body, Plan(target.provider, renamed, custom=custom))
-
-
-def _names_in(request: Request) -> list[str]:
-    """The names of all functions that a request speaks of, those that are declared first."""
-    declared = [tool.name for tool in request.tools if isinstance(tool, Tool)]
-    spoken = [
-        part.name
-        for message in request.messages
-        for part in message.parts
-        if isinstance(part, ToolCall | ToolResult) and part.name
-    ]
-    return declared + spoken
+    custom = (tool.name for tool in request.tools if isinstance(tool, Tool) and tool.custom)
+    functions = frozenset(names.get(name, name) for name in custom)
+    return Written(body, Plan(target.provider, {theirs: ours for ours, theirs in names.items()}, custom=functions))
 
 
 def _write_config(request: Request, traits: Traits, losses: Losses) -> Json:

@@ -1,7 +1,7 @@
 """Tools, and which of them may be called: `tools` and `toolConfig`.
 
 All functions stand in one list: several lists are not merged by Google, the last one counts. A custom tool, which takes
-free text, is written as a function of one text (`CUSTOM_INPUT`); the reader of the answer takes it out again.
+free text, is written as a function of one text (`custom_tools.py`).
 
 Source: https://ai.google.dev/api/caching#Tool, https://ai.google.dev/api/caching#FunctionCallingConfig
 """
@@ -10,19 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from gateway.dialects import custom_tools
 from gateway.dialects.builtin_tools import is_dispensable
 from gateway.dialects.conversation import Request, Tool
-from gateway.dialects.custom_tools import describe, has_grammar
 from gateway.dialects.gemini.models import Traits
 from gateway.dialects.gemini.schema_writer import write_json_schema
 from gateway.dialects.json_schema import for_gemini
 from gateway.dialects.losses import Losses
 from gateway.dialects.names import Json
-
-CUSTOM_INPUT = "input"
-"""The one argument of a custom tool that is written as a function."""
-
-_CUSTOM_SCHEMA: Json = {"type": "object", "properties": {CUSTOM_INPUT: {"type": "string"}}, "required": [CUSTOM_INPUT]}
 
 
 def write_tools(request: Request, traits: Traits, names: Mapping[str, str], losses: Losses) -> list[Json]:
@@ -56,17 +51,17 @@ def write_schema(schema: Json, request: Request, traits: Traits) -> tuple[str, J
 def _write_function(
     tool: Tool, path: str, request: Request, traits: Traits, names: Mapping[str, str], losses: Losses
 ) -> Json:
-    written: Json = {"name": names[tool.name]}
-    if description := describe(tool, CUSTOM_INPUT):
+    written: Json = {"name": names.get(tool.name, tool.name)}
+    if description := custom_tools.describe(tool):
         written["description"] = description
-    schema = _CUSTOM_SCHEMA if tool.custom else tool.parameters
+    schema = custom_tools.SCHEMA if tool.custom else tool.parameters
     # Older models refuse an object without properties.
     if schema is not None and (traits.json_schema or schema.get("properties")):
         name, said, lost = write_schema(schema, request, traits)
         written["parametersJsonSchema" if name == "JsonSchema" else "parameters"] = said
         for where in lost:
             losses.hint(f"{path}.parameters.{where}", "schema_keyword", "this model's schemas have none.")
-    if has_grammar(tool):
+    if custom_tools.has_grammar(tool):
         losses.hint(f"{path}.grammar", "tool_grammar", "Gemini reads the grammar, but is not held to it.")
     if tool.strict:
         losses.hint(f"{path}.strict", "tool_strict", "Gemini's functions are not strict one by one.")
@@ -83,7 +78,7 @@ def write_tool_config(request: Request, names: Mapping[str, str], losses: Losses
         losses.hint("parallel_tool_calls", "parallel_tool_calls", "Gemini calls as many as it likes.")
     if choice is None or not declared:
         return {}
-    only = [names[name] for name in choice.only if name in declared]
+    only = [names.get(name, name) for name in choice.only if name in declared]
     modes = {"required": "ANY", "none": "NONE", "auto": "VALIDATED" if only else "AUTO"}
     calling: Json = {"mode": modes[choice.mode]}
     if only and choice.mode != "none":

@@ -16,6 +16,7 @@ from dataclasses import replace
 from typing import Any
 
 from gateway import jsonlib
+from gateway.dialects import custom_tools
 from gateway.dialects.conversation import (
     Answer,
     Choice,
@@ -32,9 +33,9 @@ from gateway.dialects.conversation import (
     ToolCall,
 )
 from gateway.dialects.dialect import MalformedAnswerError, Plan
+from gateway.dialects.media import read_url
 from gateway.dialects.names import Json
 from gateway.dialects.openai_chat import DIALECT
-from gateway.dialects.openai_chat.media import read_url
 from gateway.dialects.openai_chat.message_reader import read_arguments
 from gateway.dialects.openai_chat.thoughts import Sign, read_extra, read_thoughts
 from gateway.dialects.openai_chat.usage import read_usage
@@ -236,24 +237,13 @@ def read_call(call: Json, plan: Plan, *seed: object) -> ToolCall:
         return ToolCall(call_id, name, text_of(inside, "input"), True, signature)
     arguments = read_arguments(inside)
     if text_of(inside, "name") in plan.custom:
-        return ToolCall(call_id, name, unwrap_input(arguments), True, signature)
+        return ToolCall(call_id, name, custom_tools.unwrap(arguments), True, signature)
     return ToolCall(call_id, name, arguments, False, signature)
 
 
 def made_id(*seed: object) -> str:
     """An id for a call without one: the same for the same call, so that it needs no chance."""
     return f"call_{hashlib.blake2b(repr(seed).encode('utf-8', 'surrogatepass'), digest_size=12).hexdigest()}"
-
-
-def unwrap_input(arguments: str) -> str:
-    """A custom tool's text out of the arguments of the function that stood for it; those as they are if it is not
-    in them."""
-    try:
-        value = jsonlib.loads(arguments)
-    except ValueError:
-        return arguments
-    text = value.get("input") if isinstance(value, dict) else None
-    return text if isinstance(text, str) else arguments
 
 
 def restored(function: Mapping[str, Any], plan: Plan) -> str:

@@ -29,9 +29,9 @@ from gateway.dialects.conversation import (
 )
 from gateway.dialects.dialect import Scene
 from gateway.dialects.losses import Losses
+from gateway.dialects.media import write_url
 from gateway.dialects.names import Json
 from gateway.dialects.openai_chat import DIALECT
-from gateway.dialects.openai_chat.media import write_url
 from gateway.dialects.openai_chat.thoughts import plain_text, write_extra, write_thoughts
 from gateway.dialects.openai_chat.usage import write_usage
 

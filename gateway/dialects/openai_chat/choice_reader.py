@@ -14,6 +14,7 @@ from dataclasses import field, replace
 from typing import Any
 
 from gateway import jsonlib
+from gateway.dialects import custom_tools
 from gateway.dialects.conversation import (
     Citation,
     Opaque,
@@ -39,7 +40,6 @@ from gateway.dialects.openai_chat.answer_reader import (
     restored,
     signer,
     text_of,
-    unwrap_input,
 )
 from gateway.dialects.openai_chat.thoughts import read_blocks, read_detail, read_extra, thought_text
 from gateway.quick import dataclass
@@ -136,7 +136,7 @@ class ChoiceReader:
             self._whole(Opaque(DIALECT, {"audio": self._audio}), deltas)
         for call in self._calls:
             if call.wrapped:
-                deltas.append(More(call.block, unwrap_input("".join(call.texts))))
+                deltas.append(More(call.block, custom_tools.unwrap("".join(call.texts))))
             elif not call.argued and not call.custom:
                 deltas.append(More(call.block, "{}"))
             deltas.append(Close(call.block))

@@ -29,9 +29,9 @@ from gateway.dialects.conversation import (
     ToolResult,
 )
 from gateway.dialects.losses import Losses
+from gateway.dialects.media import audio_type, read_data, read_url
 from gateway.dialects.names import Json
 from gateway.dialects.openai_chat import DIALECT
-from gateway.dialects.openai_chat.media import audio_type, read_url
 
 _MARKS = ("cache_control", "prompt_cache_breakpoint")
 
@@ -106,10 +106,7 @@ def _image(part: Json, path: str) -> Part:
 def _audio(part: Json, path: str) -> Part:
     audio, here = _object_or_text(part, "input_audio", "data", path)
     data, kind = reading.required_text(audio, "data", here), reading.text(audio, "format", here)
-    source = read_url(data)
-    if source.kind == "base64":
-        return Audio(source)
-    return Audio(source if data.startswith(("http://", "https://")) else Source("base64", data, audio_type(kind)))
+    return Audio(read_data(data, audio_type(kind)))
 
 
 def _file(part: Json, path: str) -> Part:
@@ -117,11 +114,7 @@ def _file(part: Json, path: str) -> Part:
     name, file_id = reading.text(file, "filename", here), reading.text(file, "file_id", here)
     if file_id:
         return Document(Source("file", file_id, dialect=DIALECT), name)
-    data = reading.required_text(file, "file_data", here)
-    source = read_url(data)
-    if source.kind == "base64":
-        return Document(source, name)
-    return Document(source if data.startswith(("http://", "https://")) else Source("base64", data), name)
+    return Document(read_data(reading.required_text(file, "file_data", here)), name)
 
 
 def _document(part: Json, path: str) -> Part:

@@ -13,9 +13,9 @@ from typing import Any
 
 from gateway.dialects.conversation import Audio, Cache, Document, Image, Opaque, Part, Refusal, Source, Text
 from gateway.dialects.losses import Losses
+from gateway.dialects.media import audio_format, text_of, write_url
 from gateway.dialects.names import Json
 from gateway.dialects.openai_chat import DIALECT, quirks
-from gateway.dialects.openai_chat.media import audio_format, text_of, write_url
 from gateway.dialects.openai_chat.models import Traits
 from gateway.quick import dataclass
 

@@ -17,10 +17,10 @@ from gateway.dialects import reading
 from gateway.dialects.continuity import read_signature, split_id
 from gateway.dialects.conversation import Image, Message, Opaque, Part, Refusal, Role, Signature, ToolCall, ToolResult
 from gateway.dialects.losses import Losses
+from gateway.dialects.media import read_url
 from gateway.dialects.names import Json
 from gateway.dialects.openai_chat import DIALECT
 from gateway.dialects.openai_chat.content_reader import mark_last, note_unknown, read_cache, read_content
-from gateway.dialects.openai_chat.media import read_url
 from gateway.dialects.openai_chat.thoughts import read_extra, read_thoughts
 
 _ROLES: Mapping[str, Role] = {

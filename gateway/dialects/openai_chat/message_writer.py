@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from gateway import jsonlib
+from gateway.dialects import custom_tools
 from gateway.dialects.conversation import (
     Audio,
     Document,
@@ -31,10 +32,10 @@ from gateway.dialects.conversation import (
 )
 from gateway.dialects.dialect import Target
 from gateway.dialects.losses import Losses
+from gateway.dialects.media import text_of
 from gateway.dialects.names import Json
 from gateway.dialects.openai_chat import DIALECT, quirks
 from gateway.dialects.openai_chat.content_writer import Placed, Wants, write_cache, write_content, write_part
-from gateway.dialects.openai_chat.media import text_of
 from gateway.dialects.openai_chat.models import MAX_ID
 from gateway.dialects.openai_chat.thoughts import plain_text, write_extra, write_thoughts
 from gateway.quick import dataclass
@@ -178,7 +179,7 @@ class MessageWriter:
         if not call.custom:
             written["function"] = {"name": name, "arguments": call.arguments}
         elif quirks.NO_CUSTOM_TOOLS in self.wants:
-            written["function"] = {"name": name, "arguments": wrap_input(call.arguments)}
+            written["function"] = {"name": name, "arguments": jsonlib.dumps(custom_tools.wrap(call.arguments)).decode()}
         else:
             written |= {"type": "custom", "custom": {"name": name, "input": call.arguments}}
         if call.signature is not None and (data := self._show(call.signature)):
@@ -198,11 +199,6 @@ class MessageWriter:
         if self.wants.traits.openai and len(call_id) > MAX_ID:
             return f"call_{hashlib.blake2b(call_id.encode('utf-8', 'surrogatepass'), digest_size=16).hexdigest()}"
         return call_id
-
-
-def wrap_input(text: str) -> str:
-    """A custom tool's text as the arguments of the function that stands for it."""
-    return jsonlib.dumps({"input": text}).decode()
 
 
 def _apart(parts: Iterable[Placed]) -> tuple[list[Placed], list[Placed]]:

@@ -8,11 +8,11 @@ Source: https://platform.openai.com/docs/api-reference/chat/create
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from gateway import jsonlib
+from gateway.dialects import custom_tools
 from gateway.dialects.builtin_tools import is_dispensable
 from gateway.dialects.conversation import (
     Extra,
@@ -22,10 +22,8 @@ from gateway.dialects.conversation import (
     ResponseFormat,
     Text,
     Tool,
-    ToolCall,
     ToolChoice,
 )
-from gateway.dialects.custom_tools import describe, has_grammar
 from gateway.dialects.dialect import Plan, Target, Written
 from gateway.dialects.losses import Losses
 from gateway.dialects.names import Json
@@ -33,22 +31,16 @@ from gateway.dialects.openai_chat import DIALECT, quirks
 from gateway.dialects.openai_chat.content_writer import Wants, write_cache
 from gateway.dialects.openai_chat.message_writer import MessageWriter
 from gateway.dialects.openai_chat.models import MAX_STOP, nearest_effort, short_user, traits_of, wanted_effort
-
-_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
-"""What OpenAI takes as the name of a tool."""
-
+from gateway.dialects.toolnames import rewritten_names
 
 _OPENAI = (DIALECT, "openai_responses")
 _TIERS = ("auto", "default", "flex", "priority", "scale", "fast")
-
-INPUT_SCHEMA: Json = {"type": "object", "properties": {"input": {"type": "string"}}, "required": ["input"]}
-"""The parameters of the function that a custom tool becomes."""
 
 
 def write_request(request: Request, target: Target, losses: Losses) -> Written:
     """The request as `target` takes it."""
     wants = Wants(target.quirks, traits_of(target.model))
-    names = _rename(request)
+    names = rewritten_names(request, DIALECT)
     tools = [
         tool
         for place, each in enumerate(request.tools)
@@ -76,28 +68,6 @@ def write_request(request: Request, target: Target, losses: Losses) -> Written:
 # --- tools -----------------------------------------------------------------------------------------------------------
 
 
-def _rename(request: Request) -> dict[str, str]:
-    """New names for the tools whose names are not OpenAI's, by the old ones."""
-    named = [tool.name for tool in request.tools if isinstance(tool, Tool)]
-    named += [part.name for message in request.messages for part in message.parts if isinstance(part, ToolCall)]
-    taken = set(named)
-    names: dict[str, str] = {}
-    for name in dict.fromkeys(named):
-        if _NAME.fullmatch(name):
-            continue
-        stem = re.sub(r"[^a-zA-Z0-9_-]", "_", name)[:60] or "tool"
-        new = next(each for each in _numbered(stem) if each not in taken)
-        taken.add(new)
-        names[name] = new
-    return names
-
-
-def _numbered(stem: str) -> Iterable[str]:
-    if _NAME.fullmatch(stem):
-        yield stem
-    yield from (f"{stem}_{number}" for number in range(2, 1000))
-
-
 def _tool(
     path: str, tool: Tool | Opaque, request: Request, names: Mapping[str, str], wants: Wants, losses: Losses
 ) -> Iterable[Json]:
@@ -111,16 +81,16 @@ def _tool(
     cache = write_cache(path, tool, wants, losses)
     named: Json = {"name": names.get(tool.name, tool.name)}
     as_function = tool.custom and quirks.NO_CUSTOM_TOOLS in wants
-    if description := describe(tool, "input") if as_function else tool.description:
+    if description := custom_tools.describe(tool) if as_function else tool.description:
         named["description"] = description
     if tool.custom and not as_function:
         form = {"format": tool.grammar} if tool.grammar is not None else {}
         yield {"type": "custom", "custom": {**named, **form}, **cache}
         return
     if tool.custom:
-        if has_grammar(tool):
+        if custom_tools.has_grammar(tool):
             losses.hint(f"{path}.grammar", "tool_grammar", "the model reads the grammar, but is not held to it.")
-        named["parameters"] = INPUT_SCHEMA
+        named["parameters"] = custom_tools.SCHEMA
     elif tool.parameters is not None:
         named["parameters"] = tool.parameters
     if tool.strict is not None:

@@ -17,8 +17,8 @@ from typing import Any
 from gateway.dialects import reading
 from gateway.dialects.conversation import Audio, Cache, Citation, Document, Image, Opaque, Part, Refusal, Source, Text
 from gateway.dialects.losses import Losses
+from gateway.dialects.media import audio_format, audio_type, read_data, read_url, write_url
 from gateway.dialects.names import Json
-from gateway.dialects.openai_chat.media import audio_format, audio_type, read_url, write_url
 from gateway.dialects.openai_responses import DIALECT
 
 FILE_DIALECTS = frozenset({DIALECT, "openai_chat"})
@@ -119,8 +119,7 @@ def _read_file(part: Json, path: str, losses: Losses) -> Part:
     elif file_url:
         source = Source("url", file_url)
     else:
-        data = reading.required_text(part, "file_data", path)
-        source = read_url(data) if data.startswith("data:") else Source("base64", data)
+        source = read_data(reading.required_text(part, "file_data", path))
     return Document(source, reading.text(part, "filename", path), cache=_read_cache(part, path, losses))
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import Any
 
 from gateway.dialects.builtin_tools import is_dispensable
-from gateway.dialects.conversation import Extra, Message, Opaque, Request, ResponseFormat, Text, Tool, ToolCall
+from gateway.dialects.conversation import Extra, Message, Opaque, Request, ResponseFormat, Text, Tool
 from gateway.dialects.dialect import Plan, Target, Written
 from gateway.dialects.losses import Losses
 from gateway.dialects.names import Json
@@ -22,8 +22,8 @@ from gateway.dialects.openai_chat.quirks import NO_OPENAI_FIELDS
 from gateway.dialects.openai_responses import DIALECT
 from gateway.dialects.openai_responses.item_writer import ItemWriter
 from gateway.dialects.openai_responses.request_reader import INCLUDE_LOGPROBS, INCLUDE_THOUGHTS
-from gateway.dialects.openai_responses.toolnames import fitting_names
 from gateway.dialects.openai_responses.tools import NAMESPACES, Namespaces, write_tool_choice, write_tools
+from gateway.dialects.toolnames import rewritten_names
 
 MIN_OUTPUT_TOKENS = 16
 """OpenAI: "Invalid 'max_output_tokens': integer below minimum value. Expected a value >= 16". Others allow 1, with
@@ -41,7 +41,7 @@ _OPENAI_FIELDS = (
 
 
 def write_request(request: Request, target: Target, losses: Losses) -> Written:
-    names = _fitting_names(request)
+    names = rewritten_names(request, DIALECT)
     body: Json = {"model": target.model}
     _write_messages(body, request, target, names, losses)
     _write_tools(body, request, names, losses)
@@ -57,14 +57,7 @@ def write_request(request: Request, target: Target, losses: Losses) -> Written:
     if NO_OPENAI_FIELDS in target.quirks:
         for name in _OPENAI_FIELDS:
             body.pop(name, None)
-    return Written(body, Plan(target.provider, {fitting: name for name, fitting in names.items()}))
-
-
-def _fitting_names(request: Request) -> dict[str, str]:
-    if request.dialect == DIALECT:
-        return {}  # its client knows which names there are
-    called = (part.name for message in request.messages for part in message.parts if isinstance(part, ToolCall))
-    return fitting_names([*(tool.name for tool in request.tools if isinstance(tool, Tool)), *called])
+    return Written(body, Plan(target.provider, {theirs: ours for ours, theirs in names.items()}))
 
 
 def _write_messages(body: Json, request: Request, target: Target, names: dict[str, str], losses: Losses) -> None:

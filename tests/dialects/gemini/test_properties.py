@@ -47,7 +47,6 @@ from gateway.dialects.gemini.request_writer import write_request
 from gateway.dialects.gemini.results import read_response, write_response
 from gateway.dialects.gemini.stream_reader import StreamReader
 from gateway.dialects.gemini.stream_writer import StreamWriter
-from gateway.dialects.gemini.toolnames import MAX_NAME, fitting_names, is_fine
 from gateway.dialects.gemini.usage import read_usage
 from gateway.dialects.losses import Losses
 from gateway.dialects.names import Json
@@ -194,15 +193,6 @@ def signed(part: Any) -> Any:
 @given(WORDS | ARGUMENTS | st.text(), st.sampled_from([None, True]))
 def test_the_text_of_a_result_survives(text: str, is_error: bool | None) -> None:
     assert read_response(write_response(text, is_error), "p") == (text, is_error)
-
-
-@given(st.lists(st.text(max_size=70), max_size=6))
-def test_names_that_fit_are_all_different(names: list[str]) -> None:
-    fitting = fitting_names(names)
-    assert set(fitting) == set(names)
-    assert len(set(fitting.values())) == len(fitting)
-    assert all(is_fine(name) and len(name) <= MAX_NAME for name in fitting.values())
-    assert all(fitting[name] == name for name in names if is_fine(name))
 
 
 # --- nothing raises what it should not -------------------------------------------------------------------------------

@@ -1,4 +1,7 @@
-"""Media as this dialect writes them: data URLs for images and files, bare base64 and a format for audio.
+"""Media as they stand in JSON: data URLs, bare base64, and what kind of file it is where nobody says.
+
+OpenAI's dialects have data URLs for images and files, and a format beside the base64 of audio; the other two have media
+types beside base64.
 
 Sources: RFC 2397 (data URLs), https://platform.openai.com/docs/guides/images-vision,
 https://platform.openai.com/docs/guides/audio, https://platform.openai.com/docs/guides/pdf-files
@@ -15,6 +18,18 @@ _AUDIO_TYPES = {"mp3": "audio/mpeg"}
 """Formats whose media type is not `audio/FORMAT`."""
 _AUDIO_FORMATS = {"audio/mpeg": "mp3", "audio/x-wav": "wav", "audio/wave": "wav", "audio/vnd.wave": "wav"}
 
+_ADDRESSES = ("http://", "https://")
+
+_BEGINNINGS = (
+    ("iVBORw0KGgo", "image/png"),
+    ("/9j/", "image/jpeg"),
+    ("R0lGOD", "image/gif"),
+    ("UklGR", "image/webp"),
+    ("JVBERi0", "application/pdf"),
+    ("SUQz", "audio/mpeg"),
+)
+"""How the base64 of files begins."""
+
 
 def read_url(url: str) -> Source:
     """What a URL points to, or holds itself. A data URL of plain characters becomes base64 like the others."""
@@ -25,6 +40,12 @@ def read_url(url: str) -> Source:
     if "base64" not in (parameter.strip().lower() for parameter in parameters):
         data = base64.b64encode(unquote_to_bytes(data)).decode()
     return Source("base64", data, media_type)
+
+
+def read_data(data: str, media_type: str = "") -> Source:
+    """What a field holds that should be base64, of `media_type`, and is a URL in the wild."""
+    source = read_url(data)
+    return Source("base64", data, media_type) if source.kind == "url" and not data.startswith(_ADDRESSES) else source
 
 
 def write_url(source: Source, default_type: str) -> str:
@@ -47,9 +68,17 @@ def text_of(source: Source) -> str | None:
     """The text of a document that is one, None for a PDF and the like."""
     if source.kind == "text":
         return source.value
-    if source.kind != "base64" or not source.media_type.startswith("text/"):
-        return None
+    return decoded(source.value) if source.kind == "base64" and source.media_type.startswith("text/") else None
+
+
+def decoded(data: str) -> str | None:
+    """The text in base64, None where it is none."""
     try:
-        return base64.b64decode(source.value).decode()
+        return base64.b64decode("".join(data.split()), validate=True).decode()
     except ValueError:
         return None
+
+
+def sniff(data: str) -> str:
+    """The media type of base64 that nobody gave one, "" for what is not known."""
+    return next((media_type for beginning, media_type in _BEGINNINGS if data.startswith(beginning)), "")
