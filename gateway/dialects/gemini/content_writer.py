@@ -196,7 +196,7 @@ class _Writer:
         return {"functionCall": {**self._id(call.id), **function}, **self._signed(call.signature)}
 
     def _id(self, call_id: str) -> Json:
-        bare = not call_id or is_place_id(call_id) or "no_call_ids" in self._target.quirks
+        bare = not call_id or is_place_id(call_id)
         return {} if bare else {"id": call_id}
 
     def _write_result(self, result: ToolResult, path: str, turn: _Turn) -> Json:

@@ -1,11 +1,11 @@
-"""The list of models in Gemini's shape: `GET /v1beta/models` and `GET /v1beta/models/MODEL`.
+"""A model in Gemini's shape, as `GET /v1beta/models/MODEL` gives it and `GET /v1beta/models` lists it.
 
 Source: https://ai.google.dev/api/models
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from gateway.dialects.names import Json
 
@@ -34,9 +34,3 @@ def write_model(
         "supportedGenerationMethods": list(methods),
     }
     return {name: value for name, value in fields.items() if value is not None}
-
-
-def write_models(models: Iterable[Json], next_page_token: str = "") -> Json:
-    """A page of the list. The token is what the client gives back as `pageToken`; without one it was the last page."""
-    page: Json = {"models": list(models)}
-    return {**page, "nextPageToken": next_page_token} if next_page_token else page

@@ -2,7 +2,6 @@
 stand in the path.
 
 What the model can be asked depends on its name (`models.py`); a client of this very dialect is taken at its word.
-`Target.quirks`: "no_call_ids" for servers that refuse `id` in calls and results (Vertex AI's older endpoints).
 
 Source: https://ai.google.dev/api/generate-content
 """

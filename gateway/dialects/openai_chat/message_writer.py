@@ -1,8 +1,9 @@
 """A conversation as the messages of a Chat Completions request.
 
-One neutral message can be several here: results of tools come first, each a message of its own, then their media where
-the server takes text alone from tools, then what else the user said. Thoughts go out only to whom they are from, or as
-plain text to servers that want it.
+One neutral message can be several here: results of tools come first, each a message of its own, then their media
+(OpenAI takes text alone from tools, vLLM too: vllm#43203), then what else the user said. A client of this dialect puts
+media where it knows that its server takes them. Thoughts go out only to whom they are from, or as plain text to servers
+that want it.
 
 Sources: https://platform.openai.com/docs/api-reference/chat/create, and those named in `quirks.py` and `thoughts.py`
 """
@@ -46,12 +47,14 @@ _SYSTEM = ("system", "developer")
 
 @dataclass(frozen=True, slots=True)
 class MessageWriter:
-    """`names`: the names that tools have for the provider, by those they have for the client."""
+    """`names`: the names that tools have for the provider, by those they have for the client. `native`: the client
+    speaks this dialect."""
 
     target: Target
     wants: Wants
     names: Mapping[str, str]
     losses: Losses
+    native: bool = False
 
     def write(self, request: Request) -> list[Json]:
         messages: list[Json] = []
@@ -108,11 +111,10 @@ class MessageWriter:
         if result.is_error:
             self.losses.hint(f"{path}.is_error", "tool_error", "a result cannot be marked as an error.")
         inside = [(f"{path}.parts.{number}", part) for number, part in enumerate(result.parts)]
-        if quirks.TOOL_MEDIA not in self.wants:
-            inside, moved = _apart(inside)
-            if moved:
-                media.append({"type": "text", "text": f"Attachments of the tool's result {self._id(result.call_id)}:"})
-                media += [item for here, part in moved for item in write_part(here, part, self.wants, self.losses)]
+        inside, moved = (inside, []) if self.native else _apart(inside)
+        if moved:
+            media.append({"type": "text", "text": f"Attachments of the tool's result {self._id(result.call_id)}:"})
+            media += [item for here, part in moved for item in write_part(here, part, self.wants, self.losses)]
         content = write_content(inside, self.wants, self.losses)
         cache = write_cache(path, result, self.wants, self.losses)
         return {"role": "tool", "tool_call_id": self._id(result.call_id), "content": content, **cache}

@@ -88,9 +88,6 @@ given those alone that may be called."""
 CACHE_CONTROL: Final = "cache_control"
 """Takes Anthropic's `cache_control` on parts, tools and calls. https://openrouter.ai/docs/features/prompt-caching"""
 
-TOOL_MEDIA: Final = "tool_media"
-"""Takes images in messages of tools. OpenAI takes text alone, so that others get them in the next user message."""
-
 MESSAGE_IMAGES: Final = "message_images"
 """Takes an assistant's images back in `images`. https://openrouter.ai/docs/features/multimodal/image-generation"""
 

@@ -47,7 +47,7 @@ def write_request(request: Request, target: Target, losses: Losses) -> Written:
         for tool in _tool(f"tools.{place}", each, request, names, wants, losses)
     ]
     effort = _effort(request, bool(tools), wants, losses)
-    messages = MessageWriter(target, wants, names, losses).write(request)
+    messages = MessageWriter(target, wants, names, losses, request.dialect == DIALECT).write(request)
     body: Json = {"model": target.model, "messages": messages}
     body |= _tool_fields(request, tools, names, wants, losses)
     body |= _format(request, messages, wants, losses)

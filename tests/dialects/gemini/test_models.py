@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.dialects.gemini.listing import EMBEDS, write_model, write_models
+from gateway.dialects.gemini.listing import EMBEDS, write_model
 from gateway.dialects.gemini.models import NEWER, traits_of
 
 
@@ -67,5 +67,3 @@ def test_a_model_is_listed_with_what_is_known_of_it() -> None:
         "outputTokenLimit": 0,
         "supportedGenerationMethods": ["embedContent", "batchEmbedContents"],
     }
-    assert write_models([]) == {"models": []}
-    assert write_models([write_model("m")], "p2")["nextPageToken"] == "p2"

@@ -27,7 +27,7 @@ from gateway.dialects.failure import Failure, FailureKind
 from gateway.dialects.gemini.answer_writer import write_answer
 from gateway.dialects.gemini.embeddings import write_gemini_answer
 from gateway.dialects.gemini.errors import error_body, write_failure
-from gateway.dialects.gemini.listing import write_model, write_models
+from gateway.dialects.gemini.listing import write_model
 from gateway.dialects.gemini.request_reader import read_request
 from gateway.dialects.gemini.stream_writer import StreamWriter
 from gateway.dialects.losses import Losses
@@ -233,8 +233,8 @@ def test_the_sdk_reads_embeddings(count: int) -> None:
 
 def test_the_sdk_reads_the_list_of_models() -> None:
     pages = [
-        write_models([write_model("gpt-5", display_name="GPT", input_limit=1000)], "more"),
-        write_models([write_model("claude")]),
+        {"models": [write_model("gpt-5", display_name="GPT", input_limit=1000)], "nextPageToken": "more"},
+        {"models": [write_model("claude")]},
     ]
     with loopback(*(Sent(jsonlib.dumps(page)) for page in pages), Sent(jsonlib.dumps(write_model("gpt-5")))) as server:
         listed = list(server.client.models.list())

@@ -34,7 +34,7 @@ ROOT = Path(__file__).parent.parent.parent.parent
 TRAFFIC = Path(os.environ.get("LLMGATEWAY_TRAFFIC", ROOT.parent / "shared" / "traffic"))
 
 EVERYTHING = frozenset({
-    quirks.TOP_K, quirks.CACHE_CONTROL, quirks.TOOL_MEDIA, quirks.MESSAGE_IMAGES, quirks.DOCUMENT_URL,
+    quirks.TOP_K, quirks.CACHE_CONTROL, quirks.MESSAGE_IMAGES, quirks.DOCUMENT_URL,
     quirks.REASONING_BACK, quirks.REASONING_OBJECT,
 })  # fmt: skip
 SCENE = Scene(Request("openai_chat", "alias", (), stream=True), "alias", "", 7, "abc")

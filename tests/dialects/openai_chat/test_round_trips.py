@@ -61,7 +61,7 @@ from gateway.wire.sse import Event
 from tests.dialects.openai_chat.streams import add_up, read
 
 EVERYTHING = frozenset({
-    quirks.TOP_K, quirks.CACHE_CONTROL, quirks.TOOL_MEDIA, quirks.MESSAGE_IMAGES, quirks.FILE_URL,
+    quirks.TOP_K, quirks.CACHE_CONTROL, quirks.MESSAGE_IMAGES, quirks.FILE_URL,
     quirks.REASONING_OBJECT,
 })  # fmt: skip
 """A server that takes all that the dialect has a word for."""
