@@ -174,5 +174,8 @@ def _joined(said: list[Json]) -> Json | None:
     for logprobs in said:
         for name, entries in logprobs.items():
             known = joined.get(name)
-            joined[name] = [*known, *entries] if isinstance(known, list) and isinstance(entries, list) else entries
+            if isinstance(known, list) and isinstance(entries, list):
+                known += entries
+            else:
+                joined[name] = list(entries) if isinstance(entries, list) else entries
     return joined

@@ -32,15 +32,17 @@ _TEXT_FIELDS = {"text_delta": "text", "thinking_delta": "thinking", "input_json_
 
 
 class _Block:
-    """An open block of the wire. `number` is its own here, None for one that is told at its end."""
+    """An open block of the wire. `number` is its own here, None for one that is told at its end: `pieces` of its input,
+    `texts` of its fields."""
 
-    __slots__ = ("number", "opening", "pieces", "said", "value")
+    __slots__ = ("number", "opening", "pieces", "said", "texts", "value")
 
     def __init__(self, number: int | None, value: Json, opening: Part) -> None:
         self.number = number
         self.value = value
         self.opening = opening
         self.pieces: list[str] = []
+        self.texts: dict[str, list[str]] = {}
         self.said = False
 
 
@@ -229,20 +231,22 @@ def _collect(block: _Block, delta: Json) -> None:
     if text(delta, "type") == "input_json_delta":
         block.pieces.append(text(delta, "partial_json"))
         return
-    value = dict(block.value)
     for name, piece in delta.items():
-        if name != "type":
-            known = value.get(name)
-            value[name] = known + piece if isinstance(known, str) and isinstance(piece, str) else piece
-    block.value = value
+        if isinstance(piece, str) and name != "type":
+            known = block.value.get(name)
+            block.texts.setdefault(name, [known] if isinstance(known, str) else []).append(piece)
+        elif name != "type":
+            block.texts.pop(name, None)
+            block.value = {**block.value, name: piece}
 
 
 def _whole(block: _Block) -> Json:
-    """An opaque block with the input that came in pieces."""
+    """An opaque block with what came in pieces."""
+    value = {**block.value, **{name: "".join(texts) for name, texts in block.texts.items()}}
     written = "".join(block.pieces)
     if not written:
-        return block.value
+        return value
     try:
-        return {**block.value, "input": jsonlib.loads(written)}
+        return {**value, "input": jsonlib.loads(written)}
     except ValueError:
-        return {**block.value, "input": {"INVALID_JSON": written}}
+        return {**value, "input": {"INVALID_JSON": written}}

@@ -48,9 +48,9 @@ class Calls(Protocol):
 
 def read_part(part: Json, path: str, calls: Calls, sign: Sign, losses: Losses) -> Part:
     """A part whose names are in camelCase. Raises RequestError for what is structurally wrong."""
-    signed = text(part, "thoughtSignature", path)
+    signed = text(part, "thoughtSignature", path) if "thoughtSignature" in part else ""
     signature = sign(signed) if signed else None
-    thought = bool(boolean(part, "thought", path))
+    thought = bool(boolean(part, "thought", path)) if "thought" in part else False
     if "text" in part or not part.keys() - _BESIDE:
         read: Part | None = _read_text(text(part, "text", path), thought, signature)
     elif "functionCall" in part:

@@ -14,11 +14,17 @@ from gateway.dialects.reading import join, refuse
 
 
 def camel(obj: Json) -> Json:
-    """The fields of one message by their names in camelCase, without those that are null."""
-    return {(_camel_name(name) if "_" in name else name): value for name, value in obj.items() if value is not None}
+    """The fields of one message by their names in camelCase, without those that are null. What is so already is
+    given back as it is: Google's own answers are."""
+    for name, value in obj.items():
+        if value is None or "_" in name:
+            return {_camel_name(name): value for name, value in obj.items() if value is not None}
+    return obj
 
 
 def _camel_name(name: str) -> str:
+    if "_" not in name:
+        return name
     head, *rest = name.split("_")
     return head + "".join(word[:1].upper() + word[1:] for word in rest)
 

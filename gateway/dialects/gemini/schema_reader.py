@@ -27,7 +27,7 @@ def read_schema(schema: Json, path: str, depth: int = 0) -> Json:
     """The same schema as JSON Schema. Raises RequestError for one nested too deeply."""
     if depth > MAX_DEPTH:
         refuse(path, "is nested too deeply.")
-    node = camel(schema)
+    node = dict(camel(schema))
     for name in ("items", "additionalProperties"):
         if isinstance(node.get(name), dict):
             node[name] = read_schema(node[name], path, depth + 1)

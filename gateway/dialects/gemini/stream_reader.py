@@ -5,7 +5,8 @@ Every event is a GenerateContentResponse with what is new, and counts that are c
 bytes have ended and it once said why; a stream that ends before that is broken.
 
 Texts and thoughts run over many events and are one block until another kind of part comes. A signature belongs to the
-block that it comes with, or right behind; what follows is another block.
+block that it comes with, or right behind; what follows is another block. What a text rests on is told at its end: every
+event may say it anew, and counts in the whole text.
 
 Source: https://ai.google.dev/api/generate-content#method:-models.streamgeneratecontent
 """
@@ -39,11 +40,13 @@ from gateway.wire.sse import Event
 
 @dataclass(slots=True)
 class _Run:
-    """An open block of text or thoughts. The words are kept for citations, which count their bytes."""
+    """An open block of text or thoughts. The words are kept for citations, which count their bytes, and `sources` are
+    what the candidate said of them."""
 
     block: int
     kind: type[Text] | type[Thinking]
     words: list[str] = field(default_factory=list)
+    sources: list[Json] = field(default_factory=list)
     signed: bool = False
 
 
@@ -60,11 +63,14 @@ class _Candidate:
 class StreamReader:
     """One stream. Never raises."""
 
-    __slots__ = ("_begun", "_blocked", "_blocks", "_calls", "_candidates", "_ended", "_plan", "_sign", "_usage")
+    __slots__ = (
+        "_begun", "_blocked", "_blocks", "_calls", "_candidates", "_ended", "_plan", "_sign", "_unnoted", "_usage",
+    )  # fmt: skip
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._sign = signer(plan)
+        self._unnoted = Losses()  # nobody is told of fields that an answer has beside its parts
         self._calls = AnswerCalls("", plan)
         self._candidates: dict[int, _Candidate] = {}
         self._blocks = 0
@@ -77,12 +83,11 @@ class StreamReader:
         """What an event says. After the end: nothing."""
         if self._ended:
             return []
-        if event.data.strip() == DONE:
-            return self.end()
         try:
             payload = jsonlib.loads(event.data)
         except ValueError:
-            return self._break(_failure("an event of the provider is no JSON"))
+            done = event.data.strip() == DONE
+            return self.end() if done else self._break(_failure("an event of the provider is no JSON"))
         if event.event == "error" or carries_error(payload):
             return self._break(read_failure(0, payload))
         if not isinstance(payload, dict):
@@ -128,23 +133,28 @@ class StreamReader:
             self._calls = AnswerCalls(answer_seed(answer_id, data.encode("utf-8", "surrogatepass")), self._plan)
             created, tier = read_created(fields), tier_of(fields)
             deltas.append(Begin(answer_id, said(fields, "modelVersion"), created, usage, tier))
-        self._blocked = self._blocked or read_block(fields.get("promptFeedback"))
-        for path, fields_of in messages(fields, "candidates"):
-            number = index_of(fields_of, 0)
-            candidate = self._candidates.setdefault(number, _Candidate(number))
-            self._take_candidate(candidate, fields_of, path, deltas)
+        if "promptFeedback" in fields:
+            self._blocked = self._blocked or read_block(fields["promptFeedback"])
+        for path, said_of in messages(fields, "candidates"):
+            number = index_of(said_of, 0)
+            candidate = self._candidates.get(number)
+            if candidate is None:
+                candidate = self._candidates[number] = _Candidate(number)
+            self._take_candidate(candidate, said_of, path, deltas)
         if usage is not None and usage != self._usage:
             self._usage = usage
             deltas.append(Used(usage))
 
     def _take_candidate(self, candidate: _Candidate, fields: Json, path: str, deltas: list[Delta]) -> None:
         content = message(fields, "content", path)
-        begin, unnoted = len(deltas), Losses()
+        begin = len(deltas)
         for here, part in messages(content, "parts", f"{path}.content"):
-            self._take_part(candidate, read_part(part, here, self._calls, self._sign, unnoted), deltas)
+            self._take_part(candidate, read_part(part, here, self._calls, self._sign, self._unnoted), deltas)
+        self._unnoted.entries.clear()
         if "logprobsResult" in fields:
             _add_logprobs(deltas, begin, read_logprobs(fields["logprobsResult"]))
-        self._cite(candidate, fields, deltas)
+        if "groundingMetadata" in fields or "citationMetadata" in fields:
+            self._note_sources(candidate, fields)
         if word := finish_word(fields.get("finishReason")):
             candidate.word, candidate.message = word, fields.get("finishMessage")
 
@@ -176,24 +186,27 @@ class StreamReader:
             run.signed = True
             deltas.append(Signed(run.block, part.signature))
 
-    def _cite(self, candidate: _Candidate, fields: Json, deltas: list[Delta]) -> None:
-        """Citations of the text that is open; they come in the last events."""
-        run = candidate.run
-        if run is None or run.kind is not Text or not ("groundingMetadata" in fields or "citationMetadata" in fields):
-            return
-        for _, citation in read_citations(fields, ["".join(run.words)]):
-            if citation not in candidate.cited:
-                candidate.cited.add(citation)
-                deltas.append(Cited(run.block, citation))
+    def _note_sources(self, candidate: _Candidate, fields: Json) -> None:
+        """What the open text rests on. Every event may say it; what it says counts the bytes of the whole text."""
+        if candidate.run is not None and candidate.run.kind is Text:
+            candidate.run.sources.append({name: fields[name] for name in _SOURCES if name in fields})
 
     def _next_block(self) -> int:
         self._blocks += 1
         return self._blocks - 1
 
     def _close(self, candidate: _Candidate, deltas: list[Delta]) -> None:
-        if candidate.run is not None:
-            deltas.append(Close(candidate.run.block))
-            candidate.run = None
+        run, candidate.run = candidate.run, None
+        if run is None:
+            return
+        words = ["".join(run.words)] if run.sources else []
+        cited = dict.fromkeys(cited for sources in run.sources for _, cited in read_citations(sources, words))
+        deltas += [Cited(run.block, citation) for citation in cited if citation not in candidate.cited]
+        candidate.cited.update(cited)
+        deltas.append(Close(run.block))
+
+
+_SOURCES = ("groundingMetadata", "citationMetadata")
 
 
 def _add_logprobs(deltas: list[Delta], begin: int, logprobs: Json | None) -> None:

@@ -42,12 +42,13 @@ class _Block:
 
 @dataclass(slots=True)
 class _Choice:
-    """What is to be said of a choice with the next event, and with the last one. `text` is all that it said, which
-    citations count in."""
+    """What is to be said of a choice with the next event, and with the last one. `texts` are all that it said, which
+    citations count in, so many `characters`."""
 
     parts: list[Json] = field(default_factory=list)
     logprobs: list[Json] = field(default_factory=list)
-    text: str = ""
+    texts: list[str] = field(default_factory=list)
+    characters: int = 0
     citations: list[Citation] = field(default_factory=list)
     ending: Ending | None = None
 
@@ -145,9 +146,9 @@ class StreamWriter:
             call = replace(block.part, arguments=text, signature=block.signature)
             choice.parts.append(write_call(call, self._scene.provider))
         elif not isinstance(block.part, Thinking):
-            begin = len(choice.text)
-            choice.text += text
-            choice.citations += [_moved(citation, begin) for citation in block.citations]
+            choice.citations += [_moved(citation, choice.characters) for citation in block.citations]
+            choice.texts.append(text)
+            choice.characters += len(text)
 
     # --- events ------------------------------------------------------------------------------------------------------
 
@@ -164,7 +165,8 @@ class StreamWriter:
             if choice.ending is not None:
                 candidate.update(write_ending(choice.ending))
             if choice.citations:
-                cited = [(0, choice.text, citation) for citation in choice.citations]
+                text = "".join(choice.texts)
+                cited = [(0, text, citation) for citation in choice.citations]
                 candidate["groundingMetadata"] = write_citations(cited)
             candidates.append(candidate)
         return {"candidates": candidates, **self._frame(self._usage)}

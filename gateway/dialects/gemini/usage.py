@@ -31,17 +31,21 @@ def read_usage(obj: object) -> Usage | None:
     if not isinstance(metadata, dict):
         return None
     fields = camel(metadata)
-    prompt, answer = _count(fields, "promptTokenCount"), _count(fields, "candidatesTokenCount")
-    thoughts, tools = _count(fields, "thoughtsTokenCount"), _count(fields, "toolUsePromptTokenCount")
-    total = _count(fields, "totalTokenCount")
+    counts = {name: value for name, value in fields.items() if type(value) is int and 0 <= value <= MAX_TOKENS}
+    prompt, answer = counts.get("promptTokenCount"), counts.get("candidatesTokenCount")
+    thoughts, tools = counts.get("thoughtsTokenCount"), counts.get("toolUsePromptTokenCount")
+    total = counts.get("totalTokenCount")
     if total is not None and answer is None:
         answer = max(total - (prompt or 0) - (thoughts or 0) - (tools or 0), 0)
     if prompt is None and answer is None:
         return None
-    cached = _within(_count(fields, "cachedContentTokenCount"), prompt)
+    cached = _within(counts.get("cachedContentTokenCount"), prompt)
     ins, outs = _modalities(fields, "promptTokensDetails"), _modalities(fields, "candidatesTokensDetails")
+    if not ins and not outs:  # text alone, which every event of most streams says
+        uncached = _rest(prompt, cached)
+        return Usage(uncached, cached, output_text=answer, reasoning=thoughts, tool_prompt=tools)
     cached_ins = _modalities(fields, "cacheTokensDetails") if ins and cached else {}
-    audio_in, image_in = (_beside_cache(ins, cached_ins, modality) for modality in ("AUDIO", "IMAGE"))
+    audio_in, image_in = _beside_cache(ins, cached_ins, "AUDIO"), _beside_cache(ins, cached_ins, "IMAGE")
     audio_out, image_out = outs.get("AUDIO"), outs.get("IMAGE")
     return Usage(
         input_uncached=_rest(prompt, cached, audio_in, image_in),
@@ -56,9 +60,8 @@ def read_usage(obj: object) -> Usage | None:
     )
 
 
-def _count(fields: Json, name: str) -> _Tokens:
-    value = fields.get(name)
-    return value if type(value) is int and 0 <= value <= MAX_TOKENS else None
+def _count(value: object) -> int:
+    return value if type(value) is int and 0 <= value <= MAX_TOKENS else 0
 
 
 def _within(part: _Tokens, whole: _Tokens) -> _Tokens:
@@ -79,7 +82,7 @@ def _modalities(fields: Json, name: str) -> dict[str, int]:
     found: dict[str, int] = {}
     for detail in details if isinstance(details, list) else ():
         if isinstance(detail, dict) and (modality := detail.get("modality")) in ("AUDIO", "IMAGE"):
-            found[modality] = found.get(modality, 0) + (_count(camel(detail), "tokenCount") or 0)
+            found[modality] = found.get(modality, 0) + _count(camel(detail).get("tokenCount"))
     return found
 
 

@@ -76,8 +76,8 @@ class ChoiceReader:
     """`blocks` gives the numbers of blocks, which all choices of a stream share."""
 
     __slots__ = (
-        "_audio", "_blocks", "_calls", "_characters", "_cited", "_ending", "_found", "_last", "_number", "_plan",
-        "_refused", "_said", "_sign",
+        "_audio", "_blocks", "_calls", "_characters", "_cited", "_cited_urls", "_ending", "_found", "_heard", "_last",
+        "_number", "_plan", "_refused", "_said", "_sign",
     )  # fmt: skip
 
     def __init__(self, number: int, plan: Plan, blocks: Iterator[int]) -> None:
@@ -91,7 +91,9 @@ class ChoiceReader:
         self._last: _Call | None = None
         self._characters = 0
         self._cited: dict[Citation, bool] = {}  # whether it was told
+        self._cited_urls: set[str] = set()
         self._audio: Json = {}
+        self._heard: dict[str, list[str]] = {}  # pieces of audio and of what it says
         self._refused = False
         self._ending: Json = {}
 
@@ -122,9 +124,13 @@ class ChoiceReader:
         return deltas
 
     def cite(self, citation: Citation) -> None:
-        """A source of the text that stands beside the choices, each once."""
-        if all(known.url != citation.url for known in self._cited):
-            self._cited[citation] = False
+        """A source of the text that stands beside the choices, each once. Every chunk may repeat all of them."""
+        if citation.url not in self._cited_urls:
+            self._cite(citation)
+
+    def _cite(self, citation: Citation) -> None:
+        self._cited.setdefault(citation, False)
+        self._cited_urls.add(citation.url)
 
     def finish(self) -> list[Delta]:
         """Ends all blocks and the choice."""
@@ -132,6 +138,7 @@ class ChoiceReader:
         if self._characters and not all(self._cited.values()):
             self._say(Text(""), "", deltas)  # what its sources belong to
         self._shut(deltas)
+        self._audio |= {name: "".join(pieces) for name, pieces in self._heard.items()}
         if any(self._audio.values()):
             self._whole(Opaque(DIALECT, {"audio": self._audio}), deltas)
         for call in self._calls:
@@ -163,7 +170,7 @@ class ChoiceReader:
         for image in read_images(delta):
             self._whole(image, deltas)
         for citation in read_annotations(delta):
-            self._cited.setdefault(citation, False)
+            self._cite(citation)
 
     def _think(self, delta: Json, deltas: list[Delta]) -> None:
         """Thoughts in the richest form that the chunk has them in."""
@@ -185,13 +192,14 @@ class ChoiceReader:
         if not isinstance(part, Thinking):
             self._whole(part, deltas)
             return
+        if part.signature is None:
+            self._say(Thinking(""), part.text, deltas)
+            return
         said = self._said
-        repeated = said is not None and said.kind == _PLAIN and "".join(said.texts) == part.text
-        if not (repeated and part.signature):
+        if said is None or said.kind != _PLAIN or "".join(said.texts) != part.text:
             said = self._say(Thinking(""), part.text, deltas)
-        if part.signature and said is not None:
-            deltas.append(Signed(said.block, part.signature))
-            self._shut(deltas)
+        deltas.append(Signed(said.block, part.signature))
+        self._shut(deltas)
 
     def _take_detail(self, detail: Json, deltas: list[Delta]) -> bool:
         """One of `reasoning_details`, or a piece of it. Gives whether it had text."""
@@ -256,9 +264,10 @@ class ChoiceReader:
     def _hear(self, audio: Json) -> None:
         """Audio comes in pieces, of which its data and its transcript are continued."""
         for name, value in audio.items():
-            before = self._audio.get(name)
-            continued = name in ("data", "transcript") and isinstance(before, str) and isinstance(value, str)
-            self._audio[name] = before + value if continued else value
+            if name in _CONTINUED and isinstance(value, str):
+                self._heard.setdefault(name, []).append(value)
+            else:
+                self._audio[name] = value
 
     # --- calls -------------------------------------------------------------------------------------------------------
 
@@ -315,3 +324,4 @@ class ChoiceReader:
 
 
 _DETAIL_TEXTS = ("text", "summary")
+_CONTINUED = ("data", "transcript")

@@ -159,16 +159,16 @@ def write_text(part: Text, *, output: bool, breakpoints: bool) -> Json:
     its cache; who calls notes those that are lost."""
     if not output:
         return {"type": "input_text", "text": part.text, **_write_cache(part.cache, breakpoints)}
-    annotations = [write_citation(citation, part.text) for citation in part.citations if citation.url]
+    annotations = [write_citation(citation, len(part.text)) for citation in part.citations if citation.url]
     return {"type": "output_text", "text": part.text, **({"annotations": annotations} if annotations else {})}
 
 
-def write_citation(citation: Citation, text: str) -> Json:
-    """A `url_citation`. One that does not say which characters it is for, is for the whole text."""
+def write_citation(citation: Citation, characters: int) -> Json:
+    """A `url_citation` in a text of so many characters. One that does not say which ones it is for, is for all."""
     return {
         "type": "url_citation",
         "start_index": 0 if citation.start is None else citation.start,
-        "end_index": len(text) if citation.end is None else citation.end,
+        "end_index": characters if citation.end is None else citation.end,
         "url": citation.url,
         "title": citation.title,
     }

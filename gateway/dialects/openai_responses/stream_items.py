@@ -76,6 +76,9 @@ class MessagePiece:
         self._kind = "response.refusal" if isinstance(part, Refusal) else "response.output_text"
         self._content = maker.output_part(replace(part, text=""), "")
         self._texts: list[str] = []
+        self._characters = 0
+        self._logprobs: list[Json] = []
+        self._annotations: list[Json] = []
         self._place = len(message.contents)
         self._say("response.content_part.added", part=self._content)
         self.more(part.text, None)
@@ -84,29 +87,31 @@ class MessagePiece:
         if not text:
             return
         self._texts.append(text)
+        self._characters += len(text)
         if self._field == "refusal":
             self._say("response.refusal.delta", delta=text)
             return
         said = (logprobs or {}).get("content") or []
-        self._content = {**self._content, "logprobs": [*self._content["logprobs"], *said]} if said else self._content
+        self._logprobs += said
         self._say("response.output_text.delta", delta=text, logprobs=said)
 
     def cite(self, citation: Citation) -> None:
-        annotations = self._content.get("annotations")
-        if annotations is None:
+        if self._field == "refusal":
             return
-        annotation = write_citation(citation, "".join(self._texts))
-        self._say("response.output_text.annotation.added", annotation_index=len(annotations), annotation=annotation)
-        self._content = {**self._content, "annotations": [*annotations, annotation]}
+        place, annotation = len(self._annotations), write_citation(citation, self._characters)
+        self._annotations.append(annotation)
+        self._say("response.output_text.annotation.added", annotation_index=place, annotation=annotation)
 
     def sign(self, signature: Signature) -> None:
         """A message has no place for signatures, and its text can do without."""
 
     def end(self) -> None:
-        whole = {self._field: "".join(self._texts)}
-        logprobs = {"logprobs": self._content["logprobs"]} if self._field == "text" else {}
-        self._say(f"{self._kind}.done", **whole, **logprobs)
-        content = {**self._content, **whole}
+        content = {**self._content, self._field: "".join(self._texts)}
+        if self._field == "text":
+            content |= {"annotations": self._annotations, "logprobs": self._logprobs}
+        self._say(
+            f"{self._kind}.done", **{name: content[name] for name in (self._field, "logprobs") if name in content}
+        )
         self._say("response.content_part.done", part=content)
         self._message.contents.append(content)
 

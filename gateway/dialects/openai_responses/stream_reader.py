@@ -201,7 +201,7 @@ class _Block:
     def __init__(self, number: int) -> None:
         self._number = number
         self._said: list[str] = []
-        self._cited: list[Citation] = []
+        self._cited: set[Citation] = set()
         self._open = True
 
     def say(self, text: str, deltas: list[Delta], logprobs: Json | None = None) -> None:
@@ -222,7 +222,7 @@ class _Block:
 
     def cite(self, citation: Citation, deltas: list[Delta]) -> None:
         if self._open and citation not in self._cited:
-            self._cited.append(citation)
+            self._cited.add(citation)
             deltas.append(Cited(self._number, citation))
 
     def sign(self, signature: Signature | None, deltas: list[Delta]) -> None:
