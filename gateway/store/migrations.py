@@ -79,6 +79,45 @@ MIGRATIONS: tuple[tuple[int, tuple[str, ...]], ...] = (
             "ALTER TABLE responses ADD COLUMN user_name TEXT NOT NULL DEFAULT ''",
         ),
     ),
+    (
+        4,
+        (
+            # disabled: 0 or 1. limits: JSON object, {} for the configured ones. providers, models: JSON arrays, [] for
+            # all. Money in nano-units: balance is the sum of the user's entries, reserved what requests in flight hold.
+            # entries: how many there are. mark: id of the last reservation that was granted.
+            """CREATE TABLE users (
+                name TEXT PRIMARY KEY,
+                created_at DOUBLE PRECISION NOT NULL,
+                disabled BIGINT NOT NULL DEFAULT 0,
+                limits TEXT NOT NULL DEFAULT '{}',
+                providers TEXT NOT NULL DEFAULT '[]',
+                models TEXT NOT NULL DEFAULT '[]',
+                note TEXT NOT NULL DEFAULT '',
+                balance BIGINT NOT NULL DEFAULT 0,
+                reserved BIGINT NOT NULL DEFAULT 0,
+                entries BIGINT NOT NULL DEFAULT 0,
+                mark TEXT NOT NULL DEFAULT ''
+            )""",
+            # digest: SHA-256 of the whole token, hex. user_name: who may have no row in users. scopes: JSON array.
+            """CREATE TABLE api_tokens (
+                public_id TEXT PRIMARY KEY,
+                digest TEXT NOT NULL,
+                name TEXT NOT NULL,
+                user_name TEXT NOT NULL,
+                scopes TEXT NOT NULL,
+                limits TEXT NOT NULL DEFAULT '{}',
+                providers TEXT NOT NULL DEFAULT '[]',
+                models TEXT NOT NULL DEFAULT '[]',
+                created_at DOUBLE PRECISION NOT NULL,
+                expires_at DOUBLE PRECISION,
+                revoked_at DOUBLE PRECISION
+            )""",
+            "CREATE INDEX api_tokens_user ON api_tokens (user_name)",
+            # One row: counts the changes to who may do what, so that other processes learn of them by a small read.
+            "CREATE TABLE accounts_version (version BIGINT NOT NULL)",
+            "INSERT INTO accounts_version (version) VALUES (0)",
+        ),
+    ),
 )
 
 LATEST = MIGRATIONS[-1][0]
