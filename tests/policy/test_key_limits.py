@@ -6,14 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.config.provider import KeyLimitsConfig
-from gateway.policy.key_limits import KeyMeter, Window
+from gateway.policy.key_limits import SLOTS, KeyMeter
+from gateway.policy.window import Window
 
 steps = st.lists(st.tuples(st.floats(0.0, 40.0), st.integers(1, 5)), max_size=80)
 
 
 @given(st.integers(1, 12), steps)
 def test_a_sliding_window_never_holds_more_than_the_limit(limit: int, asked: list[tuple[float, int]]) -> None:
-    window, now = Window(limit, 60.0), 1000.0
+    window, now = Window(limit, 60.0, SLOTS), 1000.0
     taken: list[tuple[float, int]] = []
     for pause, n in asked:
         now += pause
@@ -29,7 +30,7 @@ def test_a_sliding_window_never_holds_more_than_the_limit(limit: int, asked: lis
 
 @given(st.integers(1, 12), steps)
 def test_at_the_time_that_was_named_there_is_room(limit: int, asked: list[tuple[float, int]]) -> None:
-    window, now = Window(limit, 60.0), 1000.0
+    window, now = Window(limit, 60.0, SLOTS), 1000.0
     for pause, n in asked:
         now += pause
         at = window.free_at(now, n)
@@ -39,7 +40,7 @@ def test_at_the_time_that_was_named_there_is_room(limit: int, asked: list[tuple[
 
 
 def test_more_than_the_limit_waits_for_an_empty_window_and_then_goes() -> None:
-    window = Window(10, 60.0)
+    window = Window(10, 60.0, SLOTS)
     assert window.free_at(0.0, 99) == 0.0
     window.add(0.0, 1)
     assert window.free_at(1.0, 99) > 1.0

@@ -1,0 +1,277 @@
+"""What clients may ask for: requests and tokens within a time, and requests at once, for all, each user, each token.
+
+A request is subject to up to three sets of limits (`Subject`). It passes all of them, or none counts it. Its tokens
+are reserved before they are known: an estimate that should be more than what it will use, so that requests at once
+cannot overshoot together; what it did use is put right at its end (`settle`).
+
+Invariants:
+- In no interval of 60 seconds (or of an hour), wherever it begins, are more requests counted, or tokens reserved,
+  than a limit allowed (`window.py`).
+- Another limit changes nothing about what was counted. A kind of limit that is new begins with nothing.
+- The number of subjects in memory is bounded. One that is forgotten has nothing counted, up to SUBJECTS_LIMIT.
+
+Pure: `now` comes as an argument, in seconds of any clock.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from typing import Literal, NamedTuple
+
+from gateway.config.accounts import RateLimits
+from gateway.policy.window import Window
+
+Scope = Literal["global", "user", "token"]
+Kind = Literal["requests_per_minute", "requests_per_hour", "tokens_per_minute", "concurrency"]
+
+SLOTS = 60
+"""Parts of a window: a minute is counted in seconds, an hour in minutes, so at most a sixtieth of a limit is lost."""
+
+SECONDS: dict[Kind, float] = {"requests_per_minute": 60.0, "requests_per_hour": 3600.0, "tokens_per_minute": 60.0}
+"""The length of each window."""
+
+REQUEST_KINDS: tuple[Kind, ...] = ("requests_per_minute", "requests_per_hour")
+
+SUBJECTS_KEPT = 20_000
+"""Users and tokens that are kept though nothing of theirs is counted any more: 20 MB with all kinds of limits."""
+
+SUBJECTS_LIMIT = 50_000
+"""Users and tokens beyond which the one that asked the longest time ago is forgotten though something is counted. So
+many within an hour are addresses of an attack, as a rule: the limits of all clients together still hold."""
+
+FORGOTTEN_AT_ONCE = 2
+"""Subjects looked at for each new one: more than come, so that those kept become fewer."""
+
+BUSY_SECONDS = 1.0
+"""When a request may be expected to end, where too many run at once: nobody knows."""
+
+
+class Subject(NamedTuple):
+    """Whom limits apply to. `name` is "" for all clients together."""
+
+    scope: Scope
+    name: str
+    limits: RateLimits
+
+
+class Headroom(NamedTuple):
+    """How far away a limit is. `reset`: seconds until nothing of what is counted counts any more."""
+
+    limit: int
+    remaining: int
+    reset: float
+
+
+class Reading(NamedTuple):
+    """One limit of one subject, before or after a request. `wait`: seconds until the request fits; 0: it does, None:
+    it never will. Concurrency has no `reset`."""
+
+    scope: Scope
+    kind: Kind
+    limit: int
+    used: int
+    reset: float
+    wait: float | None
+
+
+class Refusal(NamedTuple):
+    """The limit that keeps a request out for the longest time. `retry_after` is None if it never fits."""
+
+    scope: Scope
+    kind: Kind
+    limit: int
+    retry_after: float | None
+    requests: Headroom | None
+    tokens: Headroom | None
+
+
+class Meter:
+    """What one subject has used, and has in flight."""
+
+    __slots__ = ("in_flight", "limits", "requests", "tokens")
+
+    def __init__(self, limits: RateLimits) -> None:
+        self.in_flight = 0
+        self.requests: tuple[Window, ...] = ()
+        self.tokens: Window | None = None
+        self.limits = RateLimits()
+        self.apply(limits)
+
+    def apply(self, limits: RateLimits) -> None:
+        """Limits of other numbers, or other kinds of them, for what is counted already."""
+        if limits is not self.limits:
+            kept = dict(zip(_kinds(self.limits), self.requests, strict=True))
+            self.requests = tuple(_window(kept.get(kind), kind, limits) for kind in _kinds(limits))
+            self.tokens = _window(self.tokens, "tokens_per_minute", limits) if limits.tokens_per_minute else None
+            self.limits = limits
+
+    def is_idle(self, now: float) -> bool:
+        """Whether nothing would be lost with it."""
+        windows = self.requests if self.tokens is None else (*self.requests, self.tokens)
+        return not self.in_flight and all(window.empty_at(now) <= now for window in windows)
+
+    def readings(self, scope: Scope, now: float, requests: int, tokens: int) -> Iterable[Reading]:
+        """Where it stands, for so many more requests and tokens."""
+        for kind, window in zip(_kinds(self.limits), self.requests, strict=True):
+            yield _read(scope, kind, window, now, requests)
+        if self.tokens is not None:
+            yield _read(scope, "tokens_per_minute", self.tokens, now, tokens)
+        most = self.limits.concurrency
+        if most:
+            wait = BUSY_SECONDS if self.in_flight + requests > most else 0.0
+            yield Reading(scope, "concurrency", most, self.in_flight, 0.0, wait)
+
+
+class Ticket:
+    """A request that was counted. `requests` and `tokens`: the tightest limits of each, after it."""
+
+    __slots__ = ("meters", "requests", "reserved", "taken_at", "tokens", "windows")
+
+    def __init__(self, meters: Sequence[Meter], taken_at: float, reserved: int) -> None:
+        self.meters = meters
+        self.windows = [meter.tokens for meter in meters if meter.tokens is not None]
+        self.taken_at = taken_at
+        self.reserved = reserved
+        self.requests: Headroom | None = None
+        self.tokens: Headroom | None = None
+
+
+class Limits:
+    """The subjects in memory."""
+
+    def __init__(self, kept: int = SUBJECTS_KEPT, limit: int = SUBJECTS_LIMIT) -> None:
+        self._kept = kept
+        self._limit = limit
+        self._meters: OrderedDict[tuple[Scope, str], Meter] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._meters)
+
+    def take(self, subjects: Sequence[Subject], tokens: int, now: float) -> Ticket | Refusal:
+        """Count a request with so many tokens, if all of its limits allow it."""
+        meters = [self._meter(subject, now) for subject in subjects]
+        for meter in meters:
+            if not _fits(meter, tokens, now):
+                return self._refuse(subjects, meters, tokens, now)
+        return _count(meters, tokens, now)
+
+    def note(self, subjects: Sequence[Subject], tokens: int, now: float) -> Ticket:
+        """Count a request that somebody else has let pass."""
+        return _count([self._meter(subject, now) for subject in subjects], tokens, now)
+
+    def _meter(self, subject: Subject, now: float) -> Meter:
+        key = subject[:2]
+        meter = self._meters.get(key)
+        if meter is None:
+            self._forget(now)
+            meter = self._meters[key] = Meter(subject.limits)
+            return meter
+        self._meters.move_to_end(key)
+        meter.apply(subject.limits)
+        return meter
+
+    def _forget(self, now: float) -> None:
+        """Make room for a new subject."""
+        for _ in range(FORGOTTEN_AT_ONCE):
+            if len(self._meters) < self._kept:
+                return
+            oldest = next(iter(self._meters))
+            if len(self._meters) < self._limit and not self._meters[oldest].is_idle(now):
+                return
+            del self._meters[oldest]
+
+    def _refuse(self, subjects: Sequence[Subject], meters: Sequence[Meter], tokens: int, now: float) -> Refusal:
+        readings: list[Reading] = []
+        for subject, meter in zip(subjects, meters, strict=True):
+            readings += meter.readings(subject.scope, now, 1, tokens)
+        return refusal(readings)
+
+
+def settle(ticket: Ticket, used: int, now: float) -> None:
+    """A request has ended, and has used so many tokens, which are counted as if they had been known at its beginning;
+    if that is no longer in the window, what was used beyond the estimate counts from now on."""
+    more = used - ticket.reserved
+    for meter in ticket.meters:
+        meter.in_flight -= 1
+    if more:
+        for window in ticket.windows:
+            if not window.correct(ticket.taken_at, now, more) and more > 0:
+                window.add(now, more)
+
+
+def refusal(readings: Sequence[Reading]) -> Refusal:
+    """The answer to a request that does not fit, by all of its limits."""
+    worst = max(readings, key=lambda reading: math.inf if reading.wait is None else reading.wait)
+    return Refusal(worst.scope, worst.kind, worst.limit, worst.wait, *tightest(readings))
+
+
+def tightest(readings: Iterable[Reading]) -> tuple[Headroom | None, Headroom | None]:
+    """Of the limits of requests, and of those of tokens, the one with the least left; of equals, the last to end."""
+    best: dict[bool, Headroom] = {}
+    for reading in readings:
+        if reading.kind == "concurrency":
+            continue
+        of_tokens = reading.kind == "tokens_per_minute"
+        headroom = Headroom(reading.limit, max(reading.limit - reading.used, 0), reading.reset)
+        known = best.get(of_tokens)
+        if known is None or (headroom.remaining, -headroom.reset) < (known.remaining, -known.reset):
+            best[of_tokens] = headroom
+    return best.get(False), best.get(True)
+
+
+def _kinds(limits: RateLimits) -> tuple[Kind, ...]:
+    """The kinds of limits of requests that there are."""
+    if limits.requests_per_minute:
+        return REQUEST_KINDS if limits.requests_per_hour else REQUEST_KINDS[:1]
+    return REQUEST_KINDS[1:] if limits.requests_per_hour else ()
+
+
+def _window(known: Window | None, kind: Kind, limits: RateLimits) -> Window:
+    limit = getattr(limits, kind)
+    if known is None:
+        return Window(limit, SECONDS[kind], SLOTS)
+    known.limit = limit
+    return known
+
+
+def _fits(meter: Meter, tokens: int, now: float) -> bool:
+    for window in meter.requests:
+        if window.room(now) <= 0:
+            return False
+    of_tokens = meter.tokens
+    if of_tokens is not None and of_tokens.room(now) < tokens:
+        return False
+    return not 0 < meter.limits.concurrency <= meter.in_flight
+
+
+def _count(meters: Sequence[Meter], tokens: int, now: float) -> Ticket:
+    ticket = Ticket(meters, now, tokens)
+    tight: Window | None = None
+    for meter in meters:
+        meter.in_flight += 1
+        for window in meter.requests:
+            window.add(now, 1)
+            if tight is None or window.limit - window.used < tight.limit - tight.used:
+                tight = window
+    if tight is not None:
+        ticket.requests = _headroom(tight, now)
+    if ticket.windows:
+        for window in ticket.windows:
+            window.add(now, tokens)
+        ticket.tokens = _headroom(min(ticket.windows, key=_left), now)
+    return ticket
+
+
+def _left(window: Window) -> int:
+    return window.limit - window.used
+
+
+def _headroom(window: Window, now: float) -> Headroom:
+    return Headroom(window.limit, max(window.limit - window.used, 0), window.empty_at(now) - now)
+
+
+def _read(scope: Scope, kind: Kind, window: Window, now: float, n: int) -> Reading:
+    wait = None if n > window.limit else window.free_at(now, n) - now
+    return Reading(scope, kind, window.limit, window.used, window.empty_at(now) - now, wait)
