@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Mapping
 from urllib.parse import unquote_plus
 
+from gateway.config.accounts import RateLimits
 from gateway.config.model import Config, TokenConfig
 from gateway.errors import RequestError
 from gateway.quick import dataclass
@@ -24,7 +25,10 @@ CREDENTIAL_LIMIT = 8192
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who asks, and what they may. Empty `providers` or `models`: all of them. `operator`: on the admin socket."""
+    """Who asks, and what they may. Empty `providers` or `models`: all of them. `operator`: on the admin socket.
+
+    `limits` are the user's own, `token_limits` the token's; without any, those of the configuration apply.
+    """
 
     user: str
     token: str = ""
@@ -33,6 +37,8 @@ class Identity:
     models: frozenset[str] = frozenset()
     default_provider: str = ""
     operator: bool = False
+    limits: RateLimits = RateLimits()
+    token_limits: RateLimits = RateLimits()
 
     @property
     def owner(self) -> str:
@@ -83,6 +89,7 @@ def _identity(name: str, entry: TokenConfig) -> Identity:
         frozenset(entry.providers),
         frozenset(entry.models),
         entry.default_provider,
+        token_limits=entry.limits,
     )
 
 
