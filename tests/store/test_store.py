@@ -187,8 +187,8 @@ OURS = "CREATE TABLE schema_version (version BIGINT PRIMARY KEY);"
             "its schema is said to be version 1, but it has no table 'key_status'",
         ),
         (
-            OURS + f"INSERT INTO schema_version VALUES ({LATEST}); CREATE TABLE keys (x);",
-            f"its schema is said to be version {LATEST}, but it has no table 'key_status'",
+            OURS + f"INSERT INTO schema_version VALUES ({LATEST}); CREATE TABLE accounts_version (x);",
+            f"its schema is said to be version {LATEST}, but it has no table 'api_tokens'",
         ),
     ],
 )
