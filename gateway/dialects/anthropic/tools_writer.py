@@ -16,7 +16,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import field, replace
 
-from gateway import jsonlib
 from gateway.dialects import custom_tools
 from gateway.dialects.anthropic.block_reader import DIALECT
 from gateway.dialects.anthropic.block_writer import write_cache
@@ -25,6 +24,7 @@ from gateway.dialects.anthropic.models import Traits
 from gateway.dialects.builtin_tools import is_dispensable
 from gateway.dialects.conversation import Opaque, Request, ResponseFormat, Tool, ToolChoice
 from gateway.dialects.dialect import Plan
+from gateway.dialects.json_prompt import ask_for_json
 from gateway.dialects.json_schema import for_anthropic_output
 from gateway.dialects.losses import Losses
 from gateway.dialects.names import Json
@@ -33,7 +33,6 @@ from gateway.quick import dataclass
 
 ANSWER_TOOL = "json_answer"
 _ANSWER = "Gives the answer: call this tool with the members of the answer's JSON object as its arguments."
-_JSON_ONLY = "Answer with one JSON object and nothing else: no text around it and no code fence."
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +135,7 @@ def _with_format(written: ToolSet, request: Request, traits: Traits, losses: Los
     losses.hint("response_format", "response_format", "This model has no such format; it is asked for JSON.")
     schema = wanted.schema if wanted.kind == "schema" and wanted.schema else {"type": "object"}
     if not traits.forced or schema.get("type") != "object" or (written.choice or {}).get("type") == "tool":
-        described = f" It must match this JSON Schema: {jsonlib.dumps(schema).decode()}" if wanted.schema else ""
-        return replace(written, instruction=f"{written.instruction}\n{_JSON_ONLY}{described}".strip())
+        return replace(written, instruction=f"{written.instruction}\n{ask_for_json(wanted)}".strip())
     return _with_answer_tool(written, schema, wanted.description)
 
 

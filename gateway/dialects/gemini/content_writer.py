@@ -1,6 +1,7 @@
 """Messages as Google wants them: `systemInstruction`, and `contents` of users and models in turn.
 
-- Messages of the system go to the front, whatever their place was; where there are no others, they are the user's.
+- Messages of the system go to the front, whatever their place was; where there are no others, or the model takes no
+  instructions, they are the user's.
 - Neighbours of the same role are one turn. Results of a turn come first, in the order of their calls, in a content of
   their own: Gemini 3 refuses other parts beside them.
 - A thoughtSignature goes back to the provider that made it. Gemini 3 refuses a current turn whose steps do not begin
@@ -67,10 +68,15 @@ class _Turn:
 
 
 def write_contents(
-    messages: Sequence[Message], target: Target, traits: Traits, names: Mapping[str, str], losses: Losses
+    messages: Sequence[Message],
+    target: Target,
+    traits: Traits,
+    names: Mapping[str, str],
+    losses: Losses,
+    instruction: str = "",
 ) -> tuple[list[Json], list[Json]]:
     """The parts of `systemInstruction`, and `contents`. `names`: those of functions that Google would refuse, and what
-    it gets."""
+    it gets. `instruction` is one more, the last."""
     writer = _Writer(target, traits, names, tool_names(messages), losses)
     turns: list[_Turn] = []
     for place, message in enumerate(messages):
@@ -86,12 +92,28 @@ def write_contents(
     if traits.signed_calls:
         _sign_current(turns)
     contents = _contents_of(turns)
-    if not contents and writer.system:
-        losses.hint("messages.0.role", "system_role", "Gemini needs a user's message; the instructions are it.")
-        return [], [{"role": "user", "parts": writer.system}]
-    if not contents:
+    if not contents and not writer.system:
         refuse("messages", "Gemini needs a message that is not empty and not of the system.")
-    return writer.system, contents
+    if writer.system and not contents:
+        losses.hint("messages.0.role", "system_role", "Gemini needs a user's message; the instructions are it.")
+    elif writer.system and not traits.instructions:
+        losses.hint(
+            "messages.0.role", "system_role", "this model has no instructions; they are the user's first words."
+        )
+    system = writer.system + ([{"text": instruction}] if instruction else [])
+    if contents and traits.instructions:
+        return system, contents
+    return [], _said_first(system, contents)
+
+
+def _said_first(system: list[Json], contents: list[Json]) -> list[Json]:
+    """Instructions as the user's first words."""
+    if not system:
+        return contents
+    first = contents[0] if contents else {}
+    if first.get("role") != "user" or any("functionResponse" in part for part in first["parts"]):
+        return [{"role": "user", "parts": system}, *contents]
+    return [{"role": "user", "parts": [*system, *first["parts"]]}, *contents[1:]]
 
 
 def _sign_current(turns: Sequence[_Turn]) -> None:

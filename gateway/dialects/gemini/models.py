@@ -13,6 +13,7 @@ https://ai.google.dev/gemini-api/docs/file-input-methods, https://ai.google.dev/
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Literal
 
 from gateway.quick import dataclass
@@ -29,7 +30,10 @@ class Traits:
     beside functions. `media_results`: images and PDFs inside a functionResponse. `media_resolution`: per part.
     `fetches`: public https addresses in `fileData`. `signed_calls`: a functionCall of the current turn without a
     thoughtSignature is a 400. `penalties`: for presence and frequency; "Penalty is not enabled for this model"
-    elsewhere (google-gemini/cookbook#1290, vercel/ai#8943).
+    elsewhere (google-gemini/cookbook#1290, vercel/ai#8943). `instructions`, `functions`, `json_mode`: takes
+    `systemInstruction`, functions, and `responseMimeType` for JSON. Gemma 3 and 3n answer 400 to each: "Developer
+    instruction", "Function calling", "JSON mode is not enabled for models/gemma-3-27b-it" (google/adk-python#3900,
+    litellm#10313); Gemma 4 takes them, and the two levels (earendil-works/pi#2812, google-gemma/cookbook#307).
     """
 
     thinking: ThinkingKind = "level"
@@ -44,6 +48,9 @@ class Traits:
     fetches: bool = True
     signed_calls: bool = True
     penalties: bool = False
+    instructions: bool = True
+    functions: bool = True
+    json_mode: bool = True
 
 
 _FOUR = ("MINIMAL", "LOW", "MEDIUM", "HIGH")
@@ -70,7 +77,9 @@ _TABLE: tuple[tuple[re.Pattern[str], Traits], ...] = tuple(
         (r"gemini-2\.5-pro|gemini-2\.5", _older("budget", 128, 32_768)),
         (r"gemini-robotics-er-1\.[56]", _older("budget", 1, 24_576, rest=True)),
         (r"gemini-2\.0-flash(?!-thinking)", _older("none", json=False, bias=True)),
-        (r"gemini-(?:1\.|2\.0|pro(?!-latest)|exp|embedding)|gemma|learnlm|embedding|text-", _older("none", json=False)),
+        (r"gemma-(?:[4-9]|\d\d)", replace(_older("level", json=False), levels=("MINIMAL", "HIGH"))),
+        (r"gemma", replace(_older("none", json=False), instructions=False, functions=False, json_mode=False)),
+        (r"gemini-(?:1\.|2\.0|pro(?!-latest)|exp|embedding)|learnlm|embedding|text-", _older("none", json=False)),
     )
 )
 

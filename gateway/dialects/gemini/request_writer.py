@@ -17,6 +17,7 @@ from gateway.dialects.gemini.models import Traits, traits_of
 from gateway.dialects.gemini.thinking_writer import write_thinking
 from gateway.dialects.gemini.tiers import write_tier
 from gateway.dialects.gemini.tool_writer import write_schema, write_tool_config, write_tools
+from gateway.dialects.json_prompt import ask_for_json
 from gateway.dialects.losses import Losses
 from gateway.dialects.names import Json
 from gateway.dialects.toolnames import rewritten_names
@@ -42,14 +43,18 @@ def write_request(request: Request, target: Target, losses: Losses) -> Written:
     """Raises RequestError 400 with `param` for a conversation without a message, arguments that are no object, and
     results of unknown calls."""
     traits = traits_of(target.model)
+    if request.dialect == "gemini":
+        traits = replace(traits, instructions=True, functions=True, json_mode=True)
     names = rewritten_names(request, "gemini")
-    system, contents = write_contents(request.messages, target, traits, names, losses)
+    system, contents = write_contents(
+        request.messages, target, traits, names, losses, _ask_for_format(request, traits, losses)
+    )
     body: Json = {"contents": contents}
     if system:
         body["systemInstruction"] = {"parts": system}
     if tools := write_tools(request, traits, names, losses):
         body["tools"] = tools
-    if tool_config := write_tool_config(request, names, losses):
+    if tool_config := write_tool_config(request, traits, names, losses):
         body["toolConfig"] = tool_config
     if config := _write_config(request, traits, losses):
         body["generationConfig"] = config
@@ -116,9 +121,18 @@ def _fitting(sampling: Sampling, traits: Traits, losses: Losses) -> Sampling:
     return sampling
 
 
+def _ask_for_format(request: Request, traits: Traits, losses: Losses) -> str:
+    """The sentence that stands for a response format, "" where the model has one."""
+    wanted = request.response_format
+    if wanted is None or wanted.kind == "text" or traits.json_mode:
+        return ""
+    losses.hint("response_format", "response_format", "this model has no such format; it is asked for JSON.")
+    return ask_for_json(wanted)
+
+
 def _write_format(request: Request, traits: Traits, losses: Losses) -> Json:
     wanted = request.response_format
-    if wanted is None:
+    if wanted is None or not traits.json_mode:
         return {}
     if wanted.kind == "text":
         return {"responseMimeType": "text/plain"}

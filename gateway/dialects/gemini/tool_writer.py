@@ -26,7 +26,9 @@ def write_tools(request: Request, traits: Traits, names: Mapping[str, str], loss
     written: list[Json] = []
     for place, tool in enumerate(request.tools):
         path = f"tools.{place}"
-        if isinstance(tool, Tool):
+        if isinstance(tool, Tool) and not traits.functions:
+            losses.content(path, "functions", "this model calls no functions.")
+        elif isinstance(tool, Tool):
             if not functions:
                 written.append({"functionDeclarations": functions})
             functions.append(_write_function(tool, path, request, traits, names, losses))
@@ -70,10 +72,10 @@ def _write_function(
     return written
 
 
-def write_tool_config(request: Request, names: Mapping[str, str], losses: Losses) -> Json:
+def write_tool_config(request: Request, traits: Traits, names: Mapping[str, str], losses: Losses) -> Json:
     """Which functions may or must be called; nothing where there are none. VALIDATED is "auto" among some of them."""
     choice = request.tool_choice
-    declared = {tool.name for tool in request.tools if isinstance(tool, Tool)}
+    declared = {tool.name for tool in request.tools if isinstance(tool, Tool) and traits.functions}
     if request.parallel_tool_calls is False and declared:
         losses.hint("parallel_tool_calls", "parallel_tool_calls", "Gemini calls as many as it likes.")
     if choice is None or not declared:

@@ -57,6 +57,20 @@ def test_older_and_special_models_do_not_think(model: str) -> None:
     assert traits_of(model) != NEWER
 
 
+@pytest.mark.parametrize("model", ["gemma-3-27b-it", "models/gemma-3n-e4b-it"])
+def test_gemma_3_takes_words_alone(model: str) -> None:
+    traits = traits_of(model)
+    assert (traits.instructions, traits.functions, traits.json_mode) == (False, False, False)
+
+
+@pytest.mark.parametrize("model", ["gemma-4-31b-it", "gemma-4-26b-a4b-it", "gemma-10-x"])
+def test_gemma_4_thinks_little_or_much(model: str) -> None:
+    traits = traits_of(model)
+    assert (traits.thinking, traits.levels) == ("level", ("MINIMAL", "HIGH"))
+    assert traits.instructions and traits.functions and traits.json_mode
+    assert not (traits.signed_calls or traits.json_schema)
+
+
 def test_a_model_is_listed_with_what_is_known_of_it() -> None:
     assert write_model("m", description="D.", methods=EMBEDS, input_limit=5, output_limit=0) == {
         "name": "models/m",

@@ -318,3 +318,49 @@ def test_instructions_alone_are_what_the_user_says() -> None:
     body, lost = written_with_losses(ask(Message("system", (Text("Only this."),))))
     assert body == {"contents": [{"role": "user", "parts": [{"text": "Only this."}]}]}
     assert lost == [("messages.0.role", "system_role")]
+
+
+GEMMA = "gemma-3-27b-it"
+RULES = Message("system", (Text("Be brief."),))
+
+
+@pytest.mark.parametrize(
+    ("messages", "contents"),
+    [
+        ((RULES, user("Hi")), [{"role": "user", "parts": [{"text": "Be brief."}, {"text": "Hi"}]}]),
+        (
+            (RULES, assistant("Hello."), user("Hi")),
+            [
+                {"role": "user", "parts": [{"text": "Be brief."}]},
+                {"role": "model", "parts": [{"text": "Hello."}]},
+                {"role": "user", "parts": [{"text": "Hi"}]},
+            ],
+        ),
+    ],
+)
+def test_a_model_without_instructions_gets_them_from_the_user(
+    messages: tuple[Message, ...], contents: list[Json]
+) -> None:
+    body, lost = written_with_losses(ask(*messages), GEMMA)
+    assert body == {"contents": contents}
+    assert lost == [("messages.0.role", "system_role")]
+
+
+def test_a_model_without_a_json_mode_is_asked_for_json() -> None:
+    wanted = ResponseFormat("schema", "n", {"type": "object"})
+    body, lost = written_with_losses(ask(user("Hi"), response_format=wanted), GEMMA)
+    ((asked, said),) = [content["parts"] for content in body["contents"]]
+    assert asked["text"].endswith('It must match this JSON Schema: {"type":"object"}')
+    assert (said, lost) == ({"text": "Hi"}, [("response_format", "response_format")])
+    assert "generationConfig" not in body
+
+
+def test_functions_are_content_that_a_model_without_them_refuses() -> None:
+    body, lost = written_with_losses(ask(tools=(Tool("f"),), tool_choice=ToolChoice("auto")), GEMMA)
+    assert (body.keys(), lost) == ({"contents"}, [("tools.0", "!functions")])
+
+
+def test_a_client_of_google_may_ask_gemma_for_anything() -> None:
+    request = ask(RULES, user("Hi"), dialect="gemini", tools=(Tool("f"),), response_format=ResponseFormat("json"))
+    body = written(request, GEMMA)
+    assert body.keys() == {"contents", "systemInstruction", "tools", "generationConfig"}
