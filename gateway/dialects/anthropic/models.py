@@ -14,12 +14,14 @@ https://platform.claude.com/docs/en/build-with-claude/structured-outputs,
 https://platform.claude.com/docs/en/models/opus-5-5/whats-new-opus-5-5 and the same page of each model (forced tools),
 https://platform.claude.com/docs/en/build-with-claude/thinking-tool-workflows, langchain-aws#1141 and pydantic-ai#4216
 (forced tools beside adaptive thinking: from Opus 4.8 on),
-https://platform.claude.com/docs/en/about-claude/models/migration-guide (temperature and top_p, sampling)
+https://platform.claude.com/docs/en/about-claude/models/migration-guide (temperature and top_p, sampling),
+https://platform.claude.com/docs/en/build-with-claude/mid-conversation-system-messages (from Opus 4.8 on, not Sonnet 5)
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Literal
 
 from gateway.quick import dataclass
@@ -35,7 +37,8 @@ class Traits:
     that turns it off, "" where nothing does. `efforts` are those of `output_config.effort`. `structured`: whether there
     is `output_config.format`. `forced`: whether a tool can be forced, `forced_thinking`: also while it
     thinks. `sampling`: both of temperature and top_p, one of
-    them, or none. `signed`: takes back no thoughts but those that it has signed.
+    them, or none. `signed`: takes back no thoughts but those that it has signed. `system_amid`: takes instructions amid
+    the conversation.
     """
 
     default: int
@@ -48,25 +51,25 @@ class Traits:
     forced_thinking: bool = False
     sampling: Literal["both", "one", "none"] = "none"
     signed: bool = True
+    system_amid: bool = False
 
 
 # The default leaves room for the prompt: models of the 4 series and before refuse a prompt that, with `max_tokens`, is
 # larger than their window of 200,000.
-_NEWEST = Traits(64_000, 128_000, "adaptive", "", _ALL, structured=True, forced=False)
+_NEWEST = Traits(64_000, 128_000, "adaptive", "", _ALL, structured=True, forced=False, system_amid=True)
+_FIVE = Traits(64_000, 128_000, "adaptive", efforts=_ALL, structured=True, forced_thinking=True)
 _MODELS: tuple[tuple[str, Traits], ...] = (
     (r"(fable|mythos)-5-\d(?!\d)|opus-5-5", _NEWEST),
-    (r"sonnet-5-5", Traits(64_000, 128_000, "adaptive", "between_tools", _ALL, structured=True, forced=False)),
-    (r"(fable|mythos)-5", Traits(64_000, 128_000, "adaptive", "", _ALL, structured=True, forced_thinking=True)),
+    (r"sonnet-5-5", replace(_NEWEST, off="between_tools")),
+    (r"(fable|mythos)-5", replace(_FIVE, off="", system_amid=True)),
     (
         r"mythos-preview",
         Traits(
             64_000, 128_000, "adaptive", "", ("low", "medium", "high", "max"), structured=True, forced_thinking=True
         ),
     ),
-    (
-        r"(opus|sonnet)-5(?!-\d(?!\d))|haiku-5-5|opus-4-8",
-        Traits(64_000, 128_000, "adaptive", efforts=_ALL, structured=True, forced_thinking=True),
-    ),
+    (r"opus-5(?!-\d(?!\d))|haiku-5-5|opus-4-8", replace(_FIVE, system_amid=True)),
+    (r"sonnet-5(?!-\d(?!\d))", _FIVE),
     (r"opus-4-7", Traits(64_000, 128_000, "adaptive", efforts=_ALL, structured=True)),
     (
         r"(opus|sonnet)-4-6",

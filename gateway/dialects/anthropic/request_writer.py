@@ -5,8 +5,10 @@ what `read_request` notes as lost and for one form where Anthropic has two (cont
 one role as one message), and for thoughts that Claude would refuse. Requests of other dialects are fitted to the model
 (`models.py`).
 
-- All system and developer messages are hoisted to `system`, joined by a line break; as blocks where one has several
-  parts or a cache mark. A system message amid the conversation so loses its place, which is noted.
+- System and developer messages are hoisted to `system`, joined by a line break; as blocks where one has several parts
+  or a cache mark. One amid the conversation so loses its place, which is noted, and with it what was cached and, with
+  the newest models, thoughts that are bound to what came before. Models that take it there get it there: behind what
+  the user says, before the answer. One behind an answer, with nothing of the user's between, is hoisted there, too.
 - The results of one turn's calls are one user's message, results first.
 
 Source: https://platform.claude.com/docs/en/api/messages, https://platform.claude.com/docs/en/api/openai-sdk
@@ -47,7 +49,7 @@ def write_request(request: Request, target: Target, losses: Losses) -> Written:
     thought = write_reasoning(request, traits, target.provider, losses, forced=tools.forced)
     blocks = BlockWriter(target.provider, names, losses, native=native, unsigned=not traits.signed)
     body: Json = {"model": target.model, "max_tokens": thought.max_tokens}
-    body.update(_conversation(request, blocks, tools.instruction, losses))
+    body.update(_conversation(request, blocks, traits, tools.instruction, losses))
     if tools.tools:
         body["tools"] = tools.tools
     if tools.choice is not None:
@@ -67,29 +69,48 @@ def write_request(request: Request, target: Target, losses: Losses) -> Written:
 # --- conversation ----------------------------------------------------------------------------------------------------
 
 
-def _conversation(request: Request, blocks: BlockWriter, instruction: str, losses: Losses) -> Json:
+def _conversation(request: Request, blocks: BlockWriter, traits: Traits, instruction: str, losses: Losses) -> Json:
     """`system` and `messages`."""
     system: list[list[Json]] = []
     turns: list[Json] = []
+    late: list[tuple[str, list[Json]]] = []
     for place, message in enumerate(request.messages):
         path, role = f"messages.{place}", message.role
         written = blocks.blocks(message.parts, path, role)
         if message.name:
             losses.hint(f"{path}.name", "message_name", "Anthropic does not tell participants apart.")
         if role in ("system", "developer"):
-            if turns and request.dialect == DIALECT:
+            if not turns:
+                system.append(written)
+            elif request.dialect == DIALECT:
                 turns.append({"role": "system", "content": written})
-                continue
-            if turns and written:
-                losses.hint(path, "system_position", "All instructions stand before the conversation.")
-            system.append(written)
-        elif turns and turns[-1]["role"] == role:
+            elif written:
+                late.append((path, written))
+            continue
+        if role == "assistant" and written:
+            _settle(late, turns, system, traits, losses)
+        if turns and turns[-1]["role"] == role:
             turns[-1]["content"] += written
         elif written:
             turns.append({"role": role, "content": written})
+    _settle(late, turns, system, traits, losses)
     if instruction:
         system.append([{"type": "text", "text": instruction}])
     return _whole(system, turns, request, losses)
+
+
+def _settle(
+    late: list[tuple[str, list[Json]]], turns: list[Json], system: list[list[Json]], traits: Traits, losses: Losses
+) -> None:
+    """Finds a place for instructions that stand amid the conversation, before the model's next turn. Anthropic takes
+    them as one message, behind the user's."""
+    if late and traits.system_amid and turns[-1]["role"] == "user":
+        turns.append({"role": "system", "content": [block for _, written in late for block in written]})
+    else:
+        for path, written in late:
+            losses.hint(path, "system_position", "All instructions stand before the conversation.")
+            system.append(written)
+    late.clear()
 
 
 def _whole(system: list[list[Json]], turns: list[Json], request: Request, losses: Losses) -> Json:

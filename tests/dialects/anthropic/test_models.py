@@ -66,3 +66,26 @@ def test_forced_tools_and_structured_output_depend_on_the_model(model: str, forc
 def test_an_effort_of_a_model_is_none_that_it_refuses() -> None:
     assert traits_of("claude-opus-4-6").efforts == ("low", "medium", "high", "max")
     assert traits_of("claude-opus-4-7").efforts == ("low", "medium", "high", "xhigh", "max")
+
+
+@pytest.mark.parametrize(
+    ("model", "amid"),
+    [
+        ("claude-opus-4-7", False),
+        ("claude-opus-4.8", True),
+        ("claude-sonnet-4-6", False),
+        ("claude-sonnet-5", False),
+        ("claude-sonnet-5-20260630", False),
+        ("claude-sonnet-5-5", True),
+        ("claude-haiku-4-5", False),
+        ("claude-haiku-5-5", True),
+        ("claude-opus-5", True),
+        ("claude-fable-5", True),
+        ("claude-mythos-5-1", True),
+        ("claude-mythos-preview", False),
+        ("claude-opus-7", True),
+        ("deepseek-chat", False),
+    ],
+)
+def test_which_models_take_instructions_amid_the_conversation(model: str, amid: bool) -> None:
+    assert traits_of(model).system_amid is amid

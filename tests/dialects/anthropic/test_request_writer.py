@@ -6,6 +6,8 @@ import re
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.dialects.anthropic.request_writer import write_request
 from gateway.dialects.conversation import (
@@ -224,6 +226,66 @@ def test_an_instruction_amid_the_conversation_loses_its_place() -> None:
     body, lost, _ = write(request)
     assert (body["system"], lost) == ("Be brief.", ["system_position"])
     assert [block["text"] for block in body["messages"][0]["content"]] == ["Hi", "So?"]
+
+
+BRIEF = Message("system", (Text("Be brief."),))
+FRENCH = Message("developer", (Text("Now in French."),))
+
+
+@pytest.mark.parametrize(
+    ("messages", "roles", "system", "late"),
+    [
+        ((user("A"), BRIEF), "user system", None, "Be brief."),
+        ((user("A"), BRIEF, user("B")), "user system", None, "Be brief."),
+        ((FRENCH, user("A"), BRIEF, assistant("B")), "user system assistant", "Now in French.", "Be brief."),
+        ((user("A"), BRIEF, FRENCH, assistant("B")), "user system assistant", None, "Be brief. Now in French."),
+        ((user("A"), assistant("B"), BRIEF, user("C")), "user assistant user system", None, "Be brief."),
+        (
+            (user("A"), assistant(ToolCall("c", "f")), BRIEF, user(ToolResult("c", (Text("x"),)))),
+            "user assistant user system", None, "Be brief.",
+        ),
+    ],
+)  # fmt: skip
+def test_newer_models_get_late_instructions_before_their_answer(
+    messages: tuple[Message, ...], roles: str, system: str | None, late: str
+) -> None:
+    body, lost, _ = write(ask(*messages), NEW)
+    assert " ".join(turn["role"] for turn in body["messages"]) == roles
+    (said,) = [turn["content"] for turn in body["messages"] if turn["role"] == "system"]
+    assert (body.get("system"), " ".join(block["text"] for block in said), lost) == (system, late, [])
+
+
+@pytest.mark.parametrize(
+    ("messages", "model"),
+    [
+        ((user("A"), BRIEF, user("B")), "claude-sonnet-5"),
+        ((user("A"), BRIEF, user("B")), "claude-opus-4-7"),
+        ((user("A"), BRIEF, user("B")), "deepseek-chat"),
+        ((user("A"), assistant("B"), BRIEF), NEW),
+        ((user("A"), assistant("B"), BRIEF, assistant("C"), user("D")), NEW),
+    ],
+)
+def test_late_instructions_without_a_place_are_hoisted(messages: tuple[Message, ...], model: str) -> None:
+    body, lost, _ = write(ask(*messages), model)
+    assert (body["system"], lost) == ("Be brief.", ["system_position"])
+    assert "system" not in [turn["role"] for turn in body["messages"]]
+
+
+turns = st.sampled_from([BRIEF, FRENCH, user("A"), user(" "), assistant("B"), assistant(" ")])
+
+
+@given(st.lists(turns, max_size=8).map(lambda before: [*before, user("Go on")]))
+def test_late_instructions_stand_where_anthropic_takes_them(messages: list[Message]) -> None:
+    body = write(ask(*messages), NEW)[0]
+    roles = [turn["role"] for turn in body["messages"]]
+    for place, role in enumerate(roles):
+        if role == "system":
+            assert roles[place - 1 : place] == ["user"]
+            assert roles[place + 1 : place + 2] in ([], ["assistant"])
+    written = str(body)
+    assert [written.count(said) for said in ("Be brief.", "Now in French.")] == [
+        messages.count(said) for said in (BRIEF, FRENCH)
+    ]
 
 
 def test_instructions_alone_are_what_the_user_says() -> None:
