@@ -8,6 +8,9 @@ from gateway.config.setting import setting
 from gateway.quick import dataclass
 from gateway.secret import Secret
 
+HIGHEST_LIMIT = 10**12
+"""Of anything in any time: more is a mistake."""
+
 
 @dataclass(frozen=True, slots=True)
 class JwtClaimsConfig:
@@ -32,7 +35,7 @@ class JwtConfig:
     jwks_max_age: float = setting(3600.0, "seconds after which the keys at jwks_url are read again", minimum=1)
     algorithms: tuple[str, ...] = setting(
         (),
-        "signatures that are believed; empty: HS256 with a secret, else RS256, ES256 and EdDSA",
+        "signatures that are believed; empty: HS256 with a secret; RS256, ES256 and EdDSA with an issuer's keys",
         choices=("HS256", "HS384", "HS512", "RS256", "ES256", "EdDSA"),
     )
     issuer: str = setting("", "what `iss` must be; empty: anything")
@@ -58,6 +61,28 @@ class RateLimits:
 
     def __bool__(self) -> bool:
         return bool(self.requests_per_minute or self.requests_per_hour or self.tokens_per_minute or self.concurrency)
+
+    @classmethod
+    def of(cls, given: object) -> RateLimits:
+        """Those that an object names, as databases, claims and the admin API have them. Raises ValueError that says
+        what is wrong with it."""
+        if not isinstance(given, dict):
+            raise ValueError("must be an object")
+        known = tuple(cls.__dataclass_fields__)
+        for name, value in given.items():
+            if name not in known:
+                raise ValueError(f"has no {str(name)[:40]!r}; there are: {', '.join(known)}")
+            if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= HIGHEST_LIMIT:
+                raise ValueError(f"{name} must be a whole number up to {HIGHEST_LIMIT}; 0: no limit")
+        return cls(**given)
+
+    def named(self) -> dict[str, int]:
+        """Those that there are, by name."""
+        limits = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return {name: limit for name, limit in limits.items() if limit}
+
+
+NO_LIMITS = RateLimits()
 
 
 @dataclass(frozen=True, slots=True)
