@@ -53,7 +53,6 @@ class Entry(NamedTuple):
     router: Router
     fields: dict[bytes, bytes]
     record: RequestRecord
-    identity: Identity
 
 
 class Router:
@@ -107,15 +106,14 @@ class Router:
         """The server's handler. Every request ends in exactly one record, whatever happens."""
         entry = request.context
         if isinstance(entry, Entry) and entry.router is self:  # its body came behind its head
-            _, fields, record, identity = entry
+            _, fields, record = entry
         else:
-            entry, identity = None, NOBODY
+            entry = None
             fields, record = self._look_at(request)
         if request.body:
             record.bytes_in = len(request.body)
             record.upstream_seconds = self._loop.time() - request.received_at  # the client took that long to send it
         inbound = Inbound(request, fields, record)
-        inbound.identity = identity
         self._metrics.in_flight += 1
         try:
             route = self._route(request)
@@ -137,20 +135,21 @@ class Router:
             raise
         except Exception:
             record.status, record.outcome, record.error = 500, "error", "internal_error"
-            request.context = Entry(self, fields, record, inbound.identity)  # for who answers
+            request.context = Entry(self, fields, record)  # for who answers
             raise
         finally:
             self._metrics.in_flight -= 1
             looked = inbound.identity.operator and record.method == "GET" and record.status == 200
             self._finish(record, logged=not looked)  # `status --watch` would fill the log
 
-    def admit(self, request: Request) -> Entry:
+    async def admit(self, request: Request) -> Entry:
         """A look at a request whose body is still to come. Raises RequestError for what no body would change."""
         (fields, record), route = self._look_at(request), self._route(request)
         self._guard.check(fields, request.peer)
         if route is NOWHERE:
             raise _nothing_at(request.path)
-        return Entry(self, fields, record, self._let_in(route, request, fields, record))
+        await self._let_in(route, request, fields, record)
+        return Entry(self, fields, record)
 
     def refuse(
         self, request: Request | None, error: RequestError, peer: str, *, handled: bool
@@ -181,7 +180,7 @@ class Router:
         return fields, record
 
     async def _enter(self, route: Route, inbound: Inbound, reply: Reply, *, admitted: bool) -> None:
-        """Guard, identity, scope (unless `admit` saw to them), then the handler."""
+        """Guard (unless `admit` saw to it), identity and scope (a token may be revoked while a body comes), handler."""
         fields, request = inbound.fields, inbound.request
         if not admitted:
             self._guard.check(fields, request.peer)
@@ -190,18 +189,23 @@ class Router:
                 await reply.send(204, self._guard.preflight_headers(fields), b"")
                 return
             reply.extra_headers = self._guard.cors_headers(fields[b"origin"])
-        if not admitted:
-            inbound.identity = self._let_in(route, request, fields, inbound.record)
+        inbound.identity = await self._let_in(route, request, fields, inbound.record)
         await route.handler(inbound, reply)
 
-    def _let_in(self, route: Route, request: Request, fields: dict[bytes, bytes], record: RequestRecord) -> Identity:
-        """Who asks. Raises RequestError: 405 or 426, 401, or 403 where the route needs more than they may."""
+    async def _let_in(
+        self, route: Route, request: Request, fields: dict[bytes, bytes], record: RequestRecord
+    ) -> Identity:
+        """Who asks. Raises RequestError: 405 or 426, 401, 403 where the route needs more than they may, 503 while
+        nobody knows."""
         if route.methods and request.method not in route.methods:
             raise _wrong_method(request.method, route.methods, fields)
         if not route.scope:
             return NOBODY
         record.client = peer = self._guard.client_address(fields, request.peer)
-        identity = self._authenticator.identify(fields, request.query, peer)
+        authenticator = self._authenticator
+        identity = authenticator.identify(fields, request.query, peer)
+        if identity is None:
+            identity = await authenticator.look_up(fields, request.query, peer)
         if identity is None:
             raise no_token(surface_of(request.method, request.path, fields))
         if not identity.may(route.scope):

@@ -1,20 +1,49 @@
-"""Who is asking: API tokens from the configuration.
+"""Who is asking: API tokens of the configuration and of the database, and JSON Web Tokens.
 
-Tokens are kept as SHA-256 digests and looked up by digest, so a comparison takes the same time whatever was
-presented, and a wrong token costs what a malformed one does. With auth off, an unknown credential is ignored
-(SDKs insist on sending one), a known one applies.
+What was believed once is kept in memory by the SHA-256 digest of the credential, so that a request costs one look into
+a table and no query. Wrong credentials are kept apart, and push nobody out. Only one that memory does not know is
+looked up: `identify` says so by None, `look_up` waits for the answer.
+
+Invariants:
+- A token of the configuration is found first, and needs no database: while that is away, its user's row is not
+  asked for.
+- Whether a token is unknown, wrong in its secret, or none at all: one read by a public id, and one comparison in
+  constant time.
+- When rights change (`AccountStore.changes`) memory is emptied, and what was read before the change is not kept.
+- While the database is away, those who are known are served. A token that may be right is a 503, never a 401.
+
+With auth off, an unknown credential is ignored (SDKs insist on sending one), a known one applies.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-from collections.abc import Mapping
+import hmac
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TypeVar
 from urllib.parse import unquote_plus
 
-from gateway.config.accounts import RateLimits
-from gateway.config.model import Config, TokenConfig
-from gateway.errors import RequestError
-from gateway.quick import dataclass
+from gateway.conductor.apitokens import public_id_of
+from gateway.conductor.identity import (
+    AWAY,
+    UNKNOWN,
+    Identity,
+    Known,
+    Refusal,
+    Verdict,
+    identity_of_static,
+    judge_row,
+    judge_user,
+)
+from gateway.conductor.jwt_tokens import JwtVerifier, looks_like_jwt
+from gateway.config.model import Config
+from gateway.errors import StoreError, StoreUnavailable
+from gateway.store.accounts import AccountStore, UserRow
+
+__all__ = ["Authenticator", "Identity", "find_credential", "without_credential"]
 
 CREDENTIAL_FIELDS = (b"x-api-key", b"api-key", b"x-goog-api-key")
 """Where SDKs other than OpenAI's put the key."""
@@ -22,40 +51,46 @@ CREDENTIAL_FIELDS = (b"x-api-key", b"api-key", b"x-goog-api-key")
 CREDENTIAL_LIMIT = 8192
 """Bytes of a credential that are looked at; a JWT with many claims has 4 KB."""
 
+KNOWN_LIMIT = 20_000
+"""Credentials that are remembered, about 10 MB: as many as hardly any gateway has in use within a day."""
 
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """Who asks, and what they may. Empty `providers` or `models`: all of them. `operator`: on the admin socket.
+REFUSED_LIMIT = 4096
+"""Wrong credentials that are remembered, about 1 MB: scripts send the same one again and again."""
 
-    `limits` are the user's own, `token_limits` the token's; without any, those of the configuration apply.
-    """
+LOOK_UP_SECONDS = 3.0
+"""For a read of one row, which takes a millisecond: a database that needs longer is away."""
 
-    user: str
-    token: str = ""
-    scopes: frozenset[str] = frozenset({"use", "read"})
-    providers: frozenset[str] = frozenset()
-    models: frozenset[str] = frozenset()
-    default_provider: str = ""
-    operator: bool = False
-    limits: RateLimits = RateLimits()
-    token_limits: RateLimits = RateLimits()
+RECHECK_SECONDS = 5.0
+"""Until the user of a configured token is asked for again, after the database was away."""
 
-    @property
-    def owner(self) -> str:
-        """Who alone may come back to what is made now: the token's user, or everybody who has no token ("")."""
-        return self.user if self.token else ""
+NO_DIGEST = hashlib.sha256(b"").hexdigest()
+"""What the digest of a token that does not exist is compared with."""
 
-    def may(self, scope: str) -> bool:
-        return scope in self.scopes or "admin" in self.scopes
+T = TypeVar("T")
 
 
 class Authenticator:
-    """`required`: a request without a known token is refused."""
+    """`required`: a request without a known token is refused. `accounts` None: only tokens of the configuration count,
+    with nothing said of their users. `clock` gives unix seconds. One belongs to one configuration."""
 
-    def __init__(self, config: Config, required: bool) -> None:
+    def __init__(
+        self,
+        config: Config,
+        required: bool,
+        accounts: AccountStore | None = None,
+        jwt: JwtVerifier | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self.required = required
-        self._known = {entry.token.digest: _identity(name, entry) for name, entry in config.tokens.items()}
+        self._accounts = accounts
+        self._jwt = jwt
+        self._clock = clock
+        self._static = {entry.token.digest: identity_of_static(name, entry) for name, entry in config.tokens.items()}
         self._everybody: Identity | None = None
+        self._known: OrderedDict[bytes, Known] = OrderedDict()
+        self._refused: OrderedDict[bytes, Refusal] = OrderedDict()
+        self._changes = 0
+        self._looking: dict[bytes, asyncio.Task[Verdict]] = {}
 
     @classmethod
     def of_operator(cls) -> Authenticator:
@@ -65,32 +100,126 @@ class Authenticator:
         return authenticator
 
     def identify(self, fields: Mapping[bytes, bytes], query: str, peer: str) -> Identity | None:
-        """The identity behind a request; None where it has no credential and needs one. Raises RequestError 401 for
-        one that is not known."""
+        """The identity behind a request; None: `look_up` must be asked. Raises RequestError 401, 403."""
         if self._everybody is not None:
             return self._everybody
         credential = find_credential(fields, query)
-        if credential and self._known and len(credential) <= CREDENTIAL_LIMIT:
-            identity = self._known.get(hashlib.sha256(credential).digest())
-            if identity is not None:
-                return identity
-        if not self.required:
-            return Identity(peer)
+        if not credential:
+            return None if self.required else Identity(peer)
+        if len(credential) > CREDENTIAL_LIMIT:
+            return self._turn_away(UNKNOWN, peer)
+        if self._accounts is not None and self._accounts.changes != self._changes:
+            self._forget()
+        digest = hashlib.sha256(credential).digest()
+        known = self._known.get(digest)
+        if known is not None and known.since <= self._clock() < known.until:
+            self._known.move_to_end(digest)
+            return known.identity
+        refusal = self._refused.get(digest)
+        if refusal is not None:
+            self._refused.move_to_end(digest)
+            return self._turn_away(refusal, peer)
+        if self.required or digest in self._static or public_id_of(credential) or self._is_jwt(credential):
+            return None
+        return Identity(peer)
+
+    async def look_up(self, fields: Mapping[bytes, bytes], query: str, peer: str) -> Identity | None:
+        """The same of a credential that memory does not know; None: there is none, but one is needed. Those who ask
+        for the same one at once share the answer.
+
+        Raises RequestError 401, 403, and 503 when it cannot be found out for now.
+        """
+        credential = find_credential(fields, query)
         if not credential:
             return None
-        raise RequestError(401, "invalid_api_key", "The API token is not known here, or no longer valid.")
+        digest = hashlib.sha256(credential).digest()
+        task = self._looking.get(digest)
+        if task is None:
+            task = asyncio.create_task(self._judge_and_remember(credential, digest), name="look-up of an API token")
+            self._looking[digest] = task
+            task.add_done_callback(lambda _: self._looking.pop(digest, None))
+        verdict = await asyncio.shield(task)  # others may wait for it when this client leaves
+        return verdict.identity if isinstance(verdict, Known) else self._turn_away(verdict, peer)
+
+    def _turn_away(self, refusal: Refusal, peer: str) -> Identity:
+        """Raise RequestError, unless anybody may come and this is just nobody known."""
+        if self.required or refusal.status != 401:
+            raise refusal.error()
+        return Identity(peer)
+
+    def _forget(self) -> None:
+        assert self._accounts is not None
+        self._changes = self._accounts.changes
+        self._known.clear()
+        self._refused.clear()
+
+    def _is_jwt(self, credential: bytes) -> bool:
+        return self._jwt is not None and looks_like_jwt(credential)
+
+    # -- what memory does not know -----------------------------------------------------------------------------
+
+    async def _judge_and_remember(self, credential: bytes, digest: bytes) -> Verdict:
+        changes = 0 if self._accounts is None else self._accounts.changes
+        verdict = await self._judge(credential, digest)
+        if self._accounts is not None and changes != self._accounts.changes:
+            return verdict  # it was true when they asked
+        if isinstance(verdict, Known):
+            self._known[digest] = verdict
+            if len(self._known) > KNOWN_LIMIT:
+                self._known.popitem(last=False)
+        elif verdict.lasting:
+            self._refused[digest] = verdict
+            if len(self._refused) > REFUSED_LIMIT:
+                self._refused.popitem(last=False)
+        return verdict
+
+    async def _judge(self, credential: bytes, digest: bytes) -> Verdict:
+        static = self._static.get(digest)
+        if static is not None:
+            return await self._judge_static(static)
+        if self._jwt is not None and looks_like_jwt(credential):
+            return await self._judge_jwt(self._jwt, credential)
+        return await self._judge_token(credential, digest.hex())
+
+    async def _judge_static(self, identity: Identity) -> Verdict:
+        try:
+            user = await self._user(identity.user)
+        except StoreError:
+            return Known(identity, until=self._clock() + RECHECK_SECONDS)
+        return judge_user(Known(identity), user)
+
+    async def _judge_jwt(self, jwt: JwtVerifier, credential: bytes) -> Verdict:
+        verdict = await jwt.verify(credential)
+        if isinstance(verdict, Refusal):
+            return verdict
+        try:
+            return judge_user(verdict, await self._user(verdict.identity.user))
+        except StoreError:
+            return AWAY
+
+    async def _judge_token(self, credential: bytes, digest: str) -> Verdict:
+        """What is no token at all costs what an unknown one does."""
+        public_id = public_id_of(credential)
+        try:
+            found = None if self._accounts is None else await _soon(self._accounts.token(public_id))
+        except StoreError:
+            return AWAY if public_id else UNKNOWN
+        right = hmac.compare_digest(digest, NO_DIGEST if found is None else found[0].digest)
+        if found is None or not right:
+            return UNKNOWN
+        return judge_row(*found, self._clock())
+
+    async def _user(self, name: str) -> UserRow | None:
+        return None if self._accounts is None else await _soon(self._accounts.user(name))
 
 
-def _identity(name: str, entry: TokenConfig) -> Identity:
-    return Identity(
-        entry.user or name,
-        name,
-        frozenset(entry.scopes),
-        frozenset(entry.providers),
-        frozenset(entry.models),
-        entry.default_provider,
-        token_limits=entry.limits,
-    )
+async def _soon(read: Awaitable[T]) -> T:
+    """Raises StoreError, also when it takes too long."""
+    try:
+        async with asyncio.timeout(LOOK_UP_SECONDS):
+            return await read
+    except TimeoutError:
+        raise StoreUnavailable("the database takes too long") from None
 
 
 def find_credential(fields: Mapping[bytes, bytes], query: str) -> bytes:

@@ -13,9 +13,8 @@ from gateway.config.setting import settings_of
 from gateway.config.tomltext import key_path
 from gateway.secret import Secret
 
-HMAC = ("HS256", "HS384", "HS512")
-SECRET_BYTES = 32
-"""RFC 7518, section 3.2: a key of HS256 is as long as its hash."""
+SECRET_BYTES = {"HS256": 32, "HS384": 48, "HS512": 64}
+"""RFC 7518, section 3.2: a key is as long as the hash, or longer."""
 
 REDIS_SCHEMES = ("redis", "rediss", "unix")
 HIGHEST_PRICE = 100_000
@@ -47,22 +46,22 @@ def _check_jwt(jwt: JwtConfig, problems: Problems) -> None:
     key = "auth.jwt"
     if problems.has(key) or not jwt.enabled:
         return
-    if find_spec("jwt") is None:
-        problems.add(key, "needs PyJWT", "pip install 'llmgateway[jwt]'")
+    by_issuer = bool(jwt.jwks_file or jwt.jwks_url)
+    if find_spec("jwt") is None or (by_issuer and find_spec("cryptography") is None):
+        problems.add(key, "needs PyJWT, with cryptography", "pip install 'llmgateway[jwt]'")
     if jwt.jwks_file and jwt.jwks_url:
         problems.add(f"{key}.jwks_url", "stands beside jwks_file", "leave one of them out")
-    if jwt.secret and len(jwt.secret.reveal().encode()) < SECRET_BYTES:
-        problems.add(
-            f"{key}.secret", f"is shorter than {SECRET_BYTES} bytes", "`openssl rand -base64 48` makes a good one"
-        )
+    wanted = max((SECRET_BYTES[name] for name in jwt.algorithms if name in SECRET_BYTES), default=SECRET_BYTES["HS256"])
+    if jwt.secret and len(jwt.secret.reveal().encode()) < wanted:
+        problems.add(f"{key}.secret", f"is shorter than {wanted} bytes", "`openssl rand -base64 48` makes a good one")
     if jwt.jwks_url:
         url = urlsplit(jwt.jwks_url)
         if url.scheme != "https" and not (url.scheme == "http" and url.hostname in ("127.0.0.1", "::1", "localhost")):
             problems.add(f"{key}.jwks_url", "is not an https:// URL", "whoever can change the keys can be anybody")
     for index, algorithm in enumerate(jwt.algorithms):
-        wanted = "secret" if algorithm in HMAC else "jwks_file or jwks_url"
-        if not (jwt.secret if algorithm in HMAC else jwt.jwks_file or jwt.jwks_url):
-            problems.add(f"{key}.algorithms[{index}]", f"{algorithm} needs {wanted}")
+        if not (jwt.secret if algorithm in SECRET_BYTES else by_issuer):
+            needed = "secret" if algorithm in SECRET_BYTES else "jwks_file or jwks_url"
+            problems.add(f"{key}.algorithms[{index}]", f"{algorithm} needs {needed}")
 
 
 def _check_redis(url: Secret, key: str, problems: Problems) -> None:

@@ -108,14 +108,7 @@ def _check_auth(config: Config, problems: Problems) -> None:
         problems.add(
             "auth.required",
             f"is false while {public[0]} can be reached from outside",
-            "listen on 127.0.0.1, or leave it at auto and add a [tokens.NAME]",
-        )
-    if auth_is_on(config) and not config.tokens and not problems.has("tokens"):
-        why = f"because {public[0]} can be reached from outside" if public else "by auth.required = true"
-        problems.add(
-            "tokens",
-            f"auth is on, {why}, but there is no API token",
-            'add [tokens.NAME] with token = "${file:/path/to/token}"',
+            "listen on 127.0.0.1, or leave it at auto",
         )
 
 

@@ -18,6 +18,7 @@ from gateway.api.router import Router
 from gateway.conductor.attempts import Attempts
 from gateway.conductor.auth import Authenticator
 from gateway.conductor.conductor import Conductor
+from gateway.conductor.jwt_tokens import jwt_verifier
 from gateway.conductor.models import ModelResolver
 from gateway.conductor.translator import Translator
 from gateway.config.model import Config, ServerConfig
@@ -61,6 +62,8 @@ def assemble(config: Config, holdings: Holdings, control: KeeperControl, drainin
         config, providers, ProxyAdmin(holdings.proxy_pools, control), control, holdings.clock, holdings.started
     )
     auth_on = auth_is_on(config)
+    jwt = jwt_verifier(config.auth.jwt, holdings.client, holdings.log, holdings.clock)
+    authenticator = Authenticator(config, auth_on, holdings.accounts, jwt, holdings.clock)
 
     def router(guard: Guard, authenticator: Authenticator) -> Router:
         return Router(
@@ -83,6 +86,6 @@ def assemble(config: Config, holdings: Holdings, control: KeeperControl, drainin
         config,
         providers,
         catalog,
-        router(Guard(config.server, auth_on=auth_on), Authenticator(config, auth_on)),
+        router(Guard(config.server, auth_on=auth_on), authenticator),
         router(Guard(ServerConfig(), auth_on=True), Authenticator.of_operator()),
     )

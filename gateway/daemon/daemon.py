@@ -24,6 +24,7 @@ from gateway.config.model import Config, ServerConfig
 from gateway.config.validate import auth_is_on
 from gateway.daemon.assembly import Assembly, assemble
 from gateway.daemon.control import Control
+from gateway.daemon.firstadmin import ensure_admin
 from gateway.daemon.holdings import Holdings
 from gateway.daemon.reloads import Reloads
 from gateway.daemon.watchdog import Watchdog
@@ -118,6 +119,7 @@ class Daemon:
         stack.push_async_callback(database.close)
         self._holdings = Holdings(self._client, database, self._log)
         self._holdings.arrange(config)
+        await ensure_admin(config, self._holdings.accounts, self._log, self._holdings.clock())
         await self._holdings.keeper.sync_all(save=False)  # the first look of the watch does it while requests run
         holdings = self._holdings
         control = Control(holdings.keeper, holdings.proxy_prober, holdings.maintenance, self._supervisor, self.reload)
@@ -185,6 +187,7 @@ class Daemon:
             "probes": keeper.probe,
             "proxy probes": self._holdings.proxy_prober.run,
             "inventory": keeper.inventory.run,
+            "accounts": self._holdings.account_watch.run,
         }
         interval = systemd.watchdog_interval(self._environ)
         if interval:
@@ -203,8 +206,8 @@ class Daemon:
     async def _handle(self, request: Request, reply: Reply) -> None:
         await self._reloads.assembly.router(request, reply)
 
-    def _admit(self, request: Request) -> object:
-        return self._reloads.assembly.router.admit(request)
+    async def _admit(self, request: Request) -> object:
+        return await self._reloads.assembly.router.admit(request)
 
     def _refuse(
         self, request: Request | None, error: RequestError, peer: str, *, handled: bool

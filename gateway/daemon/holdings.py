@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from random import Random
 
 from gateway.config.model import Config
+from gateway.keeper.accountwatch import AccountWatch
 from gateway.keeper.keeper import Keeper
 from gateway.keeper.maintenance import Maintenance
 from gateway.keeper.proxykeeper import ProxyKeeper
@@ -20,6 +21,7 @@ from gateway.net.client import Client
 from gateway.observe.logs import Log
 from gateway.observe.metrics import Metrics
 from gateway.policy.verdict import Verdict
+from gateway.store.accounts import AccountStore
 from gateway.store.database import Database
 from gateway.store.keys import KeyStore
 from gateway.store.proxies import ProxyStore
@@ -46,6 +48,8 @@ class Holdings:
         self.proxy_pools = ProxyPools(clock, self.rng)
         self.exchange = Exchange(client, clock)
         self.metrics = Metrics()
+        self.accounts = AccountStore(database)
+        self.account_watch = AccountWatch(self.accounts, log)
         keys, responses = KeyStore(database), ResponseStore(database)
 
         async def look_up(response_id: str) -> Owner | None:

@@ -24,6 +24,7 @@ from gateway.config.load import load_config
 from gateway.config.model import Config, ServerConfig
 from gateway.config.validate import auth_is_on
 from gateway.daemon.assembly import Assembly
+from gateway.daemon.firstadmin import ensure_admin
 from gateway.daemon.holdings import Holdings
 from gateway.errors import ConfigError, GatewayError, StartError
 from gateway.keeper.supervisor import Supervisor
@@ -96,6 +97,7 @@ class Reloads:
         try:
             holdings.arrange(config)
             await holdings.keeper.sync_all(force=True)
+            await ensure_admin(config, holdings.accounts, self._log, holdings.clock())
             assembly = self._assemble(config)
             self._server.reconfigure(config.server)
         except BaseException:

@@ -179,8 +179,10 @@ class Connection(asyncio.StreamReader):
                     return
                 if received:
                     await asyncio.sleep(0)
+            elif reader.request is not None and self._phase != BODY:
+                await self._begin_body(reader.request)
             elif reader.request is not None and reader.unfinished:
-                self._begin_body(reader.request)
+                self._progress()
                 await asyncio.sleep(0)
                 if self._failure is not None:
                     raise self._failure
@@ -191,7 +193,7 @@ class Connection(asyncio.StreamReader):
         """Until more has come. False: the request will never be whole. Raises RequestError when it takes too long."""
         reader, limits = self._reader, self._service.limits
         if reader.request is not None:
-            self._begin_body(reader.request)
+            self._progress()
         elif self._phase == IDLE and not reader.idle:
             self._phase = HEAD
             self._deadline.move(self.loop.time() + (DRAIN_HEAD if self._leaving else limits.header_timeout))
@@ -200,17 +202,23 @@ class Connection(asyncio.StreamReader):
             raise self._failure
         return not self._ended or bool(self._received)
 
-    def _begin_body(self, request: Request) -> None:
-        """The head is there, the body is not. Raises RequestError for what is refused by its head."""
-        if self._phase != BODY:
-            if self._leaving:
-                raise leaving()
-            request.context = self._service.admit(request)
-            self._phase = BODY
-            self._body_began = self.loop.time()
-            interim = self._reader.take_continue()
-            if interim:
-                self.transport.write(interim)
+    async def _begin_body(self, request: Request) -> None:
+        """The head is there, the body is not. Raises RequestError for what is refused by its head.
+
+        How long that takes is the service's to say; meanwhile some of the body may come, or a drain begin.
+        """
+        if self._leaving:
+            raise leaving()
+        self._phase = HEAD
+        self._deadline.clear()
+        request.context = await self._service.admit(request)
+        if self._leaving:
+            raise leaving()
+        self._phase = BODY
+        self._body_began = self.loop.time()
+        interim = self._reader.take_continue()
+        if interim:
+            self.transport.write(interim)
         self._progress()
 
     def _progress(self) -> None:

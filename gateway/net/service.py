@@ -14,9 +14,9 @@ from gateway.quick import dataclass
 
 Handler = Callable[[Request, Reply], Awaitable[None]]
 
-Admission = Callable[[Request], object]
+Admission = Callable[[Request], Awaitable[object]]
 """A look at a request of which only the head is there. What it returns is the request's `context`. Raises RequestError
-for what is refused, whatever the body."""
+for what is refused, whatever the body. It has a deadline of its own: the connection sets none."""
 
 
 class Refusal(Protocol):
@@ -29,7 +29,7 @@ class Refusal(Protocol):
         ...
 
 
-def admit_all(request: Request) -> None:
+async def admit_all(request: Request) -> None:
     """Whoever comes is heard."""
 
 

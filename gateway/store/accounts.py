@@ -10,11 +10,11 @@ of it by a small read (`poll`), and `changes` counts what this one has learned.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from gateway import jsonlib
 from gateway.config.accounts import NO_LIMITS, RateLimits
+from gateway.quick import dataclass
 from gateway.store.database import Database, Row, Statement, Value
 
 COLUMNS_OF_USER = "name, created_at, disabled, limits, providers, models, note, balance, reserved"

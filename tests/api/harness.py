@@ -35,6 +35,7 @@ from gateway.api.router import Router
 from gateway.conductor.attempts import Attempts
 from gateway.conductor.auth import Authenticator
 from gateway.conductor.conductor import Conductor
+from gateway.conductor.jwt_tokens import jwt_verifier
 from gateway.conductor.models import ModelResolver
 from gateway.conductor.translator import Translator
 from gateway.config.load import load_config
@@ -51,6 +52,7 @@ from gateway.policy.verdict import Verdict
 from gateway.providers import PROVIDER_FACTS
 from gateway.secret import Secret
 from gateway.store import open_store
+from gateway.store.accounts import AccountStore
 from gateway.store.database import Database
 from gateway.store.keys import KeyStore
 from gateway.store.responses import ResponseStore
@@ -293,6 +295,7 @@ class Gateway:
         self._log = Log(write=self._take_lines, human=False)
         rng = Random(1)
         responses = ResponseStore(database)
+        self.accounts = AccountStore(database)
 
         async def look_up(response_id: str) -> Owner | None:
             found = await responses.owner(response_id)
@@ -349,9 +352,11 @@ class Gateway:
             )
 
         auth_on = auth_is_on(config)
+        jwt = jwt_verifier(config.auth.jwt, self._client, self._log, self.clock)
+        authenticator = Authenticator(config, auth_on, self.accounts, jwt, self.clock)
         self.make_router = router
         # a test may swap it, as a reload does
-        self.router = router(Guard(config.server, auth_on=auth_on), Authenticator(config, auth_on))
+        self.router = router(Guard(config.server, auth_on=auth_on), authenticator)
         self.server = Server(
             self._handle,
             self._refuse,
@@ -385,8 +390,8 @@ class Gateway:
     async def _handle(self, request: Request, reply: Reply) -> None:
         await self.router(request, reply)
 
-    def _admit(self, request: Request) -> object:
-        return self.router.admit(request)
+    async def _admit(self, request: Request) -> object:
+        return await self.router.admit(request)
 
     def _refuse(
         self, request: Request | None, error: RequestError, peer: str, *, handled: bool

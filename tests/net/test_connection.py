@@ -141,7 +141,7 @@ async def test_requests_piled_up_beyond_a_limit_end_the_connection(limits: dict[
 # -- what is refused by its head -----------------------------------------------------------------------------------
 
 
-def nobody(request: Request) -> None:
+async def nobody(request: Request) -> None:
     raise RequestError(401, "invalid_api_key", "Who are you?")
 
 
@@ -157,6 +157,64 @@ async def test_who_may_not_come_in_is_told_before_the_body_has_come(request_: by
         answer = await client.read_answer()
         assert (answer.status, answer.error, answer.closes) == (401, "invalid_api_key", True)
         assert served.server.buffered == 0
+
+
+class Admitting:
+    """An admission that waits, as for a database."""
+
+    def __init__(self) -> None:
+        self.waits = asyncio.Event()
+        self.may_go = asyncio.Event()
+
+    async def __call__(self, request: Request) -> str:
+        self.waits.set()
+        await self.may_go.wait()
+        return "admitted"
+
+
+async def tell_context(request: Request, reply: Reply) -> None:
+    await reply.send(200, TEXT, b"%s: %s" % (str(request.context).encode(), request.body))
+
+
+@pytest.mark.parametrize("request_", [post(b"hello"), chunked(b"he", b"llo")], ids=["length", "chunked"])
+@both_loops
+async def test_the_body_may_come_while_it_is_still_asked_who_sends_it(request_: bytes) -> None:
+    admitting = Admitting()
+    head = request_.index(b"\r\n\r\n") + 4
+    async with serving(tell_context, admit=admitting, header_timeout=SHORT) as served, served.connecting() as client:
+        for _ in range(2):
+            await client.send(request_[:head])
+            await admitting.waits.wait()
+            await client.send(request_[head:])
+            await asyncio.sleep(2 * SHORT)  # no timeout of the client's runs meanwhile
+            admitting.may_go.set()
+            assert (await client.read_answer()).body == b"admitted: hello"
+            admitting.may_go.clear()
+            admitting.waits.clear()
+
+
+@both_loops
+async def test_a_drain_that_begins_while_it_is_asked_who_comes_turns_him_away() -> None:
+    admitting = Admitting()
+    async with serving(admit=admitting) as served, served.connecting() as client:
+        await client.send(post(b"hello")[:-5])
+        await admitting.waits.wait()
+        draining = asyncio.create_task(served.server.drain(10))
+        await turns()
+        admitting.may_go.set()
+        assert (await client.read_answer()).error == "draining"
+        await draining
+
+
+@both_loops
+async def test_who_leaves_while_it_is_asked_who_he_is_leaves_nothing_behind() -> None:
+    admitting = Admitting()
+    async with serving(admit=admitting) as served:
+        async with served.connecting() as client:
+            await client.send(post(b"hello")[:-5])
+            await admitting.waits.wait()
+        admitting.may_go.set()
+        await served.wait_quiet()
 
 
 # -- Expect: 100-continue ------------------------------------------------------------------------------------------

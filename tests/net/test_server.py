@@ -284,7 +284,7 @@ async def test_a_drain_does_not_wait_for_clients_that_were_refused_before(monkey
 async def test_a_drain_that_begins_amid_many_chunks_turns_their_sender_away() -> None:
     draining: list[asyncio.Task[int]] = []
 
-    def begin(request: Request) -> None:
+    async def begin(request: Request) -> None:
         loop = asyncio.get_running_loop()
         loop.call_soon(lambda: draining.append(loop.create_task(served.server.drain(HOURS))))
 
