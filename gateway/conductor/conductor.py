@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
 from gateway import jsonlib
+from gateway.conductor.admission import Admission
 from gateway.conductor.ask import Ask
 from gateway.conductor.attempts import Attempts
 from gateway.conductor.delivery import JSON, Delivery
+from gateway.conductor.estimate import estimate_tokens
 from gateway.conductor.models import ModelResolver, Target
 from gateway.conductor.translator import Translator
 from gateway.errors import RequestError, StoreError
@@ -36,25 +38,35 @@ COUNTERS = frozenset({"anthropic", "gemini"})
 NOT_THERE = frozenset({404, 405, 501})
 """Many who speak Messages have nothing that counts. From these types it would be another error."""
 
-LENGTHS = ("max_completion_tokens", "max_tokens", "max_output_tokens", "maxOutputTokens")
-UNSAID_OUTPUT = 1024
-"""Tokens of an answer whose length the request does not limit: most are shorter, and it is put right afterwards."""
-
 
 class Conductor:
     """Serves asks. Made anew at each reload; requests in flight finish with the one they began with."""
 
     def __init__(
-        self, resolver: ModelResolver, translator: Translator, attempts: Attempts, owners: ResponseOwners
+        self,
+        resolver: ModelResolver,
+        translator: Translator,
+        attempts: Attempts,
+        owners: ResponseOwners,
+        admission: Admission,
     ) -> None:
         self._resolver = resolver
         self._translator = translator
         self._attempts = attempts
         self._owners = owners
+        self._admission = admission
 
     async def serve(self, ask: Ask, reply: Reply, record: RequestRecord) -> None:
         """The whole way of one request. Raises RequestError before the commit point, BrokenAnswerError after it."""
         record.model, record.streamed = ask.model, ask.stream
+        admitted = await self._admission.enter(ask, reply)
+        try:
+            await self._serve(ask, reply, record)
+        finally:
+            if admitted is not None:
+                self._admission.leave(admitted, record)
+
+    async def _serve(self, ask: Ask, reply: Reply, record: RequestRecord) -> None:
         pinned, owner = await self._pinned(ask)
         target = await self._target(ask, owner)
         record.provider, record.upstream_model = target.provider.name, target.model
@@ -169,15 +181,6 @@ class Conductor:
 def has_dot_segment(path: str) -> bool:
     """Whether somebody who resolves `.` and `..` (RFC 3986, 5.2.4), encoded or not, takes a path for another one."""
     return not {".", ".."}.isdisjoint(unquote(path).replace("\\", "/").split("/"))
-
-
-def estimate_tokens(ask: Ask) -> int:
-    """What a request will use, for a key's own limit: its bytes at four a token, and the longest answer it allows."""
-    fields = ask.fields or {}
-    if isinstance(settings := fields.get("generationConfig"), dict):
-        fields = {**settings}
-    wanted = next((fields[name] for name in LENGTHS if type(fields.get(name)) is int), UNSAID_OUTPUT)
-    return len(ask.body) // 4 + max(wanted, 0)
 
 
 def conversation(ask: Ask) -> str:

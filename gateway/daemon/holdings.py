@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from random import Random
 
+from gateway.conductor.admission import Admission
 from gateway.config.model import Config
 from gateway.keeper.accountwatch import AccountWatch
 from gateway.keeper.keeper import Keeper
@@ -50,6 +51,7 @@ class Holdings:
         self.metrics = Metrics()
         self.accounts = AccountStore(database)
         self.account_watch = AccountWatch(self.accounts, log)
+        self.admission = Admission(time.monotonic)
         keys, responses = KeyStore(database), ResponseStore(database)
 
         async def look_up(response_id: str) -> Owner | None:
@@ -66,6 +68,7 @@ class Holdings:
         self.metrics.collect_keys(self.count_keys)
         self.metrics.collect_proxies(self.proxy_pools.counts)
         self.metrics.collect_store(database.statistics)
+        self.metrics.collect_limits(self.admission.counted)
         self.metrics.collect_dropped(lambda: {"log": log.dropped})
 
     def arrange(self, config: Config) -> None:
@@ -75,6 +78,7 @@ class Holdings:
         self.keeper.arrange(config, self.pools.of)
         self.proxy_keeper.arrange(config, self.proxy_pools.of_files(config))
         self.maintenance.arrange(config)
+        self.admission.arrange(config.limits)
 
     def probe(self, providers: Mapping[str, Provider]) -> None:
         """Look at the keys of these providers from now on, and at the ways to them."""

@@ -87,6 +87,11 @@ FAMILIES = {
     "llm_client_disconnects_total": Family(
         "counter", "Requests whose client left, by the phase they were in", ("phase",)
     ),
+    "rate_limit_requests_total": Family(
+        "counter",
+        "Requests that the limits of a scope allowed, or refused: global, user, token",
+        ("scope", "outcome"),
+    ),
     "llm_requests_duration_seconds": Family("histogram", "Time from a request's head to the end of its answer"),
     "llm_request_overhead_seconds": Family("histogram", "The part of that time not spent waiting for the provider"),
     "llm_time_to_first_token_seconds": Family(
@@ -181,6 +186,7 @@ class Metrics:
         self._count_proxies: Callable[[], Mapping[tuple[str, str], int]] = dict
         self._proxies_seen: set[tuple[str, str]] = set()
         self._read_store: Callable[[], StoreStatistics] | None = None
+        self._count_limits: Callable[[], Mapping[tuple[str, str], int]] = dict
         self._count_dropped: Callable[[], Mapping[str, int]] = dict
 
     # -- fed as things happen ----------------------------------------------------------------------------------
@@ -260,6 +266,10 @@ class Metrics:
         """Where the database's statistics come from."""
         self._read_store = read
 
+    def collect_limits(self, count: Callable[[], Mapping[tuple[str, str], int]]) -> None:
+        """Where the number of decisions by (scope, outcome) comes from."""
+        self._count_limits = count
+
     def collect_dropped(self, count: Callable[[], Mapping[str, int]]) -> None:
         """Where the number of lost events by sink comes from."""
         self._count_dropped = count
@@ -297,6 +307,7 @@ class Metrics:
             "llm_gateway_key_probes_total": self._probes,
             "llm_tokens_total": self._tokens,
             "llm_client_disconnects_total": self._disconnects,
+            "rate_limit_requests_total": self._count_limits(),
             "llm_requests_in_flight": {(): self.in_flight},
             "llm_gateway_keys": _with_gone(self._count_keys(), self._keys_seen),
             "llm_gateway_proxies": _with_gone(self._count_proxies(), self._proxies_seen),

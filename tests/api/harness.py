@@ -32,6 +32,7 @@ from gateway.api.models import ModelsSurface
 from gateway.api.openai import OpenAISurface
 from gateway.api.passthrough import PassthroughSurface
 from gateway.api.router import Router
+from gateway.conductor.admission import Admission
 from gateway.conductor.attempts import Attempts
 from gateway.conductor.auth import Authenticator
 from gateway.conductor.conductor import Conductor
@@ -286,6 +287,9 @@ class Gateway:
         self.clock = Clock()
         self.control = Control()
         self.metrics = Metrics()
+        self.admission = Admission(self.clock)
+        self.admission.arrange(config.limits)
+        self.metrics.collect_limits(self.admission.counted)
         self.database = database
         self.lines: list[dict[str, Any]] = []  # of the log
         self.errors: list[BaseException] = []  # bugs that the servers met
@@ -326,7 +330,7 @@ class Gateway:
         resolver = ModelResolver(providers, self._catalog, config.server.default_provider)
         attempts = Attempts(exchange, config.queue, rng, self._note_attempt)
         translator = Translator(config.translation.on_loss, self.clock, lambda: "0123456789abcdef")
-        conductor = Conductor(resolver, translator, attempts, self.owners)
+        conductor = Conductor(resolver, translator, attempts, self.owners, self.admission)
         models = ModelsSurface(self._catalog)
         surfaces = (
             OpenAISurface(conductor),

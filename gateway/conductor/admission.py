@@ -1,0 +1,148 @@
+"""Who may come in: limits of all clients together, of each user and of each API token, before anything else is done.
+
+Counting is `policy/limits.py`'s, in memory, or `store/redis.py`'s for several gateways (`SharedLimits`). Here it is
+decided whose limits apply and how many tokens are reserved, and the client is told how much is left.
+
+Invariants:
+- A request is counted once, however it ends. Its tokens are those that its provider reported; those that were
+  reserved, if an answer began and nothing was reported; none, if no answer began.
+- What was counted outlives a reload; the limits are those of the configuration in force.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from gateway.conductor.ask import Ask, Header
+from gateway.conductor.auth import Identity
+from gateway.conductor.estimate import estimate_tokens
+from gateway.config.accounts import LimitsConfig
+from gateway.errors import RequestError
+from gateway.net.connection import Reply
+from gateway.observe.record import RequestRecord
+from gateway.policy.limits import Headroom, Limits, Refusal, Subject, Ticket, settle
+
+NO_RETRY: Header = (b"x-should-retry", b"false")
+"""What makes the SDKs of OpenAI and Anthropic give up at once."""
+
+WHOSE = {"global": "of all clients together", "user": "of this user", "token": "of this API token"}
+
+
+class Admitted(NamedTuple):
+    """A request that came in, until it leaves."""
+
+    ticket: Ticket
+
+
+class Admission:
+    """Made once; `arrange` tells it of each configuration. `clock` gives seconds that never go back."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._limits = Limits()
+        self._config = LimitsConfig()
+        self._counted: dict[tuple[str, str], int] = {}
+
+    def arrange(self, config: LimitsConfig) -> None:
+        """Other limits from now on."""
+        self._config = config
+
+    def counted(self) -> Mapping[tuple[str, str], int]:
+        """Decisions by scope and outcome: "allowed" by the limits of each scope, "refused" by the one that is named."""
+        return self._counted
+
+    async def enter(self, ask: Ask, reply: Reply) -> Admitted | None:
+        """None: no limits apply. Raises RequestError 429."""
+        subjects = self._subjects(ask.identity)
+        if not subjects:
+            return None
+        tokens = estimate_tokens(ask) if any(subject.limits.tokens_per_minute for subject in subjects) else 0
+        decision = self._limits.take(subjects, tokens, self._clock())
+        if isinstance(decision, Refusal):
+            self._count(decision.scope, "refused")
+            raise _refused(decision, tokens, reply)
+        for subject in subjects:
+            self._count(subject.scope, "allowed")
+        if ask.shape != "raw":  # there the provider's own are passed on
+            _tell(reply, decision.requests, decision.tokens)
+        return Admitted(decision)
+
+    def leave(self, admitted: Admitted, record: RequestRecord) -> None:
+        """The request has ended, well or not."""
+        ticket = admitted.ticket
+        settle(ticket, _used(ticket.reserved, record), self._clock())
+
+    def _subjects(self, identity: Identity) -> list[Subject]:
+        """Whose limits apply."""
+        config, subjects = self._config, []
+        if config.global_:
+            subjects.append(Subject("global", "", config.global_))
+        limits = identity.limits or config.user
+        if limits:
+            subjects.append(Subject("user", identity.user, limits))
+        if identity.token:
+            limits = identity.token_limits or config.token
+            if limits:
+                subjects.append(Subject("token", f"{identity.user}\0{identity.token}", limits))
+        return subjects
+
+    def _count(self, scope: str, outcome: str) -> None:
+        series = (scope, outcome)
+        self._counted[series] = self._counted.get(series, 0) + 1
+
+
+def _used(reserved: int, record: RequestRecord) -> int:
+    if not reserved:  # a call that uses none; what it reports was used by another one
+        return 0
+    usage = record.usage
+    if usage is not None:
+        return usage.input + usage.output
+    return reserved if record.first_byte_at else 0
+
+
+def _refused(refusal: Refusal, tokens: int, reply: Reply) -> RequestError:
+    _tell(reply, refusal.requests, refusal.tokens)
+    limit = f"{refusal.kind} = {refusal.limit} {WHOSE[refusal.scope]}"
+    if refusal.retry_after is None:
+        reply.extra_headers = (*reply.extra_headers, NO_RETRY)
+        message = (
+            f"The request is too large for the limit {limit}: with the longest answer it allows it may use about "
+            f"{tokens} tokens. Send a shorter one, or allow a shorter answer."
+        )
+    elif refusal.kind == "concurrency":
+        message = f"Too many requests at once: the limit is {limit}. Try again when one of them has ended."
+    else:
+        message = f"The limit {limit} is reached. Try again in {math.ceil(refusal.retry_after)} s."
+    return RequestError(
+        429,
+        "rate_limit_exceeded",
+        message,
+        retry_after=refusal.retry_after,
+        extra={"scope": refusal.scope, "limit": refusal.kind},
+    )
+
+
+def _tell(reply: Reply, requests: Headroom | None, tokens: Headroom | None) -> None:
+    """The tightest limits, as OpenAI does. https://developers.openai.com/api/docs/guides/rate-limits"""
+    headers = list(reply.extra_headers)
+    if requests is not None:
+        headers.append((b"x-ratelimit-limit-requests", b"%d" % requests.limit))
+        headers.append((b"x-ratelimit-remaining-requests", b"%d" % requests.remaining))
+        headers.append((b"x-ratelimit-reset-requests", format_reset(requests.reset)))
+    if tokens is not None:
+        headers.append((b"x-ratelimit-limit-tokens", b"%d" % tokens.limit))
+        headers.append((b"x-ratelimit-remaining-tokens", b"%d" % tokens.remaining))
+        headers.append((b"x-ratelimit-reset-tokens", format_reset(tokens.reset)))
+    reply.extra_headers = headers
+
+
+def format_reset(seconds: float) -> bytes:
+    """A duration in the form of OpenAI's headers, rounded up: "1s", "6m0s", "1h0m59s"."""
+    whole = math.ceil(seconds)
+    if whole < 60:
+        return b"%ds" % whole
+    if whole < 3600:
+        return b"%dm%ds" % divmod(whole, 60)
+    return b"%dh%dm%ds" % (whole // 3600, whole // 60 % 60, whole % 60)

@@ -1,0 +1,71 @@
+"""How many tokens a request will use, before anybody knows: for limits, which reserve them.
+
+Rather too many than too few, and cheap, since it is asked of every request where tokens are limited. What was used in
+the end replaces it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from gateway.conductor.ask import Ask
+
+LENGTHS = ("max_completion_tokens", "max_tokens", "max_output_tokens", "maxOutputTokens")
+NUMBERS = ("n", "candidateCount")
+"""What limits an answer's length, and asks for several answers, in the dialects."""
+
+UNSAID_OUTPUT = 1024
+"""Tokens of an answer whose length the request does not limit: most are shorter."""
+
+OUTPUT_LIMIT = 10**9
+"""Tokens of an answer beyond which it does not matter how many; a sum of them still fits into 64 bits."""
+
+UNUSED = frozenset({"count_tokens", "count", "stored"})
+"""Shapes of calls that use no tokens: they count some, or ask for what there is already."""
+
+SILENT = frozenset({"embeddings", "embed"})
+"""Shapes of calls that are answered without a word."""
+
+DATA = 8000
+"""Characters of base64 that are paid for. What is longer is an image, or a file, and counts as 2,000 tokens: an image
+or a page cost about that much (dialects/anthropic/count_tokens.py has the sources)."""
+
+
+def estimate_tokens(ask: Ask) -> int:
+    """The bytes of a request at four a token, an image at its own price, and the longest answer it allows."""
+    if ask.shape in UNUSED:
+        return 0
+    fields = ask.fields
+    if fields is None:  # a form with a file, or bytes that nobody looks into
+        return UNSAID_OUTPUT + (len(ask.body) // 4 if ask.shape == "raw" else 0)
+    size = len(ask.body)
+    if size > DATA:
+        size -= _data_bytes(fields)
+    return size // 4 + (0 if ask.shape in SILENT else _output(fields))
+
+
+def _output(fields: Mapping[str, Any]) -> int:
+    settings = fields.get("generationConfig")
+    if not isinstance(settings, dict):
+        settings = fields
+    wanted = next((settings[name] for name in LENGTHS if type(settings.get(name)) is int), UNSAID_OUTPUT)
+    several = next((settings[name] for name in NUMBERS if type(settings.get(name)) is int), 1)
+    return min(max(wanted, 0) * max(several, 1), OUTPUT_LIMIT)
+
+
+def _data_bytes(fields: Mapping[str, Any]) -> int:
+    """Of the body's bytes, those of images and files that are not paid for."""
+    found = 0
+    rest: list[Any] = [fields]  # JSON may be deeper than Python's stack
+    while rest:
+        value = rest.pop()
+        if isinstance(value, dict):
+            rest.extend(value.values())
+        elif isinstance(value, list):
+            rest.extend(value)
+        elif isinstance(value, str) and len(value) > DATA:
+            beginning = value[:DATA]
+            if beginning.isascii() and " " not in beginning:
+                found += len(value) - DATA
+    return found

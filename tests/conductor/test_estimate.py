@@ -1,0 +1,84 @@
+"""What a request is expected to use, before anybody knows."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from gateway.conductor.ask import Ask
+from gateway.conductor.auth import Identity
+from gateway.conductor.estimate import OUTPUT_LIMIT, UNSAID_OUTPUT, estimate_tokens
+
+PROMPT = {"messages": [{"role": "user", "content": "x" * 353}]}
+"""400 bytes as JSON."""
+
+IMAGE = "data:image/png;base64," + "iVBORw0KGgoA" * 50_000
+
+
+def ask(fields: dict[str, Any] | None, shape: str = "chat", body: bytes | None = None) -> Ask:
+    data = json.dumps(fields, ensure_ascii=False).encode() if body is None else body
+    return Ask(b"POST", None, "/", "", (), data, "m", shape, Identity("ann"), fields=fields)
+
+
+@pytest.mark.parametrize(
+    ("fields", "output"),
+    [
+        ({}, UNSAID_OUTPUT),
+        ({"max_tokens": 50}, 50),
+        ({"max_completion_tokens": 60, "max_tokens": 50}, 60),
+        ({"max_output_tokens": 70}, 70),
+        ({"generationConfig": {"maxOutputTokens": 80, "candidateCount": 2}}, 160),
+        ({"generationConfig": {"temperature": 0}}, UNSAID_OUTPUT),
+        ({"generationConfig": "nonsense"}, UNSAID_OUTPUT),
+        ({"max_tokens": 50, "n": 4}, 200),
+        ({"max_tokens": 0}, 0),
+        ({"max_tokens": -5}, 0),
+        ({"max_tokens": None}, UNSAID_OUTPUT),
+        ({"max_tokens": True, "n": "two"}, UNSAID_OUTPUT),
+        ({"max_tokens": 10**30, "n": 10**30}, OUTPUT_LIMIT),
+    ],
+)
+def test_the_longest_answer_that_a_request_allows_counts(fields: dict[str, Any], output: int) -> None:
+    asked = ask({**PROMPT, **fields})
+    assert estimate_tokens(asked) == len(asked.body) // 4 + output
+
+
+@pytest.mark.parametrize(
+    ("asked", "tokens"),
+    [
+        (ask(PROMPT, "embeddings"), 100),
+        (ask(PROMPT, "embed"), 100),
+        (ask(PROMPT, "count_tokens"), 0),
+        (ask(PROMPT, "count"), 0),
+        (ask(None, "stored", b""), 0),
+        (ask(None, "raw", b"x" * 400), 100 + UNSAID_OUTPUT),
+        (ask(None, "other", b"x" * 4_000_000), UNSAID_OUTPUT),  # a form with a file
+    ],
+)
+def test_a_call_counts_for_what_it_is(asked: Ask, tokens: int) -> None:
+    assert len(json.dumps(PROMPT)) == 400
+    assert estimate_tokens(asked) == tokens
+
+
+@pytest.mark.parametrize(
+    ("content", "low", "high"),
+    [
+        ([{"type": "image_url", "image_url": {"url": IMAGE}}], 2000, 2100),
+        ([{"type": "image_url", "image_url": {"url": IMAGE}}] * 3, 6000, 6200),
+        ("word " * 20_000, 25_000, 25_100),
+        ("語" * 20_000, 15_000, 15_100),
+    ],
+)
+def test_an_image_counts_as_one_and_a_long_text_as_it_is(content: Any, low: int, high: int) -> None:
+    fields = {"messages": [{"role": "user", "content": content}], "max_tokens": 0}
+    assert low <= estimate_tokens(ask(fields)) <= high
+
+
+def test_a_deep_request_is_no_trouble() -> None:
+    deep: Any = "x"
+    for _ in range(50_000):
+        deep = [deep]
+    fields = {"tools": deep, "max_tokens": 0}
+    assert estimate_tokens(ask(fields, body=b"x" * 40_000)) == 10_000
