@@ -15,11 +15,11 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Final, NamedTuple, Protocol
 
 from gateway.config.accounts import PriceConfig, PriceTierConfig
+from gateway.quick import dataclass
 from gateway.usage import Usage
 
 NANO: Final = 10**9

@@ -1,0 +1,156 @@
+"""Lists of prices as JSON: the bundled book, and `prices.json` in the state folder, which an import writes.
+
+    {"form": "llmgateway-prices-1", "source": "…", "date": "2026-11-21", "currency": "USD",
+     "prices": {"openai": {"gpt-4o": {"input": 2.5, "output": 10, "cache_read": 1.25, "max_output": 16384}}}}
+
+By provider type, then by the vendor's own name of the model. Amounts are for a million tokens, `request` for one
+request, in `currency`; a bucket that costs what it falls back to is left out (`pricing.FALLBACKS`). `tiers` is a list
+of such objects, with `above`.
+
+Pure: whoever has read a file hands its JSON in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, Final
+
+from gateway.errors import GatewayError
+from gateway.policy.pricing import FALLBACKS, NANO, Price, Rates, price_of
+
+FORM: Final = "llmgateway-prices-1"
+CURRENCY: Final = "USD"
+
+Prices = Mapping[str, Mapping[str, Price]]
+"""By provider type, then by the vendor's name of the model."""
+
+
+class ListedPrices:
+    """A `pricing.PriceList`, read from its JSON."""
+
+    __slots__ = ("date", "prices", "source")
+
+    def __init__(self, document: object, label: str, types: Collection[str] | None = None) -> None:
+        """`label` and the list's date are the version of its prices. With `types`, those of others are left out.
+
+        Raises GatewayError for anything that is no such list."""
+        if not isinstance(document, dict) or document.get("form") != FORM:
+            raise GatewayError(f"this is no list of prices in the form {FORM!r}")
+        self.source, self.date = str(document.get("source", "")), str(document.get("date", ""))
+        version = f"{label} {self.date}"
+        self.prices: Prices = {
+            provider_type: {
+                model: read_entry(entry, f"{provider_type}/{model}", version)
+                for model, entry in _object(models).items()
+            }
+            for provider_type, models in _object(document.get("prices")).items()
+            if types is None or provider_type in types
+        }
+
+    def price(self, provider_type: str, model: str) -> Price | None:
+        of_type = self.prices.get(provider_type)
+        return None if of_type is None else of_type.get(model)
+
+
+def write_list(prices: Prices, source: str, date: str) -> dict[str, Any]:
+    """The JSON of a list. Types and models are in alphabetical order, so that two lists compare well."""
+    return {
+        "form": FORM,
+        "source": source,
+        "date": date,
+        "currency": CURRENCY,
+        "prices": {
+            provider_type: {model: write_entry(price) for model, price in sorted(models.items())}
+            for provider_type, models in sorted(prices.items())
+            if models
+        },
+    }
+
+
+def write_entry(price: Price) -> dict[str, Any]:
+    """A price as JSON, without what goes without saying."""
+    entry: dict[str, Any] = _amounts(price.rates)
+    if price.request:
+        entry["request"] = _amount(price.request)
+    for name in ("max_input", "max_output"):
+        tokens = getattr(price, name)
+        if tokens is not None:
+            entry[name] = tokens
+    if price.tiers:
+        base = price.rates._asdict()
+        entry["tiers"] = [
+            {"above": tier.above, **_amounts(tier.rates, {name for name in FALLBACKS if name in entry}, base)}
+            for tier in reversed(price.tiers)
+        ]
+    return entry
+
+
+def _amounts(
+    rates: Rates, said_below: Collection[str] = (), base: Mapping[str, int] | None = None
+) -> dict[str, int | float]:
+    """What must be said of `rates`. Of a tier's, that is what differs from the price below, its `base`, where that says
+    it (`said_below`), and from the fallback where not."""
+    said = {}
+    for name, nanos in rates._asdict().items():
+        if base is not None and (name in said_below or name not in FALLBACKS):
+            implied: int | None = base[name]
+        else:
+            implied = getattr(rates, FALLBACKS[name]) if name in FALLBACKS else None
+        if nanos != implied:
+            said[name] = _amount(nanos)
+    return said
+
+
+def _amount(nanos: int) -> int | float:
+    """For people: 2.5, and 10, not 10.0. A float of so few digits reads back as the very same int."""
+    return nanos // NANO if nanos % NANO == 0 else nanos / NANO
+
+
+def read_entry(entry: object, path: str, version: str) -> Price:
+    """A price from its JSON. Raises GatewayError, with `path` in it, for anything else."""
+    fields = _object(entry, path)
+    tiers = fields.get("tiers") or ()
+    if not isinstance(tiers, list | tuple):
+        raise GatewayError(f"{path}: `tiers` is no list")
+    higher = [(_tokens(tier := _object(each, path), "above", path) or 0, _said(tier, path)) for each in tiers]
+    return price_of(
+        _said(fields, path),
+        higher,
+        request=_nanos(fields.get("request", 0), path),
+        max_input=_tokens(fields, "max_input", path),
+        max_output=_tokens(fields, "max_output", path),
+        version=version,
+    )
+
+
+def _said(fields: Mapping[str, object], path: str) -> dict[str, int]:
+    return {name: _nanos(fields[name], path) for name in Rates._fields if name in fields}
+
+
+def _nanos(amount: object, path: str) -> int:
+    if isinstance(amount, bool) or not isinstance(amount, int | float) or not 0 <= amount < 10**6:  # NaN is not, either
+        raise GatewayError(f"{path}: {amount!r} is no price")
+    return round(amount * NANO)
+
+
+def _tokens(fields: Mapping[str, object], name: str, path: str) -> int | None:
+    tokens = fields.get(name)
+    if tokens is None or (isinstance(tokens, int) and not isinstance(tokens, bool) and tokens > 0):
+        return tokens
+    raise GatewayError(f"{path}: {name} is {tokens!r}, no number of tokens")
+
+
+def _object(value: object, path: str = "prices") -> dict[str, Any]:
+    if isinstance(value, dict):
+        return value
+    raise GatewayError(f"{path}: this is no object")
+
+
+def changed(before: Prices, after: Prices) -> Iterable[tuple[str, str, Price, Price]]:
+    """Type, model, price before and price after, of everything that both have and that costs something else."""
+    for provider_type, models in sorted(after.items()):
+        known = before.get(provider_type, {})
+        for model, price in sorted(models.items()):
+            old = known.get(model)
+            if old is not None and (old.rates, old.tiers, old.request) != (price.rates, price.tiers, price.request):
+                yield provider_type, model, old, price
