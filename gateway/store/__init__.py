@@ -1,6 +1,6 @@
-"""What survives a restart: keys and proxies with their statuses, and who made which Responses answer.
+"""What survives a restart: keys and proxies with their statuses, who made which answer, users and their money.
 
-`open_store` gives a `Database` (database.py); the nouns over it have a file each (keys.py, proxies.py, responses.py),
+`open_store` gives a `Database` (database.py); the nouns over it have a file each (keys.py, proxies.py, entries.py, …),
 with all SQL that concerns them. Secrets are never here: a SHA-256 digest identifies a key, a fingerprint shows it.
 
 Invariants: SQL is portable (`$1` parameters, TEXT, BIGINT, DOUBLE PRECISION, ON CONFLICT), so that another
@@ -15,17 +15,18 @@ from gateway.errors import StoreError
 from gateway.store.database import DEADLINE, Database
 
 
-async def open_store(url: str, state_dir: Path, *, deadline: float = DEADLINE) -> Database:
+async def open_store(url: str, state_dir: Path, *, deadline: float = DEADLINE, power_safe: bool = False) -> Database:
     """The database at `url` ("sqlite:FILE", FILE relative to `state_dir`), created or migrated as needed.
 
-    `deadline` bounds every later call, in seconds. Raises StoreCorrupt, StoreTooNew, or StoreUnavailable when it
+    `deadline` bounds every later call, in seconds. `power_safe`: what was committed survives a power cut, too; every
+    commit then waits for the disk. Raises StoreCorrupt, StoreTooNew, or StoreUnavailable when it
     cannot be opened for now.
     """
     path = file_of(url, state_dir)
     from gateway.store.migrations import migrate
     from gateway.store.sqlite import open_sqlite  # not at the top: see the invariants
 
-    database = await open_sqlite(path, deadline=deadline)
+    database = await open_sqlite(path, deadline=deadline, power_safe=power_safe)
     try:
         await migrate(database)
     except BaseException:

@@ -118,6 +118,42 @@ MIGRATIONS: tuple[tuple[int, tuple[str, ...]], ...] = (
             "INSERT INTO accounts_version (version) VALUES (0)",
         ),
     ),
+    (
+        5,
+        (
+            # Entries are only ever added. Money in nano-units, signed: what a user pays is negative. seq: 1, 2, … of
+            # the user. key: a fingerprint. usage: JSON object of tokens by bucket. estimated: 0 or 1.
+            """CREATE TABLE ledger (
+                user_name TEXT NOT NULL,
+                seq BIGINT NOT NULL,
+                balance_after BIGINT NOT NULL,
+                charge_id TEXT NOT NULL UNIQUE,
+                kind TEXT NOT NULL,
+                amount BIGINT NOT NULL,
+                made_at DOUBLE PRECISION NOT NULL,
+                request_id TEXT NOT NULL,
+                token TEXT NOT NULL,
+                model TEXT NOT NULL,
+                provider TEXT NOT NULL,
+                key TEXT NOT NULL,
+                price_version TEXT NOT NULL,
+                usage TEXT NOT NULL,
+                estimated BIGINT NOT NULL,
+                note TEXT NOT NULL,
+                PRIMARY KEY (user_name, seq)
+            )""",
+            # What requests in flight hold. id: the charge id of the entry to come. owner: the gateway that serves it.
+            """CREATE TABLE reservations (
+                id TEXT PRIMARY KEY,
+                user_name TEXT NOT NULL,
+                amount BIGINT NOT NULL,
+                owner TEXT NOT NULL,
+                made_at DOUBLE PRECISION NOT NULL
+            )""",
+            # The last transactions of each gateway on its ledger, so that none is done twice.
+            "CREATE TABLE ledger_units (name TEXT PRIMARY KEY, made_at DOUBLE PRECISION NOT NULL)",
+        ),
+    ),
 )
 
 LATEST = MIGRATIONS[-1][0]

@@ -3,7 +3,8 @@
 The writer takes what has gathered in its queue, runs each unit under a savepoint of its own in one transaction, and
 commits once: a hundred callers cost one commit. While another process holds the database locked, it waits as long as
 somebody waits for it. WAL mode lets the reader read meanwhile, `synchronous = NORMAL` keeps every commit through the
-death of this process (a power cut may take the last moments, never consistency).
+death of this process (a power cut may take the last moments, never consistency); `synchronous = FULL`, where money is
+in it, through a power cut as well.
 
 Before anything is written, a file that may be damaged is checked through a read-only connection, which does not even
 copy the write-ahead log into the file on closing. SQLite deletes the log when the last connection closes cleanly, so a
@@ -22,6 +23,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +56,6 @@ BUSY_MS = 500
 PRAGMAS = (
     f"PRAGMA busy_timeout = {BUSY_MS}",
     "PRAGMA journal_mode = WAL",
-    "PRAGMA synchronous = NORMAL",
     "PRAGMA foreign_keys = ON",
     "PRAGMA journal_size_limit = 16777216",  # after a bulk sync the log shrinks again
 )
@@ -71,9 +72,9 @@ Work = Sequence[Statement] | Callable[[sqlite3.Connection], Any]
 MAGIC = b"SQLite format 3\0"
 
 
-async def open_sqlite(path: Path, *, deadline: float) -> SqliteDatabase:
+async def open_sqlite(path: Path, *, deadline: float, power_safe: bool = False) -> SqliteDatabase:
     """Open or create the file. Raises StoreCorrupt or StoreUnavailable; the schema is the caller's affair."""
-    database = SqliteDatabase(path, deadline)
+    database = SqliteDatabase(path, deadline, power_safe)
     await database.open()
     return database
 
@@ -81,10 +82,10 @@ async def open_sqlite(path: Path, *, deadline: float) -> SqliteDatabase:
 class SqliteDatabase:
     """See `gateway.store.database.Database`."""
 
-    def __init__(self, path: Path, deadline: float) -> None:
+    def __init__(self, path: Path, deadline: float, power_safe: bool = False) -> None:
         self._path = path
         self._vacuuming = False
-        self._writing = Writer(path, patience=deadline)
+        self._writing = Writer(path, patience=deadline, synchronous="FULL" if power_safe else "NORMAL")
         self._reading = Reader(path, patience=deadline)
         self._writer = Lane(
             "store-writer", self._writing, deadline=deadline, queue_limit=QUEUE_LIMIT, group_limit=GROUP_LIMIT
@@ -163,9 +164,10 @@ class SqliteDatabase:
 class Writer:
     """The connection that writes. Lives on the writer's thread; the counters may be read from elsewhere."""
 
-    def __init__(self, path: Path, *, patience: float) -> None:
+    def __init__(self, path: Path, *, patience: float, synchronous: str = "NORMAL") -> None:
         self._path = path
         self._patience = patience  # seconds for locks while opening
+        self._synchronous = synchronous
         self._db: sqlite3.Connection | None = None
         self.commits = 0
         self.statements = 0
@@ -176,6 +178,7 @@ class Writer:
             _create(self._path)
             _check(self._path)
             self._db = _connect(self._path, self._patience)
+            self._db.execute(f"PRAGMA synchronous = {self._synchronous}")
         except (sqlite3.Error, OSError) as exc:
             raise failure(exc, self._path) from exc
 
@@ -389,6 +392,7 @@ def _bytes(path: Path) -> int:
         return 0
 
 
+@lru_cache(maxsize=256)
 def _numbered(sql: str) -> str:
     """SQLite takes `$1` for a name, to be looked up for each row: half of the time that a small one takes."""
     return sql.replace("$", "?")

@@ -1,0 +1,184 @@
+"""The ledger's rows, and the SQL of one unit of reservations and charges.
+
+Money is a whole number of nano-units of `billing.currency`. Entries are only ever added. What a user has, is the sum of
+his entries; `users.balance` is that sum, kept along, and `users.reserved` the sum of his reservations. Every unit
+leaves it so.
+
+A unit is done once, even where nobody knows whether it was done: its first statement writes its name, on which a second
+attempt fails. So its statements need not be repeatable, and what concerns the same user is put together: one update of
+his row for all of his requests, which is also the lock that other processes wait for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from gateway.store.database import Database, Statement, Value
+
+OPENING = "opening balance"
+
+
+class Reservation(NamedTuple):
+    """Money that is set aside for a request in flight."""
+
+    id: str
+    user: str
+    amount: int
+
+
+class Refusal(NamedTuple):
+    """Why there was no reservation: the user is disabled, or `balance - reserved` is less than it takes."""
+
+    balance: int
+    reserved: int
+    disabled: bool
+
+
+class Entry(NamedTuple):
+    """A line of the ledger, as it is written. `amount` is signed: what a user pays is negative. `key` is a fingerprint,
+    `usage` a JSON object of tokens by bucket, `made_at` unix seconds, `price_version` names the prices it was made by.
+    """
+
+    charge_id: str
+    kind: str  # charge, credit, debit, refund, adjustment
+    amount: int
+    made_at: float
+    request_id: str = ""
+    token: str = ""
+    model: str = ""
+    provider: str = ""
+    key: str = ""
+    price_version: str = ""
+    usage: str = "{}"
+    estimated: int = 0
+    note: str = ""
+
+
+class Written(NamedTuple):
+    """A line of the ledger, as it is read."""
+
+    seq: int
+    balance_after: int
+    entry: Entry
+
+
+class Account(NamedTuple):
+    """The money side of a user."""
+
+    balance: int
+    reserved: int
+    entries: int
+    disabled: bool
+
+
+COLUMNS = ", ".join(Entry._fields)
+
+NAME_UNIT = "INSERT INTO ledger_units (name, made_at) VALUES ($1, $2)"
+FORGET_UNIT = "DELETE FROM ledger_units WHERE name = $1"
+FIND_UNIT = "SELECT 1 FROM ledger_units WHERE name = $1"
+
+ADD_USER = "INSERT INTO users (name, created_at) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING"
+OPEN = "UPDATE users SET balance = balance + $2, entries = 1 WHERE name = $1 AND entries = 0"
+RESERVE = """
+    UPDATE users SET reserved = reserved + $1, mark = $2
+    WHERE name = $3 AND disabled = 0 AND balance - reserved >= $1"""
+NOTE_RESERVATION = """
+    INSERT INTO reservations (id, user_name, amount, owner, made_at)
+    SELECT $1, name, $2, $3, $4 FROM users WHERE name = $5 AND mark = $6"""
+CHARGE = """
+    UPDATE users SET balance = balance + $1, reserved = reserved - $2, entries = entries + $3 WHERE name = $4"""
+WRITE = f"""
+    INSERT INTO ledger (user_name, seq, balance_after, {COLUMNS})
+    SELECT name, entries - $2, balance - $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16
+    FROM users WHERE name = $1 ON CONFLICT DO NOTHING"""  # noqa: S608 - names of ours
+UNRESERVE = """
+    UPDATE users SET reserved = reserved - (SELECT amount FROM reservations WHERE id = $1)
+    WHERE name = $2 AND EXISTS (SELECT 1 FROM reservations WHERE id = $1)"""
+FORGET_RESERVATION = "DELETE FROM reservations WHERE id = $1"
+READ_ACCOUNT = "SELECT balance, reserved, entries, disabled FROM users WHERE name = $1"
+
+
+class Unit:
+    """The statements of one transaction. `name` is its own, `previous` that of one that is known to be done.
+
+    What ends reservations comes first, so that the money can be reserved again.
+    """
+
+    def __init__(self, name: str, previous: str, now: float) -> None:
+        self._name = name
+        self._previous = previous
+        self._now = now
+        self._released: list[tuple[str, str]] = []
+        self._ended: list[tuple[str]] = []
+        self._charges: list[Statement] = []
+        self._entries: list[tuple[Value, ...]] = []
+        self._rest: list[Statement] = []
+
+    def release(self, reservation: Reservation) -> None:
+        """End it without a charge. It may never have been granted."""
+        self._released.append((reservation.id, reservation.user))
+        self._ended.append((reservation.id,))
+
+    def charge(self, user: str, reservations: Sequence[Reservation], entries: Sequence[Entry]) -> None:
+        """All entries of a user in this unit, in place of reservations, pair by pair."""
+        amounts = [entry.amount for entry in entries]
+        total, count, held = sum(amounts), len(entries), sum([one.amount for one in reservations])
+        self._charges.append(Statement(CHARGE, args=(total, held, count, user)))
+        so_far = 0
+        for place, entry in enumerate(entries, 1):
+            so_far += entry.amount
+            self._entries.append((user, count - place, total - so_far, *entry))
+        self._ended += [(one.id,) for one in reservations]
+
+    def open(self, user: str, amount: int) -> None:
+        """A user who has no entry yet gets his first, and a row if there is none."""
+        entry = Entry(f"opening {user}", "credit", amount, self._now, note=OPENING)
+        self._rest += [
+            Statement(ADD_USER, args=(user, self._now)),
+            Statement(OPEN, args=(user, amount)),
+            Statement(WRITE, args=(user, 0, 0, *entry)),
+        ]
+
+    def reserve(self, user: str, reservations: Sequence[Reservation], owner: str) -> int:
+        """All of them or none. Where it is in the unit: see `granted`."""
+        mark = reservations[0].id
+        noted = [(one.id, one.amount, owner, self._now, user, mark) for one in reservations]
+        self._rest += [
+            Statement(RESERVE, args=(sum([one.amount for one in reservations]), mark, user)),
+            _each(NOTE_RESERVATION, noted),
+        ]
+        return len(self._rest) - 2
+
+    def statements(self) -> list[Statement]:
+        return [
+            Statement(NAME_UNIT, args=(self._name, self._now)),
+            Statement(FORGET_UNIT, args=(self._previous,)),
+            _each(UNRESERVE, self._released),
+            *self._charges,
+            _each(WRITE, self._entries),
+            _each(FORGET_RESERVATION, self._ended),
+            *self._rest,
+        ]
+
+    def is_granted(self, place: int, counts: Sequence[int]) -> bool:
+        """By the row counts of `statements`."""
+        return counts[len(counts) - len(self._rest) + place] == 1
+
+    def missing(self, counts: Sequence[int]) -> int:
+        """Entries that were not written: their user has no row, or their charge id was there already."""
+        return len(self._entries) - counts[3 + len(self._charges)]
+
+
+def _each(sql: str, rows: Sequence[Sequence[Value]]) -> Statement:
+    """A single row goes quicker by itself."""
+    return Statement(sql, args=rows[0]) if len(rows) == 1 else Statement(sql, rows=rows)
+
+
+async def read_account(database: Database, user: str) -> Account | None:
+    """None for a user who has no row."""
+    row = await database.fetchrow(READ_ACCOUNT, user)
+    if row is None:
+        return None
+    balance, reserved, entries, disabled = row
+    return Account(int(balance or 0), int(reserved or 0), int(entries or 0), bool(disabled))

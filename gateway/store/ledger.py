@@ -1,0 +1,365 @@
+"""Money on the hot path: reservations and charges of requests, many of them in one transaction.
+
+While one transaction is with the database, what is asked meanwhile gathers here and goes with the next: fifty requests
+cost one commit. All of it is one unit (`entries.py`): done wholly or not at all, and never twice.
+
+Invariants:
+- A charge stays queued until it is durable, however long the database is away. There are never more of them than
+  reservations were granted, and while the database is away none is.
+- A reservation that nobody waits for any more, or of which nobody knows whether it was granted, is released.
+- After a unit that failed, reservations are refused at once until one succeeds: there is no free ride, and no queue of
+  requests that would only time out.
+
+Reservations of the same user are granted together or not at all, which is one update for all of them; where they are
+not, each is tried by itself. Who reads or corrects the ledger, uses `books.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from gateway.errors import StoreCorrupt, StoreError, StoreUnavailable
+from gateway.store.database import Database, Statement
+from gateway.store.entries import FIND_UNIT, Entry, Refusal, Reservation, Unit, read_account
+
+PENDING_LIMIT = 4096
+"""Orders that may wait for the database when a reservation comes: some seconds of work. It is refused beyond."""
+
+UNIT_LIMIT = 256
+"""Orders in one unit: some milliseconds of the writer's time."""
+
+PATIENCE = 10.0
+"""Seconds that a request waits for its reservation, or with its answer for its entry. Its client waits as well."""
+
+FIRST_PAUSE = 0.05
+LONGEST_PAUSE = 1.0
+"""Seconds until a unit that failed is tried again. The database itself waits for a lock much longer than that."""
+
+KNOWN_LIMIT = 50_000
+"""Names of users who have an entry already, so that it need not be looked up: some megabytes."""
+
+
+REVOKED = "the answer could not be given"
+"""The note of a refund: the charge became durable only after its client had been told otherwise."""
+
+
+class Note(Protocol):
+    """Told of what an operator has to hear: `event` and what goes with it."""
+
+    def __call__(self, event: str, **facts: object) -> None: ...
+
+
+class _Order:
+    """To reserve (`future` is True when it is granted), to charge (`entry` is set, and `future`, if any, True when that
+    is durable), or to release. `alone`: it was refused together with others. `revoked`: not to be charged after all."""
+
+    __slots__ = ("alone", "entry", "future", "reservation", "revoked")
+
+    def __init__(
+        self, reservation: Reservation, future: asyncio.Future[bool] | None = None, entry: Entry | None = None
+    ) -> None:
+        self.reservation = reservation
+        self.future = future
+        self.entry = entry
+        self.alone = False
+        self.revoked = False
+
+    @property
+    def left(self) -> bool:
+        """Whether it asks for what nobody waits for any more."""
+        return self.entry is None and self.future is not None and self.future.done()
+
+    def answer(self, value: bool) -> None:
+        if self.future is not None and not self.future.done():
+            self.future.set_result(value)
+
+    def refuse(self, error: StoreError) -> None:
+        """A reservation that cannot be had."""
+        if self.entry is None and self.future is not None and not self.future.done():
+            self.future.set_exception(StoreUnavailable(error.message, detail=error.detail, hint=error.hint))
+
+
+class _Batch:
+    """The orders of one unit. `asks` are those for reservations, by user, with their place in the unit."""
+
+    def __init__(self, name: str, orders: Sequence[_Order], unit: Unit) -> None:
+        self.name = name
+        self.orders = orders
+        self.unit = unit
+        self.statements: Sequence[Statement] = ()
+        self.asks: list[tuple[int, list[_Order]]] = []
+
+    def write(self, welcome: Callable[[Unit, str], None], owner: str) -> None:
+        """`welcome` sees to users who may be new."""
+        unit = self.unit
+        charges: dict[str, list[_Order]] = {}
+        asks: dict[str, list[_Order]] = {}
+        for order in self.orders:
+            if order.entry is not None:
+                charges.setdefault(order.reservation.user, []).append(order)
+            elif order.future is not None:
+                asks.setdefault(order.reservation.id if order.alone else order.reservation.user, []).append(order)
+            else:
+                unit.release(order.reservation)
+        for user, group in charges.items():
+            entries = [order.entry for order in group if order.entry is not None]
+            unit.charge(user, [order.reservation for order in group], entries)
+        for group in asks.values():
+            user = group[0].reservation.user
+            welcome(unit, user)
+            self.asks.append((unit.reserve(user, [order.reservation for order in group], owner), group))
+        self.statements = unit.statements()
+
+
+class Ledger:
+    """`owner` names this gateway in its reservations. `clock` gives unix seconds. `run` has to run, and `flush` to be
+    called when it does not any more. `default_balance` (nano-units) is what users begin with."""
+
+    def __init__(
+        self,
+        database: Database,
+        owner: str,
+        clock: Callable[[], float],
+        note: Note,
+        patience: float = PATIENCE,
+    ) -> None:
+        self.default_balance = 0
+        self._database = database
+        self._owner = owner
+        self._clock = clock
+        self._note = note
+        self._patience = patience
+        self._loop = asyncio.get_running_loop()
+        self._pending: deque[_Order] = deque()
+        self._waiting: deque[tuple[float, asyncio.Future[bool]]] = deque()  # until when, the earliest first
+        self._timer: asyncio.TimerHandle | None = None
+        self._wanted = asyncio.Event()
+        self._turn = asyncio.Lock()
+        self._unsure: _Batch | None = None  # sent to the database, and no answer yet
+        self._away = False  # the last unit failed
+        self._known: set[str] = set()
+        self._beginning = os.urandom(8).hex()
+        self._reservations = 0
+        self._units = 0
+        self._done = ""  # the last unit's name
+
+    @property
+    def queued(self) -> int:
+        """Orders that wait for the database."""
+        return len(self._pending)
+
+    async def reserve(self, user: str, amount: int) -> Reservation | Refusal:
+        """Set aside so many nano-units, if the user has them. Raises StoreUnavailable, when it takes long at that."""
+        while True:
+            if self._away:
+                raise StoreUnavailable("the ledger cannot be written for now")
+            if len(self._pending) >= PENDING_LIMIT:
+                raise StoreUnavailable("too many requests wait for the ledger")
+            self._reservations += 1
+            reservation = Reservation(f"chg_{self._beginning}{self._reservations:010x}", user, amount)
+            future = self._promise()
+            self._give(_Order(reservation, future))
+            if await future:
+                return reservation
+            account = await read_account(self._database, user)
+            if account is not None:
+                return Refusal(account.balance, account.reserved, account.disabled)
+            self._known.discard(user)  # the row was removed by hand: begin again
+
+    async def settle(self, reservation: Reservation, entry: Entry) -> None:
+        """Write the entry in place of its reservation, and wait until that is durable. Raises StoreUnavailable when it
+        takes long; nothing is charged then. When this is cancelled, the entry stays queued."""
+        future = self._promise()
+        order = _Order(reservation, future, entry)
+        self._give(order)
+        try:
+            written = await future
+        except StoreUnavailable:
+            order.revoked = True
+            raise
+        if not written:
+            raise StoreUnavailable("the ledger refused an entry")
+
+    def settle_later(self, reservation: Reservation, entry: Entry) -> None:
+        """Write it without anybody waiting for it, as soon as the database can."""
+        self._give(_Order(reservation, None, entry))
+
+    def release(self, reservation: Reservation) -> None:
+        """Nothing is charged."""
+        self._give(_Order(reservation))
+
+    async def run(self) -> None:
+        """The background task."""
+        while True:
+            await self._wanted.wait()
+            self._wanted.clear()
+            await self._write_all()
+
+    async def flush(self, seconds: float) -> int:
+        """Write what is queued. The number of orders that could not be written within so many seconds."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._write_all()
+        except TimeoutError:
+            pass
+        return len(self._pending)
+
+    # -- asked for ---------------------------------------------------------------------------------------------
+
+    def _give(self, order: _Order) -> None:
+        self._pending.append(order)
+        self._wanted.set()
+
+    def _promise(self) -> asyncio.Future[bool]:
+        """An answer to wait for, which is a StoreUnavailable if it takes too long. One timer serves all of them: a
+        timeout for each would cost more than what it guards."""
+        waiting = self._waiting
+        while waiting and waiting[0][1].done():
+            waiting.popleft()  # else ten seconds of them pile up
+        future: asyncio.Future[bool] = self._loop.create_future()
+        waiting.append((self._loop.time() + self._patience, future))
+        if self._timer is None:
+            self._timer = self._loop.call_later(self._patience, self._give_up)
+        return future
+
+    def _give_up(self) -> None:
+        waiting, now = self._waiting, self._loop.time()
+        while waiting and (waiting[0][0] <= now or waiting[0][1].done()):
+            _, future = waiting.popleft()
+            if not future.done():
+                future.set_exception(StoreUnavailable("the ledger does not answer", detail=f"{self._patience:g} s"))
+        self._timer = self._loop.call_at(waiting[0][0], self._give_up) if waiting else None
+
+    # -- written -----------------------------------------------------------------------------------------------
+
+    async def _write_all(self) -> None:
+        pause = FIRST_PAUSE
+        while self._unsure is not None or self._pending:
+            async with self._turn:
+                failure = await self._write(self._unsure or self._next(self._take()))
+            if failure is None:
+                pause = FIRST_PAUSE
+            else:
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, LONGEST_PAUSE)
+
+    def _take(self) -> list[_Order]:
+        """The orders of the next unit."""
+        pending = self._pending
+        taken: list[_Order] = []
+        while pending and len(taken) < UNIT_LIMIT:
+            order = pending.popleft()
+            if order.revoked:
+                order = _Order(order.reservation)
+            if not order.left:
+                taken.append(order)
+        return taken
+
+    def _next(self, orders: Sequence[_Order]) -> _Batch:
+        self._units += 1
+        name = f"{self._beginning}{self._units:010x}"
+        batch = _Batch(name, orders, Unit(name, self._done, self._clock()))
+        batch.write(self._welcome, self._owner)
+        return batch
+
+    def _welcome(self, unit: Unit, user: str) -> None:
+        if user not in self._known:
+            unit.open(user, self.default_balance)
+
+    async def _write(self, batch: _Batch) -> StoreError | None:
+        """One unit, and what is told of it. Returns why the database cannot do it for now."""
+        self._unsure = batch  # also when this task is ended meanwhile
+        try:
+            counts = await self._database.transaction(batch.statements)
+        except (StoreUnavailable, StoreCorrupt) as error:
+            self._failed(batch, error)
+            return error
+        except StoreError as error:
+            return await self._refused(batch, error)
+        self._unsure = None
+        self._done = batch.name
+        self._tell(batch, counts)
+        self._recovered()
+        return None
+
+    def _tell(self, batch: _Batch, counts: Sequence[int]) -> None:
+        missing = batch.unit.missing(counts)
+        if missing:
+            self._note("ledger_refused", detail=f"{missing} entries of users who are gone, or written before")
+        for order in batch.orders:
+            if order.entry is not None:
+                self._written(order, not missing)
+        again: list[_Order] = []
+        for place, group in batch.asks:
+            granted = batch.unit.is_granted(place, counts)
+            if granted:
+                self._remember(group[0].reservation.user)
+            for order in group:
+                if order.left:
+                    self.release(order.reservation)  # which does no harm where it was not granted
+                elif granted or len(group) == 1:
+                    order.answer(granted)
+                else:
+                    order.alone = True
+                    again.append(order)
+        self._pending.extendleft(reversed(again))
+
+    def _written(self, order: _Order, done: bool) -> None:
+        order.answer(done)
+        if order.revoked and order.entry is not None and done:
+            self._refund(order.reservation, order.entry)
+
+    def _refund(self, reservation: Reservation, entry: Entry) -> None:
+        """Take back a charge that was written after all."""
+        back = entry._replace(charge_id=f"{entry.charge_id} back", kind="refund", amount=-entry.amount, note=REVOKED)
+        self._give(_Order(Reservation(back.charge_id, reservation.user, 0), None, back))
+
+    def _remember(self, user: str) -> None:
+        if len(self._known) >= KNOWN_LIMIT:
+            self._known.clear()
+        self._known.add(user)
+
+    def _failed(self, batch: _Batch, error: StoreError) -> None:
+        """Nobody knows whether the unit was done; it is tried again. Who waits for a reservation need not."""
+        if not self._away:
+            self._away = True
+            self._note("ledger_away", detail=str(error), queued=len(self._pending) + len(batch.orders))
+        for order in (*batch.orders, *self._pending):
+            order.refuse(error)
+
+    def _recovered(self) -> None:
+        if self._away:
+            self._away = False
+            self._note("ledger_back", queued=len(self._pending))
+
+    async def _refused(self, batch: _Batch, error: StoreError) -> StoreError | None:
+        """The unit was done already, or an order in it is nonsense to the database, which is a bug or somebody's
+        trigger: then the others shall not suffer for it."""
+        try:
+            done = await self._database.fetchval(FIND_UNIT, batch.name)
+        except StoreError as failure:
+            self._failed(batch, failure)
+            return failure
+        self._unsure = None
+        if done is not None:
+            self._done = batch.name
+            for order in batch.orders:
+                if order.left:
+                    self.release(order.reservation)
+                elif order.entry is not None:
+                    self._written(order, True)
+            self._recovered()
+        elif len(batch.orders) == 1:
+            self._note("ledger_refused", user=batch.orders[0].reservation.user, detail=str(error))
+            batch.orders[0].answer(False)
+        else:
+            for place, order in enumerate(batch.orders):
+                failed = await self._write(self._next([order]))
+                if failed is not None:
+                    self._pending.extendleft(reversed(batch.orders[place + 1 :]))
+                    return failed
+        return None
