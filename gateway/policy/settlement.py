@@ -1,0 +1,99 @@
+"""What a request is charged for: a table over how it ended and what is known of its usage.
+
+| how it ended                            | charged for                                                        |
+|-----------------------------------------|--------------------------------------------------------------------|
+| complete, usage reported (zeros too)    | the usage as reported                                              |
+| complete, nothing reported              | an estimate                                                        |
+| client gone before the first output     | nothing                                                            |
+| client gone after it, usage reported    | the usage so far, and an estimate of the output seen since         |
+| client gone after it, nothing reported  | an estimate: of the prompt, and of the output seen                 |
+| provider failed before the first output | nothing, whatever was reported                                     |
+| provider failed after it                | as if the client had gone                                          |
+| answer undelivered: store unavailable   | nothing                                                            |
+| attempt that another one followed       | nothing; only the answer that reached the client is charged for,   |
+|                                         | at the price of the model that gave it, dearer or not              |
+
+An estimate takes four bytes for a token, is marked as one in the ledger, and never costs more than what was reserved.
+The last two rows are no rows of the table below: whoever has no answer to give does not ask.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+from typing import NamedTuple
+
+from gateway.usage import Usage
+
+BYTES_PER_TOKEN = 4
+"""Of English text; of other languages and of code there are fewer, so an estimate is rather too low."""
+
+
+class Ending(Enum):
+    COMPLETE = "complete"
+    CLIENT_GONE = "client gone"
+    PROVIDER_FAILED = "provider failed"
+    UNDELIVERED = "undelivered"
+
+
+class Basis(Enum):
+    """What a charge goes by."""
+
+    NOTHING = "nothing"
+    REPORT = "report"
+    REPORT_AND_SEEN = "report and seen"
+    ESTIMATE = "estimate"
+
+
+TABLE: Mapping[tuple[Ending, bool, bool], Basis] = {
+    # how it ended, whether output went to the client, whether usage was reported
+    (Ending.COMPLETE, True, True): Basis.REPORT,
+    (Ending.COMPLETE, True, False): Basis.ESTIMATE,
+    (Ending.COMPLETE, False, True): Basis.REPORT,  # an answer without output, such as vectors
+    (Ending.COMPLETE, False, False): Basis.ESTIMATE,
+    (Ending.CLIENT_GONE, True, True): Basis.REPORT_AND_SEEN,
+    (Ending.CLIENT_GONE, True, False): Basis.ESTIMATE,
+    (Ending.CLIENT_GONE, False, True): Basis.NOTHING,
+    (Ending.CLIENT_GONE, False, False): Basis.NOTHING,
+    (Ending.PROVIDER_FAILED, True, True): Basis.REPORT_AND_SEEN,
+    (Ending.PROVIDER_FAILED, True, False): Basis.ESTIMATE,
+    (Ending.PROVIDER_FAILED, False, True): Basis.NOTHING,
+    (Ending.PROVIDER_FAILED, False, False): Basis.NOTHING,
+    (Ending.UNDELIVERED, True, True): Basis.NOTHING,
+    (Ending.UNDELIVERED, True, False): Basis.NOTHING,
+    (Ending.UNDELIVERED, False, True): Basis.NOTHING,
+    (Ending.UNDELIVERED, False, False): Basis.NOTHING,
+}
+
+
+class Seen(NamedTuple):
+    """What passed by: bytes of the prompt, of output text in all, and of that after the last report of usage."""
+
+    prompt: int
+    output: int
+    since_report: int = 0
+
+
+class Settlement(NamedTuple):
+    """What is charged for. None: nothing. `estimated`: not all of it was reported."""
+
+    usage: Usage | None
+    estimated: bool = False
+
+
+def settle(ending: Ending, reported: Usage | None, seen: Seen, *, output_sent: bool) -> Settlement:
+    """By the table. A report in which everything is zero is a report."""
+    basis = TABLE[ending, output_sent, reported is not None]
+    if basis is Basis.NOTHING:
+        return Settlement(None)
+    if basis is Basis.ESTIMATE or reported is None:
+        return Settlement(Usage(tokens_of(seen.prompt), output_text=tokens_of(seen.output)), True)
+    if basis is Basis.REPORT or not seen.since_report:
+        return Settlement(reported)
+    text = (reported.output_text or 0) + tokens_of(seen.since_report)
+    return Settlement(reported._replace(output_text=text), True)
+
+
+def tokens_of(size: int) -> int:
+    """About how many tokens so many bytes of text are."""
+    return -(-size // BYTES_PER_TOKEN)
