@@ -58,6 +58,7 @@ class Entry(NamedTuple):
 class Written(NamedTuple):
     """A line of the ledger, as it is read."""
 
+    user: str
     seq: int
     balance_after: int
     entry: Entry
@@ -132,13 +133,8 @@ class Unit:
         self._ended += [(one.id,) for one in reservations]
 
     def open(self, user: str, amount: int) -> None:
-        """A user who has no entry yet gets his first, and a row if there is none."""
-        entry = Entry(f"opening {user}", "credit", amount, self._now, note=OPENING)
-        self._rest += [
-            Statement(ADD_USER, args=(user, self._now)),
-            Statement(OPEN, args=(user, amount)),
-            Statement(WRITE, args=(user, 0, 0, *entry)),
-        ]
+        """See `opening`."""
+        self._rest += opening(user, amount, self._now)
 
     def reserve(self, user: str, reservations: Sequence[Reservation], owner: str) -> int:
         """All of them or none. Where it is in the unit: see `granted`."""
@@ -168,6 +164,16 @@ class Unit:
     def missing(self, counts: Sequence[int]) -> int:
         """Entries that were not written: their user has no row, or their charge id was there already."""
         return len(self._entries) - counts[3 + len(self._charges)]
+
+
+def opening(user: str, amount: int, now: float) -> list[Statement]:
+    """A user who has no entry yet gets his first, and a row if there is none. May be repeated."""
+    entry = Entry(f"opening {user}", "credit", amount, now, note=OPENING)
+    return [
+        Statement(ADD_USER, args=(user, now)),
+        Statement(OPEN, args=(user, amount)),
+        Statement(WRITE, args=(user, 0, 0, *entry)),
+    ]
 
 
 def _each(sql: str, rows: Sequence[Sequence[Value]]) -> Statement:

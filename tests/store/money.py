@@ -1,0 +1,102 @@
+"""What the ledger's tests share: a ledger that runs, and a database that fails when it is told to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from gateway.errors import StoreUnavailable
+from gateway.store.books import Books
+from gateway.store.database import Database, Row, Statement, Value
+from gateway.store.entries import Entry, Refusal, Reservation
+from gateway.store.ledger import Ledger
+from tests.store.conftest import opened
+
+NOW = 1_800_000_000.0
+HERE = "this gateway"
+
+
+class Unsteady:
+    """A real database that fails before or after it has done what it was asked, as often as `failures` says."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.failures: list[str] = []  # "before", "after", in turn; "" for none
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.units = 0
+
+    async def transaction(self, statements: Sequence[Statement]) -> list[int]:
+        await self.gate.wait()
+        self.units += 1
+        failure = self.failures.pop(0) if self.failures else ""
+        if failure == "before":
+            raise StoreUnavailable("the disk is full")
+        counts = await self._database.transaction(statements)
+        if failure == "after":
+            raise StoreUnavailable("no answer")
+        return counts
+
+    async def fetchrow(self, sql: str, *args: Value) -> Row | None:
+        return await self._database.fetchrow(sql, *args)
+
+    async def fetchval(self, sql: str, *args: Value) -> Value:
+        return await self._database.fetchval(sql, *args)
+
+
+class Till:
+    """A ledger with everything around it."""
+
+    def __init__(self, database: Database, patience: float = 10.0) -> None:
+        self.database = database
+        self.unsteady = Unsteady(database)
+        self.events: list[str] = []
+        self.ledger = Ledger(self.unsteady, HERE, lambda: NOW, self._note, patience)  # type: ignore[arg-type]
+        self.books = Books(database)
+
+    def _note(self, event: str, **facts: object) -> None:
+        self.events.append(event)
+
+    async def reserve(self, user: str, amount: int) -> Reservation:
+        granted = await self.ledger.reserve(user, amount)
+        assert isinstance(granted, Reservation), granted
+        return granted
+
+    async def refused(self, user: str, amount: int) -> Refusal:
+        refused = await self.ledger.reserve(user, amount)
+        assert isinstance(refused, Refusal), refused
+        return refused
+
+    async def funds(self, user: str) -> tuple[int, int]:
+        """What the user has, and how much of that is reserved."""
+        account = await self.books.account(user)
+        assert account is not None
+        return account.balance, account.reserved
+
+    async def rest(self) -> None:
+        """Until everything is written that was asked for."""
+        while await self.ledger.flush(10):
+            pass
+
+
+def charge(reservation: Reservation, amount: int, **more: Any) -> Entry:
+    return Entry(reservation.id, "charge", -amount, NOW, **more)
+
+
+@asynccontextmanager
+async def till(folder: Path, balance: int = 0, patience: float = 10.0) -> AsyncIterator[Till]:
+    """A till whose ledger runs, and whose users begin with `balance`. In the end all sums must be right."""
+    async with opened(folder) as database:
+        made = Till(database, patience)
+        made.ledger.default_balance = balance
+        task = asyncio.get_running_loop().create_task(made.ledger.run(), name="ledger")
+        try:
+            yield made
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+        await made.rest()
+        assert await made.books.verify() == []

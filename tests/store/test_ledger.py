@@ -1,0 +1,294 @@
+"""Reserving, charging and releasing, many at once, while the database comes and goes."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from gateway.errors import StoreUnavailable
+from gateway.store import ledger as ledger_module
+from gateway.store.entries import Refusal, Reservation
+from tests.conftest import run
+from tests.store.money import charge, till
+
+
+def test_a_request_pays_what_it_cost_and_frees_the_rest(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with till(tmp_path, balance=100) as it:
+            reservation = await it.reserve("ann", 40)
+            assert await it.funds("ann") == (100, 40)
+            await it.ledger.settle(reservation, charge(reservation, 15, model="gpt-4o", usage='{"input_uncached":9}'))
+            assert await it.funds("ann") == (85, 0)
+            newest, first = await it.books.page("ann", 10)
+            assert (first.seq, first.entry.kind, first.entry.amount) == (1, "credit", 100)
+            assert (newest.seq, newest.balance_after) == (2, 85)
+            assert newest.entry == charge(reservation, 15, model="gpt-4o", usage='{"input_uncached":9}')
+
+    run(scenario())
+
+
+def test_a_release_charges_nothing(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with till(tmp_path, balance=100) as it:
+            it.ledger.release(await it.reserve("ann", 100))
+            assert await it.reserve("ann", 100)
+            assert [written.seq for written in await it.books.page("ann", 10)] == [1]
+
+    run(scenario())
+
+
+def test_more_than_is_left_is_refused_and_the_refusal_says_what_is_left(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with till(tmp_path, balance=100) as it:
+            await it.reserve("ann", 70)
+            assert await it.refused("ann", 31) == Refusal(balance=100, reserved=70, disabled=False)
+            await it.reserve("ann", 30)
+
+    run(scenario())
+
+
+def test_a_disabled_user_is_refused_whatever_he_has(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with till(tmp_path, balance=100) as it:
+            await it.reserve("ann", 1)
+            await it.database.execute("UPDATE users SET disabled = 1 WHERE name = 'ann'")
+            assert (await it.refused("ann", 1)).disabled
+
+    run(scenario())
+
+
+def test_of_requests_at_once_as_many_are_granted_as_there_is_money_for(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with till(tmp_path, balance=100) as it:
+            it.ledger.release(await it.reserve("ann", 1))
+            it.unsteady.gate.clear()
+            asked = [asyncio.ensure_future(it.ledger.reserve("ann", 30)) for _ in range(8)]
+            others = [asyncio.ensure_future(it.ledger.reserve("bob", 10)) for _ in range(3)]
+            await asyncio.sleep(0)
+            it.unsteady.gate.set()
+            granted = [isinstance(one, Reservation) for one in await asyncio.gather(*asked)]
+            assert granted == [True] * 3 + [False] * 5  # in the order in which they came
+            assert all(isinstance(one, Reservation) for one in await asyncio.gather(*others))
+
+    run(scenario())
+
+
+def test_fifty_requests_at_once_need_a_few_transactions(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with till(tmp_path, balance=10_000) as it:
+
+            async def request(number: int) -> None:
+                reservation = await it.reserve(f"user{number % 3}", 20)
+                await it.ledger.settle(reservation, charge(reservation, number))
+
+            await asyncio.gather(*(request(number) for number in range(50)))
+            assert it.unsteady.units <= 6
+            charged = [10_000 - (await it.funds(f"user{n}"))[0] for n in range(3)]
+            assert charged == [sum(range(n, 50, 3)) for n in range(3)]
+
+    run(scenario())
+
+
+def test_entries_of_one_unit_stand_in_their_order(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with till(tmp_path, balance=100) as it:
+            made = [await it.reserve("ann", 10) for _ in range(3)]
+            await asyncio.gather(*(it.ledger.settle(one, charge(one, n + 1)) for n, one in enumerate(made)))
+            found = [(one.seq, one.entry.amount, one.balance_after) for one in await it.books.page("ann", 3)]
+            assert found == [(4, -3, 94), (3, -2, 97), (2, -1, 99)]
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("failure", ["before", "after"])
+def test_a_charge_survives_a_database_that_fails_and_is_made_once(tmp_path: Path, failure: str) -> None:
+    """Whether the database failed before or after it had written, which nobody can tell."""
+
+    async def scenario() -> None:
+        async with till(tmp_path, balance=100) as it:
+            reservation = await it.reserve("ann", 40)
+            it.unsteady.failures = [failure, failure]
+            await it.ledger.settle(reservation, charge(reservation, 15))
+            assert await it.funds("ann") == (85, 0)
+            assert len(await it.books.page("ann", 10)) == 2
+            assert it.events == ["ledger_away", "ledger_back"]
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("failure", ["before", "after"])
+def test_a_reservation_whose_fate_is_unknown_is_refused_and_released(tmp_path: Path, failure: str) -> None:
+    async def scenario() -> None:
+        async with till(tmp_path, balance=100) as it:
+            it.unsteady.failures = [failure]
+            with pytest.raises(StoreUnavailable):
+                await it.ledger.reserve("ann", 100)
+            await it.rest()
+            assert await it.reserve("ann", 100)
+
+    run(scenario())
+
+
+def test_while_the_database_is_away_reservations_are_refused_at_once(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with till(tmp_path, balance=100) as it:
+            reservation = await it.reserve("ann", 40)
+            it.unsteady.failures = ["before"] * 3
+            settling = asyncio.ensure_future(it.ledger.settle(reservation, charge(reservation, 15)))
+            while "ledger_away" not in it.events:
+                await asyncio.sleep(0)
+            units = it.unsteady.units
+            with pytest.raises(StoreUnavailable):
+                await it.ledger.reserve("ann", 1)
+            assert it.unsteady.units == units
+            await settling
+            assert await it.reserve("ann", 1)  # it heals by itself
+
+    run(scenario())
+
+
+def test_who_waits_for_a_reservation_is_told_when_the_unit_before_it_fails(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with till(tmp_path, balance=100) as it:
+            it.unsteady.gate.clear()
+            first = asyncio.ensure_future(it.ledger.reserve("ann", 1))
+            await asyncio.sleep(0.01)  # it is with the database
+            second = asyncio.ensure_future(it.ledger.reserve("ann", 1))
+            await asyncio.sleep(0)
+            it.unsteady.failures = ["before"]
+            it.unsteady.gate.set()
+            results = await asyncio.gather(first, second, return_exceptions=True)
+            assert [type(one) for one in results] == [StoreUnavailable, StoreUnavailable]
+
+    run(scenario())
+
+
+def test_a_reservation_is_waited_for_only_so_long(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with till(tmp_path, balance=100, patience=0.01) as it:
+            it.unsteady.gate.clear()
+            with pytest.raises(StoreUnavailable):
+                await it.ledger.reserve("ann", 100)
+            it.unsteady.gate.set()
+            await it.rest()
+            assert await it.funds("ann") == (100, 0)
+
+    run(scenario())
+
+
+def test_a_client_that_leaves_while_it_is_reserved_leaves_nothing_reserved(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with till(tmp_path, balance=100) as it:
+            it.unsteady.gate.clear()
+            asked = [asyncio.ensure_future(it.ledger.reserve("ann", 10)) for _ in range(2)]
+            await asyncio.sleep(0.01)
+            late = asyncio.ensure_future(it.ledger.reserve("ann", 10))
+            await asyncio.sleep(0)
+            for one in (*asked, late):
+                one.cancel()
+            it.unsteady.gate.set()
+            await asyncio.wait([*asked, late])
+            await it.rest()
+            assert await it.funds("ann") == (100, 0)
+
+    run(scenario())
+
+
+def test_a_client_that_leaves_while_its_charge_is_written_has_paid(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with till(tmp_path, balance=100) as it:
+            reservation = await it.reserve("ann", 10)
+            it.unsteady.gate.clear()
+            settling = asyncio.ensure_future(it.ledger.settle(reservation, charge(reservation, 7)))
+            await asyncio.sleep(0)
+            settling.cancel()
+            it.unsteady.gate.set()
+            await asyncio.wait([settling])
+            await it.rest()
+            assert await it.funds("ann") == (93, 0)
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("with_database", [True, False])
+def test_a_charge_that_takes_too_long_is_not_made(tmp_path: Path, with_database: bool) -> None:
+    """Its client was told that there is no answer. What was with the database already is given back."""
+
+    async def scenario() -> None:
+        async with till(tmp_path, balance=100, patience=0.05) as it:
+            reservation = await it.reserve("ann", 10)
+            it.unsteady.gate.clear()
+            if not with_database:
+                it.ledger.release(Reservation("another", "ann", 0))
+                await asyncio.sleep(0.01)  # it is with the database, and the charge behind it
+            with pytest.raises(StoreUnavailable):
+                await it.ledger.settle(reservation, charge(reservation, 7))
+            it.unsteady.gate.set()
+            await it.rest()
+            assert await it.funds("ann") == (100, 0)
+            kinds = [written.entry.kind for written in await it.books.page("ann", 10)]
+            assert kinds == (["refund", "charge", "credit"] if with_database else ["credit"])
+
+    run(scenario())
+
+
+def test_what_the_database_takes_for_nonsense_hurts_nobody_else(tmp_path: Path) -> None:
+    trigger = """CREATE TRIGGER no_bob BEFORE INSERT ON ledger WHEN NEW.user_name = 'bob' AND NEW.kind = 'charge'
+        BEGIN SELECT RAISE(ABORT, 'not bob'); END"""
+
+    async def scenario() -> None:
+        async with till(tmp_path, balance=100) as it:
+            made = [await it.reserve(user, 10) for user in ("ann", "bob", "cid")]
+            await it.database.execute(trigger)
+            settled = await asyncio.gather(
+                *(it.ledger.settle(one, charge(one, 7)) for one in made), return_exceptions=True
+            )
+            assert [type(one) for one in settled] == [type(None), StoreUnavailable, type(None)]
+            assert [await it.funds(user) for user in ("ann", "bob", "cid")] == [(93, 0), (100, 10), (93, 0)]
+            assert it.events == ["ledger_refused"]
+
+    run(scenario())
+
+
+def test_more_than_can_wait_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger_module, "PENDING_LIMIT", 2)
+
+    async def scenario() -> None:
+        async with till(tmp_path, balance=100) as it:
+            it.unsteady.gate.clear()
+            asked = [asyncio.ensure_future(it.ledger.reserve("ann", 1)) for _ in range(3)]
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            assert isinstance(asked[2].exception(), StoreUnavailable)
+            it.unsteady.gate.set()
+            await asyncio.wait(asked)
+
+    run(scenario())
+
+
+def test_a_user_whose_row_was_removed_by_hand_begins_again(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with till(tmp_path, balance=100) as it:
+            it.ledger.release(await it.reserve("ann", 10))
+            await it.rest()
+            await it.database.execute("DELETE FROM users")
+            await it.database.execute("DELETE FROM ledger")
+            assert await it.reserve("ann", 100)
+
+    run(scenario())
+
+
+def test_what_is_queued_when_it_ends_is_written_by_flush(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with till(tmp_path, balance=100) as it:
+            made = [await it.reserve("ann", 10) for _ in range(3)]
+        async with till(tmp_path) as it:  # which has ended when it is left
+            for one in made:
+                it.ledger.settle_later(one, charge(one, 5))
+            it.unsteady.failures = ["after"]
+            assert await it.ledger.flush(10) == 0
+            assert await it.funds("ann") == (85, 0)
+
+    run(scenario())
