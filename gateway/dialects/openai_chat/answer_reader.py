@@ -60,7 +60,7 @@ FINISHES: Mapping[str, Finish] = {
 
 
 def read_answer(body: object, plan: Plan) -> Answer:
-    """Raises MalformedAnswerError where there are no choices."""
+    """Raises MalformedAnswerError where there are no choices, and for a call of a tool that it does not name."""
     choices = body.get("choices") if isinstance(body, dict) else None
     if not isinstance(body, dict) or not isinstance(choices, list) or not choices:
         raise MalformedAnswerError("the answer has no choices")
@@ -100,7 +100,7 @@ def _read_choice(choice: Json, plan: Plan, cited: list[Citation], *seed: object)
     parts += read_images(message)
     parts += _read_opaque(message)
     calls = message.get("tool_calls")
-    real = [call for call in (calls if isinstance(calls, list) else []) if named(call)]
+    real = [call for call in (calls if isinstance(calls, list) else []) if _is_call(call)]
     parts += [read_call(call, plan, *seed, place) for place, call in enumerate(real)]
     if function := _function_call(message):
         parts.append(read_call({"function": function}, plan, *seed))
@@ -118,6 +118,8 @@ def read_ending(choice: Mapping[str, Any], calls: bool, refused: bool) -> Ending
     """`finish_reason` in our words. A call is one whatever the reason says: Google's endpoint says "stop"."""
     reason, native = text_of(choice, "finish_reason"), text_of(choice, "native_finish_reason")
     finish = FINISHES.get(reason, Finish.STOP)
+    if finish is Finish.TOOL_CALLS and not calls:
+        finish = Finish.STOP  # a client would wait for what nobody asked it
     stopped_at = text_of(choice, "stop_reason")  # vLLM: the text that it stopped at, or a token's number
     if finish is Finish.STOP and calls:
         finish = Finish.TOOL_CALLS
@@ -223,9 +225,22 @@ def top_citations(body: Mapping[str, Any]) -> Iterator[Citation]:
 # --- calls -----------------------------------------------------------------------------------------------------------
 
 
-def named(call: object) -> bool:
-    """Whether it is a call: Snowflake sends empty ones."""
-    return bool(text_of(_inside(call), "name"))
+NAMELESS = "the provider called a tool without its name"
+
+
+def _is_call(call: object) -> bool:
+    """Whether it is a call: Snowflake sends empty ones. Raises MalformedAnswerError for one of nobody knows what."""
+    if _inside(call):
+        return True
+    function = call.get("function") if isinstance(call, dict) else None
+    if isinstance(call, dict) and is_meant(call, function if isinstance(function, dict) else {}):
+        raise MalformedAnswerError(NAMELESS)
+    return False
+
+
+def is_meant(call: Mapping[str, Any], inside: Mapping[str, Any]) -> bool:
+    """Whether something is called, be its name known or not. `inside` is the function or the custom tool."""
+    return bool(text_of(call, "id") or inside.get("arguments") or inside.get("input"))
 
 
 def read_call(call: Json, plan: Plan, *seed: object) -> ToolCall:

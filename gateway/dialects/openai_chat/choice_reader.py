@@ -32,6 +32,7 @@ from gateway.dialects.names import Json
 from gateway.dialects.openai_chat import DIALECT
 from gateway.dialects.openai_chat.answer_reader import (
     content_parts,
+    is_meant,
     made_id,
     read_annotations,
     read_ending,
@@ -61,13 +62,15 @@ class _Said:
 
 @dataclass(slots=True)
 class _Call:
-    """`block` is -1 until its name is known. `texts`: arguments that cannot go out yet."""
+    """`block` is -1 until its name is known. `texts`: arguments that cannot go out yet. `meant`: an id or arguments
+    came, so that it is a call."""
 
     id: str
     block: int = -1
     custom: bool = False
     wrapped: bool = False
     argued: bool = False
+    meant: bool = False
     texts: list[str] = field(default_factory=list)
     signature: Signature | None = None
 
@@ -131,6 +134,11 @@ class ChoiceReader:
     def _cite(self, citation: Citation) -> None:
         self._cited.setdefault(citation, False)
         self._cited_urls.add(citation.url)
+
+    @property
+    def nameless(self) -> bool:
+        """Whether a tool was called and nobody knows which."""
+        return any(call.block < 0 and call.meant for call in self._found.values())
 
     def finish(self) -> list[Delta]:
         """Ends all blocks and the choice."""
@@ -277,6 +285,7 @@ class ChoiceReader:
         inside = inside if isinstance(inside, dict) else {}
         name = text_of(inside, "name")
         call = self._find_call(item, name, seed)
+        call.meant = call.meant or is_meant(item, inside)
         if signature := read_extra(item, self._sign):
             call.signature = signature
             if call.block >= 0:

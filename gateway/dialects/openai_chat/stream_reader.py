@@ -17,7 +17,7 @@ from gateway.dialects.deltas import Begin, Broken, Delta, End, Used
 from gateway.dialects.dialect import Plan
 from gateway.dialects.failure import Failure, FailureKind
 from gateway.dialects.names import Json
-from gateway.dialects.openai_chat.answer_reader import created_of, text_of, top_citations
+from gateway.dialects.openai_chat.answer_reader import NAMELESS, created_of, text_of, top_citations
 from gateway.dialects.openai_chat.choice_reader import ChoiceReader
 from gateway.dialects.openai_chat.errors import carries_error, read_failure
 from gateway.dialects.openai_chat.events import DONE, carried_error
@@ -106,6 +106,8 @@ class StreamReader:
         return reader
 
     def _finish(self) -> list[Delta]:
+        if any(choice.nameless for choice in self._choices.values()):
+            return self._break(NAMELESS)
         self._over = True
         deltas = [delta for choice in self._choices.values() for delta in choice.finish()]
         return [*deltas, End()]

@@ -216,7 +216,13 @@ def test_calls_without_an_id_get_one_each() -> None:
             {"tool_calls": [{"id": "c", "function": {"name": "f"}}]},
             Ending(Finish.LENGTH, "length"),
         ),
-        ({"finish_reason": "function_call"}, {}, Ending(Finish.TOOL_CALLS, "function_call")),
+        ({"finish_reason": "function_call"}, {}, Ending(Finish.STOP, "function_call")),
+        (
+            {"finish_reason": "function_call"},
+            {"function_call": {"name": "f"}},
+            Ending(Finish.TOOL_CALLS, "function_call"),
+        ),
+        ({"finish_reason": "tool_calls"}, {"tool_calls": [{}, {"function": {}}]}, Ending(Finish.STOP, "tool_calls")),
         ({"finish_reason": "model_length"}, {}, Ending(Finish.LENGTH, "model_length")),
         ({"finish_reason": "error"}, {}, Ending(Finish.ERROR, "error")),
     ],
@@ -225,6 +231,15 @@ def test_the_end_has_our_word_and_the_providers(
     choice: dict[str, Any], message: dict[str, Any], expected: Ending
 ) -> None:
     assert read_answer(body(message, **choice), PLAN).choices[0].ending == expected
+
+
+@pytest.mark.parametrize(
+    "call",
+    [{"id": "c"}, {"id": "c", "function": {"name": ""}}, {"function": {"arguments": "{}"}}, {"id": "c", "function": 7}],
+)
+def test_a_call_of_nobody_knows_what_is_malformed(call: dict[str, Any]) -> None:
+    with pytest.raises(MalformedAnswerError, match="without its name"):
+        read_answer(body({"tool_calls": [{"id": "d", "function": {"name": "f"}}, call]}), PLAN)
 
 
 @pytest.mark.parametrize(

@@ -258,3 +258,28 @@ def test_a_stream_without_done_has_ended_if_its_choices_had() -> None:
 def test_perplexitys_whole_message_beside_a_delta_is_not_read_twice() -> None:
     both = {"choices": [{"index": 0, "delta": {"content": "b"}, "message": {"content": "ab"}}]}
     assert parts(chunk(content="a"), both) == [Text("ab")]
+
+
+@pytest.mark.parametrize("ending", [(STOP, DONE), (STOP,)])
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [call(0, "call_1"), call(0, arguments="{}")],
+        [call(0, "call_1")],
+        [call(0, arguments="{}")],
+        [call(0, "call_1", "f"), call(1, "call_2", arguments="{}")],
+    ],
+)
+def test_a_call_whose_name_never_came_breaks_the_stream(pieces: list[dict[str, Any]], ending: tuple[Any, ...]) -> None:
+    deltas = read(events(*(chunk(tool_calls=[piece]) for piece in pieces), *ending))
+    assert isinstance(deltas[-1], Broken)
+    assert "without its name" in deltas[-1].failure.message
+    assert not any(isinstance(delta, Finished) for delta in deltas)
+
+
+def test_calls_with_nothing_in_them_are_none() -> None:
+    empty = {"index": 0, "id": "", "function": {"name": "", "arguments": ""}}
+    finished = {"choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]}
+    deltas = read(events(chunk(content="Hi"), chunk(tool_calls=[empty, {}]), finished, DONE))
+    assert [delta.ending.finish for delta in deltas if isinstance(delta, Finished)] == [Finish.STOP]
+    assert isinstance(deltas[-1], End)
