@@ -9,6 +9,8 @@ converters and not sixteen. Everything here is frozen and compares by value; not
   same dialect puts it back, any other notes a loss (`losses.py`).
 - `None` is "not said"; a zero, an empty text and `False` were said.
 - What a provider has signed (`Signature`) goes back to that provider alone; see `continuity.py`.
+- `where` is the path in the client's body that a message, part or tool was read from ("messages.3.content.0"), "" where
+  it was made by a provider. It says nothing of what is meant: two parts that differ in it are the same.
 
 Sources: https://platform.openai.com/docs/api-reference/chat, https://platform.openai.com/docs/api-reference/responses,
 https://platform.claude.com/docs/en/api/messages, https://ai.google.dev/api/generate-content
@@ -84,6 +86,7 @@ class Text:
     cache: Cache | None = None
     citations: tuple[Citation, ...] = ()
     signature: Signature | None = None  # Gemini signs texts, too
+    where: str = field(default="", compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +94,7 @@ class Refusal:
     """A text in which the model says that it will not."""
 
     text: str
+    where: str = field(default="", compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +105,7 @@ class Image:
     detail: str = ""
     cache: Cache | None = None
     signature: Signature | None = None
+    where: str = field(default="", compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,11 +117,13 @@ class Document:
     context: str = ""
     citations: bool | None = None
     cache: Cache | None = None
+    where: str = field(default="", compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Audio:
     source: Source
+    where: str = field(default="", compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +137,7 @@ class ToolCall:
     custom: bool = False
     signature: Signature | None = None
     cache: Cache | None = None
+    where: str = field(default="", compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +151,7 @@ class ToolResult:
     name: str = ""
     custom: bool = False
     cache: Cache | None = None
+    where: str = field(default="", compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +160,7 @@ class Thinking:
 
     text: str
     signature: Signature | None = None
+    where: str = field(default="", compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +168,7 @@ class RedactedThinking:
     """Thoughts that nobody but their provider can read."""
 
     signature: Signature
+    where: str = field(default="", compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +177,7 @@ class Opaque:
 
     dialect: str
     value: Json = field(hash=False)
+    where: str = field(default="", compare=False, repr=False)
 
 
 Part = Text | Refusal | Image | Document | Audio | ToolCall | ToolResult | Thinking | RedactedThinking | Opaque
@@ -178,6 +190,7 @@ class Message:
     role: Role
     parts: tuple[Part, ...]
     name: str = ""
+    where: str = field(default="", compare=False, repr=False)
 
 
 # --- requests --------------------------------------------------------------------------------------------------------
@@ -195,6 +208,7 @@ class Tool:
     custom: bool = False
     grammar: Json | None = field(default=None, hash=False)
     cache: Cache | None = None
+    where: str = field(default="", compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,12 +264,13 @@ class Sampling:
 @dataclass(frozen=True, slots=True)
 class Extra:
     """A field of a request that only `dialect` knows. `content`: without it the answer would be to another question, so
-    that it counts as content when it is lost."""
+    that it counts as content when it is lost. `internal`: the reader's own note for the writer of its dialect."""
 
     dialect: str
     name: str
     value: Any = field(hash=False)
     content: bool = False
+    internal: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@
     errors.read_failure            errors.write_failure
     usage.read_usage               usage.write_usage
     events.classify_event, events.carried_error: which event commits a stream
+    client_names.CLIENT_NAMES: what its clients call the fields of a neutral request
 
 A client's request goes through `read_request` of its dialect and `write_request` of the provider's; the answer through
 `read_answer` or `StreamReader` of the provider's and `write_answer` or `StreamWriter` of the client's. Both ends know

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from gateway.dialects.client_names import ClientNames
 from gateway.dialects.dialect import (
     MakeStreamReader,
     MakeStreamWriter,
@@ -31,6 +32,7 @@ class Dialect:
     stream_writer: MakeStreamWriter
     read_failure: ReadFailure
     write_failure: WriteFailure
+    client_names: ClientNames
 
 
 def load_dialect(name: DialectName) -> Dialect:
@@ -41,6 +43,7 @@ def load_dialect(name: DialectName) -> Dialect:
 def _openai_chat() -> Dialect:
     from gateway.dialects.openai_chat.answer_reader import read_answer
     from gateway.dialects.openai_chat.answer_writer import write_answer
+    from gateway.dialects.openai_chat.client_names import CLIENT_NAMES
     from gateway.dialects.openai_chat.errors import read_failure, write_failure
     from gateway.dialects.openai_chat.request_reader import read_request
     from gateway.dialects.openai_chat.request_writer import write_request
@@ -49,13 +52,14 @@ def _openai_chat() -> Dialect:
 
     return Dialect(
         "openai_chat", read_request, write_request, read_answer, write_answer, StreamReader, StreamWriter,
-        read_failure, write_failure,
+        read_failure, write_failure, CLIENT_NAMES,
     )  # fmt: skip
 
 
 def _openai_responses() -> Dialect:
     from gateway.dialects.openai_responses.answer_reader import read_answer
     from gateway.dialects.openai_responses.answer_writer import write_answer
+    from gateway.dialects.openai_responses.client_names import CLIENT_NAMES
     from gateway.dialects.openai_responses.errors import read_failure, write_failure
     from gateway.dialects.openai_responses.request_reader import read_request
     from gateway.dialects.openai_responses.request_writer import write_request
@@ -64,13 +68,14 @@ def _openai_responses() -> Dialect:
 
     return Dialect(
         "openai_responses", read_request, write_request, read_answer, write_answer, StreamReader, StreamWriter,
-        read_failure, write_failure,
+        read_failure, write_failure, CLIENT_NAMES,
     )  # fmt: skip
 
 
 def _anthropic() -> Dialect:
     from gateway.dialects.anthropic.answer_reader import read_answer
     from gateway.dialects.anthropic.answer_writer import write_answer
+    from gateway.dialects.anthropic.client_names import CLIENT_NAMES
     from gateway.dialects.anthropic.errors import read_failure, write_failure
     from gateway.dialects.anthropic.request_reader import read_request
     from gateway.dialects.anthropic.request_writer import write_request
@@ -79,13 +84,14 @@ def _anthropic() -> Dialect:
 
     return Dialect(
         "anthropic", read_request, write_request, read_answer, write_answer, StreamReader, StreamWriter,
-        read_failure, write_failure,
+        read_failure, write_failure, CLIENT_NAMES,
     )  # fmt: skip
 
 
 def _gemini() -> Dialect:
     from gateway.dialects.gemini.answer_reader import read_answer
     from gateway.dialects.gemini.answer_writer import write_answer
+    from gateway.dialects.gemini.client_names import CLIENT_NAMES
     from gateway.dialects.gemini.errors import read_failure, write_failure
     from gateway.dialects.gemini.request_reader import read_request
     from gateway.dialects.gemini.request_writer import write_request
@@ -94,7 +100,7 @@ def _gemini() -> Dialect:
 
     return Dialect(
         "gemini", read_request, write_request, read_answer, write_answer, StreamReader, StreamWriter,
-        read_failure, write_failure,
+        read_failure, write_failure, CLIENT_NAMES,
     )  # fmt: skip
 
 

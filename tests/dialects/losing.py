@@ -46,6 +46,15 @@ LOSING: dict[str, list[Json]] = {
             {"role": "assistant", "content": "Yes", "reasoning_content": "Hm."},
             {"role": "user", "content": "So?"},
         ),
+        chat(
+            {"role": "user", "content": "Hi"},
+            {
+                "role": "assistant",
+                "content": "Yes",
+                "thinking_blocks": [{"type": "thinking", "thinking": "Hm.", "signature": "abc"}],
+            },
+            {"role": "user", "content": "So?"},
+        ),
         chat(user({"type": "image_url", "image_url": {"url": "https://example.com/a", "detail": "high"}})),
         chat(response_format={"type": "json_object"}, tools=[CHAT_TOOL]),
         chat(

@@ -220,6 +220,8 @@ def lost_in_silence(before: Request, after: Request, plan: Plan, losses: Losses)
     """Paths of `before` that `after` does not say, although no loss is noted for them. `plan` is how `after` came to
     be."""
     kept = _said(after, plan)
+    if plan.forced_tool:
+        kept["response_format"] = ("json", None)  # a schema is not kept: the model is not held to it
     tools = [value for path, value in kept.items() if path.startswith("tools.")]
     missing = [
         path

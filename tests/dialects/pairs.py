@@ -29,9 +29,10 @@ MODELS: dict[str, tuple[str, ...]] = {
     "openai_chat": ("gpt-4.1", "gpt-5.1"),
     "openai_responses": ("gpt-4.1", "gpt-5.1"),
     "anthropic": ("claude-sonnet-4-5", "claude-3-5-haiku-20241022"),
-    "gemini": ("gemini-2.5-flash", "gemini-3-pro-preview"),
+    "gemini": ("gemini-2.5-flash", "gemini-3-pro-preview", "gemini-2.5-flash-image"),
 }
-"""A model of each kind that the dialects tell apart: with and without thinking, with its budget and with a word."""
+"""A model of each kind that the dialects tell apart: with and without thinking, with its budget and with a word, one
+that answers in images."""
 
 PROVIDER = "main"
 """Who answers, wherever a test does not care."""

@@ -6,8 +6,12 @@ from typing import Any
 
 import pytest
 
+from gateway import jsonlib
+from gateway.dialects.conversation import Answer, Choice, Citation, Ending, Finish, Opaque, Text
+from gateway.dialects.losses import ContentLostError, Losses
+from gateway.dialects.whole import to_deltas
 from tests.dialects.meaning import answer_meaning, stream_meaning
-from tests.dialects.pairs import NAMES, PAIRS, asked, read_answer, read_stream, write_answer
+from tests.dialects.pairs import NAMES, PAIRS, asked, read_answer, read_stream, write_answer, write_stream
 from tests.dialects.providers import ANSWERS, ENDINGS, SAID, STREAMS
 
 Json = dict[str, Any]
@@ -80,3 +84,40 @@ def test_the_clients_sdk_reads_what_it_is_told(client: str, provider: str, what:
 def test_the_client_sees_its_own_name_of_the_model(client: str, provider: str) -> None:
     shown = write_answer(client, read_answer(provider, ANSWERS[provider](SAID["text"])), asked(client))
     assert shown.get("model", shown.get("modelVersion")) == "m"
+
+
+BOOK = Citation("", "A book", "said in it")
+CITED = Answer(
+    "a", "m", (Choice((Text("Hi", citations=(BOOK, Citation("https://e.com", "E"))),), Ending(Finish.STOP)),)
+)
+
+
+@pytest.mark.parametrize("client", ["openai_chat", "openai_responses", "anthropic"])
+def test_a_citation_without_an_address_is_left_out_where_one_is_due(client: str) -> None:
+    whole, streamed = Losses(), Losses()
+    body = jsonlib.dumps(write_answer(client, CITED, losses=whole))
+    stream = write_stream(client, to_deltas(CITED), losses=streamed)
+    for said in (body, stream):
+        assert b"https://e.com" in said
+        assert b'"url":""' not in said and b"A book" not in said
+    for losses in (whole, streamed):
+        assert {(loss.path, loss.name, loss.content) for loss in losses.entries} == {
+            ("answer.citations", "citations", False)
+        }
+
+
+def test_gemini_shows_citations_without_an_address() -> None:
+    losses = Losses()
+    assert b"A book" in jsonlib.dumps(write_answer("gemini", CITED, losses=losses))
+    assert losses.entries == []
+
+
+@pytest.mark.parametrize("client", NAMES)
+def test_content_that_must_not_be_lost_is_no_answer(client: str) -> None:
+    other = "gemini" if client == "anthropic" else "anthropic"
+    answer = Answer("a", "m", (Choice((Text("Hi"), Opaque(other, {"type": "x"})), Ending(Finish.STOP)),))
+    with pytest.raises(ContentLostError) as caught:
+        write_answer(client, answer, losses=Losses(strict=True))
+    assert caught.value.loss.path == "answer.x"
+    with pytest.raises(ContentLostError):
+        write_stream(client, to_deltas(answer), losses=Losses(strict=True))

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.dialects.conversation import Extra
 from gateway.dialects.losses import NOTICE_LIMIT, PATH_LIMIT, Losses, notice, refuse_losses
 from gateway.errors import RequestError
 
@@ -39,6 +40,26 @@ def test_which_losses_are_refused(on_loss: str, content: bool, hint: bool, param
         refuse_losses(losses, on_loss)
     assert (caught.value.status, caught.value.param) == (400, param)
     assert param in str(caught.value)
+
+
+@pytest.mark.parametrize(("other", "elsewhere"), [("", ""), ("gemini", ", use a model of a provider of type gemini")])
+@pytest.mark.parametrize(("on_loss", "setting"), [("reject", "warn"), ("warn", "drop")])
+def test_a_refusal_says_what_to_do(on_loss: str, setting: str, other: str, elsewhere: str) -> None:
+    losses = losses_of(content=on_loss == "warn", hint=on_loss == "reject")
+    with pytest.raises(RequestError) as caught:
+        refuse_losses(losses, on_loss, other)
+    path, _, why, _ = losses.entries[0]
+    assert str(caught.value) == (
+        f"'{path}' cannot be passed on to the provider of this model: {why} "
+        f'Leave it out{elsewhere}, or have it dropped by translation.on_loss = "{setting}".'
+    )
+
+
+def test_what_a_reader_keeps_for_itself_is_no_loss() -> None:
+    losses = Losses(name=str.upper)
+    losses.unknown_field(Extra("anthropic", "container", "c", content=True))
+    losses.unknown_field(Extra("openai_responses", "tools.namespaces", {}, internal=True))
+    assert [(loss.path, loss.content) for loss in losses.entries] == [("container", True)]
 
 
 def test_a_notice_names_each_path_once() -> None:

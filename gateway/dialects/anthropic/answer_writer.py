@@ -22,12 +22,10 @@ from gateway.dialects.anthropic.usage import write_usage
 from gateway.dialects.continuity import show_signature, with_seal
 from gateway.dialects.conversation import (
     Answer,
-    Audio,
     Choice,
     Citation,
     Ending,
     Finish,
-    Image,
     Opaque,
     Part,
     RedactedThinking,
@@ -38,7 +36,7 @@ from gateway.dialects.conversation import (
     ToolCall,
 )
 from gateway.dialects.dialect import Scene
-from gateway.dialects.losses import Losses
+from gateway.dialects.losses import Losses, has_address
 from gateway.dialects.names import Json
 from gateway.usage import Usage
 
@@ -58,10 +56,10 @@ def write_answer(answer: Answer, scene: Scene, losses: Losses) -> Json:
     """The message. A client of this dialect asks for one answer; if there are more, the first is it."""
     choice = answer.choices[0] if answer.choices else Choice((), Ending(Finish.STOP))
     if len(answer.choices) > 1:
-        losses.content("choices", "choices", "Anthropic's answers are one.")
+        losses.content("answer.choices", "choices", "the client's API gives one answer.")
     content: list[Json] = []
-    for place, part in enumerate(choice.parts):
-        block = write_block(part, f"choices.0.parts.{place}", scene, losses, call=len(content))
+    for part in choice.parts:
+        block = write_block(part, scene, losses, call=len(content))
         if block is not None:
             content.append(block)
     refused = any(isinstance(part, Refusal) for part in choice.parts)
@@ -109,15 +107,15 @@ def write_ending(ending: Ending, *, called: bool, refused: bool) -> Json:
     return written
 
 
-def write_block(part: Part, path: str, scene: Scene, losses: Losses, *, call: int = 0) -> Json | None:
+def write_block(part: Part, scene: Scene, losses: Losses, *, call: int = 0) -> Json | None:
     """A part as a block, or None where it leaves none. `call` tells calls without an id apart."""
     match part:
         case Text():
             if part.signature is not None:
-                losses.hint(path, "text_signature", "Anthropic's texts are not signed.")
+                losses.hint("answer.signature", "text_signature", "texts are not signed.")
             block: Json = {"type": "text", "text": part.text}
-            if part.citations:
-                block["citations"] = [write_citation(each) for each in part.citations]
+            if cited := [write_citation(each) for each in part.citations if has_address(each, losses)]:
+                block["citations"] = cited
             return block if part.text else None
         case Refusal(text):
             return {"type": "text", "text": text} if text else None
@@ -132,13 +130,11 @@ def write_block(part: Part, path: str, scene: Scene, losses: Losses, *, call: in
                 "name": part.name,
                 "input": arguments_object(part.arguments, custom=part.custom),
             }
-        case Opaque(dialect, value):
-            if dialect == DIALECT:
-                return value
-            losses.hint(path, "opaque_part", f"Only {dialect} has such a part.")
-        case Image() | Audio():
-            losses.content(path, "media_answer", "Anthropic's answers have no images and no sound.")
-    return None
+        case Opaque(dialect, value) if dialect == DIALECT:
+            return value
+        case _:
+            losses.unshown(part)
+            return None
 
 
 def write_citation(citation: Citation) -> Json:

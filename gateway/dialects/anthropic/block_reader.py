@@ -46,7 +46,7 @@ def read_content(obj: Json, path: str, losses: Losses, *, name: str = "content")
     """The parts in a field that is a text or an array of blocks."""
     content = obj.get(name)
     if isinstance(content, str):
-        return (Text(content),)
+        return (Text(content, where=reading.join(path, name)),)
     return tuple(_part(block, where, losses) for where, block in reading.objects(obj, name, path))
 
 
@@ -60,13 +60,15 @@ def note_unknown(block: Json, known: frozenset[str], path: str, losses: Losses) 
     """Fields that have no place in a part. `null` says nothing."""
     for name, value in block.items():
         if name not in known and value is not None:
-            losses.hint(f"{path}.{name}", "block_field", f"`{name}` has no equivalent.")
+            losses.hint(f"{path}.{name}", "block_field", "no other provider's API has such a field.")
 
 
 def _part(block: Json, path: str, losses: Losses) -> Part:
     kind = reading.required_text(block, "type", path)
     read = _READERS.get(kind)
-    return Opaque(DIALECT, block) if read is None or _is_server_side(block) else read(block, path, losses)
+    if read is None or _is_server_side(block):
+        return Opaque(DIALECT, block, where=path)
+    return read(block, path, losses)
 
 
 def _is_server_side(block: Json) -> bool:
@@ -78,21 +80,23 @@ def _is_server_side(block: Json) -> bool:
 def _text(block: Json, path: str, losses: Losses) -> Part:
     note_unknown(block, frozenset({"type", "text", "cache_control", "citations"}), path, losses)
     if block.get("citations"):
-        losses.hint(f"{path}.citations", "citations", "Citations of earlier answers are left out.")
-    return Text(reading.required_text(block, "text", path), read_cache(block, path))
+        losses.hint(f"{path}.citations", "citations", "it has no place for what an earlier answer rests on.")
+    return Text(reading.required_text(block, "text", path), read_cache(block, path), where=path)
 
 
 def _image(block: Json, path: str, losses: Losses) -> Part:
     note_unknown(block, frozenset({"type", "source", "cache_control"}), path, losses)
     source = _source(block, path)
-    return Opaque(DIALECT, block) if source is None else Image(source, cache=read_cache(block, path))
+    if source is None:
+        return Opaque(DIALECT, block, where=path)
+    return Image(source, cache=read_cache(block, path), where=path)
 
 
 def _document(block: Json, path: str, losses: Losses) -> Part:
     note_unknown(block, frozenset({"type", "source", "title", "context", "citations", "cache_control"}), path, losses)
     source = _source(block, path)
     if source is None:
-        return Opaque(DIALECT, block)
+        return Opaque(DIALECT, block, where=path)
     citations = reading.mapping(block, "citations", path)
     return Document(
         source,
@@ -100,6 +104,7 @@ def _document(block: Json, path: str, losses: Losses) -> Part:
         context=reading.text(block, "context", path),
         citations=None if citations is None else reading.boolean(citations, "enabled", f"{path}.citations"),
         cache=read_cache(block, path),
+        where=path,
     )
 
 
@@ -135,6 +140,7 @@ def _tool_use(block: Json, path: str, losses: Losses) -> Part:
         jsonlib.dumps(arguments).decode(),
         signature=signature,
         cache=read_cache(block, path),
+        where=path,
     )
 
 
@@ -146,18 +152,20 @@ def _tool_result(block: Json, path: str, losses: Losses) -> Part:
         read_content(block, path, losses),
         reading.boolean(block, "is_error", path),
         cache=read_cache(block, path),
+        where=path,
     )
 
 
 def _thinking(block: Json, path: str, losses: Losses) -> Part:
     note_unknown(block, frozenset({"type", "thinking", "signature"}), path, losses)
-    signature = reading.text(block, "signature", path)
-    return Thinking(reading.text(block, "thinking", path), read_signature(signature, DIALECT) if signature else None)
+    given = reading.text(block, "signature", path)
+    signature = read_signature(given, DIALECT) if given else None
+    return Thinking(reading.text(block, "thinking", path), signature, where=path)
 
 
 def _redacted_thinking(block: Json, path: str, losses: Losses) -> Part:
     note_unknown(block, frozenset({"type", "data"}), path, losses)
-    return RedactedThinking(read_signature(reading.required_text(block, "data", path), DIALECT))
+    return RedactedThinking(read_signature(reading.required_text(block, "data", path), DIALECT), where=path)
 
 
 _READERS: dict[str, Callable[[Json, str, Losses], Part]] = {

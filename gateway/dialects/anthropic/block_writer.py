@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 from gateway import jsonlib
-from gateway.dialects import custom_tools, reading
+from gateway.dialects import custom_tools
 from gateway.dialects.anthropic.block_reader import DIALECT
 from gateway.dialects.conversation import (
     Audio,
@@ -29,7 +29,7 @@ from gateway.dialects.conversation import (
     ToolCall,
     ToolResult,
 )
-from gateway.dialects.losses import Losses
+from gateway.dialects.losses import OTHERS_FILE, OTHERS_PART, OTHERS_THOUGHTS, Losses
 from gateway.dialects.media import decoded, sniff
 from gateway.dialects.names import Json
 
@@ -87,12 +87,12 @@ class BlockWriter:
             case RedactedThinking(signature):
                 if self._usable(signature):
                     return {"type": "redacted_thinking", "data": signature.data}
-                self._losses.hint(path, "thinking", "Only the provider that had these thoughts can read them.")
+                self._losses.hint(path, "thinking", OTHERS_THOUGHTS)
                 return None
             case Opaque():
                 if part.dialect == DIALECT:
                     return part.value
-                return self._lost(path, "opaque_part", f"Only {part.dialect} has such a part.")
+                return self._lost(path, "opaque_part", OTHERS_PART)
 
     def _lost(self, path: str, name: str, why: str) -> Json | None:
         self._losses.content(path, name, why)
@@ -101,10 +101,10 @@ class BlockWriter:
     def _text(self, part: Text, path: str) -> Json | None:
         if not part.text.strip():
             if part.text:
-                self._losses.hint(path, "blank_text", "Anthropic refuses a text that is only white space.")
+                self._losses.hint(path, "blank_text", "Claude refuses a text that is only white space.")
             return None
         if part.citations:
-            self._losses.hint(path, "citations", "Citations of earlier answers are left out.")
+            self._losses.hint(path, "citations", "it has no place for what an earlier answer rests on.")
         return {"type": "text", "text": part.text, **_cache(part.cache)}
 
     def _image(self, part: Image, path: str, role: str) -> Json | None:
@@ -139,11 +139,11 @@ class BlockWriter:
             case "file":
                 if source.dialect == DIALECT:
                     return {"type": "file", "file_id": source.value}
-                return self._lost(path, "file", f"This file is known to {source.dialect} alone.")
+                return self._lost(path, "file", OTHERS_FILE)
             case "url":
                 if self._native or source.value.startswith(("https://", "http://")):
                     return {"type": "url", "url": source.value}
-                return self._lost(path, "media_url", "Only http addresses can be fetched.")
+                return self._lost(path, "media_url", "Claude fetches from http addresses alone; send the data itself.")
         media_type = source.media_type or sniff(source.value)
         if self._native or media_type in taken:
             return {"type": "base64", "media_type": media_type, "data": source.value}
@@ -154,7 +154,7 @@ class BlockWriter:
     def _call(self, part: ToolCall, path: str) -> Json:
         arguments = custom_tools.wrap(part.arguments) if part.custom else _object(part.arguments)
         if arguments is None:
-            reading.refuse(f"{path}.arguments", "must be a JSON object for a provider that speaks Anthropic's dialect.")
+            self._losses.refuse(f"{path}.arguments", "must be the JSON text of an object for this model.")
         return {
             "type": "tool_use",
             "id": self._id(part.id),

@@ -26,9 +26,7 @@ def write_input_schema(parameters: Json | None, path: str, losses: Losses) -> Js
         schema = {"type": "object", **schema}
     if not any(word in schema for word in _BRANCHES):
         return schema
-    losses.hint(
-        f"{path}.parameters", "schema_keyword", "Anthropic takes no alternatives at the top of a tool's schema."
-    )
+    losses.hint(f"{path}.parameters", "schema_keyword", "Claude takes no alternatives at the top of a tool's schema.")
     flat = {name: value for name, value in schema.items() if name not in (*_BRANCHES, "properties", "required")}
     properties, required = _Flattening(schema).members(schema, DEPTH)
     flat["properties"] = {name: _any_of(schemas) for name, schemas in properties.items()}

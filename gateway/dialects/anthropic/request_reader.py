@@ -76,7 +76,7 @@ def _messages(body: Json, losses: Losses) -> tuple[Message, ...]:
     """All messages, the system prompt first. A system message in a later place (newer models take them) stays there."""
     messages: list[Message] = []
     if body.get("system") is not None:
-        messages.append(Message("system", read_content(body, "", losses, name="system")))
+        messages.append(Message("system", read_content(body, "", losses, name="system"), where="system"))
     for path, message in reading.objects(body, "messages"):
         role = reading.one_of(message, "role", _ROLES, path)
         note_unknown(message, frozenset({"role", "content"}), path, losses)
@@ -84,7 +84,7 @@ def _messages(body: Json, losses: Losses) -> tuple[Message, ...]:
             reading.refuse(f"{path}.role", "is missing.")
         if message.get("content") is None:
             reading.refuse(f"{path}.content", "is missing.")
-        messages.append(Message(_ROLES[role], read_content(message, path, losses)))
+        messages.append(Message(_ROLES[role], read_content(message, path, losses), where=path))
     if not body.get("messages"):
         reading.refuse("messages", "must have at least one message.")
     return tuple(messages)
@@ -93,7 +93,7 @@ def _messages(body: Json, losses: Losses) -> tuple[Message, ...]:
 def _tool(tool: Json, path: str, losses: Losses) -> Tool | Opaque:
     """A tool with a type of its own is one that Anthropic defines or runs."""
     if reading.text(tool, "type", path) not in ("", "custom"):
-        return Opaque(DIALECT, tool)
+        return Opaque(DIALECT, tool, where=path)
     known = frozenset({"type", "name", "description", "input_schema", "strict", "cache_control"})
     note_unknown(tool, known, path, losses)
     return Tool(
@@ -102,6 +102,7 @@ def _tool(tool: Json, path: str, losses: Losses) -> Tool | Opaque:
         reading.mapping(tool, "input_schema", path),
         reading.boolean(tool, "strict", path),
         cache=read_cache(tool, path),
+        where=path,
     )
 
 

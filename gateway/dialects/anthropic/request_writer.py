@@ -19,13 +19,12 @@ from __future__ import annotations
 import hashlib
 import re
 
-from gateway.dialects import reading
 from gateway.dialects.anthropic.block_reader import DIALECT
 from gateway.dialects.anthropic.block_writer import BlockWriter
 from gateway.dialects.anthropic.models import Traits, traits_of
 from gateway.dialects.anthropic.thinking_writer import Thought, write_reasoning
 from gateway.dialects.anthropic.tools_writer import ToolSet, write_tools
-from gateway.dialects.conversation import Request
+from gateway.dialects.conversation import Refusal, Request, Text
 from gateway.dialects.dialect import Target, Written
 from gateway.dialects.losses import Losses
 from gateway.dialects.names import Json
@@ -78,7 +77,7 @@ def _conversation(request: Request, blocks: BlockWriter, traits: Traits, instruc
         path, role = f"messages.{place}", message.role
         written = blocks.blocks(message.parts, path, role)
         if message.name:
-            losses.hint(f"{path}.name", "message_name", "Anthropic does not tell participants apart.")
+            losses.hint(f"{path}.name", "message_name", "Claude does not tell participants apart.")
         if role in ("system", "developer"):
             if not turns:
                 system.append(written)
@@ -108,7 +107,7 @@ def _settle(
         turns.append({"role": "system", "content": [block for _, written in late for block in written]})
     else:
         for path, written in late:
-            losses.hint(path, "system_position", "All instructions stand before the conversation.")
+            losses.hint(path, "system_position", "Claude has its instructions at the front.")
             system.append(written)
     late.clear()
 
@@ -117,14 +116,14 @@ def _whole(system: list[list[Json]], turns: list[Json], request: Request, losses
     if not turns:
         prompt = [block for written in system for block in written]
         if not prompt:
-            reading.refuse("messages", "must have content.")
-        losses.hint("messages.0.role", "system_role", "Anthropic needs a user's message; the instructions are it.")
+            losses.refuse("messages", "must have content.")
+        losses.hint("messages.0.role", "system_role", "Claude needs a user's message; the instructions are it.")
         return {"messages": [{"role": "user", "content": prompt}]}
     for turn in turns:
         if turn["role"] == "user":
             turn["content"].sort(key=lambda block: block.get("type") != "tool_result")
     if turns[-1]["role"] == "assistant" and request.dialect != DIALECT:
-        _trim_prefill(turns[-1]["content"], len(request.messages) - 1, losses)
+        _trim_prefill(turns[-1]["content"], request, losses)
     conversation: Json = {"messages": turns}
     if any(system):
         conversation["system"] = _system([written for written in system if written])
@@ -137,12 +136,18 @@ def _system(system: list[list[Json]]) -> str | list[Json]:
     return [block for written in system for block in written]
 
 
-def _trim_prefill(content: list[Json], place: int, losses: Losses) -> None:
+def _trim_prefill(content: list[Json], request: Request, losses: Losses) -> None:
     """Anthropic refuses white space at the end of an answer that it is to go on with."""
     last = content[-1]
     text = last.get("text")
     if isinstance(text, str) and text != text.rstrip():
-        losses.hint(f"messages.{place}", "prefill_space", "White space at the end of an answer to go on with is cut.")
+        said = [
+            f"messages.{place}.parts.{number}"
+            for place, message in enumerate(request.messages)
+            for number, part in enumerate(message.parts)
+            if message.role == "assistant" and isinstance(part, Text | Refusal)
+        ]
+        losses.hint(said[-1], "prefill_space", "white space at the end of an answer to go on with is cut.")
         content[-1] = {**last, "text": text.rstrip()}
 
 
@@ -175,20 +180,20 @@ def _sampling(request: Request, traits: Traits, losses: Losses, *, native: bool,
     if traits.sampling == "none" or thinking:
         for name, value in body.items():
             if not (name in ("temperature", "top_p") and value == 1):
-                losses.hint(f"sampling.{name}", name, "This model, or its thinking, takes no other than the default.")
+                losses.hint(f"sampling.{name}", name, "this model, or its thinking, takes no other than the default.")
         return {}
     if body.get("temperature", 0) > 1:
         losses.hint("sampling.temperature", "temperature", "Claude's temperatures end at 1.")
         body["temperature"] = 1
     if traits.sampling == "one" and "temperature" in body and body.pop("top_p", 1) != 1:
-        losses.hint("sampling.top_p", "top_p", "This model takes either a temperature or top_p.")
+        losses.hint("sampling.top_p", "top_p", "this model takes either a temperature or top_p.")
     return body
 
 
 def _stop(request: Request, losses: Losses, *, native: bool) -> Json:
     stop = [text for text in request.stop if native or text.strip()]
     if len(stop) < len(request.stop):
-        losses.hint("stop", "stop", "Anthropic refuses to stop at white space alone.")
+        losses.hint("stop", "stop", "Claude does not stop at white space alone.")
     return {"stop_sequences": stop} if stop else {}
 
 
@@ -199,11 +204,11 @@ def _about(request: Request, losses: Losses) -> Json:
     if user:
         body["metadata"] = {"user_id": user if request.dialect == DIALECT else _opaque(user)}
     if request.safety_identifier and request.user:
-        losses.hint("safety_identifier", "safety_identifier", "Anthropic takes one name for the user.")
+        losses.hint("safety_identifier", "safety_identifier", "Claude is told one name for the user.")
     if request.service_tier in _TIERS:
         body["service_tier"] = _TIERS[request.service_tier]
     elif request.service_tier:
-        losses.hint("service_tier", "service_tier", "Anthropic has no such tier.")
+        losses.hint("service_tier", "service_tier", "Claude has no such tier.")
     return body
 
 
@@ -232,15 +237,14 @@ def _note_unsupported(request: Request, losses: Losses) -> None:
         ("cache_retention", request.cache_retention or None),
     ):
         if value is not None:
-            losses.hint(path, path.rpartition(".")[2], "Anthropic has no such field.")
+            losses.hint(path, path.rpartition(".")[2], "Claude cannot be told it.")
 
 
 def _put_back(request: Request, body: Json, losses: Losses) -> None:
     """What only this dialect knows, where it was: into an object of ours, or as a field."""
     for extra in request.extra:
         if extra.dialect != DIALECT:
-            note = losses.content if extra.content else losses.hint
-            note(extra.name, "extra_field", f"Only {extra.dialect} has this field.")
+            losses.unknown_field(extra)
         elif isinstance(extra.value, dict) and isinstance(body.get(extra.name), dict):
             body[extra.name] = {**body[extra.name], **extra.value}
         else:

@@ -25,7 +25,7 @@ from gateway.dialects.blocks import InOrder
 from gateway.dialects.conversation import Ending, Finish, Part, Refusal, Signature, Text, Thinking, ToolCall
 from gateway.dialects.deltas import Begin, Broken, Cited, Close, Delta, End, Finished, More, Open, Signed, Used
 from gateway.dialects.dialect import Scene
-from gateway.dialects.losses import Losses
+from gateway.dialects.losses import Losses, has_address
 from gateway.dialects.names import Json
 from gateway.usage import Usage
 
@@ -35,12 +35,11 @@ _FIELD_OF_DELTA = {"text_delta": "text", "thinking_delta": "thinking", "input_js
 class _Block:
     """The block of the stream that is open. `held`: arguments that wait for the call's end."""
 
-    __slots__ = ("held", "holding", "number", "part", "path", "signature", "started")
+    __slots__ = ("held", "holding", "number", "part", "signature", "started")
 
-    def __init__(self, number: int, part: Part, path: str, signature: Signature | None) -> None:
+    def __init__(self, number: int, part: Part, signature: Signature | None) -> None:
         self.number = number
         self.part = part
-        self.path = path
         self.signature = signature
         self.started = False
         self.holding = isinstance(part, ToolCall) and part.custom
@@ -118,9 +117,8 @@ class StreamWriter:
         events += [{"type": "message_start", "message": message}, {"type": "ping"}]
 
     def _open(self, number: int, part: Part, choice: int, events: list[Json]) -> None:
-        path = f"choices.{choice}.parts.{self._index}"
         if choice != 0:
-            self._losses.content(path, "choices", "Anthropic's answers are one.")
+            self._losses.content("answer.choices", "choices", "the client's API gives one answer.")
             return
         match part:
             case Text(text, _, _, signature) | Thinking(text, signature):
@@ -130,12 +128,12 @@ class StreamWriter:
             case ToolCall():
                 self._called, said, signature = True, part.arguments, part.signature
             case _:
-                block = write_block(part, path, self._scene, self._losses)
+                block = write_block(part, self._scene, self._losses)
                 if block is not None:
-                    self._block = _Block(number, part, path, None)
+                    self._block = _Block(number, part, None)
                     self._begin_block(self._block, block, events)
                 return
-        self._block = _Block(number, part, path, signature or self._signatures.get(number))
+        self._block = _Block(number, part, signature or self._signatures.get(number))
         if said:
             self._say(self._block, said, events)
 
@@ -145,7 +143,7 @@ class StreamWriter:
                 self._say(block, text, events)
             case Signed(_, signature):
                 self._sign(block, signature)
-            case Cited(_, citation) if isinstance(block.part, Text):
+            case Cited(_, citation) if isinstance(block.part, Text) and has_address(citation, self._losses):
                 self._ensure(block, events)
                 events.append(_delta(self._index, {"type": "citations_delta", "citation": write_citation(citation)}))
             case Close():
@@ -170,7 +168,8 @@ class StreamWriter:
         """Thoughts are signed at their end, a call in its id."""
         late = isinstance(block.part, ToolCall) and block.started and block.signature != signature
         if late or not isinstance(block.part, ToolCall | Thinking):
-            self._losses.hint(block.path, "late_signature" if late else "text_signature", "It has no place.")
+            name = "late_signature" if late else "text_signature"
+            self._losses.hint("answer.signature", name, "what carries it was sent before, or cannot carry it.")
         block.signature = signature
 
     def _ensure(self, block: _Block, events: list[Json]) -> None:

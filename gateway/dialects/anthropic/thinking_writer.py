@@ -39,8 +39,8 @@ LEAST_BUDGET = 1024
 BUDGETS = {"minimal": 1024, "low": 2048, "medium": 4096, "high": 8192, "xhigh": 16384, "max": 32768}
 """Tokens for a word of effort, and back."""
 
-_FORCED = "This model cannot think and be forced to call a tool."
-_NO_THOUGHTS = "The turn that goes on here came without thoughts that this provider has signed."
+_FORCED = "this model cannot think and be forced to call a tool."
+_NO_THOUGHTS = "the turn that goes on here came without thoughts that this provider has signed."
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ def write_reasoning(request: Request, traits: Traits, provider: str, losses: Los
     if wanted.effort == "none" or wanted.budget == 0:
         return _off(traits, bound, losses)
     if traits.thinking == "none":
-        losses.hint("reasoning", "reasoning", "This model does not think before it answers.")
+        losses.hint("reasoning", "reasoning", "this model does not think before it answers.")
         return Thought(None, "", bound)
     if traits.thinking == "adaptive":
         effort = _effort(wanted, traits, losses)
@@ -113,7 +113,7 @@ def _off(traits: Traits, bound: int, losses: Losses) -> Thought:
     if traits.thinking == "none":
         return Thought(None, "", bound)
     if not traits.off:
-        losses.hint("reasoning", "reasoning_always", "This model always thinks; it gets the least effort.")
+        losses.hint("reasoning", "reasoning_always", "this model always thinks; it gets the least effort.")
         return Thought(None, traits.efforts[0], bound)
     return Thought({"type": traits.off}, "", bound)
 
@@ -122,7 +122,7 @@ def _max_tokens(request: Request, traits: Traits, losses: Losses) -> int:
     if request.max_tokens is None:
         return traits.default
     if traits.maximum and request.max_tokens > traits.maximum:
-        losses.hint("max_tokens", "max_tokens", f"This model writes at most {traits.maximum} tokens.")
+        losses.hint("max_tokens", "max_tokens", f"this model writes at most {traits.maximum} tokens.")
         return traits.maximum
     return request.max_tokens
 
@@ -132,13 +132,13 @@ def _effort(wanted: Reasoning, traits: Traits, losses: Losses) -> str:
     word = wanted.effort
     if not word and wanted.budget is not None and wanted.budget > 0:
         word = next((name for name, budget in BUDGETS.items() if budget >= wanted.budget), "max")
-        losses.hint("reasoning.budget", "reasoning_budget", f"This model has no budget; '{word}' effort comes next.")
+        losses.hint("reasoning.budget", "reasoning_budget", f"this model has no budget; '{word}' effort comes next.")
     if not word or word in traits.efforts:
         return word
     less = [name for name in traits.efforts if EFFORTS.index(name) <= EFFORTS.index(word)] if word in EFFORTS else []
     fitting = (less or list(traits.efforts[:1]))[-1]
     if not wanted.budget:
-        losses.hint("reasoning.effort", "reasoning_effort", f"This model's next effort is '{fitting}'.")
+        losses.hint("reasoning.effort", "reasoning_effort", f"this model's next effort is '{fitting}'.")
     return fitting
 
 
@@ -153,7 +153,7 @@ def _obstacle(request: Request, provider: str, bound: int, *, forced: bool) -> s
     if forced:
         return _FORCED
     if bound <= LEAST_BUDGET:
-        return f"There is no room for thinking in {bound} tokens."
+        return f"there is no room for thinking in {bound} tokens."
     turn = _open_turn(request.messages)
     if turn is not None and not _signature(turn).is_for(DIALECT, provider):
         return _NO_THOUGHTS

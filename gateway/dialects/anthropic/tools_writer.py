@@ -26,7 +26,7 @@ from gateway.dialects.conversation import Opaque, Request, ResponseFormat, Tool,
 from gateway.dialects.dialect import Plan
 from gateway.dialects.json_prompt import ask_for_json
 from gateway.dialects.json_schema import for_anthropic_output
-from gateway.dialects.losses import Losses
+from gateway.dialects.losses import OTHERS_TOOL, Losses
 from gateway.dialects.names import Json
 from gateway.dialects.toolnames import free_name
 from gateway.quick import dataclass
@@ -72,15 +72,15 @@ def _tool(tool: Tool | Opaque, path: str, request: Request, names: Mapping[str, 
         if tool.dialect == DIALECT:
             return tool.value
         note = losses.hint if is_dispensable(tool, request) else losses.content
-        note(path, "opaque_tool", f"Only {tool.dialect} has such a tool.")
+        note(path, "opaque_tool", OTHERS_TOOL)
         return None
     written: Json = {"name": names.get(tool.name, tool.name)}
     description = custom_tools.describe(tool)
     if custom_tools.has_grammar(tool):
-        losses.hint(f"{path}.grammar", "tool_grammar", "The model reads the grammar, but is not held to it.")
+        losses.hint(f"{path}.grammar", "tool_grammar", "the model reads the grammar, but is not held to it.")
     if tool.strict and not native:
         # Anthropic bounds the number and the shapes of strict tools, and refuses what OpenAI would take.
-        losses.hint(f"{path}.strict", "tool_strict", "Arguments are not held to the schema.")
+        losses.hint(f"{path}.strict", "tool_strict", "its arguments are not held to the schema.")
     if description:
         written["description"] = description
     if tool.custom:
@@ -120,7 +120,7 @@ def _with_choice(
     choice = _choice(asked, request.parallel_tool_calls, names) if written.tools else None
     if choice is None or choice["type"] not in ("any", "tool") or traits.forced:
         return replace(written, choice=choice)
-    losses.hint("tool_choice", "tool_choice", "This model cannot be forced to call a tool; it is asked to.")
+    losses.hint("tool_choice", "tool_choice", "this model cannot be forced to call a tool; it is asked to.")
     tool = f"the `{choice['name']}` tool" if choice["type"] == "tool" else "one of the tools"
     auto = {"type": "auto", **{name: value for name, value in choice.items() if name not in ("type", "name")}}
     return replace(written, choice=auto, instruction=f"Call {tool} rather than replying in text.")
@@ -132,9 +132,11 @@ def _with_format(written: ToolSet, request: Request, traits: Traits, losses: Los
         return written
     if wanted.kind == "schema" and traits.structured:
         return replace(written, format=_format(wanted, losses))
-    losses.hint("response_format", "response_format", "This model has no such format; it is asked for JSON.")
     schema = wanted.schema if wanted.kind == "schema" and wanted.schema else {"type": "object"}
-    if not traits.forced or schema.get("type") != "object" or (written.choice or {}).get("type") == "tool":
+    by_tool = traits.forced and schema.get("type") == "object" and (written.choice or {}).get("type") != "tool"
+    if wanted.kind == "schema" or not by_tool:  # a tool's arguments are a JSON object in any case
+        losses.hint("response_format", "response_format", "this model is asked for such JSON, but not held to it.")
+    if not by_tool:
         return replace(written, instruction=f"{written.instruction}\n{ask_for_json(wanted)}".strip())
     return _with_answer_tool(written, schema, wanted.description)
 
@@ -159,7 +161,5 @@ def _format(wanted: ResponseFormat | None, losses: Losses, *, native: bool = Fal
         return None
     schema, lost = (wanted.schema, []) if native else for_anthropic_output(wanted.schema)
     for place in lost:
-        losses.hint(
-            f"response_format.schema.{place}", "schema_keyword", "Anthropic's structured output knows no such rule."
-        )
+        losses.hint(f"response_format.schema.{place}", "schema_keyword", "this model's schemas have none.")
     return {"type": "json_schema", "schema": schema}

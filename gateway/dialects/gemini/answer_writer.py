@@ -36,10 +36,10 @@ def write_frame(answer_id: str, usage: Usage | None, tier: str, scene: Scene) ->
 def _write_choice(choice: Choice, place: int, scene: Scene, losses: Losses) -> Json:
     parts: list[Json] = []
     cited = []
-    for number, part in enumerate(choice.parts):
+    for part in choice.parts:
         if isinstance(part, Text):
             cited += [(len(parts), part.text, citation) for citation in part.citations]
-        written = write_part(part, f"choices.{place}.parts.{number}", scene.provider, losses)
+        written = write_part(part, scene.provider, losses)
         if written is not None:
             parts.append(written)
     candidate: Json = {"content": {"parts": parts, "role": "model"}, **write_ending(choice.ending), "index": place}

@@ -40,9 +40,8 @@ from gateway.dialects.gemini.callids import is_place_id
 from gateway.dialects.gemini.media import write_medium
 from gateway.dialects.gemini.models import Traits
 from gateway.dialects.gemini.results import write_response
-from gateway.dialects.losses import Losses
+from gateway.dialects.losses import OTHERS_PART, OTHERS_THOUGHTS, Losses
 from gateway.dialects.names import Json
-from gateway.dialects.reading import refuse
 from gateway.dialects.turns import tool_names
 from gateway.quick import dataclass
 
@@ -93,7 +92,7 @@ def write_contents(
         _sign_current(turns)
     contents = _contents_of(turns)
     if not contents and not writer.system:
-        refuse("messages", "Gemini needs a message that is not empty and not of the system.")
+        losses.refuse("messages", "must have content.")
     if writer.system and not contents:
         losses.hint("messages.0.role", "system_role", "Gemini needs a user's message; the instructions are it.")
     elif writer.system and not traits.instructions:
@@ -182,7 +181,7 @@ class _Writer:
             case Refusal(text):
                 return {"text": text}
             case Thinking(text, signature):
-                return self._write_thought(text, signature)
+                return self._write_thought(text, signature, path)
             case ToolCall():
                 return self._write_call(part, path)
             case Image() | Document() | Audio():
@@ -190,10 +189,13 @@ class _Writer:
                 return written and {**written, **self._signed(getattr(part, "signature", None))}
             case Opaque(dialect, value):
                 if dialect != "gemini":
-                    self._losses.content(path, "opaque_part", "only its own provider understands it.")
+                    self._losses.content(path, "opaque_part", OTHERS_PART)
                 return value if dialect == "gemini" else None
-            case RedactedThinking() | ToolResult():
-                return None  # nobody but its provider can read it; results are written by themselves
+            case RedactedThinking():
+                self._losses.hint(path, "thinking", OTHERS_THOUGHTS)
+                return None
+            case ToolResult():
+                return None  # results are written by themselves
 
     def _signed(self, signature: Signature | None) -> Json:
         """A signature, for whoever made it."""
@@ -203,19 +205,34 @@ class _Writer:
     def _write_text(self, part: Text, path: str) -> Json | None:
         signed = self._signed(part.signature)
         if part.citations:
-            self._losses.hint(f"{path}.citations", "citations", "Gemini takes none back.")
+            self._losses.hint(f"{path}.citations", "citations", "it has no place for what an earlier answer rests on.")
         if not part.text and not signed:
             self._losses.hint(path, "blank_text", "Gemini refuses empty texts.")
             return None
         return {"text": part.text, **signed}
 
-    def _write_thought(self, text: str, signature: Signature | None) -> Json | None:
+    def _write_thought(self, text: str, signature: Signature | None, path: str) -> Json | None:
         signed = self._signed(signature)
+        if signature is not None and signature.data and not signed:
+            self._losses.hint(path, "thinking", OTHERS_THOUGHTS)
         return {"text": text, "thought": True, **signed} if text or signed else None
 
     def _write_call(self, call: ToolCall, path: str) -> Json:
-        function: Json = {"name": self._names.get(call.name, call.name), "args": _arguments(call, path)}
+        function: Json = {"name": self._names.get(call.name, call.name), "args": self._arguments(call, path)}
         return {"functionCall": {**self._id(call.id), **function}, **self._signed(call.signature)}
+
+    def _arguments(self, call: ToolCall, path: str) -> Json:
+        if call.custom:
+            return custom_tools.wrap(call.arguments)
+        if not call.arguments.strip():
+            return {}
+        try:
+            args = jsonlib.loads(call.arguments)
+        except ValueError:
+            args = None
+        if not isinstance(args, dict):
+            self._losses.refuse(f"{path}.arguments", "must be the JSON text of an object for this model.")
+        return args
 
     def _id(self, call_id: str) -> Json:
         bare = not call_id or is_place_id(call_id)
@@ -224,7 +241,9 @@ class _Writer:
     def _write_result(self, result: ToolResult, path: str, turn: _Turn) -> Json:
         name = self._tools.get(result.call_id) or result.name
         if not name:
-            refuse(f"{path}.call_id", "no call with this id comes before, and Gemini wants its name.")
+            self._losses.refuse(
+                f"{path}.call_id", "is that of no call before it, and Gemini wants the name of what was called."
+            )
         if result.cache is not None:
             self._losses.hint(f"{path}.cache", "cache_control", "Gemini caches by itself.")
         texts = [part.text for part in result.parts if isinstance(part, Text)]
@@ -246,15 +265,3 @@ class _Writer:
         else:
             self._losses.hint(path, "result_media", "this model sees it behind the result, not inside.")
             turn.moved.append(written)
-
-
-def _arguments(call: ToolCall, path: str) -> Json:
-    if call.custom:
-        return custom_tools.wrap(call.arguments)
-    if not call.arguments.strip():
-        return {}
-    try:
-        args = jsonlib.loads(call.arguments)
-    except ValueError:
-        args = None
-    return args if isinstance(args, dict) else refuse(f"{path}.arguments", "must be the JSON text of an object.")

@@ -13,7 +13,7 @@ import base64
 from gateway.dialects.conversation import Audio, Document, Image, Source
 from gateway.dialects.gemini.models import Traits
 from gateway.dialects.gemini.protojson import camel, message
-from gateway.dialects.losses import Losses
+from gateway.dialects.losses import OTHERS_FILE, Losses
 from gateway.dialects.media import sniff, text_of
 from gateway.dialects.names import Json
 from gateway.dialects.reading import required_text, text
@@ -109,10 +109,10 @@ def _write_source(source: Source, path: str, traits: Traits, losses: Losses) -> 
         media_type = source.media_type or sniff(source.value)
         if media_type:
             return {"inlineData": {"mimeType": media_type.replace("image/jpg", "image/jpeg"), "data": source.value}}
-        losses.content(path, "media_type", "its media type is not known.")
+        losses.content(path, "media_type", "its media type is not known; say it.")
         return None
     if source.kind == "file" and source.dialect != "gemini":
-        losses.content(path, "file", "it is a file that another provider keeps.")
+        losses.content(path, "file", OTHERS_FILE)
         return None
     if source.kind == "url" and not _is_fetched(source.value, traits):
         losses.content(path, "media_url", "this model does not fetch from that address; send the data itself.")

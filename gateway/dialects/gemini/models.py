@@ -7,6 +7,7 @@ Sources: https://ai.google.dev/gemini-api/docs/generate-content/thinking,
 https://docs.cloud.google.com/gemini-enterprise-agent-platform/models/thinking,
 https://ai.google.dev/gemini-api/docs/generate-content/latest-model (Gemini 4),
 https://ai.google.dev/gemini-api/docs/structured-output, https://ai.google.dev/gemini-api/docs/media-resolution,
+https://ai.google.dev/gemini-api/docs/image-generation,
 https://ai.google.dev/gemini-api/docs/file-input-methods, https://ai.google.dev/gemini-api/docs/thought-signatures
 """
 
@@ -34,6 +35,7 @@ class Traits:
     `systemInstruction`, functions, and `responseMimeType` for JSON. Gemma 3 and 3n answer 400 to each: "Developer
     instruction", "Function calling", "JSON mode is not enabled for models/gemma-3-27b-it" (google/adk-python#3900,
     litellm#10313); Gemma 4 takes them, and the two levels (earendil-works/pi#2812, google-gemma/cookbook#307).
+    `images`: it answers in images unless told otherwise.
     """
 
     thinking: ThinkingKind = "level"
@@ -51,6 +53,7 @@ class Traits:
     instructions: bool = True
     functions: bool = True
     json_mode: bool = True
+    images: bool = False
 
 
 _FOUR = ("MINIMAL", "LOW", "MEDIUM", "HIGH")
@@ -89,4 +92,5 @@ NEWER = Traits()
 def traits_of(model: str) -> Traits:
     """The traits of a model; `models/` or a publisher's path before the name does not matter."""
     name = model.rpartition("/")[2].lower()
-    return next((traits for pattern, traits in _TABLE if pattern.match(name)), NEWER)
+    traits = next((traits for pattern, traits in _TABLE if pattern.match(name)), NEWER)
+    return replace(traits, images=True) if "-image" in name else traits

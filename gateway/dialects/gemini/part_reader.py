@@ -100,4 +100,4 @@ def note_fields(fields: Json, known: frozenset[str], path: str, name: str, losse
     """Notes what stands beside the known fields of a message."""
     for field in fields:
         if field not in known:
-            losses.hint(f"{path}.{field}", name, "it is a field that only Gemini has.")
+            losses.hint(f"{path}.{field}", name, "no other provider's API has such a field.")

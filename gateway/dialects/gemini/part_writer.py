@@ -21,7 +21,6 @@ from gateway.dialects.conversation import (
     Text,
     Thinking,
     ToolCall,
-    ToolResult,
 )
 from gateway.dialects.gemini.media import write_medium
 from gateway.dialects.gemini.models import NEWER
@@ -32,7 +31,7 @@ MALFORMED = "INVALID_JSON"
 """Under which name arguments stand that the model wrote and that are no object: Google's `args` can be nothing else."""
 
 
-def write_part(part: Part, path: str, provider: str, losses: Losses) -> Json | None:
+def write_part(part: Part, provider: str, losses: Losses) -> Json | None:
     """A part of an answer; None for what the client has no word for, with a loss."""
     match part:
         case Text(text, signature=signature):
@@ -46,15 +45,13 @@ def write_part(part: Part, path: str, provider: str, losses: Losses) -> Json | N
         case ToolCall():
             return write_call(part, provider)
         case Image() | Document() | Audio():
-            written = write_medium(part, path, NEWER, losses)
-            return written and {**written, **write_signature(getattr(part, "signature", None), provider)}
-        case Opaque(dialect, value):
-            if dialect != "gemini":
-                losses.hint(path, "opaque_part", "only its own dialect has a word for it.")
-            return value if dialect == "gemini" else None
-        case ToolResult():
-            losses.hint(path, "opaque_part", "models give no results.")
-            return None
+            written = write_medium(part, "", NEWER, Losses())
+            if written is not None:
+                return {**written, **write_signature(getattr(part, "signature", None), provider)}
+        case Opaque(dialect, value) if dialect == "gemini":
+            return value
+    losses.unshown(part)
+    return None
 
 
 def write_signature(signature: Signature | None, provider: str) -> Json:

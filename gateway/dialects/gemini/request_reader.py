@@ -88,7 +88,7 @@ def _read_system(fields: Json, losses: Losses) -> list[Message]:
     content = message(fields, "systemInstruction")
     parts = _read_parts(content, "systemInstruction", _ClientCalls(), losses)
     said = tuple(part for part in parts if not is_void(part))
-    return [Message("system", said)] if said else []
+    return [Message("system", said, where="systemInstruction")] if said else []
 
 
 def _read_contents(fields: Json, losses: Losses) -> list[Message]:
@@ -104,7 +104,7 @@ def _read_contents(fields: Json, losses: Losses) -> list[Message]:
         if role == "assistant":
             parts = _rejoined(read.pop().parts if read and read[-1].role == role else (), parts)
         if parts:
-            read.append(Message(role, parts))
+            read.append(Message(role, parts, where=path))
     return read
 
 
@@ -125,7 +125,8 @@ def _rejoined(before: tuple[Part, ...], content: tuple[Part, ...]) -> tuple[Part
 
 
 def _read_parts(content: Json, path: str, calls: _ClientCalls, losses: Losses) -> tuple[Part, ...]:
-    return tuple(read_part(part, here, calls, _sign, losses) for here, part in messages(content, "parts", path))
+    given = messages(content, "parts", path)
+    return tuple(replace(read_part(part, here, calls, _sign, losses), where=here) for here, part in given)
 
 
 class _ClientCalls:
@@ -148,11 +149,12 @@ class _ClientCalls:
         name = text(fields, "name", path)
         given, _ = split_id(text(fields, "id", path))
         words, is_error = read_response(mapping(fields, "response", path) or {}, f"{path}.response")
-        parts: list[Part] = [Text(words)]
+        parts: list[Part] = [Text(words, where=f"{path}.response")]
         for here, part in messages(fields, "parts", path):
             note_fields(part, frozenset({"inlineData", "fileData", "mediaResolution"}), here, "part_field", losses)
             has_medium = "inlineData" in part or "fileData" in part
-            parts.append((read_medium(part, here) if has_medium else None) or Opaque("gemini", part))
+            medium = read_medium(part, here) if has_medium else None
+            parts.append(Opaque("gemini", part, where=here) if medium is None else replace(medium, where=here))
         known = frozenset({"id", "name", "response", "parts"})
         note_fields(fields, known, path, "function_response_field", losses)
         return ToolResult(self._find(given, name), tuple(parts), is_error, name)
@@ -180,7 +182,7 @@ def _read_tools(fields: Json, losses: Losses) -> tuple[Tool | Opaque, ...]:
             if name == "functionDeclarations":
                 tools += [_read_function(each, here, losses) for here, each in messages(tool, name, path)]
             else:
-                tools.append(Opaque("gemini", {name: value}))
+                tools.append(Opaque("gemini", {name: value}, where=f"{path}.{name}"))
     return tuple(tools)
 
 
@@ -189,7 +191,7 @@ def _read_function(fields: Json, path: str, losses: Losses) -> Tool:
     parameters = mapping(fields, "parametersJsonSchema", path)
     if parameters is None and (schema := mapping(fields, "parameters", path)) is not None:
         parameters = read_schema(schema, f"{path}.parameters")
-    return Tool(required_text(fields, "name", path), text(fields, "description", path), parameters)
+    return Tool(required_text(fields, "name", path), text(fields, "description", path), parameters, where=path)
 
 
 def _read_tool_config(fields: Json, losses: Losses) -> tuple[ToolChoice | None, list[Extra]]:
@@ -200,7 +202,7 @@ def _read_tool_config(fields: Json, losses: Losses) -> tuple[ToolChoice | None, 
     others = [name for name in fields if name != "functionCallingConfig"]
     extra = [Extra("gemini", f"toolConfig.{name}", fields[name]) for name in others]
     if mode == "VALIDATED" and not only:
-        losses.hint(f"{path}.mode", "function_calling_validated", "no other dialect has it.")
+        losses.hint(f"{path}.mode", "function_calling_validated", "no other provider's API has it.")
     if mode not in ("", "AUTO", "ANY", "NONE", "VALIDATED"):
         refuse(f"{path}.mode", "must be AUTO, ANY, NONE or VALIDATED.")
     if not mode:

@@ -67,6 +67,8 @@ def write_request(request: Request, target: Target, losses: Losses) -> Written:
     elif request.store:
         losses.hint("store", "store", "Gemini keeps no answers.")
     _write_extra(request, body, losses)
+    if traits.images and request.dialect == "anthropic":
+        losses.content("model", "image_model", "it answers in images, for which the client's API has no place.")
     for name, why in _UNKNOWN.items():
         if getattr(request, name):
             losses.hint(name, name, why)
@@ -155,8 +157,7 @@ def _write_extra(request: Request, body: Json, losses: Losses) -> None:
     """Puts back what only Gemini has a word for, where it stood."""
     for extra in request.extra:
         if extra.dialect != "gemini":
-            note = losses.content if extra.content else losses.hint
-            note(extra.name, "extra_field", "Gemini has no such field.")
+            losses.unknown_field(extra)
             continue
         place, _, name = extra.name.rpartition(".")
         (body.setdefault(place, {}) if place else body)[name] = extra.value

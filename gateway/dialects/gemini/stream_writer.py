@@ -119,7 +119,7 @@ class StreamWriter:
             if not isinstance(part, Refusal) and part.signature is not None:
                 self._sign(block, part.signature)
         else:
-            written = write_part(part, f"choices.{choice}.parts.{number}", self._scene.provider, self._losses)
+            written = write_part(part, self._scene.provider, self._losses)
             if written is not None:
                 self._choice(choice).parts.append(written)
 

@@ -16,7 +16,7 @@ from gateway.dialects.conversation import Request, Tool
 from gateway.dialects.gemini.models import Traits
 from gateway.dialects.gemini.schema_writer import write_json_schema
 from gateway.dialects.json_schema import for_gemini
-from gateway.dialects.losses import Losses
+from gateway.dialects.losses import OTHERS_TOOL, Losses
 from gateway.dialects.names import Json
 
 
@@ -36,7 +36,7 @@ def write_tools(request: Request, traits: Traits, names: Mapping[str, str], loss
             written.append(tool.value)
         else:
             note = losses.hint if is_dispensable(tool, request) else losses.content
-            note(path, "opaque_tool", "Gemini has no such tool.")
+            note(path, "opaque_tool", OTHERS_TOOL)
     return written
 
 

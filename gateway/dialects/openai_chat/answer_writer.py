@@ -28,7 +28,7 @@ from gateway.dialects.conversation import (
     ToolCall,
 )
 from gateway.dialects.dialect import Scene
-from gateway.dialects.losses import Losses
+from gateway.dialects.losses import Losses, has_address
 from gateway.dialects.media import write_url
 from gateway.dialects.names import Json
 from gateway.dialects.openai_chat import DIALECT
@@ -65,7 +65,7 @@ def write_answer(answer: Answer, scene: Scene, losses: Losses) -> Json:
 
 
 def _write_choice(number: int, choice: Choice, scene: Scene, losses: Losses) -> Json:
-    message = _write_message(f"choices.{number}", choice.parts, scene, losses)
+    message = _write_message(choice.parts, scene, losses)
     refused = message["refusal"] is not None
     return {
         "index": number,
@@ -88,7 +88,7 @@ def write_ending(ending: Ending, refused: bool, legacy: bool) -> Json:
     return fields
 
 
-def _write_message(path: str, parts: tuple[Part, ...], scene: Scene, losses: Losses) -> Json:
+def _write_message(parts: tuple[Part, ...], scene: Scene, losses: Losses) -> Json:
     text = "".join(part.text for part in parts if isinstance(part, Text))
     refusal = "".join(part.text for part in parts if isinstance(part, Refusal))
     message: Json = {"role": "assistant", "content": text or None, "refusal": refusal or None}
@@ -97,7 +97,7 @@ def _write_message(path: str, parts: tuple[Part, ...], scene: Scene, losses: Los
     if thought := plain_text(parts):
         message["reasoning_content"] = thought
     message |= write_thoughts(_signed(parts), lambda signature: show_signature(signature, DIALECT, scene.provider))
-    if annotations := list(_annotations(parts)):
+    if annotations := list(_annotations(parts, losses)):
         message["annotations"] = annotations
     if images := [write_image(part) for part in parts if isinstance(part, Image) and part.source.kind in _SHOWN]:
         message["images"] = images
@@ -105,14 +105,14 @@ def _write_message(path: str, parts: tuple[Part, ...], scene: Scene, losses: Los
     if calls and scene.request.legacy_calls:
         message["function_call"] = {"name": calls[0].name, "arguments": calls[0].arguments}
         for call in calls[1:]:
-            losses.content(path, "parallel_call", f"'{call.name}' is called, too, which a function_call cannot say.")
+            note_call(call.name, losses)
     elif calls:
         message["tool_calls"] = [write_call(call, number, scene) for number, call in enumerate(calls)]
-    for number, part in enumerate(parts):
+    for part in parts:
         if isinstance(part, Opaque) and part.dialect == DIALECT and "type" not in part.value:
             message |= part.value
         elif not can_show(part):
-            note_part(f"{path}.parts.{number}", losses)
+            losses.unshown(part)
     return message
 
 
@@ -126,8 +126,11 @@ def can_show(part: Part) -> bool:
     return isinstance(part, Text | Refusal | ToolCall | Thinking | RedactedThinking)
 
 
-def note_part(path: str, losses: Losses) -> None:
-    losses.content(path, "opaque_part", "only its own provider knows this kind of content.")
+def note_call(name: str, losses: Losses) -> None:
+    """A further call for a client of 2023's functions."""
+    losses.content(
+        "answer.function_call", "parallel_call", f"'{name}' is called, too, which a function_call cannot say."
+    )
 
 
 def write_call(call: ToolCall, number: int, scene: Scene) -> Json:
@@ -163,11 +166,11 @@ def write_citation(citation: Citation, offset: int = 0) -> Json:
     return {"type": "url_citation", "url_citation": inner}
 
 
-def _annotations(parts: Iterable[Part]) -> Iterable[Json]:
+def _annotations(parts: Iterable[Part], losses: Losses) -> Iterable[Json]:
     offset = 0
     for part in parts:
         if isinstance(part, Text):
-            yield from (write_citation(citation, offset) for citation in part.citations)
+            yield from (write_citation(each, offset) for each in part.citations if has_address(each, losses))
             offset += len(part.text)
 
 

@@ -42,7 +42,7 @@ def read_content(message: Json, path: str, losses: Losses) -> tuple[Part, ...]:
     if content is None or content == "":
         return ()
     if isinstance(content, str):
-        return (Text(content),)
+        return (Text(content, where=reading.join(path, "content")),)
     if not isinstance(content, list):
         reading.refuse(reading.join(path, "content"), "must be a string or an array of parts.")
     return tuple(_read_part(part, here, losses) for here, part in reading.objects(message, "content", path))
@@ -72,17 +72,17 @@ def note_unknown(obj: Json, known: Collection[str], path: str, losses: Losses) -
     """What says something inside a thing that is known otherwise, and has no place."""
     for name, value in obj.items():
         if name not in known and value not in (None, False, "", [], {}):
-            losses.hint(reading.join(path, name), "unknown_field", "nobody knows what it means.")
+            losses.hint(reading.join(path, name), "unknown_field", "no other provider's API has such a field.")
 
 
 def _read_part(part: Json, path: str, losses: Losses) -> Part:
     kind = reading.required_text(part, "type", path)
     known = _READERS.get(kind)
     if known is None:
-        return Opaque(DIALECT, part)
+        return Opaque(DIALECT, part, where=path)
     read, fields = known
     note_unknown(part, ("type", *_MARKS, *fields), path, losses)
-    value = read(part, path)
+    value = replace(read(part, path), where=path)
     return mark_last((value,), read_cache(part, path, losses))[0]
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from gateway.dialects.conversation import Audio, Cache, Document, Image, Opaque, Part, Refusal, Source, Text
-from gateway.dialects.losses import Losses
+from gateway.dialects.losses import OTHERS_FILE, OTHERS_PART, Losses
 from gateway.dialects.media import audio_format, text_of, write_url
 from gateway.dialects.names import Json
 from gateway.dialects.openai_chat import DIALECT, quirks
@@ -52,7 +52,7 @@ def write_part(path: str, part: Part, wants: Wants, losses: Losses) -> Iterator[
     match part:
         case Text():
             if part.citations:
-                losses.hint(path, "citations", "a message has no place for what its text rests on.")
+                losses.hint(path, "citations", "it has no place for what an earlier answer rests on.")
             written = {"type": "text", "text": part.text}
         case Refusal():
             written = {"type": "refusal", "refusal": part.text}
@@ -68,7 +68,7 @@ def write_part(path: str, part: Part, wants: Wants, losses: Losses) -> Iterator[
             written = part.value
         case _:
             written = None
-            losses.content(path, "opaque_part", "only its own provider knows this kind of content.")
+            losses.content(path, "opaque_part", OTHERS_PART)
     if written is not None:
         yield {**written, **write_cache(path, part, wants, losses)}
 
@@ -113,7 +113,7 @@ def _document(path: str, document: Document, wants: Wants, losses: Losses) -> Js
         named = {"document_name": name} if name else {}
         return {"type": "document_url", "document_url": write_url(source, "application/pdf"), **named}
     if source.kind == "url" and quirks.FILE_URL not in wants:
-        losses.content(path, "document_url", "the provider takes documents by their data alone.")
+        losses.content(path, "document_url", "the provider takes documents by their data alone; send the data itself.")
         return None
     data = write_url(source, "application/pdf")
     return {"type": "file", "file": {"filename": name or "document.pdf", "file_data": data}}
@@ -121,11 +121,11 @@ def _document(path: str, document: Document, wants: Wants, losses: Losses) -> Js
 
 def _audio(path: str, source: Source, losses: Losses) -> Json | None:
     if source.kind != "base64":
-        losses.content(path, "audio_url", "the provider takes audio by its data alone.")
+        losses.content(path, "audio_url", "the provider takes audio by its data alone; send the data itself.")
         return None
     audio = {"data": source.value, "format": audio_format(source.media_type) or "wav"}
     return {"type": "input_audio", "input_audio": audio}
 
 
 def _note_file(path: str, losses: Losses) -> None:
-    losses.content(path, "file", "only the provider that has the file knows its name.")
+    losses.content(path, "file", OTHERS_FILE)

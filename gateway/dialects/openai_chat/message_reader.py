@@ -56,27 +56,27 @@ def read_messages(body: Json, losses: Losses) -> tuple[Message, ...]:
 def _read_plain(message: Json, role: Role, path: str, losses: Losses) -> Message:
     note_unknown(message, _FIELDS, path, losses)
     parts = mark_last(read_content(message, path, losses), read_cache(message, path, losses))
-    return Message(role, parts, reading.text(message, "name", path))
+    return Message(role, parts, reading.text(message, "name", path), where=path)
 
 
 def _read_assistant(message: Json, path: str, calls: dict[str, str], losses: Losses) -> Message:
     note_unknown(message, _ASSISTANT_FIELDS, path, losses)
-    parts: list[Part] = [*read_thoughts(message, _sign), *read_content(message, path, losses)]
+    parts: list[Part] = [*read_thoughts(message, _sign, path), *read_content(message, path, losses)]
     if refusal := reading.text(message, "refusal", path):
-        parts.append(Refusal(refusal))
+        parts.append(Refusal(refusal, where=f"{path}.refusal"))
     for here, image in reading.objects(message, "images", path):
         inner = reading.mapping(image, "image_url", here) or {}
-        parts.append(Image(read_url(reading.required_text(inner, "url", f"{here}.image_url"))))
+        parts.append(Image(read_url(reading.required_text(inner, "url", f"{here}.image_url")), where=here))
     if audio := reading.mapping(message, "audio", path):
-        parts.append(Opaque(DIALECT, {"audio": audio}))
+        parts.append(Opaque(DIALECT, {"audio": audio}, where=f"{path}.audio"))
     parts += [_read_call(call, here, losses) for here, call in reading.objects(message, "tool_calls", path)]
     function = reading.mapping(message, "function_call", path)
     if function:
         name = reading.required_text(function, "name", f"{path}.function_call")
         calls[name] = f"call_{path.rpartition('.')[2]}"
-        parts.append(ToolCall(calls[name], name, read_arguments(function)))
+        parts.append(ToolCall(calls[name], name, read_arguments(function), where=f"{path}.function_call"))
     marked = mark_last(tuple(parts), read_cache(message, path, losses))
-    return Message("assistant", marked, reading.text(message, "name", path))
+    return Message("assistant", marked, reading.text(message, "name", path), where=path)
 
 
 def _read_call(call: Json, path: str, losses: Losses) -> ToolCall:
@@ -89,12 +89,12 @@ def _read_call(call: Json, path: str, losses: Losses) -> ToolCall:
     if reading.text(call, "type", path) == "custom" and custom is not None:
         name = reading.required_text(custom, "name", f"{path}.custom")
         text = reading.text(custom, "input", f"{path}.custom")
-        return ToolCall(call_id, name, text, True, signature, cache)
+        return ToolCall(call_id, name, text, True, signature, cache, where=path)
     function = reading.mapping(call, "function", path)
     if function is None:
         reading.refuse(f"{path}.function", "is missing.")
     name = reading.required_text(function, "name", f"{path}.function")
-    return ToolCall(call_id, name, read_arguments(function), False, signature, cache)
+    return ToolCall(call_id, name, read_arguments(function), False, signature, cache, where=path)
 
 
 def read_arguments(function: Mapping[str, Any]) -> str:
@@ -114,7 +114,7 @@ def _read_result(message: Json, path: str, calls: Mapping[str, str], losses: Los
     else:
         call_id = split_id(reading.required_text(message, "tool_call_id", path))[0]
     parts, cache = read_content(message, path, losses), read_cache(message, path, losses)
-    return Message("user", (ToolResult(call_id, parts, name=name, cache=cache),))
+    return Message("user", (ToolResult(call_id, parts, name=name, cache=cache, where=path),), where=path)
 
 
 def _sign(text: str) -> Signature:

@@ -32,7 +32,7 @@ from gateway.dialects.conversation import (
     ToolResult,
 )
 from gateway.dialects.dialect import Target
-from gateway.dialects.losses import Losses
+from gateway.dialects.losses import OTHERS_THOUGHTS, Losses
 from gateway.dialects.media import text_of
 from gateway.dialects.names import Json
 from gateway.dialects.openai_chat import DIALECT, quirks
@@ -157,20 +157,25 @@ class MessageWriter:
 
     def _thoughts(self, parts: Sequence[Placed], calls: bool) -> Json:
         """Signed thoughts to whom they are from; plain ones to servers that want them; a loss otherwise."""
-        thoughts = [part for _, part in parts if isinstance(part, Thinking | RedactedThinking)]
-        fields = write_thoughts(thoughts, self._show)
-        text = plain_text(part for part in thoughts if self._may_go(part.signature))
-        if quirks.REASONING_CONTENT_BACK in self.wants and (text or calls):
-            fields["reasoning_content"] = text
+        thoughts = [(path, part) for path, part in parts if isinstance(part, Thinking | RedactedThinking)]
+        fields = write_thoughts((part for _, part in thoughts), self._show)
+        text = plain_text(part for _, part in thoughts if self._may_go(part.signature))
+        plain = quirks.THINKING_PARTS in self.wants  # see _said
+        if quirks.REASONING_CONTENT_BACK in self.wants:
+            plain = True
+            if text or calls:
+                fields["reasoning_content"] = text
         elif quirks.REASONING_BACK in self.wants and text and not fields:
-            fields["reasoning"] = text
-        elif quirks.THINKING_PARTS not in self.wants and thoughts and not fields:
-            path = next(path for path, part in parts if isinstance(part, Thinking | RedactedThinking))
-            self.losses.hint(path, "thinking", "the provider takes no thoughts but its own.")
+            plain, fields["reasoning"] = True, text
+        for path, part in thoughts:
+            said = plain and isinstance(part, Thinking) and self._may_go(part.signature)
+            if not said and (part.signature is None or not self._show(part.signature)):
+                self.losses.hint(path, "thinking", OTHERS_THOUGHTS)
         return fields
 
     def _may_go(self, signature: Signature | None) -> bool:
-        return signature is None or signature.is_for(DIALECT, self.target.provider)
+        """Also where a seal says only that nobody has signed."""
+        return signature is None or not signature.data or signature.is_for(DIALECT, self.target.provider)
 
     def _show(self, signature: Signature) -> str:
         return signature.data if self._may_go(signature) else ""

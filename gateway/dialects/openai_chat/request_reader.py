@@ -134,10 +134,10 @@ def _read_tool(tool: Json, path: str, losses: Losses) -> Tool | Opaque:
         flat = tool.get("function") is None and "name" in tool  # as the Responses API has it
         function = tool if flat else reading.mapping(tool, "function", path) or {}
         read = _read_function(function, path if flat else f"{path}.function", losses)
-        return replace(read, cache=read_cache(tool, path, losses))
+        return replace(read, cache=read_cache(tool, path, losses), where=path)
     custom = reading.mapping(tool, "custom", path)
     if kind != "custom" or custom is None:
-        return Opaque(DIALECT, tool)
+        return Opaque(DIALECT, tool, where=path)
     here = f"{path}.custom"
     return Tool(
         reading.required_text(custom, "name", here),
@@ -145,6 +145,7 @@ def _read_tool(tool: Json, path: str, losses: Losses) -> Tool | Opaque:
         custom=True,
         grammar=reading.mapping(custom, "format", here),
         cache=read_cache(tool, path, losses),
+        where=path,
     )
 
 
@@ -156,6 +157,7 @@ def _read_function(function: Json, path: str, losses: Losses) -> Tool:
         reading.text(function, "description", path),
         reading.mapping(function, "parameters", path),
         reading.boolean(function, "strict", path),
+        where=path,
     )
 
 

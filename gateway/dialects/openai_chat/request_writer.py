@@ -25,7 +25,7 @@ from gateway.dialects.conversation import (
     ToolChoice,
 )
 from gateway.dialects.dialect import Plan, Target, Written
-from gateway.dialects.losses import Losses
+from gateway.dialects.losses import OTHERS_TOOL, Losses
 from gateway.dialects.names import Json
 from gateway.dialects.openai_chat import DIALECT, quirks
 from gateway.dialects.openai_chat.content_writer import Wants, write_cache
@@ -38,7 +38,7 @@ _TIERS = ("auto", "default", "flex", "priority", "scale", "fast")
 
 
 def write_request(request: Request, target: Target, losses: Losses) -> Written:
-    """The request as `target` takes it."""
+    """The request as `target` takes it. Raises RequestError 400 for one without messages."""
     wants = Wants(target.quirks, traits_of(target.model))
     names = rewritten_names(request, DIALECT)
     tools = [
@@ -48,6 +48,8 @@ def write_request(request: Request, target: Target, losses: Losses) -> Written:
     ]
     effort = _effort(request, bool(tools), wants, losses)
     messages = MessageWriter(target, wants, names, losses, request.dialect == DIALECT).write(request)
+    if not messages:
+        losses.refuse("messages", "must have at least one message for this model.")
     body: Json = {"model": target.model, "messages": messages}
     body |= _tool_fields(request, tools, names, wants, losses)
     body |= _format(request, messages, wants, losses)
@@ -76,7 +78,7 @@ def _tool(
             yield tool.value
         else:
             note = losses.hint if is_dispensable(tool, request) else losses.content
-            note(path, "opaque_tool", "only its own provider has this tool.")
+            note(path, "opaque_tool", OTHERS_TOOL)
         return
     cache = write_cache(path, tool, wants, losses)
     named: Json = {"name": names.get(tool.name, tool.name)}
@@ -287,7 +289,8 @@ def _openai_fields(request: Request, wants: Wants, losses: Losses) -> Json:
         if value and taken:
             fields[name] = value
         elif value:
-            losses.hint(name, name, "the provider does not take it.")
+            neutral = name.removeprefix("prompt_")
+            losses.hint(neutral, neutral, "the provider does not take it.")
     if hints and (request.store or (request.store is not None and request.dialect == DIALECT)):
         fields["store"] = request.store  # elsewhere "false" only denies what is the default here
     elif request.store:
@@ -301,5 +304,4 @@ def _add_extra(body: Json, extra: Iterable[Extra], losses: Losses) -> None:
         if field.dialect == DIALECT:
             body.setdefault(field.name, field.value)
         else:
-            note = losses.content if field.content else losses.hint
-            note(field.name, "extra_field", f"it is a word of {field.dialect} alone.")
+            losses.unknown_field(field)

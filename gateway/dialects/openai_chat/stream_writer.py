@@ -28,12 +28,12 @@ from gateway.dialects.conversation import (
 )
 from gateway.dialects.deltas import Begin, Broken, Cited, Close, Delta, End, Finished, More, Open, Signed, Used
 from gateway.dialects.dialect import Scene
-from gateway.dialects.losses import Losses
+from gateway.dialects.losses import Losses, has_address
 from gateway.dialects.names import Json
 from gateway.dialects.openai_chat import DIALECT
 from gateway.dialects.openai_chat.answer_writer import (
     can_show,
-    note_part,
+    note_call,
     write_call,
     write_citation,
     write_ending,
@@ -163,7 +163,7 @@ class StreamWriter:
         if isinstance(part, Opaque) and part.dialect == DIALECT and "type" not in part.value:
             return first + self._chunk(delta.choice, part.value)
         if not can_show(part):
-            note_part(f"choices.{delta.choice}", self._losses)
+            self._losses.unshown(part)
         return first
 
     def _more(self, block: _Block, more: More) -> bytes:
@@ -191,6 +191,8 @@ class StreamWriter:
         return b""
 
     def _cite(self, block: _Block, citation: Citation) -> bytes:
+        if not has_address(citation, self._losses):
+            return b""
         return self._chunk(block.choice, {"annotations": [write_citation(citation, block.offset)]})
 
     def _close(self, block: _Block) -> bytes:
@@ -227,8 +229,7 @@ class StreamWriter:
         """2023's clients know one call."""
         if block.number:
             if "name" in function:
-                why = f"'{function['name']}' is called, too, which a function_call cannot say."
-                self._losses.content(f"choices.{block.choice}", "parallel_call", why)
+                note_call(function["name"], self._losses)
             return b""
         return self._chunk(block.choice, {"function_call": function})
 

@@ -15,6 +15,7 @@ https://ai.google.dev/gemini-api/docs/thought-signatures (OpenAI), https://api-d
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from gateway import jsonlib
@@ -30,14 +31,16 @@ Show = Callable[[Signature], str]
 _TEXT_OF_DETAIL = {"reasoning.text": "text", "reasoning.summary": "summary"}
 
 
-def read_thoughts(message: Mapping[str, Any], sign: Sign) -> list[Part]:
-    """The thoughts of a message, in the richest form that it has them in. What is malformed is left out."""
+def read_thoughts(message: Mapping[str, Any], sign: Sign, path: str = "") -> list[Part]:
+    """The thoughts of a message, in the richest form that it has them in. What is malformed is left out. `path` is the
+    message's, where a client sent it."""
     parts = read_blocks(message, sign) or read_details(message, sign)
     text = thought_text(message)
     if text and not any(isinstance(part, Thinking) and part.text for part in parts):
         parts.insert(0, Thinking(text))
-    extra = read_extra(message, sign)
-    return parts if extra is None else [*parts, RedactedThinking(extra)]
+    if (extra := read_extra(message, sign)) is not None:
+        parts.append(RedactedThinking(extra))
+    return [replace(part, where=path) for part in parts] if path else parts
 
 
 def thought_text(message: Mapping[str, Any]) -> str:

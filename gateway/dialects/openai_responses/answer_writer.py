@@ -12,6 +12,7 @@ from gateway.dialects.conversation import (
     Finish,
     Image,
     Opaque,
+    Part,
     RedactedThinking,
     Refusal,
     Text,
@@ -27,7 +28,7 @@ from gateway.dialects.openai_responses.response import ItemMaker, end_response, 
 
 def write_answer(answer: Answer, scene: Scene, losses: Losses) -> Json:
     if len(answer.choices) > 1:
-        losses.content("choices", "choices", "the Responses API gives one answer.")
+        losses.content("answer.choices", "choices", "the client's API gives one answer.")
     choice = answer.choices[0] if answer.choices else Choice((), Ending(Finish.STOP))
     output = _output(choice, ItemMaker(scene, losses), losses)
     return end_response(write_response(answer, scene), output, choice.ending, answer.usage, scene.created)
@@ -37,26 +38,24 @@ def _output(choice: Choice, maker: ItemMaker, losses: Losses) -> list[Json]:
     """Texts that follow each other are contents of one message."""
     output: list[Json] = []
     logprobs = (choice.logprobs or {}).get("content")
-    for number, part in enumerate(choice.parts):
-        path = f"choices.0.parts.{number}"
+    for part in choice.parts:
         if isinstance(part, Text | Refusal):
             if not output or output[-1].get("type") != "message":
                 output.append({**maker.message(), "status": "completed"})
-            content = maker.output_part(part, path)
+            content = maker.output_part(part)
             if isinstance(part, Text) and logprobs:
                 content["logprobs"], logprobs = logprobs, None
             output[-1]["content"].append(content)
         elif (item := _item(part, maker)) is not None:
             output.append(item)
         elif not isinstance(part, Thinking):
-            name = f"{type(part).__name__.lower()}_part"
-            losses.content(path, name, "the Responses API has no such output.")
+            losses.unshown(part)
     if is_incomplete(choice.ending) and output and output[-1].get("type") == "message":
         output[-1]["status"] = "incomplete"
     return output
 
 
-def _item(part: object, maker: ItemMaker) -> Json | None:
+def _item(part: Part, maker: ItemMaker) -> Json | None:
     match part:
         case Thinking() | RedactedThinking():
             text, shown = maker.thoughts(part)

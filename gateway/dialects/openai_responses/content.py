@@ -12,6 +12,7 @@ Source: https://platform.openai.com/docs/api-reference/responses/create (input),
 from __future__ import annotations
 
 import base64
+from dataclasses import replace
 from typing import Any
 
 from gateway.dialects import reading
@@ -32,7 +33,7 @@ def note_unknown(obj: Json, known: frozenset[str], path: str, name: str, losses:
     """Fields of something that is read which have no place in the neutral form."""
     for field in obj.keys() - known - _SILENT:
         if obj[field] is not None:
-            losses.hint(reading.join(path, field), name, "only the Responses API knows it.")
+            losses.hint(reading.join(path, field), name, "no other provider's API has such a field.")
 
 
 def is_content(value: Json) -> bool:
@@ -48,7 +49,7 @@ def read_content(obj: Json, name: str, path: str, losses: Losses) -> tuple[Part,
     """The parts of a text or of an array of content. Raises RequestError."""
     value = obj.get(name)
     if isinstance(value, str):
-        return (Text(value),)
+        return (Text(value, where=reading.join(path, name)),)
     return tuple(_read_part(part, here, losses) for here, part in reading.objects(obj, name, path))
 
 
@@ -56,10 +57,10 @@ def _read_part(part: Json, path: str, losses: Losses) -> Part:
     kind = reading.required_text(part, "type", path)
     reader = _READERS.get(kind)
     if reader is not None:
-        return reader(part, path, losses)
+        return replace(reader(part, path, losses), where=path)
     if not is_content(part):
         reading.refuse(reading.join(path, "type"), "is no type of content.")
-    return Opaque(DIALECT, part)
+    return Opaque(DIALECT, part, where=path)
 
 
 _TEXT_FIELDS = frozenset({"text", "annotations", "prompt_cache_breakpoint"})

@@ -29,7 +29,7 @@ from gateway.dialects.conversation import (
     ToolResult,
 )
 from gateway.dialects.dialect import Target
-from gateway.dialects.losses import Losses
+from gateway.dialects.losses import OTHERS_FILE, OTHERS_PART, OTHERS_THOUGHTS, Losses
 from gateway.dialects.names import Json
 from gateway.dialects.openai_chat.models import traits_of
 from gateway.dialects.openai_chat.quirks import REASONING_CONTENT_BACK
@@ -128,7 +128,7 @@ class ItemWriter:
             return {"type": "reasoning", "summary": summary, "encrypted_content": part.signature.data}
         if text and self._thoughts_back:
             return {"type": "reasoning", "summary": [], "content": [{"type": "reasoning_text", "text": text}]}
-        self._losses.hint(path, "thinking", "the provider takes only thoughts that it has encrypted itself.")
+        self._losses.hint(path, "thinking", OTHERS_THOUGHTS)
         return None
 
     def _content(self, part: Part, path: str, *, output: bool) -> list[Json]:
@@ -156,7 +156,12 @@ class ItemWriter:
         if written is None:
             kind = type(part).__name__.lower()
             role = "an assistant's message" if output else "a message"
-            self._losses.content(path, f"{kind}_part", f"the Responses API has no place for it in {role}.")
+            why = f"the Responses API has no place for it in {role}."
+            if isinstance(part, Opaque):
+                why = OTHERS_PART
+            elif isinstance(part, Image | Document) and part.source.kind == "file":
+                why = OTHERS_FILE
+            self._losses.content(path, f"{kind}_part", why)
             return []
         if isinstance(part, Image | Document) and not self._breakpoints:
             self._note_cache(part.cache, path)

@@ -12,6 +12,8 @@ Source: https://platform.openai.com/docs/api-reference/responses/create (input),
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from gateway.dialects import reading
 from gateway.dialects.continuity import read_signature, split_id
 from gateway.dialects.conversation import (
@@ -58,29 +60,30 @@ class ItemReader:
         if kind == "message":
             self._message(item, path)
         elif kind == "reasoning":
-            self._add("assistant", self._reasoning(item, path))
+            self._add("assistant", self._reasoning(item, path), path)
         elif kind in ("function_call", "custom_tool_call"):
-            self._add("assistant", self._call(item, path, custom=kind == "custom_tool_call"))
+            self._add("assistant", self._call(item, path, custom=kind == "custom_tool_call"), path)
         elif kind in ("function_call_output", "custom_tool_call_output"):
-            self._add("user", self._result(item, path, custom=kind == "custom_tool_call_output"))
+            self._add("user", self._result(item, path, custom=kind == "custom_tool_call_output"), path)
         elif kind == "additional_tools":
             note_unknown(item, frozenset({"role", "tools"}), path, "item_field", self._losses)
             self.tools += read_tools(item, path, self._namespaces, self._losses)
         elif kind == "image_generation_call" and isinstance(item.get("result"), str):
             note_unknown(item, frozenset({"result", "output_format"}), path, "item_field", self._losses)
-            self._add("assistant", read_generated_image(item))
+            self._add("assistant", read_generated_image(item), path)
         else:
             self._opaque(item, kind, path)
 
-    def _add(self, role: Role, part: Part | None) -> None:
+    def _add(self, role: Role, part: Part | None, path: str) -> None:
         """An item that is one part: to the last message, if it is of the same turn."""
         if part is None:
             return
+        part = replace(part, where=path)
         last = self.messages[-1] if self.messages else None
         if last is not None and last.role == role and (role == "assistant" or all(map(_is_item, last.parts))):
-            self.messages[-1] = Message(role, (*last.parts, part))
+            self.messages[-1] = Message(role, (*last.parts, part), where=last.where)
         else:
-            self.messages.append(Message(role, (part,)))
+            self.messages.append(Message(role, (part,), where=path))
 
     def _message(self, item: Json, path: str) -> None:
         note_unknown(item, frozenset({"role", "content"}), path, "item_field", self._losses)
@@ -92,9 +95,9 @@ class ItemReader:
             return
         last = self.messages[-1] if self.messages else None
         if last is not None and role == last.role == "assistant" and not isinstance(last.parts[-1], Text | Refusal):
-            self.messages[-1] = Message("assistant", (*last.parts, *parts))
+            self.messages[-1] = Message("assistant", (*last.parts, *parts), where=last.where)
         else:
-            self.messages.append(Message(role, parts))
+            self.messages.append(Message(role, parts, where=path))
 
     def _reasoning(self, item: Json, path: str) -> Part | None:
         note_unknown(item, _REASONING_FIELDS, path, "item_field", self._losses)
@@ -129,7 +132,7 @@ class ItemReader:
         if kind == "item_reference":
             reading.required_text(item, "id", path)
         of_client = kind in _OF_CLIENT or kind.endswith("_output")
-        self._add("user" if of_client else "assistant", Opaque(DIALECT, item))
+        self._add("user" if of_client else "assistant", Opaque(DIALECT, item), path)
 
 
 _REASONING_FIELDS = frozenset({"summary", "content", "encrypted_content"})

@@ -104,10 +104,11 @@ def _messages(body: Json, namespaces: Namespaces, losses: Losses) -> tuple[tuple
     """The messages, and the tools that stand among them."""
     messages: list[Message] = []
     if body.get("instructions") is not None:
-        messages.append(Message("system", (Text(reading.text(body, "instructions")),)))
+        said = Text(reading.text(body, "instructions"), where="instructions")
+        messages.append(Message("system", (said,), where="instructions"))
     given = body.get("input")
     if isinstance(given, str):
-        return (*messages, Message("user", (Text(given),))), []
+        return (*messages, Message("user", (Text(given, where="input"),), where="input")), []
     if given is None and not any(body.get(name) for name in ("previous_response_id", "conversation", "prompt")):
         reading.refuse("input", "is missing.")
     items = ItemReader(namespaces, losses)

@@ -15,7 +15,7 @@ from typing import Any
 from gateway.dialects.builtin_tools import is_dispensable
 from gateway.dialects.conversation import Extra, Message, Opaque, Request, ResponseFormat, Text, Tool
 from gateway.dialects.dialect import Plan, Target, Written
-from gateway.dialects.losses import Losses
+from gateway.dialects.losses import OTHERS_TOOL, Losses
 from gateway.dialects.names import Json
 from gateway.dialects.openai_chat.models import Traits, nearest_effort, short_user, traits_of, wanted_effort
 from gateway.dialects.openai_chat.quirks import NO_OPENAI_FIELDS
@@ -63,7 +63,8 @@ def write_request(request: Request, target: Target, losses: Losses) -> Written:
 def _write_messages(body: Json, request: Request, target: Target, names: dict[str, str], losses: Losses) -> None:
     items = ItemWriter(request, target, lambda name: names.get(name, name), losses)
     for number, message in enumerate(request.messages):
-        instructions = _instructions(message) if number == 0 else None
+        alone = len(request.messages) == 1 and request.dialect != DIALECT  # OpenAI refuses an empty input
+        instructions = _instructions(message) if number == 0 and not alone else None
         if instructions is not None:
             body["instructions"] = instructions
         else:
@@ -86,7 +87,7 @@ def _write_tools(body: Json, request: Request, names: dict[str, str], losses: Lo
     for number, tool in enumerate(request.tools):
         if isinstance(tool, Opaque) and tool.dialect != DIALECT:
             note = losses.hint if is_dispensable(tool, request) else losses.content
-            note(f"tools.{number}", "opaque_tool", "only its own provider can run this tool.")
+            note(f"tools.{number}", "opaque_tool", OTHERS_TOOL)
         elif isinstance(tool, Tool) and tool.cache is not None:
             losses.hint(f"tools.{number}.cache", "cache_control", "tools cannot be marked for the cache.")
     namespaces = Namespaces.of(request)
@@ -207,10 +208,8 @@ def _write_extras(body: Json, request: Request, losses: Losses) -> None:
             _write_extra(body, extra)
         elif extra.dialect == "openai_chat" and extra.name in _SHARED_EXTRAS:
             body[extra.name] = extra.value
-        elif extra.content:
-            losses.content(extra.name, "extra_field", "the Responses API has no such field.")
         else:
-            losses.hint(extra.name, "extra_field", "the Responses API has no such field.")
+            losses.unknown_field(extra)
 
 
 def _write_extra(body: Json, extra: Extra) -> None:

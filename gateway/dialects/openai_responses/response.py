@@ -25,7 +25,7 @@ from gateway.dialects.conversation import (
 )
 from gateway.dialects.deltas import Begin
 from gateway.dialects.dialect import Scene
-from gateway.dialects.losses import Losses
+from gateway.dialects.losses import Losses, has_address
 from gateway.dialects.names import Json
 from gateway.dialects.openai_responses import DIALECT
 from gateway.dialects.openai_responses.content import write_text
@@ -201,9 +201,9 @@ class ItemMaker:
         foreign = signature is not None and signature.dialect != DIALECT
         return (part.text if part.text or foreign else None), shown
 
-    def output_part(self, part: Text | Refusal, path: str) -> Json:
+    def output_part(self, part: Text | Refusal) -> Json:
         if isinstance(part, Refusal):
             return {"type": "refusal", "refusal": part.text}
-        if any(not citation.url for citation in part.citations):
-            self._losses.hint(f"{path}.citations", "citations", "only citations of addresses can be passed on.")
+        for citation in part.citations:
+            has_address(citation, self._losses)
         return {"annotations": [], "logprobs": [], **write_text(part, output=True, breakpoints=False)}

@@ -74,7 +74,7 @@ class MessagePiece:
         self._message = message
         self._field = "refusal" if isinstance(part, Refusal) else "text"
         self._kind = "response.refusal" if isinstance(part, Refusal) else "response.output_text"
-        self._content = maker.output_part(replace(part, text=""), "")
+        self._content = maker.output_part(replace(part, text=""))
         self._texts: list[str] = []
         self._characters = 0
         self._logprobs: list[Json] = []
@@ -199,7 +199,7 @@ class CallItem:
         if self._item is None:
             self._part = replace(self._part, signature=signature)
         elif self._part.signature != signature:
-            self._losses.hint("stream.signature", "late_signature", "the call's id, which carries it, was sent before.")
+            self._losses.hint("answer.signature", "late_signature", "what carries it was sent before.")
 
     def end(self) -> None:
         item = self._begin()

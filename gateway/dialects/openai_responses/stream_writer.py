@@ -30,7 +30,7 @@ from gateway.dialects.conversation import (
 from gateway.dialects.deltas import Begin, Broken, Cited, Close, Delta, End, Finished, More, Open, Signed, Used
 from gateway.dialects.dialect import Scene
 from gateway.dialects.failure import Failure
-from gateway.dialects.losses import Losses
+from gateway.dialects.losses import Losses, has_address
 from gateway.dialects.names import Json
 from gateway.dialects.openai_responses import DIALECT
 from gateway.dialects.openai_responses.errors import failed_code, write_failure
@@ -74,7 +74,7 @@ class StreamWriter:
     def _of_first_choice(self, deltas: list[Delta]) -> Iterator[Delta]:
         for delta in deltas:
             if isinstance(delta, Open | Finished) and delta.choice:
-                self._losses.content(f"choices.{delta.choice}", "choices", "the Responses API gives one answer.")
+                self._losses.content("answer.choices", "choices", "the client's API gives one answer.")
                 if isinstance(delta, Open):
                     self._others.add(delta.block)
             elif not (isinstance(delta, More | Signed | Cited | Close) and delta.block in self._others):
@@ -91,7 +91,7 @@ class StreamWriter:
                 if self._block is not None:
                     self._block.sign(signature)
             case Cited(_, citation):
-                if self._block is not None and citation.url:
+                if self._block is not None and has_address(citation, self._losses):
                     self._block.cite(citation)
             case Close():
                 self._close()
@@ -146,9 +146,7 @@ class StreamWriter:
         elif isinstance(part, Opaque) and part.dialect == DIALECT:
             made = part.value
         if made is None:
-            name = f"{type(part).__name__.lower()}_part"
-            path = f"choices.0.parts.{len(self._output.items)}"
-            self._losses.content(path, name, "the Responses API has no such output.")
+            self._losses.unshown(part)
             return
         self._output.begin(made)
         self._output.end(made)

@@ -57,7 +57,7 @@ class Namespaces:
         members = {flat: member for flat, member in self.members.items() if member != ["", flat]}
         if not members:
             return ()
-        return (Extra(DIALECT, NAMESPACES, {"members": members, "descriptions": self.descriptions}),)
+        return (Extra(DIALECT, NAMESPACES, {"members": members, "descriptions": self.descriptions}, internal=True),)
 
 
 # --- reading ---------------------------------------------------------------------------------------------------------
@@ -73,7 +73,7 @@ def read_tools(obj: Json, at: str, namespaces: Namespaces, losses: Losses) -> li
         elif kind in ("function", "custom"):
             tools.append(_read_tool(tool, path, "", namespaces, losses))
         else:
-            tools.append(Opaque(DIALECT, tool))
+            tools.append(Opaque(DIALECT, tool, where=path))
     return tools
 
 
@@ -92,9 +92,9 @@ def _read_tool(tool: Json, path: str, namespace: str, namespaces: Namespaces, lo
     name = namespaces.flatten(namespace, reading.required_text(tool, "name", path))
     description = reading.text(tool, "description", path)
     if tool.get("type") == "custom":
-        return Tool(name, description, custom=True, grammar=_read_grammar(tool, path))
+        return Tool(name, description, custom=True, grammar=_read_grammar(tool, path), where=path)
     parameters = reading.mapping(tool, "parameters", path)
-    return Tool(name, description, parameters, reading.boolean(tool, "strict", path))
+    return Tool(name, description, parameters, reading.boolean(tool, "strict", path), where=path)
 
 
 def _read_grammar(tool: Json, path: str) -> Json | None:

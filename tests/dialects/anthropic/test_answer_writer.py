@@ -125,8 +125,8 @@ def test_signatures_of_others_are_sealed_where_claudes_would_stand() -> None:
 @pytest.mark.parametrize(
     ("part", "name"),
     [
-        (Image(Source("base64", "AA==", "image/png")), "media_answer"),
-        (Audio(Source("base64", "AA==")), "media_answer"),
+        (Image(Source("base64", "AA==", "image/png")), "image_part"),
+        (Audio(Source("base64", "AA==")), "audio_part"),
         (Opaque("openai_responses", {"type": "web_search_call"}), "opaque_part"),
     ],
 )

@@ -207,7 +207,7 @@ def test_a_citation_is_written() -> None:
 @pytest.mark.parametrize(
     ("deltas", "name"),
     [
-        ([Open(0, Image(Source("base64", "AA=="))), Close(0)], "media_answer"),
+        ([Open(0, Image(Source("base64", "AA=="))), Close(0)], "image_part"),
         ([Open(0, Opaque("gemini", {})), Close(0)], "opaque_part"),
         ([Open(0, Text("")), Signed(0, FOREIGN), Close(0)], "text_signature"),
         ([Open(0, Text(""), 1), More(0, "x"), Close(0), Finished(Ending(Finish.LENGTH), 1)], "choices"),

@@ -258,13 +258,13 @@ def test_an_answer_without_an_id_gets_one() -> None:
         (Thinking("Hm", OWN), [{"text": "Hm", "thought": True, "thoughtSignature": "c2ln"}], []),
         (Opaque("gemini", {"executableCode": {}}), [{"executableCode": {}}], []),
         (Opaque("anthropic", {"type": "x"}), [], ["opaque_part"]),
-        (ToolResult("c"), [], ["opaque_part"]),
+        (ToolResult("c"), [], ["toolresult_part"]),
         (
             Image(Source("url", "https://a/b.png")),
             [{"fileData": {"mimeType": "image/png", "fileUri": "https://a/b.png"}}],
             [],
         ),
-        (Image(Source("file", "file-1", dialect="openai_chat")), [], ["file"]),
+        (Image(Source("file", "file-1", dialect="openai_chat")), [], ["image_part"]),
     ],
 )
 def test_parts_for_a_client(part: Part, expected: list[Json], lost: list[str]) -> None:

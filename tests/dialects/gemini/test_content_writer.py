@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from gateway.dialects.continuity import unsigned
 from gateway.dialects.conversation import (
     Audio,
     Cache,
@@ -78,9 +79,6 @@ def test_neighbours_of_the_same_role_are_one_turn() -> None:
         (Text("", signature=OWN), [{"text": "", "thoughtSignature": "b3du"}]),
         (Refusal("No."), [{"text": "No."}]),
         (Thinking("Hm", OWN), [{"text": "Hm", "thought": True, "thoughtSignature": "b3du"}]),
-        (Thinking("Hm", FOREIGN), [{"text": "Hm", "thought": True}]),
-        (Thinking("", FOREIGN), []),
-        (RedactedThinking(FOREIGN), []),
         (Opaque("gemini", {"executableCode": {"code": "1"}}), [{"executableCode": {"code": "1"}}]),
         (
             Image(PNG, signature=OWN),
@@ -148,6 +146,23 @@ def test_parts_are_written(part: Part, expected: list[Json]) -> None:
 )
 def test_what_google_is_not_told_is_noted(part: Part, model: str, expected: list[tuple[str, str]]) -> None:
     assert lost(user("?", part), model=model) == expected
+
+
+@pytest.mark.parametrize(
+    ("part", "expected"),
+    [
+        (Thinking("Hm", FOREIGN), [{"text": "Hm", "thought": True}]),
+        (Thinking("", FOREIGN), []),
+        (RedactedThinking(FOREIGN), []),
+    ],
+)
+def test_what_another_provider_has_thought_and_signed_is_noted(part: Part, expected: list[Json]) -> None:
+    body, noted = written_with_losses(ask(user("?", part)))
+    assert (body["contents"][0]["parts"][1:], noted) == (expected, [("messages.0.parts.1", "thinking")])
+
+
+def test_thoughts_that_nobody_has_signed_are_told_whole() -> None:
+    assert parts(Thinking("Hm", unsigned("claude"))) == [{"text": "Hm", "thought": True}]
 
 
 def test_names_of_participants_are_noted() -> None:

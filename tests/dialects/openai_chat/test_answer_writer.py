@@ -203,5 +203,5 @@ def test_a_part_that_only_another_dialect_knows_is_noted() -> None:
     losses = Losses()
     message(Text("x"), Opaque("anthropic", {"type": "server_tool_use"}), losses=losses)
     assert [(loss.path, loss.name, loss.content) for loss in losses.entries] == [
-        ("choices.0.parts.1", "opaque_part", True)
+        ("answer.server_tool_use", "opaque_part", True)
     ]

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from gateway.dialects.continuity import unsigned
 from gateway.dialects.conversation import (
     Audio,
     Cache,
@@ -35,6 +36,7 @@ from gateway.dialects.dialect import Target, Written
 from gateway.dialects.losses import Losses
 from gateway.dialects.openai_chat import quirks
 from gateway.dialects.openai_chat.request_writer import write_request
+from gateway.errors import RequestError
 
 HI = Message("user", (Text("Hi"),))
 SCHEMA = {"type": "object"}
@@ -254,8 +256,41 @@ def test_mistral_gets_thoughts_as_parts() -> None:
     assert message["content"] == [thinking, {"type": "text", "text": "4"}]
 
 
-def test_thoughts_that_nobody_takes_are_noted() -> None:
-    assert lost(Message("assistant", (Thinking("Hm"), Text("4")))) == [("messages.0.parts.0", "thinking", False)]
+@pytest.mark.parametrize(
+    ("part", "want", "noted"),
+    [
+        (Thinking("Hm"), (), True),
+        (Thinking("Hm"), (quirks.REASONING_BACK,), False),
+        (Thinking("Hm"), (quirks.THINKING_PARTS,), False),
+        (Thinking("Hm", OWN), (), False),
+        (Thinking("Hm", CLAUDE), (), True),
+        (Thinking("Hm", CLAUDE), (quirks.REASONING_CONTENT_BACK,), True),
+        (Thinking("Hm", CLAUDE), (quirks.REASONING_BACK,), True),
+        (Thinking("Hm", CLAUDE), (quirks.THINKING_PARTS,), True),
+        (RedactedThinking(OWN), (), False),
+        (RedactedThinking(OTHER), (quirks.REASONING_CONTENT_BACK,), True),
+    ],
+)
+def test_thoughts_that_do_not_go_out_are_noted(part: Part, want: tuple[str, ...], noted: bool) -> None:
+    message = Message("assistant", (Text("4"), part, ToolCall("c", "f")))
+    assert lost(message, want=want) == ([("messages.0.parts.1", "thinking", False)] if noted else [])
+
+
+def test_each_thought_is_noted_by_itself() -> None:
+    message = Message("assistant", (Thinking("Hm", OWN), Thinking("So", CLAUDE), RedactedThinking(CLAUDE), Text("4")))
+    assert [path for path, _, _ in lost(message)] == ["messages.0.parts.1", "messages.0.parts.2"]
+
+
+def test_a_seal_that_says_that_nobody_signed_is_no_hindrance() -> None:
+    message = Message("assistant", (Thinking("Hm", unsigned("theirs")), Text("4")))
+    assert messages_of(message, want=(quirks.REASONING_CONTENT_BACK,))[0]["reasoning_content"] == "Hm"
+    assert lost(message, want=(quirks.REASONING_CONTENT_BACK,)) == []
+
+
+def test_a_request_without_a_message_is_refused() -> None:
+    with pytest.raises(RequestError) as caught:
+        write_request(Request("openai_responses", "m", ()), Target("theirs", "m"), Losses())
+    assert (caught.value.status, caught.value.param) == (400, "messages")
 
 
 @pytest.mark.parametrize(

@@ -244,4 +244,4 @@ def test_a_failure_is_the_last_event_and_no_done_follows() -> None:
 def test_a_block_that_only_another_dialect_knows_is_noted() -> None:
     losses = Losses()
     assert deltas_of(Open(0, Opaque("anthropic", {"type": "server_tool_use"})), Close(0), losses=losses) == []
-    assert [(loss.path, loss.name) for loss in losses.entries] == [("choices.0", "opaque_part")]
+    assert [(loss.path, loss.name) for loss in losses.entries] == [("answer.server_tool_use", "opaque_part")]
