@@ -69,7 +69,7 @@ class AnthropicSurface:
 
 def _error_event(error: UpstreamError) -> bytes:
     """The last event of a stream that broke. https://platform.claude.com/docs/en/build-with-claude/streaming"""
-    from gateway.conductor.translation import broken_off
+    from gateway.conductor.stream_ends import broken_off
     from gateway.dialects.anthropic.errors import write_failure
 
     return b"event: error\ndata: %b\n\n" % jsonlib.dumps(write_failure(broken_off(error)))

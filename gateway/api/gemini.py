@@ -91,7 +91,7 @@ class GeminiSurface:
 
 
 def _error_event(error: UpstreamError) -> bytes:
-    from gateway.conductor.translation import broken_off
+    from gateway.conductor.stream_ends import broken_off
     from gateway.dialects.gemini.errors import write_failure
 
     return b"data: %b\r\n\r\n" % jsonlib.dumps(write_failure(broken_off(error)))

@@ -5,9 +5,12 @@ What is counted is the request as the provider would get it. Nothing here is imp
 
 from __future__ import annotations
 
+from functools import partial
+
 from gateway import jsonlib
 from gateway.conductor.ask import Ask
 from gateway.conductor.translation import read_counted, too_deep, translate_failure
+from gateway.dialects.client_names import client_name
 from gateway.dialects.dialect import Target
 from gateway.dialects.losses import Losses
 from gateway.dialects.names import DialectName, Json
@@ -29,7 +32,9 @@ class Counting:
         self._upstream = upstream
         target = Target(provider.name, model, provider.quirks)
         try:
-            written = upstream.write_request(read_counted(ask, client), target, Losses()).body
+            request = read_counted(ask, client)
+            name = partial(client_name, request=request, body=dict(ask.fields or {}), names=client.client_names)
+            written = upstream.write_request(request, target, Losses(name=name)).body
             self.body = jsonlib.dumps(_asked(upstream.name, written, model))
         except (RecursionError, TypeError):
             raise too_deep() from None

@@ -24,8 +24,7 @@ from gateway.wire.sse import Event, EventReader, UsageTap
 from gateway.wire.usage_tail import UsageTail
 
 if TYPE_CHECKING:
-    from gateway.conductor.translation import Reader
-    from gateway.dialects.dialect import StreamWriter
+    from gateway.conductor.stream_ends import Reader, Writer
 
 EVENT_ENDS = (b"\n\n", b"\n\r\n", b"\r\r")
 """The line ends that may close an event; the second also ends one with CRLF throughout."""
@@ -130,7 +129,7 @@ async def relay_translated(
     record: RequestRecord,
     *,
     reader: Reader,
-    writer: StreamWriter,
+    writer: Writer,
     quiet: Quiet,
 ) -> None:
     """Pass a stream on in another dialect; `held` was read already. Raises BrokenAnswerError.
@@ -140,19 +139,19 @@ async def relay_translated(
     filler = QuietFiller(reply, EventGate(), quiet)
     try:
         data = held or await answer.read()
-        while data and not reader.ended:
+        while data and not reader.ended and writer.failure is None:
             await _say(writer.write(reader.feed(data)), reply, record)
             filler.begin_again()
-            data = b"" if reader.ended else await answer.read()
-        if not reader.ended:
+            data = b"" if reader.ended or writer.failure is not None else await answer.read()
+        if not reader.ended and writer.failure is None:
             await _say(writer.write(reader.end()), reply, record)
     except UpstreamError as error:
         await _say(writer.write(reader.broken(error)), reply, record)
     finally:
         filler.close()
-    if reader.failure is not None:
+    if (failure := reader.failure or writer.failure) is not None:
         reply.abort()
-        raise BrokenAnswerError(reader.failure.message, reader.failure.code)
+        raise BrokenAnswerError(failure.message, failure.code)
     await reply.end()
     await _read_to_end(answer)
 

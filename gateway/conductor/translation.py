@@ -10,39 +10,34 @@ needs it: see `translator.py`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from gateway import jsonlib
 from gateway.conductor.ask import SHAPES, Ask
+from gateway.conductor.stream_ends import STATUS_OF_KIND, Reader, Writer, must_not_be_lost
+from gateway.dialects.client_names import client_name
 from gateway.dialects.conversation import Answer, Request
-from gateway.dialects.deltas import Begin, Broken, Delta, End, Used
-from gateway.dialects.dialect import MalformedAnswerError, Plan, Scene, StreamReader, StreamWriter, Target
-from gateway.dialects.failure import Failure, FailureKind
-from gateway.dialects.losses import Losses, notice, refuse_losses
+from gateway.dialects.dialect import MalformedAnswerError, Plan, Scene, StreamWriter, Target
+from gateway.dialects.losses import ContentLostError, Losses, notice, refuse_losses
 from gateway.dialects.names import DialectName
 from gateway.dialects.registry import Dialect
 from gateway.dialects.whole import Collector, to_deltas
-from gateway.errors import IncompleteStream, RequestError, UpstreamError, UpstreamTimeout
+from gateway.errors import RequestError
 from gateway.upstream.provider import Provider
 from gateway.usage import Usage
-from gateway.wire.sse import MAX_IMAGE_EVENT, Event, EventReader
 
 OVERLOADED = 529
 """Anthropic's own status; its SDK alone knows what it means."""
 
-STATUS_OF_KIND = {
-    FailureKind.INVALID_REQUEST: 400,
-    FailureKind.CONTEXT_LENGTH: 400,
-    FailureKind.CONTENT_FILTER: 400,
-    FailureKind.NOT_FOUND: 404,
-    FailureKind.TOO_LARGE: 413,
-    FailureKind.RATE_LIMIT: 429,
-    FailureKind.QUOTA: 429,
-    FailureKind.OVERLOADED: 503,
-    FailureKind.TIMEOUT: 504,
+TYPES: dict[DialectName, str] = {
+    "openai_chat": "openai",
+    "openai_responses": "openai",
+    "anthropic": "anthropic",
+    "gemini": "gemini",
 }
-"""For an error that came inside a 200; of all other kinds 502."""
+"""The type of provider that takes each dialect as it is."""
 
 GENERATE = "/models/{model}:generateContent"
 STREAM_GENERATE = "/models/{model}:streamGenerateContent"
@@ -60,30 +55,32 @@ def translate(
     new_id: str,
 ) -> Translation:
     """A conversation. `now` is in unix seconds. Raises RequestError 400 for what cannot be said to the provider."""
-    losses = Losses()
+    losses, other = Losses(), "" if upstream is client else TYPES[client.name]
     assert ask.fields is not None  # a conversation's body is an object
     fields = dict(ask.fields)
     if not ask.model and ask.dialect != "gemini":
         fields["model"] = model  # the provider's default_model
     try:
         request = client.read_request(fields, losses, model=ask.model, stream=ask.stream)
+        losses.name = partial(client_name, request=request, body=fields, names=client.client_names)
         quirks = provider.quirks if upstream is not client else frozenset[str]()  # its own clients know their server
         written = upstream.write_request(request, Target(provider.name, model, quirks), losses)
-    except RecursionError:
-        raise too_deep() from None
-    try:
         body = jsonlib.dumps(written.body)
-    except TypeError:  # JSON can be read deeper than it can be written
+    except (RecursionError, TypeError):  # JSON can be read deeper than it can be written
         raise too_deep() from None
-    refuse_losses(losses, on_loss)
+    except RequestError:
+        refuse_losses(losses, on_loss, other)  # what is missing may be what was lost
+        raise
+    refuse_losses(losses, on_loss, other)
     scene = Scene(request, ask.model, provider.name, int(now), new_id)
-    return Translation(client, upstream, scene, body, written.plan, losses, model, ask)
+    unshown = Losses(strict=on_loss == "reject")
+    return Translation(client, upstream, scene, body, written.plan, losses, unshown, model, ask)
 
 
 def translate_embedding(ask: Ask, client: Dialect, upstream: Dialect, model: str, on_loss: str) -> Embedding:
     """A call for vectors. Raises RequestError 400 for what cannot be said to the provider."""
     embedding = Embedding(client, upstream, ask, model)
-    refuse_losses(embedding.losses, on_loss)
+    refuse_losses(embedding.losses, on_loss, TYPES[client.name])
     return embedding
 
 
@@ -109,7 +106,8 @@ def read_counted(ask: Ask, client: Dialect) -> Request:
 
 class Translation:
     """One call's. `body` and `place` are for the provider; the other methods read what it answers and write it for the
-    client. `usage` is what the last whole answer reported."""
+    client. `losses` are the request's, `unshown` will be the answer's. `usage` is what the last whole answer
+    reported."""
 
     def __init__(
         self,
@@ -119,6 +117,7 @@ class Translation:
         body: bytes,
         plan: Plan,
         losses: Losses,
+        unshown: Losses,
         model: str,
         ask: Ask,
     ) -> None:
@@ -127,6 +126,7 @@ class Translation:
         self._scene = scene
         self._plan = plan
         self._losses = losses
+        self._unshown = unshown
         self._model = model
         self._ask = ask
         self.body = body
@@ -160,10 +160,10 @@ class Translation:
     @property
     def dropped(self) -> str:
         """What the header x-llmgateway-dropped says; empty: nothing is lost."""
-        return notice(self._losses)
+        return notice(Losses(self._losses.entries + self._unshown.entries))
 
     def answer(self, decoded: object) -> bytes:
-        """A whole answer for the client. Raises RequestError 502 for what is none."""
+        """A whole answer for the client. Raises RequestError 502 for what is none, 400 for what must not be lost."""
         return self._write(self._read(decoded))
 
     def answer_from_stream(self, collector: Collector) -> bytes:
@@ -173,8 +173,11 @@ class Translation:
         return self._write(collector.answer)
 
     def stream_from_answer(self, decoded: object) -> bytes:
-        """A whole answer as the stream that was asked for. Raises RequestError 502 for what is none."""
-        return self.writer().write(to_deltas(self._read(decoded)))
+        """A whole answer as the stream that was asked for. Raises RequestError as `answer` does."""
+        try:
+            return self._stream_writer().write(to_deltas(self._read(decoded)))
+        except ContentLostError as lost:
+            raise RequestError(400, "invalid_request_error", must_not_be_lost(lost)) from None
 
     def failure(self, status: int, said: object) -> tuple[int, bytes, float | None]:
         """A provider's error in the client's shape; see `translate_failure`."""
@@ -184,12 +187,16 @@ class Translation:
         """`conceal` takes the key out of what the provider says."""
         return Reader(self._upstream.stream_reader(self._plan), conceal)
 
-    def writer(self) -> StreamWriter:
+    def writer(self) -> Writer:
+        comments = self._client.name != "gemini"  # Google's SDK takes one for the beginning of an error
+        return Writer(self._stream_writer(), self._unshown, comments=comments)
+
+    def _stream_writer(self) -> StreamWriter:
         if self._ask.array:
             from gateway.dialects.gemini.stream_writer import StreamWriter as ArrayWriter
 
-            return ArrayWriter(self._scene, self._losses, array=True)
-        return self._client.stream_writer(self._scene, self._losses)
+            return ArrayWriter(self._scene, self._unshown, array=True)
+        return self._client.stream_writer(self._scene, self._unshown)
 
     def _read(self, decoded: object) -> Answer:
         try:
@@ -203,7 +210,9 @@ class Translation:
 
     def _write(self, answer: Answer) -> bytes:
         try:
-            return jsonlib.dumps(self._client.write_answer(answer, self._scene, self._losses))
+            return jsonlib.dumps(self._client.write_answer(answer, self._scene, self._unshown))
+        except ContentLostError as lost:
+            raise RequestError(400, "invalid_request_error", must_not_be_lost(lost)) from None
         except (RecursionError, TypeError):
             raise RequestError(502, "upstream_error", "The provider's answer is nested too deeply.") from None
 
@@ -260,55 +269,6 @@ class Embedding:
         return translate_failure(self._client, self._upstream, status, said)
 
 
-class Reader:
-    """The bytes of a provider's stream to deltas, and what they came to: `usage`, `failure` if it broke, `ended`."""
-
-    def __init__(self, stream: StreamReader, conceal: Callable[[str], str]) -> None:
-        self._events = EventReader(MAX_IMAGE_EVENT)
-        self._stream = stream
-        self._conceal = conceal
-        self.usage: Usage | None = None
-        self.failure: Failure | None = None
-        self.ended = False
-
-    def feed(self, data: bytes) -> list[Delta]:
-        try:
-            events = self._events.feed(data)
-        except ValueError as error:
-            return self._note([Broken(Failure(0, FailureKind.SERVER, f"The provider sent {error}."))])
-        return self._read(events)
-
-    def end(self) -> list[Delta]:
-        """The bytes ended. A last event whose blank line is missing counts."""
-        rest = self._events.rest()
-        return self._read([] if rest is None else [rest]) + self._note(self._stream.end(), IncompleteStream.code)
-
-    def broken(self, error: UpstreamError) -> list[Delta]:
-        """The connection failed."""
-        return self._note([Broken(broken_off(error))])
-
-    def _read(self, events: Iterable[Event]) -> list[Delta]:
-        deltas: list[Delta] = []
-        for event in events:
-            deltas += self._stream.feed(event)
-        return self._note(deltas)
-
-    def _note(self, deltas: list[Delta], code: str = UpstreamError.code) -> list[Delta]:
-        """`code` is for a failure of the provider's server that has none."""
-        for place, delta in enumerate(deltas):
-            if isinstance(delta, Used | Begin):
-                self.usage = delta.usage or self.usage
-            elif isinstance(delta, Broken):
-                failure = delta.failure
-                if failure.kind is FailureKind.SERVER:
-                    failure = replace(failure, status=failure.status or 502, code=failure.code or code)
-                failure = replace(failure, message=self._conceal(failure.message))
-                deltas[place], self.failure, self.ended = Broken(failure), failure, True
-            elif isinstance(delta, End):
-                self.ended = True
-        return deltas
-
-
 def translate_failure(client: Dialect, upstream: Dialect, status: int, said: object) -> tuple[int, bytes, float | None]:
     """A provider's error in the client's shape: status, body, and the seconds after which to try again, if it said.
 
@@ -322,9 +282,3 @@ def translate_failure(client: Dialect, upstream: Dialect, status: int, said: obj
 
 def too_deep() -> RequestError:
     return RequestError(400, "invalid_request_error", "The body is nested too deeply.")
-
-
-def broken_off(error: UpstreamError) -> Failure:
-    """What a client is told when its answer broke after the commit point."""
-    kind = FailureKind.TIMEOUT if isinstance(error, UpstreamTimeout) else FailureKind.SERVER
-    return Failure(STATUS_OF_KIND.get(kind, 502), kind, f"The provider broke off: {error.message}.", error.code)

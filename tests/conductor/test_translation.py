@@ -189,11 +189,135 @@ def test_losses_are_refused_or_named(tmp_path: Path, on_loss: str, hint: int, co
     more = f'[translation]\non_loss = "{on_loss}"'
     got, requests, _ = run(ask(tmp_path, "/v1/messages", {**MESSAGES, "top_k": 5}, more=more))
     assert (got.status, len(requests)) == (hint, int(hint == 200))
-    assert ("top_k" in (got.header("x-llmgateway-dropped") or "")) == (hint == 200)
+    assert got.header("x-llmgateway-dropped") == ("top_k" if hint == 200 else None)
     asked = {**MESSAGES, "messages": [{"role": "user", "content": [{"type": "text", "text": "hi"}, IMAGE_BY_FILE]}]}
     got, requests, _ = run(ask(tmp_path, "/v1/messages", asked, more=more))
     assert (got.status, len(requests)) == (content, int(content == 200))
-    assert got.header("x-llmgateway-dropped") or got.json["error"]["type"] == "invalid_request_error"
+    if content == 200:
+        assert got.header("x-llmgateway-dropped") == "messages.0.content.1"
+        return
+    error = got.json["error"]
+    assert (error["type"], error["details"]["param"]) == ("invalid_request_error", "messages.0.content.1")
+    assert error["message"].startswith("'messages.0.content.1' cannot be passed on to the provider of this model: ")
+    assert 'type anthropic, or have it dropped by translation.on_loss = "drop".' in error["message"]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "param"),
+    [
+        (
+            "/v1/messages",
+            {**MESSAGES, "messages": [{"role": "user", "content": [IMAGE_BY_FILE]}]},
+            "messages.0.content.0",
+        ),
+        (
+            GENERATE,
+            {"contents": [{"parts": [{"fileData": {"mimeType": "image/png", "fileUri": "files/1"}}]}]},
+            "contents.0.parts.0",
+        ),
+        (
+            GENERATE,
+            {**CONTENTS, "generationConfig": {"responseModalities": ["IMAGE"]}},
+            "generationConfig.responseModalities",
+        ),
+        ("/v1/responses", {**RESPONSE, "input": []}, "input"),
+        ("/v1/responses", {**RESPONSE, "background": True}, "background"),
+    ],
+)
+def test_what_is_refused_is_named_as_the_client_calls_it(
+    tmp_path: Path, path: str, body: dict[str, Any], param: str
+) -> None:
+    got, requests, _ = run(ask(tmp_path, path, body))
+    assert (got.status, requests) == (400, [])
+    error = got.json["error"]
+    assert param in (error.get("param"), error["message"].split("'")[1])
+    if path == GENERATE:
+        (violations,) = [each["fieldViolations"] for each in error["details"] if "fieldViolations" in each]
+        assert [violation["field"] for violation in violations] == [param]
+
+
+def test_what_is_missing_because_it_was_lost_is_told_as_lost(tmp_path: Path) -> None:
+    """With nothing else in it the message is empty, which would say less."""
+    file = {"type": "file", "file": {"file_id": "file-1"}}
+    body = {"model": "claude-sonnet-4-5", "messages": [{"role": "user", "content": [file]}]}
+
+    async def scenario(on_loss: str) -> Any:
+        async with FakeProvider() as fake:
+            config = configuration(fake.base_url, provider="models = []", more=f'[translation]\non_loss = "{on_loss}"')
+            async with gateway(tmp_path, config.replace('"openai"', '"anthropic"'), ["sk-1"]) as running:
+                got = await running.ask("POST", "/v1/chat/completions", body)
+                return got.status, got.json["error"]["param"]
+
+    assert run(scenario("warn")) == (400, "messages.0.content.0")
+    assert run(scenario("drop")) == (400, "messages")
+
+
+IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}
+PICTURE = {"id": "chatcmpl-1", "choices": [{"index": 0, "delta": {"images": [IMAGE]}}]}
+STOPPED = {"id": "chatcmpl-1", "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
+PAINTED = Stream((WORD, PICTURE, STOPPED, "[DONE]"))
+SHOWN = {"role": "assistant", "content": "word", "images": [IMAGE]}
+PAINTED_WHOLE = Answer(200, {"choices": [{"index": 0, "message": SHOWN, "finish_reason": "stop"}]})
+COMMENT = b": x-llmgateway-dropped: answer.image\n\n"
+
+
+@pytest.mark.parametrize("on_loss", ["warn", "drop"])
+def test_content_that_a_streams_client_cannot_be_shown_is_told_in_a_comment_and_the_log(
+    tmp_path: Path, on_loss: str
+) -> None:
+    more = f'[translation]\non_loss = "{on_loss}"'
+    got, _, line = run(ask(tmp_path, "/v1/messages", {**MESSAGES, "stream": True}, PAINTED, more=more))
+    assert (got.status, got.complete, line["dropped"]) == (200, True, "answer.image")
+    assert got.body.count(COMMENT) == 1
+    assert b'"text":"word"' in got.body and b"event: message_stop" in got.body
+
+
+def test_content_that_must_not_be_lost_ends_a_stream(tmp_path: Path) -> None:
+    more = '[translation]\non_loss = "reject"'
+    got, requests, line = run(ask(tmp_path, "/v1/messages", {**MESSAGES, "stream": True}, PAINTED, more=more))
+    assert (got.status, got.complete, len(requests)) == (200, False, 1)
+    assert b'"text":"word"' in got.body and b"message_stop" not in got.body
+    event = got.body.rpartition(b"event: error\ndata: ")[2]
+    assert "answer.image" in json.loads(event)["error"]["message"]
+    assert (line["outcome"], line["dropped"]) == ("error", "answer.image")
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("behaviour", [PAINTED_WHOLE, PAINTED])
+def test_content_that_a_whole_answer_loses_is_refused_or_named(
+    tmp_path: Path, stream: bool, behaviour: Behaviour
+) -> None:
+    if stream and behaviour is PAINTED:
+        return  # the stream of the tests above
+    body = {**MESSAGES, "stream": stream}
+    got, _, line = run(ask(tmp_path, "/v1/messages", body, behaviour))
+    assert (got.status, got.header("x-llmgateway-dropped"), line["dropped"]) == (200, "answer.image", "answer.image")
+    got, _, _ = run(ask(tmp_path, "/v1/messages", body, behaviour, more='[translation]\non_loss = "reject"'))
+    assert (got.status, got.json["error"]["type"]) == (400, "invalid_request_error")
+    assert "answer.image" in got.json["error"]["message"]
+
+
+@pytest.mark.parametrize("path", [f"{STREAM_GENERATE}?alt=sse", "/v1/responses"])
+def test_clients_that_can_be_shown_it_lose_nothing(tmp_path: Path, path: str) -> None:
+    body = CONTENTS if "models" in path else {**RESPONSE, "stream": True}
+    got, _, line = run(ask(tmp_path, path, body, PAINTED, more='[translation]\non_loss = "reject"'))
+    assert (got.status, got.complete) == (200, True)
+    assert b"iVBORw0KGgo=" in got.body and b"x-llmgateway-dropped" not in got.body
+    assert "dropped" not in line
+
+
+def test_a_model_that_answers_in_images_is_refused_to_clients_that_cannot_be_shown_them(tmp_path: Path) -> None:
+    async def scenario(path: str, body: dict[str, Any]) -> Any:
+        async with FakeProvider() as fake:
+            config = configuration(fake.base_url, provider="models = []").replace('"openai"', '"gemini"')
+            async with gateway(tmp_path, config, ["sk-1"]) as running:
+                got = await running.ask("POST", path, {**body, "model": "gemini-2.5-flash-image"})
+                return got.status, len(fake.requests), got.body
+
+    status, asked, body = run(scenario("/v1/messages", MESSAGES))
+    assert (status, asked, b"'model'" in body) == (400, 0, True)
+    status, asked, _ = run(scenario("/v1/chat/completions", {"messages": MESSAGES["messages"]}))
+    assert asked == 1
 
 
 def test_a_whole_answer_to_a_request_for_a_stream_is_streamed(tmp_path: Path) -> None:

@@ -230,4 +230,4 @@ def test_what_was_dropped_is_named(stage: Stage) -> None:
         )
 
     raw = stage.run(scenario())
-    assert raw.headers["x-llmgateway-dropped"].split(", ") == ["sampling.temperature", "sampling.seed"]
+    assert raw.headers["x-llmgateway-dropped"].split(", ") == ["temperature", "seed"]
