@@ -13,6 +13,7 @@ from typing import Any, Literal
 from gateway.dialects import reading
 from gateway.dialects.anthropic.block_reader import DIALECT, note_unknown, read_cache, read_content
 from gateway.dialects.conversation import (
+    EFFORTS,
     Extra,
     Message,
     Opaque,
@@ -144,6 +145,9 @@ def _reasoning(body: Json) -> tuple[Reasoning | None, tuple[Extra, ...]]:
     effort = reading.text(config, "effort", "output_config")
     known = {"type", "budget_tokens"}
     taken = {"effort", "format"}
+    if effort not in EFFORTS:
+        effort = ""  # Anthropic's own, which its writer puts back
+        taken.discard("effort")
     if thinking is None:
         return Reasoning(effort=effort) if effort else None, _rest("output_config", config, taken)
     kind = reading.required_text(thinking, "type", "thinking")

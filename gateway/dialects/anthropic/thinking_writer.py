@@ -28,6 +28,7 @@ from gateway.dialects.conversation import (
     Thinking,
     ToolResult,
 )
+from gateway.dialects.efforts import BUDGETS, effort_of
 from gateway.dialects.losses import Losses
 from gateway.dialects.names import Json
 from gateway.dialects.turns import alternating
@@ -36,8 +37,7 @@ from gateway.quick import dataclass
 LEAST_BUDGET = 1024
 """Anthropic takes no smaller one."""
 
-BUDGETS = {"minimal": 1024, "low": 2048, "medium": 4096, "high": 8192, "xhigh": 16384, "max": 32768}
-"""Tokens for a word of effort, and back."""
+_BUDGETS = BUDGETS["anthropic"]
 
 _FORCED = "this model cannot think and be forced to call a tool."
 _NO_THOUGHTS = "the turn that goes on here came without thoughts that this provider has signed."
@@ -70,7 +70,7 @@ def write_reasoning(request: Request, traits: Traits, provider: str, losses: Los
         losses.hint("reasoning", "reasoning", "this model does not think before it answers.")
         return Thought(None, "", bound)
     if traits.thinking == "adaptive":
-        effort = _effort(wanted, traits, losses)
+        effort = _effort(wanted, request.dialect, traits, losses)
         if not forced or traits.forced_thinking:
             return Thought({"type": "adaptive", **_display(wanted)}, effort, bound)
         losses.hint("reasoning", "reasoning_off", _FORCED)
@@ -127,11 +127,11 @@ def _max_tokens(request: Request, traits: Traits, losses: Losses) -> int:
     return request.max_tokens
 
 
-def _effort(wanted: Reasoning, traits: Traits, losses: Losses) -> str:
+def _effort(wanted: Reasoning, dialect: str, traits: Traits, losses: Losses) -> str:
     """The model's own word: the same one, else the next less, else its least."""
     word = wanted.effort
     if not word and wanted.budget is not None and wanted.budget > 0:
-        word = next((name for name, budget in BUDGETS.items() if budget >= wanted.budget), "max")
+        word = effort_of(wanted.budget, dialect)
         losses.hint("reasoning.budget", "reasoning_budget", f"this model has no budget; '{word}' effort comes next.")
     if not word or word in traits.efforts:
         return word
@@ -145,7 +145,7 @@ def _effort(wanted: Reasoning, traits: Traits, losses: Losses) -> str:
 def _budget(wanted: Reasoning) -> int:
     if wanted.budget is not None and wanted.budget > 0:
         return max(wanted.budget, LEAST_BUDGET)
-    return BUDGETS.get(wanted.effort, BUDGETS["high"])
+    return _BUDGETS.get(wanted.effort, _BUDGETS["high"])
 
 
 def _obstacle(request: Request, provider: str, bound: int, *, forced: bool) -> str:

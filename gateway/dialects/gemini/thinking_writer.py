@@ -4,24 +4,19 @@ Gemini 2.5 takes a number of tokens, later models a level; both together, or the
 has no such amount the nearest one is taken and noted, as hint. "none" is written where thinking can be turned off, and
 as the least there is where it cannot: to leave it out would be to think as much as the model likes.
 
-Source: https://ai.google.dev/gemini-api/docs/generate-content/thinking; the budgets are those of Google's own
-OpenAI-compatible endpoint, https://ai.google.dev/gemini-api/docs/openai#thinking.
+Source: https://ai.google.dev/gemini-api/docs/generate-content/thinking
 """
 
 from __future__ import annotations
 
 from gateway.dialects.conversation import Reasoning, Request
+from gateway.dialects.efforts import BUDGETS, wanted_effort
 from gateway.dialects.gemini.models import Traits
 from gateway.dialects.losses import Losses
 from gateway.dialects.names import Json
 
-_BUDGETS = {"minimal": 1024, "low": 1024, "medium": 8192, "high": 24_576, "xhigh": 32_768, "max": 32_768}
-
 _LEVELS = {"none": 0, "minimal": 0, "low": 1, "medium": 2, "high": 3, "xhigh": 4, "max": 4}
 _PLACES = {"MINIMAL": 0, "LOW": 1, "MEDIUM": 2, "HIGH": 3, "XHIGH": 4}
-
-_LEVEL_BUDGETS = ((0, 0), (4096, 1), (16_384, 2))
-"""Up to how many tokens which place is the nearest, for a client that counts in tokens."""
 
 
 def write_thinking(request: Request, traits: Traits | None, losses: Losses) -> Json:
@@ -36,7 +31,10 @@ def write_thinking(request: Request, traits: Traits | None, losses: Losses) -> J
         if reasoning.effort not in ("", "none") or reasoning.budget or reasoning.adaptive:
             losses.hint("reasoning", "reasoning", "this model does not think.")
         return {}
-    config = _budget(reasoning, traits, losses) if traits.thinking == "budget" else _level(reasoning, traits, losses)
+    if traits.thinking == "budget":
+        config = _budget(reasoning, traits, losses)
+    else:
+        config = _level(reasoning, wanted_effort(reasoning, request.dialect), traits, losses)
     shown = request.thoughts_shown
     return config if shown is None else {**config, "includeThoughts": shown}
 
@@ -53,32 +51,27 @@ def _as_said(reasoning: Reasoning) -> Json:
 
 def _budget(reasoning: Reasoning, traits: Traits, losses: Losses) -> Json:
     wanted = reasoning.budget
-    if wanted is None:
-        if reasoning.effort == "none":
-            wanted = 0
-        elif reasoning.effort:
-            wanted = max(traits.budget_min, min(_BUDGETS[reasoning.effort], traits.budget_max))
-        elif reasoning.adaptive:
-            return {"thinkingBudget": -1}
-        else:
-            return {}
+    if wanted is None and reasoning.effort:
+        wanted = BUDGETS["gemini"].get(reasoning.effort, 0)
+    elif wanted is None:
+        return {"thinkingBudget": -1} if reasoning.adaptive else {}
     if wanted == 0 and traits.can_rest:
         return {"thinkingBudget": 0}
     budget = max(traits.budget_min, min(wanted, traits.budget_max))
     if budget != wanted:
-        losses.hint("reasoning.budget", "reasoning_budget", f"this model thinks within {budget} tokens.")
+        said = "budget" if reasoning.budget is not None else "effort"
+        losses.hint(f"reasoning.{said}", f"reasoning_{said}", f"this model thinks within {budget} tokens.")
     return {"thinkingBudget": budget}
 
 
-def _level(reasoning: Reasoning, traits: Traits, losses: Losses) -> Json:
-    if reasoning.budget is not None and not reasoning.effort:
-        wanted = next((place for most, place in _LEVEL_BUDGETS if reasoning.budget <= most), 3)
-        losses.hint("reasoning.budget", "reasoning_budget", "this model has levels and no number of tokens.")
-    elif reasoning.effort:
-        wanted = _LEVELS[reasoning.effort]
-    else:
+def _level(reasoning: Reasoning, effort: str, traits: Traits, losses: Losses) -> Json:
+    """`effort`: the word for what is wanted."""
+    if not effort:
         return {}
+    wanted = _LEVELS[effort]
     level = min(traits.levels, key=lambda each: abs(_PLACES[each] - wanted))
-    if reasoning.effort == "none" or (reasoning.effort and _PLACES[level] != wanted):
+    if not reasoning.effort:
+        losses.hint("reasoning.budget", "reasoning_budget", "this model has levels and no number of tokens.")
+    elif effort == "none" or _PLACES[level] != wanted:
         losses.hint("reasoning.effort", "reasoning_effort", f"the nearest that this model has is {level}.")
     return {"thinkingLevel": level}

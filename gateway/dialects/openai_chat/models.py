@@ -6,7 +6,7 @@ The first row that matches counts; a model that no row knows is asked as it was 
 Sources: https://developers.openai.com/api/docs/guides/reasoning,
 https://developers.openai.com/api/docs/guides/latest-model (parameter compatibility), openai-openapi#541 (tools without
 effort), litellm#34569 (the same without a word about effort), smolagents#1671 and #1893 (`stop`),
-https://docs.x.ai/docs/guides/reasoning (grok), https://ai.google.dev/gemini-api/docs/openai#thinking (budgets)
+https://docs.x.ai/docs/guides/reasoning (grok)
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from __future__ import annotations
 import hashlib
 import re
 
-from gateway.dialects.conversation import EFFORTS, Reasoning
 from gateway.quick import dataclass
 
 MAX_ID = 40
@@ -83,25 +82,6 @@ _MODELS = tuple((re.compile(pattern), traits) for pattern, traits in _ROWS)
 def traits_of(model: str) -> Traits:
     name = model.rpartition("/")[2].lower()
     return next((traits for pattern, traits in _MODELS if pattern.match(name)), UNKNOWN)
-
-
-_BUDGETS = ((0, "none"), (1024, "low"), (8192, "medium"))
-"""Tokens up to which a budget is called so, more is "high": Google's own mapping, read backwards."""
-
-
-def wanted_effort(reasoning: Reasoning) -> str:
-    """The word of EFFORTS for what the client wants; "" where the model is to decide."""
-    if reasoning.effort or reasoning.budget is None or reasoning.budget < 0:
-        return reasoning.effort
-    return next((word for budget, word in _BUDGETS if reasoning.budget <= budget), "high")
-
-
-def nearest_effort(wanted: str, efforts: tuple[str, ...] | None) -> str:
-    """The word that is nearest to what is wanted, the higher one of two; "" where the model takes none."""
-    if efforts is None or wanted in efforts:
-        return wanted
-    place = EFFORTS.index(wanted)
-    return min(efforts, key=lambda word: (abs(EFFORTS.index(word) - place), -EFFORTS.index(word)), default="")
 
 
 def short_user(user: str) -> str:

@@ -25,12 +25,13 @@ from gateway.dialects.conversation import (
     ToolChoice,
 )
 from gateway.dialects.dialect import Plan, Target, Written
+from gateway.dialects.efforts import nearest_effort, wanted_effort
 from gateway.dialects.losses import OTHERS_TOOL, Losses
 from gateway.dialects.names import Json
 from gateway.dialects.openai_chat import DIALECT, quirks
 from gateway.dialects.openai_chat.content_writer import Wants, write_cache
 from gateway.dialects.openai_chat.message_writer import MessageWriter
-from gateway.dialects.openai_chat.models import MAX_STOP, nearest_effort, short_user, traits_of, wanted_effort
+from gateway.dialects.openai_chat.models import MAX_STOP, short_user, traits_of
 from gateway.dialects.toolnames import rewritten_names
 
 _OPENAI = (DIALECT, "openai_responses")
@@ -185,7 +186,7 @@ def _instruct(messages: list[Json], text: str) -> None:
 def _effort(request: Request, tools: bool, wants: Wants, losses: Losses) -> str:
     """The word for effort that goes out; "" for none."""
     traits, reasoning = wants.traits, request.reasoning or Reasoning()
-    wanted = wanted_effort(reasoning)
+    wanted = wanted_effort(reasoning, request.dialect)
     if not wanted and reasoning.adaptive and traits.efforts:
         wanted = nearest_effort("medium", traits.efforts)
     if tools and traits.tools_at_none and quirks.REASONING_OBJECT not in wants:

@@ -15,9 +15,10 @@ from typing import Any
 from gateway.dialects.builtin_tools import is_dispensable
 from gateway.dialects.conversation import Extra, Message, Opaque, Request, ResponseFormat, Text, Tool
 from gateway.dialects.dialect import Plan, Target, Written
+from gateway.dialects.efforts import nearest_effort, wanted_effort
 from gateway.dialects.losses import OTHERS_TOOL, Losses
 from gateway.dialects.names import Json
-from gateway.dialects.openai_chat.models import Traits, nearest_effort, short_user, traits_of, wanted_effort
+from gateway.dialects.openai_chat.models import Traits, short_user, traits_of
 from gateway.dialects.openai_chat.quirks import NO_OPENAI_FIELDS
 from gateway.dialects.openai_responses import DIALECT
 from gateway.dialects.openai_responses.item_writer import ItemWriter
@@ -108,7 +109,7 @@ def _write_reasoning(body: Json, request: Request, target: Target, losses: Losse
     if reasoning is None:
         return ""
     efforts = None if request.dialect == DIALECT else traits_of(target.model).efforts
-    wanted = wanted_effort(reasoning)
+    wanted = wanted_effort(reasoning, request.dialect)
     effort = nearest_effort(wanted, efforts) if wanted else ""
     if reasoning.budget is not None and not reasoning.effort:
         losses.hint("reasoning.budget", "reasoning_budget", "the Responses API knows words for effort alone.")

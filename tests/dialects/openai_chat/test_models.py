@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.dialects.conversation import EFFORTS, Reasoning
-from gateway.dialects.openai_chat.models import UNKNOWN, nearest_effort, traits_of, wanted_effort
+from gateway.dialects.conversation import EFFORTS
+from gateway.dialects.efforts import nearest_effort
+from gateway.dialects.openai_chat.models import UNKNOWN, traits_of
 
 
 @pytest.mark.parametrize(
@@ -36,38 +37,6 @@ def test_reasoning_models_of_openai_have_another_name_for_the_limit(model: str) 
     assert traits.max_completion_tokens
     assert not traits.sampling
     assert not traits.penalties
-
-
-@pytest.mark.parametrize(
-    ("wanted", "efforts", "expected"),
-    [
-        ("low", None, "low"),
-        ("low", (), ""),
-        ("none", ("low", "high"), "low"),
-        ("max", ("low", "high"), "high"),
-        ("medium", ("low", "high"), "high"),
-        ("minimal", ("none", "low"), "low"),
-    ],
-)
-def test_the_nearest_effort_is_the_higher_of_two(wanted: str, efforts: tuple[str, ...] | None, expected: str) -> None:
-    assert nearest_effort(wanted, efforts) == expected
-
-
-@pytest.mark.parametrize(
-    ("reasoning", "expected"),
-    [
-        (Reasoning(), ""),
-        (Reasoning("max", 5), "max"),
-        (Reasoning(budget=0), "none"),
-        (Reasoning(budget=-1), ""),
-        (Reasoning(budget=1), "low"),
-        (Reasoning(budget=1024), "low"),
-        (Reasoning(budget=1025), "medium"),
-        (Reasoning(budget=8193), "high"),
-    ],
-)
-def test_a_budget_is_a_word_for_effort(reasoning: Reasoning, expected: str) -> None:
-    assert wanted_effort(reasoning) == expected
 
 
 def test_every_effort_has_a_nearest_one_everywhere() -> None:

@@ -293,7 +293,7 @@ def test_names_that_openai_refuses_are_rewritten_and_the_plan_knows_them() -> No
         ("gpt-5", Reasoning("none"), {"effort": "minimal"}, ["reasoning_effort"]),
         ("gpt-5", Reasoning("max"), {"effort": "high"}, ["reasoning_effort"]),
         ("gpt-5.1", Reasoning("none"), {"effort": "none"}, []),
-        ("gpt-5.1", Reasoning(budget=8000, shown=True), {"effort": "medium", "summary": "auto"}, ["reasoning_budget"]),
+        ("gpt-5.1", Reasoning(budget=8000, shown=True), {"effort": "high", "summary": "auto"}, ["reasoning_budget"]),
         ("gpt-5.1", Reasoning(adaptive=True), None, []),
         ("gpt-5.1", Reasoning(summary="detailed"), {"summary": "detailed"}, []),
         ("gpt-4.1", Reasoning("high", shown=True), None, ["reasoning_effort"]),
