@@ -2,7 +2,15 @@
 
 Google's statuses are its own: a wrong key is a 400, a wrong country too, and 403 tells what the key may not do. A 429
 names the quotas that are used up (`QuotaFailure`), whose ids say for how long; its `retryDelay` does not.
-It speaks Chat Completions, too (https://ai.google.dev/gemini-api/docs/openai).
+
+It speaks Chat Completions, too (https://ai.google.dev/gemini-api/docs/openai), so that clients of that dialect reach it
+untranslated like everywhere: their bytes and Google's `extra_body` pass as they are, and nothing is lost on our side.
+What that address has not got (documents; thoughts beside the answer) translation would bring, and one thing more: the
+signatures of thoughts come in `extra_content` there, without which Gemini 3 answers 400 to a tool's result, and many
+clients drop it (securo#884, earendil-works/pi#6733). Who has such clients sets `dialects = ["gemini"]`: then they are
+translated, and signatures travel in the ids of calls. By default it stays so that a request is changed only where its
+provider cannot read it.
+
 Sources: https://ai.google.dev/gemini-api/docs/troubleshooting, https://ai.google.dev/gemini-api/docs/rate-limits,
 https://github.com/googleapis/googleapis/blob/master/google/api/error_reason.proto
 """
