@@ -96,7 +96,13 @@ VENDORS: tuple[Preset, ...] = (
         quirks=DEEPSEEKS,
     ),
     # https://console.groq.com/docs/openai, https://console.groq.com/docs/responses-api
-    Preset("groq", "https://api.groq.com/openai/v1", vendors.GROQ, endpoints=CHAT_AND_RESPONSES),
+    Preset(
+        "groq",
+        "https://api.groq.com/openai/v1",
+        vendors.GROQ,
+        endpoints=CHAT_AND_RESPONSES,
+        quirks=QUIRKS_ELSEWHERE | {"no_include"},
+    ),
     # https://docs.mistral.ai/api/
     Preset("mistral", "https://api.mistral.ai/v1", vendors.MISTRAL, quirks=MISTRALS),
     # https://docs.x.ai/docs/api-reference; its Messages are deprecated

@@ -26,6 +26,10 @@ NO_OPENAI_HINTS: Final = "no_openai_hints"
 (NVIDIA, opencode#45113), 'Unknown name "store"' (Google, openclaw#22704). Tiers have other names elsewhere
 (https://console.groq.com/docs/service-tiers)."""
 
+NO_INCLUDE: Final = "no_include"
+"""Knows no `include` in its Responses: no encrypted thoughts, no log probabilities. Groq lists it, with what
+`NO_OPENAI_HINTS` leaves out, among what it does not support (https://console.groq.com/docs/responses-api)."""
+
 RANDOM_SEED: Final = "random_seed"
 """Calls `seed` so. https://docs.mistral.ai/api/"""
 

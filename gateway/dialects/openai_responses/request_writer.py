@@ -18,8 +18,8 @@ from gateway.dialects.dialect import Plan, Target, Written
 from gateway.dialects.efforts import nearest_effort, wanted_effort
 from gateway.dialects.losses import OTHERS_TOOL, Losses
 from gateway.dialects.names import Json
-from gateway.dialects.openai_chat.models import Traits, short_user, traits_of
-from gateway.dialects.openai_chat.quirks import NO_OPENAI_FIELDS
+from gateway.dialects.openai_chat.models import short_user, traits_of
+from gateway.dialects.openai_chat.quirks import NO_INCLUDE, NO_OPENAI_FIELDS, NO_OPENAI_HINTS
 from gateway.dialects.openai_responses import DIALECT
 from gateway.dialects.openai_responses.item_writer import ItemWriter
 from gateway.dialects.openai_responses.request_reader import INCLUDE_LOGPROBS, INCLUDE_THOUGHTS
@@ -32,13 +32,10 @@ which clients ask whether a key works."""
 
 SERVICE_TIERS = frozenset({"auto", "default", "flex", "scale", "priority", "fast", "ultrafast"})
 
+_WITHOUT_INCLUDE = frozenset({NO_INCLUDE, NO_OPENAI_FIELDS})
+
 _SHARED_EXTRAS = frozenset({"prompt_cache_options", "moderation"})
 """Fields that mean the same in both of OpenAI's APIs."""
-
-_OPENAI_FIELDS = (
-    "store", "include", "metadata", "service_tier", "safety_identifier", "prompt_cache_key", "prompt_cache_retention",
-)  # fmt: skip
-"""What a server with `NO_OPENAI_FIELDS` would refuse. Without them the answer is the same."""
 
 
 def write_request(request: Request, target: Target, losses: Losses) -> Written:
@@ -47,17 +44,14 @@ def write_request(request: Request, target: Target, losses: Losses) -> Written:
     _write_messages(body, request, target, names, losses)
     _write_tools(body, request, names, losses)
     effort = _write_reasoning(body, request, target, losses)
-    _write_sampling(body, request, traits_of(target.model), effort, losses)
+    _write_sampling(body, request, target, effort, losses)
     _write_limits(body, request, losses)
     _write_text(body, request)
-    _write_account(body, request, losses)
+    _write_account(body, request, target, losses)
     _write_extras(body, request, losses)
     _write_include(body, request, target)
     if request.stream:
         body["stream"] = True
-    if NO_OPENAI_FIELDS in target.quirks:
-        for name in _OPENAI_FIELDS:
-            body.pop(name, None)
     return Written(body, Plan(target.provider, {theirs: ours for ours, theirs in names.items()}))
 
 
@@ -128,8 +122,8 @@ _SAMPLING = ("temperature", "top_p", "top_logprobs")
 _NO_SAMPLING = ("top_k", "seed", "presence_penalty", "frequency_penalty", "logit_bias")
 
 
-def _write_sampling(body: Json, request: Request, traits: Traits, effort: str, losses: Losses) -> None:
-    sampling = request.sampling
+def _write_sampling(body: Json, request: Request, target: Target, effort: str, losses: Losses) -> None:
+    sampling, traits = request.sampling, traits_of(target.model)
     takes = traits.sampling or (traits.sampling_at_none and effort == "none") or request.dialect == DIALECT
     for name in _SAMPLING:
         value = getattr(sampling, name)
@@ -143,10 +137,10 @@ def _write_sampling(body: Json, request: Request, traits: Traits, effort: str, l
         if getattr(sampling, name) is not None:
             losses.hint(f"sampling.{name}", name, "the Responses API has no such field.")
     if sampling.logprobs:
-        if takes:
+        if takes and not target.quirks & _WITHOUT_INCLUDE:
             body["include"] = [INCLUDE_LOGPROBS]
         else:
-            losses.hint("sampling.logprobs", "logprobs", "the model refuses it while it thinks.")
+            losses.hint("sampling.logprobs", "logprobs", "the model refuses it, while it thinks or always.")
 
 
 def _write_limits(body: Json, request: Request, losses: Losses) -> None:
@@ -184,23 +178,30 @@ def write_format(response_format: ResponseFormat) -> Json:
     return {"type": "json_schema", "name": response_format.name or "answer", **given}
 
 
-def _write_account(body: Json, request: Request, losses: Losses) -> None:
-    own = request.dialect == DIALECT
+def _write_account(body: Json, request: Request, target: Target, losses: Losses) -> None:
+    """Who asks, and how it is counted, cached and kept. That nothing is kept is always said: most keep it otherwise."""
+    own, hints = request.dialect == DIALECT, not target.quirks & {NO_OPENAI_FIELDS, NO_OPENAI_HINTS}
     tier = request.service_tier
     if tier and not own and tier not in SERVICE_TIERS:
         losses.hint("service_tier", "service_tier", "the provider does not know this tier.")
         tier = ""
     fields: dict[str, Any] = {
-        "user": request.user if own else short_user(request.user),
         "safety_identifier": request.safety_identifier,
         "metadata": dict(request.metadata),
         "service_tier": tier,
         "prompt_cache_key": request.cache_key,
         "prompt_cache_retention": request.cache_retention,
+        "store": request.store,
     }
-    body.update({name: value for name, value in fields.items() if value})
-    if request.store is not None or not own:
-        body["store"] = bool(request.store)
+    for name, value in fields.items():
+        if value and hints:
+            body[name] = value
+        elif value:
+            losses.hint(name, name, "the provider does not take it.")
+    if user := request.user if own else short_user(request.user):
+        body["user"] = user
+    if NO_OPENAI_FIELDS not in target.quirks and (request.store is not None or not own):
+        body.setdefault("store", False)
 
 
 def _write_extras(body: Json, request: Request, losses: Losses) -> None:
@@ -229,5 +230,5 @@ def _write_include(body: Json, request: Request, target: Target) -> None:
     """Asks for encrypted thoughts where there are any: a model that does not think refuses ("Encrypted content is not
     supported with this model")."""
     efforts = traits_of(target.model).efforts
-    if efforts or (efforts is None and request.reasoning is not None):
+    if not target.quirks & _WITHOUT_INCLUDE and (efforts or (efforts is None and request.reasoning is not None)):
         body["include"] = [*body.get("include", []), INCLUDE_THOUGHTS]

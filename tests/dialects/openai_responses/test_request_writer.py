@@ -401,9 +401,46 @@ def test_accounts_and_caches_are_passed_on() -> None:
     assert write(request(service_tier="standard_only"))[1] == ["service_tier"]
 
 
-def test_a_server_without_openais_own_fields_gets_none_of_them() -> None:
-    body, _, _ = write(request(store=True, metadata={"a": "b"}), quirks=frozenset({"no_openai_fields"}))
-    assert body.keys() == {"model", "input"}
+ACCOUNT: dict[str, Any] = {
+    "store": True,
+    "metadata": {"a": "b"},
+    "service_tier": "flex",
+    "safety_identifier": "s",
+    "cache_key": "k",
+    "cache_retention": "24h",
+    "sampling": Sampling(logprobs=True),
+}
+UNKNOWN_ELSEWHERE = [
+    "safety_identifier", "metadata", "service_tier", "prompt_cache_key", "prompt_cache_retention", "store",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("quirks", "written", "lost"),
+    [
+        (set(), {"store": True, "include": ["message.output_text.logprobs"]}, []),
+        (
+            {"no_openai_hints"},
+            {"store": False, "include": ["message.output_text.logprobs"]},
+            UNKNOWN_ELSEWHERE,
+        ),
+        ({"no_openai_hints", "no_include"}, {"store": False}, ["logprobs", *UNKNOWN_ELSEWHERE]),
+        ({"no_openai_fields"}, {}, ["logprobs", *UNKNOWN_ELSEWHERE]),
+    ],
+)
+def test_a_server_gets_none_of_openais_own_fields_that_it_does_not_know(
+    quirks: set[str], written: dict[str, Any], lost: list[str]
+) -> None:
+    body, names, _ = write(request(**ACCOUNT), quirks=frozenset(quirks))
+    account = {"metadata", "service_tier", "safety_identifier", "prompt_cache_key", "prompt_cache_retention"}
+    assert {name: body[name] for name in body.keys() - {"model", "input"} - account} == written
+    assert (bool(body.keys() & account), names) == (not quirks, lost)
+
+
+@pytest.mark.parametrize(("quirks", "asked"), [(set(), True), ({"no_include"}, False)])
+def test_encrypted_thoughts_are_asked_for_where_the_server_knows_them(quirks: set[str], asked: bool) -> None:
+    body, lost, _ = write(request(), "gpt-oss-120b", frozenset(quirks))
+    assert (body.get("include") == ["reasoning.encrypted_content"], lost) == (asked, [])
 
 
 @pytest.mark.parametrize(
