@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 from urllib.parse import parse_qs
 
 from gateway import __version__, jsonlib
+from gateway.api.admin_accounts import AccountAdmin, Endpoint
 from gateway.api.admin_keys import BATCH, asked, each_key, export_keys, matching, meant, parse_limit, parse_statuses
 from gateway.api.admin_proxies import ProxyAdmin
 from gateway.api.bodies import read_object
@@ -30,8 +31,6 @@ from gateway.upstream.outage import cause_of_rejections
 from gateway.upstream.provider import Provider
 from gateway.upstream.standings import Standings
 
-Endpoint = Callable[[Inbound], Awaitable[dict[str, Any]]]
-
 KEYS_LIMIT = 1000
 """Keys in one listing unless the caller asks for more; a terminal shows fewer."""
 
@@ -44,6 +43,7 @@ class AdminSurface:
         config: Config,
         providers: Mapping[str, Provider],
         proxies: ProxyAdmin,
+        accounts: AccountAdmin,
         control: KeeperControl,
         now: Callable[[], float],
         started: float,
@@ -51,6 +51,7 @@ class AdminSurface:
         self._config = config
         self._providers = providers
         self._proxies = proxies
+        self._accounts = accounts
         self._control = control
         self._now = now
         self._started = started
@@ -84,18 +85,25 @@ class AdminSurface:
         if path == "/admin/keys/export":
             await export_keys(self._providers, inbound, reply)
             return
-        wanted, endpoint = self._routes().get(path, ("", None))
-        if endpoint is None:
-            raise RequestError(404, "not_found", f"There is nothing at {path[:200]}.")
-        if method != wanted:
-            message = f"{method[:20]} is not for this path."
-            raise RequestError(405, "method_not_allowed", message, extra={"allow": wanted})
+        endpoint = self._endpoint(method, path)
         try:
             answer = await endpoint(inbound)
         except StoreError as error:  # with the detail, which is nobody's business elsewhere
             message = "; ".join(filter(None, (str(error), error.hint)))
             raise RequestError(503, "store_unavailable", f"{message}.", retry_after=5.0) from None
         await reply.send(200, [JSON, *inbound.own_headers()], jsonlib.dumps(answer))
+
+    def _endpoint(self, method: str, path: str) -> Endpoint:
+        """Raises RequestError 404, 405."""
+        if path.startswith(("/admin/users", "/admin/tokens")):
+            return self._accounts.endpoint(method, path)
+        wanted, endpoint = self._routes().get(path, ("", None))
+        if endpoint is None:
+            raise RequestError(404, "not_found", f"There is nothing at {path[:200]}.")
+        if method != wanted:
+            message = f"{method[:20]} is not for this path."
+            raise RequestError(405, "method_not_allowed", message, extra={"allow": wanted})
+        return endpoint
 
     async def _maintain(self, task: str, inbound: Inbound) -> dict[str, Any]:
         self._refuse_for_another(inbound)

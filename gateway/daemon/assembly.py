@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 
 from gateway.api.admin import AdminSurface
+from gateway.api.admin_accounts import AccountAdmin
 from gateway.api.admin_proxies import ProxyAdmin
 from gateway.api.anthropic import AnthropicSurface
 from gateway.api.gemini import GeminiSurface
@@ -59,7 +60,13 @@ def assemble(config: Config, holdings: Holdings, control: KeeperControl, drainin
     passthrough = PassthroughSurface(conductor)
     health = HealthSurface(providers, holdings.database, holdings.metrics, draining)
     admin = AdminSurface(
-        config, providers, ProxyAdmin(holdings.proxy_pools, control), control, holdings.clock, holdings.started
+        config,
+        providers,
+        ProxyAdmin(holdings.proxy_pools, control),
+        AccountAdmin(holdings.accounts, config, holdings.clock),
+        control,
+        holdings.clock,
+        holdings.started,
     )
     auth_on = auth_is_on(config)
     jwt = jwt_verifier(config.auth.jwt, holdings.client, holdings.log, holdings.clock)

@@ -22,6 +22,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from gateway.api.admin import AdminSurface
+from gateway.api.admin_accounts import AccountAdmin
 from gateway.api.admin_proxies import ProxyAdmin
 from gateway.api.anthropic import AnthropicSurface
 from gateway.api.errors import refuse
@@ -340,7 +341,13 @@ class Gateway:
             PassthroughSurface(conductor),
             HealthSurface(providers, database, self.metrics, lambda: False),
             AdminSurface(
-                config, providers, ProxyAdmin(self.proxy_pools, self.control), self.control, self.clock, self.clock()
+                config,
+                providers,
+                ProxyAdmin(self.proxy_pools, self.control),
+                AccountAdmin(self.accounts, config, self.clock),
+                self.control,
+                self.clock,
+                self.clock(),
             ),
         )
 

@@ -1,0 +1,114 @@
+"""`llmgateway users`: who may use the running gateway, how much, and who may not."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from gateway.cli.admin import add_socket_argument, call
+from gateway.cli.rights import add_rights_arguments, limit, limits_in_words, rights, rights_in_words
+from gateway.cli.table import print_json, print_table, row_limit
+from gateway.cli.tokens import show_tokens
+
+
+def add_parser(commands: Any) -> None:
+    users = commands.add_parser("users", help="who may use the gateway, and how much", description="Users.")
+    actions = users.add_subparsers(title="actions", metavar="ACTION", required=True)
+    create = actions.add_parser("create", help="make a user")
+    create.add_argument("name")
+    add_rights_arguments(create)
+    create.add_argument("--note", default="", help="for you")
+    create.set_defaults(run=run_create)
+    listing = actions.add_parser("list", help="users with balance and limits")
+    listing.add_argument("--limit", type=row_limit, default=200, help="rows at most (200)")
+    listing.set_defaults(run=run_list)
+    show = actions.add_parser("show", help="a user with all that he may, and his API tokens")
+    show.add_argument("name")
+    show.set_defaults(run=run_show)
+    for name, text in (("disable", "refuse all of a user's tokens"), ("enable", "let a disabled user in again")):
+        action = actions.add_parser(name, help=text)
+        action.add_argument("name")
+        action.set_defaults(run=run_switch, disabled=name == "disable")
+    set_limit = actions.add_parser("set-limit", help="change a user's own limits")
+    set_limit.add_argument("name")
+    set_limit.add_argument("limits", nargs="*", type=limit, metavar="LIMIT=N", help="rpm=60, say; others stay")
+    set_limit.add_argument("--none", action="store_true", help="no limits of his own: the configured ones")
+    set_limit.set_defaults(run=run_set_limit)
+    for action in (create, listing, show, *(actions.choices[name] for name in ("disable", "enable")), set_limit):
+        action.add_argument("--json", action="store_true", help="for scripts")
+        add_socket_argument(action)
+
+
+def run_create(args: argparse.Namespace) -> int:
+    answer = call(args, "POST", "/admin/users", {"name": args.name, "note": args.note, **rights(args)})
+    return _tell(args, answer, "made")
+
+
+def run_list(args: argparse.Namespace) -> int:
+    answer = call(args, "GET", f"/admin/users?{urlencode({'limit': args.limit})}")
+    rows = answer["users"]
+    if args.json:
+        print_json(rows)
+    elif rows:
+        _show(rows)
+    else:
+        print("there are no users; 'llmgateway users create NAME' makes one", file=sys.stderr)
+    if answer["total"] > len(rows):
+        print(f"… and {answer['total'] - len(rows)} more (--limit)", file=sys.stderr)
+    return 0
+
+
+def run_show(args: argparse.Namespace) -> int:
+    answer = call(args, "GET", _place(args.name))
+    if args.json:
+        print_json(answer)
+        return 0
+    _show([answer["user"]])
+    if answer["tokens"]:
+        print()
+        show_tokens(answer["tokens"])
+    return 0
+
+
+def run_switch(args: argparse.Namespace) -> int:
+    answer = call(args, "PATCH", _place(args.name), {"disabled": args.disabled})
+    return _tell(args, answer, "disabled" if args.disabled else "enabled")
+
+
+def run_set_limit(args: argparse.Namespace) -> int:
+    if args.none:
+        call(args, "PATCH", _place(args.name), {"limits": None})
+    answer = call(args, "PATCH", _place(args.name), {"limits": dict(args.limits)})
+    user = answer["user"]
+    return _tell(args, answer, f"limited to {limits_in_words(user['limits']) or 'what is configured'}")
+
+
+def _place(name: str) -> str:
+    return f"/admin/users/{quote(name, safe='')}"
+
+
+def _tell(args: argparse.Namespace, answer: dict[str, Any], what: str) -> int:
+    if args.json:
+        print_json(answer["user"])
+    else:
+        print(f"{answer['user']['name']}: {what}")
+    return 0
+
+
+def _show(rows: list[dict[str, Any]]) -> None:
+    print_table(
+        ("USER", "STATE", "BALANCE", "LIMITS", "ONLY", "NOTE"),
+        (
+            (
+                row["name"],
+                "disabled" if row["disabled"] else "enabled",
+                row["balance"],
+                limits_in_words(row["limits"]),
+                rights_in_words(row),
+                row["note"],
+            )
+            for row in rows
+        ),
+    )
