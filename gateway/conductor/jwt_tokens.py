@@ -11,7 +11,6 @@ token that was believed before.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from math import isfinite
 from typing import Any
 
 from gateway.conductor.identity import Identity, Known, Refusal, Verdict
@@ -30,6 +29,9 @@ NAME_LIMIT = 200
 
 WORDS_LIMIT = 1000
 """Providers or models that a token may name: more do not fit into a credential."""
+
+TIME_LIMIT = 1 << 53
+"""Seconds beyond which nothing is a time: JSON's integers have any length, and are endless in some writers' hands."""
 
 SCOPES = frozenset({"use", "read", "admin"})
 
@@ -229,7 +231,7 @@ def _put(claims: dict[str, Any], name: str, value: object) -> None:
 
 def _time(claims: Mapping[str, Any], name: str, default: float) -> float:
     value = claims.get(name, default)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not -TIME_LIMIT < value < TIME_LIMIT:
         raise UnbelievableError(f"its claim {name!r} is no time")
     return float(value)
 
