@@ -84,7 +84,7 @@ def run_create(args: argparse.Namespace) -> int:
             print(f"next: fill in the base_url of {name} in {path}")
     named = f" --config {path}" if args.config else ""
     print(f"next: {program()} config check{named}; then {program()} serve{named}")
-    _ask_for_reload(args, path)
+    ask_for_reload(args, path)
     return 0
 
 
@@ -107,7 +107,7 @@ def run_remove(args: argparse.Namespace) -> int:
         print("the file now has problems, to be solved before the next start:", file=sys.stderr)
         _print_problems(error)
         return 0
-    _ask_for_reload(args, path)
+    ask_for_reload(args, path)
     return 0
 
 
@@ -209,7 +209,7 @@ def _create_key_file(path: Path) -> bool:
     return True
 
 
-def _ask_for_reload(args: argparse.Namespace, path: Path) -> None:
+def ask_for_reload(args: argparse.Namespace, path: Path) -> None:
     """The file is what counts; the daemon that runs with it takes it over at once, or says why it cannot."""
     from gateway.cli.admin import DaemonError, call_for
 

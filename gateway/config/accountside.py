@@ -39,7 +39,7 @@ def check_accounts(config: Config, auth_on: bool, problems: Problems) -> None:
     for model, price in config.prices.items():
         key = key_path("prices", model)
         if not problems.has(key):
-            _check_price(price, key, problems)
+            check_price(price, key, problems)
 
 
 def _check_jwt(jwt: JwtConfig, problems: Problems) -> None:
@@ -75,7 +75,8 @@ def _check_redis(url: Secret, key: str, problems: Problems) -> None:
         problems.add(key, "is no address of a Redis", 'write "redis://user:password@host:6379/0", say')
 
 
-def _check_price(price: PriceConfig, key: str, problems: Problems) -> None:
+def check_price(price: PriceConfig, key: str, problems: Problems) -> None:
+    """File what is wrong with [prices.MODEL], which `key` names."""
     if price.input is None and price.output is None and price.request is None:
         problems.add(key, "has no price", 'write input = 2.50 and output = 10, say, or 0 for "free"')
     for table, here in ((price, key), *((tier, f"{key}.tiers[{i}]") for i, tier in enumerate(price.tiers))):

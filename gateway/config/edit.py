@@ -1,4 +1,4 @@
-"""Cutting a table out of a TOML text without touching anything else in it.
+"""Cutting a table out of a TOML text, or numbers into it, without touching anything else in it.
 
 A text that tomllib has accepted is split into statements (a header, or a key with its value) by the few rules
 that decide where a statement ends: strings, brackets, comments. Whoever edits compares the outcome with what
@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import takewhile
 
+from gateway.config.tomltext import key_path
 from gateway.quick import dataclass
 
 TOKEN = re.compile(
@@ -23,6 +24,9 @@ TOKEN = re.compile(
     r"|[^\"'#\[\]{}=\n]+",
     re.DOTALL,
 )
+
+VALUE = re.compile(r"""(=\s*)(?:"[^"\n]*"|'[^'\n]*'|[^\s#"']+)""")
+"""The first `=` of a statement whose key has none, with a number, or a text that holds one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,28 @@ def cut(text: str, prefix: tuple[str, ...]) -> str:
             if following.path[: len(prefix)] != prefix:
                 position = statement.end + _own_lines(text[statement.end : following.start], at_end=False)
     return "".join(pieces) + text[position:]
+
+
+def put(text: str, table: tuple[str, ...], numbers: Mapping[str, str]) -> str:
+    """The text with `name = number` in the table for each of `numbers`, in place of the number that is there; what is
+    new comes first in the table, which is appended if there is none. Comments stay.
+
+    The outcome is no valid TOML, or another one than was meant, where the table is written inline.
+    """
+    statements = list(_statements(text))
+    there = {each.path: each for each in statements if not each.is_header}
+    header = next((each for each in statements if each.is_header and each.path == table), None)
+    new = "".join(f"{name} = {number}\n" for name, number in numbers.items() if (*table, name) not in there)
+    pieces = [(header.end, header.end, new)] if header is not None else []
+    for name, number in numbers.items():
+        each = there.get((*table, name))
+        if each is not None:
+            pieces.append((each.start, each.end, VALUE.sub(rf"\g<1>{number}", text[each.start : each.end], count=1)))
+    for start, end, piece in sorted(pieces, reverse=True):
+        text = text[:start] + piece + text[end:]
+    if header is None and new:
+        text = text.rstrip("\n") + ("\n\n" if text.strip() else "") + f"[{key_path(*table)}]\n{new}"
+    return text
 
 
 def _own_lines(between: str, *, at_end: bool) -> int:

@@ -242,6 +242,10 @@ class ProviderConfig:
         minimum=-1_000_000,
         maximum=1_000_000,
     )
+    prices: str = setting(
+        "",
+        'whose listed prices hold: a provider type, or "none"; default: those of `type`, at the vendor\'s own address',
+    )
     selection: str = setting(
         "round_robin",
         '"round_robin": in turn | "least_in_flight" | "weighted": by the label weight= | "random" | '

@@ -10,9 +10,9 @@ from dataclasses import field
 from typing import Any, Final
 
 from gateway.errors import GatewayError
-from gateway.policy.pricelist import FORM, ListedPrices, changed
-from gateway.policy.pricing import Price, names_of
-from gateway.policy.quotes import VENDORS, WRONG_UNIT, Quoted, Refused, to_price
+from gateway.policy.pricelist import CURRENCY, FORM, ListedPrices, changed, said_of
+from gateway.policy.pricing import Price, names_of, price_of
+from gateway.policy.quotes import RETIRED, VENDORS, WRONG_UNIT, Quoted, Refused, to_price
 from gateway.policy.quotes_genai import read_genai
 from gateway.policy.quotes_litellm import read_litellm
 from gateway.quick import dataclass
@@ -30,6 +30,7 @@ class Reading:
     """`refused`: names of models by why they were. `others`: how many are of vendors that are no provider type."""
 
     form: str
+    currency: str = CURRENCY
     prices: dict[str, dict[str, Price]] = field(default_factory=dict)
     refused: dict[str, list[str]] = field(default_factory=dict)
     others: int = 0
@@ -44,7 +45,8 @@ def read_any(document: object, date: str) -> Reading:
     Raises GatewayError if it is none of them, or in a wrong unit throughout."""
     if isinstance(document, dict) and document.get("form") == FORM:
         listed = ListedPrices(document, "import")
-        return Reading("our own form", {kind: dict(models) for kind, models in listed.prices.items()})
+        prices = {provider_type: dict(models) for provider_type, models in listed.prices.items()}
+        return Reading("this gateway's own form", listed.currency, prices)
     if isinstance(document, dict) and any(isinstance(v, dict) and "litellm_provider" in v for v in document.values()):
         reading = _collect("LiteLLM's form", read_litellm(document, date), _others(document))
     elif (
@@ -70,6 +72,36 @@ def read_any(document: object, date: str) -> Reading:
     if not reading.prices:
         raise GatewayError("there is no price in it that could be charged")
     return reading
+
+
+def merged(readings: Iterable[Reading]) -> dict[str, dict[str, Price]]:
+    """One list of many: the first that has a model counts; others that agree with it fill in what it leaves out. What
+    is gone by the first is not brought back by another, which may just not have noticed."""
+    taken: dict[str, dict[str, Price]] = {}
+    retired: set[str] = set()
+    for reading in readings:
+        for provider_type, models in reading.prices.items():
+            of_type = taken.setdefault(provider_type, {})
+            for model, price in models.items():
+                known = of_type.get(model)
+                if known is not None:
+                    of_type[model] = _completed(known, price)
+                elif f"{provider_type}/{model}" not in retired:
+                    of_type[model] = price
+        retired.update(reading.refused.get(RETIRED, ()))
+    return taken
+
+
+def _completed(price: Price, other: Price) -> Price:
+    if price.rates[:2] != other.rates[:2] or price.tiers or other.tiers:
+        return price
+    return price_of(
+        {**said_of(other.rates), **said_of(price.rates)},
+        request=price.request or other.request,
+        max_input=price.max_input or other.max_input,
+        max_output=price.max_output or other.max_output,
+        version=price.version,
+    )
 
 
 def without_dates(prices: Mapping[str, Mapping[str, Price]]) -> dict[str, dict[str, Price]]:

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
 
+from gateway import jsonlib
 from gateway.errors import GatewayError
 from gateway.policy.pricing import FALLBACKS, NANO, Price, Rates, price_of
 
@@ -28,7 +29,7 @@ Prices = Mapping[str, Mapping[str, Price]]
 class ListedPrices:
     """A `pricing.PriceList`, read from its JSON."""
 
-    __slots__ = ("date", "prices", "source")
+    __slots__ = ("currency", "date", "prices", "source")
 
     def __init__(self, document: object, label: str, types: Collection[str] | None = None) -> None:
         """`label` and the list's date are the version of its prices. With `types`, those of others are left out.
@@ -37,6 +38,7 @@ class ListedPrices:
         if not isinstance(document, dict) or document.get("form") != FORM:
             raise GatewayError(f"this is no list of prices in the form {FORM!r}")
         self.source, self.date = str(document.get("source", "")), str(document.get("date", ""))
+        self.currency = str(document.get("currency", CURRENCY))
         version = f"{label} {self.date}"
         self.prices: Prices = {
             provider_type: {
@@ -52,13 +54,13 @@ class ListedPrices:
         return None if of_type is None else of_type.get(model)
 
 
-def write_list(prices: Prices, source: str, date: str) -> dict[str, Any]:
+def write_list(prices: Prices, source: str, date: str, currency: str = CURRENCY) -> dict[str, Any]:
     """The JSON of a list. Types and models are in alphabetical order, so that two lists compare well."""
     return {
         "form": FORM,
         "source": source,
         "date": date,
-        "currency": CURRENCY,
+        "currency": currency,
         "prices": {
             provider_type: {model: write_entry(price) for model, price in sorted(models.items())}
             for provider_type, models in sorted(prices.items())
@@ -67,9 +69,19 @@ def write_list(prices: Prices, source: str, date: str) -> dict[str, Any]:
     }
 
 
+def to_text(document: Mapping[str, Any]) -> bytes:
+    """A list's JSON with a line for each model, so that what changed shows in a comparison."""
+    head = {name: value for name, value in document.items() if name != "prices"}
+    vendors = []
+    for provider_type, models in document["prices"].items():
+        lines = (b"%b:%b" % (jsonlib.dumps(model), jsonlib.dumps(entry)) for model, entry in models.items())
+        vendors.append(b"%b:{\n%b\n}" % (jsonlib.dumps(provider_type), b",\n".join(lines)))
+    return b'%b,"prices":{%b}}\n' % (jsonlib.dumps(head)[:-1], b",".join(vendors))
+
+
 def write_entry(price: Price) -> dict[str, Any]:
     """A price as JSON, without what goes without saying."""
-    entry: dict[str, Any] = _amounts(price.rates)
+    entry: dict[str, Any] = _in_currency(said_of(price.rates))
     if price.request:
         entry["request"] = _amount(price.request)
     for name in ("max_input", "max_output"):
@@ -77,28 +89,34 @@ def write_entry(price: Price) -> dict[str, Any]:
         if tokens is not None:
             entry[name] = tokens
     if price.tiers:
-        base = price.rates._asdict()
         entry["tiers"] = [
-            {"above": tier.above, **_amounts(tier.rates, {name for name in FALLBACKS if name in entry}, base)}
+            {"above": tier.above, **_in_currency(_said_of_tier(price.rates, tier.rates))}
             for tier in reversed(price.tiers)
         ]
     return entry
 
 
-def _amounts(
-    rates: Rates, said_below: Collection[str] = (), base: Mapping[str, int] | None = None
-) -> dict[str, int | float]:
-    """What must be said of `rates`. Of a tier's, that is what differs from the price below, its `base`, where that says
-    it (`said_below`), and from the fallback where not."""
-    said = {}
-    for name, nanos in rates._asdict().items():
-        if base is not None and (name in said_below or name not in FALLBACKS):
-            implied: int | None = base[name]
-        else:
-            implied = getattr(rates, FALLBACKS[name]) if name in FALLBACKS else None
-        if nanos != implied:
-            said[name] = _amount(nanos)
-    return said
+def said_of(rates: Rates) -> dict[str, int]:
+    """What of `rates` does not go without saying."""
+    return {
+        name: nanos
+        for name, nanos in rates._asdict().items()
+        if name not in FALLBACKS or nanos != getattr(rates, FALLBACKS[name])
+    }
+
+
+def _said_of_tier(base: Rates, rates: Rates) -> dict[str, int]:
+    """The same of a tier: what the price below it says holds in it, too, and then its own fallbacks do."""
+    said_below = said_of(base)
+    implied = {
+        name: getattr(base if name in said_below else rates, FALLBACKS.get(name, name)) for name in rates._fields
+    }
+    implied |= said_below
+    return {name: nanos for name, nanos in rates._asdict().items() if nanos != implied[name]}
+
+
+def _in_currency(said: Mapping[str, int]) -> dict[str, int | float]:
+    return {name: _amount(nanos) for name, nanos in said.items()}
 
 
 def _amount(nanos: int) -> int | float:

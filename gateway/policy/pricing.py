@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from decimal import ROUND_HALF_UP, Decimal
+from types import MappingProxyType
 from typing import Final, NamedTuple, Protocol
 
 from gateway.config.accounts import PriceConfig, PriceTierConfig
@@ -197,21 +198,21 @@ def names_of(provider_type: str, model: str) -> tuple[str, ...]:
 class PriceBook:
     """Where prices are found: the operator's first, then each list in turn.
 
-    `overrides` are by "PROVIDER/MODEL" or "MODEL". Lists are asked by the provider's type, never for a provider in
-    `elsewhere`: one whose type says how it speaks, but whose address is not the vendor's.
+    `overrides` are by "PROVIDER/MODEL" or "MODEL". Lists are asked by the provider's type, or by what `vendors` has for
+    the provider: "" is nobody, for one whose type says how it speaks, but whose address is not the vendor's.
     """
 
-    __slots__ = ("_elsewhere", "_found", "_lists", "_overrides")
+    __slots__ = ("_found", "_lists", "_overrides", "_vendors")
 
     def __init__(
         self,
         overrides: Mapping[str, Price],
         lists: Iterable[PriceList] = (),
-        elsewhere: Collection[str] = (),
+        vendors: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self._overrides = overrides
         self._lists = tuple(lists)
-        self._elsewhere = frozenset(elsewhere)
+        self._vendors = vendors
         self._found: dict[tuple[str, str, str], Price | None] = {}
 
     def find(self, provider: str, provider_type: str, model: str) -> Price | None:
@@ -226,12 +227,11 @@ class PriceBook:
             return found
 
     def _search(self, provider: str, provider_type: str, model: str) -> Price | None:
-        names = names_of(provider_type, model)
+        vendor = self._vendors.get(provider, provider_type)
+        names = names_of(vendor, model)
         for name in names:
             found = self._overrides.get(f"{provider}/{name}") or self._overrides.get(name)
             if found is not None:
                 return found
-        if provider in self._elsewhere:
-            return None
-        answers = (each.price(provider_type, name) for each in self._lists for name in names)
+        answers = (each.price(vendor, name) for each in self._lists for name in names)
         return next((price for price in answers if price is not None), None)

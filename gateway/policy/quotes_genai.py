@@ -41,8 +41,8 @@ def _own_names(model: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _other_names(model: Mapping[str, Any]) -> Iterator[str]:
-    """Beginnings of names; they are names themselves, unless another model is called that."""
-    yield from _matched(model.get("match"), "starts_with")
+    """Beginnings of names; they are names themselves, unless they end in the middle of one, or another is called that."""
+    yield from (name for name in _matched(model.get("match"), "starts_with") if name[-1:].isalnum())
 
 
 def _matched(clause: object, how: str) -> Iterator[str]:

@@ -202,14 +202,20 @@ def test_a_price_of_nothing_is_a_price() -> None:
 
 @pytest.mark.parametrize("provider_type", ["ollama", "vllm", "llama.cpp", "groq", "echo"])
 def test_no_vendors_price_holds_for_a_model_of_the_same_name_elsewhere(provider_type: str) -> None:
-    book = PriceBook({}, (Listed(openai={"llama-3.3-70b": 4}),), elsewhere={"mirror"})
+    book = PriceBook({}, (Listed(openai={"llama-3.3-70b": 4}),), vendors={"mirror": ""})
     assert found(book, "local", provider_type, "llama-3.3-70b") is None
     assert found(book, "mirror", "openai", "llama-3.3-70b") is None
     assert found(book, "main", "openai", "llama-3.3-70b") == 4
 
 
+def test_a_provider_may_have_the_prices_of_another_vendor() -> None:
+    book = PriceBook({}, (Listed(zai={"glm-5": 3}, zhipu={"glm-5": 4}),), vendors={"abroad": "zai"})
+    assert found(book, "abroad", "zhipu", "glm-5") == 3
+    assert found(book, "main", "zhipu", "glm-5") == 4
+
+
 def test_an_operators_price_holds_wherever_the_provider_is() -> None:
-    book = PriceBook({"llama": price_of({"input": 7})}, elsewhere={"mirror"})
+    book = PriceBook({"llama": price_of({"input": 7})}, vendors={"mirror": ""})
     assert found(book, "mirror", "openai", "llama") == found(book, "local", "ollama", "llama") == 7
 
 

@@ -1,0 +1,159 @@
+"""`llmgateway prices`: show what models cost, and set prices of one's own. `prices import` is in `price_import.py`.
+
+All of it is done in this process, on the files that the gateway reads; one that runs is then asked to reload.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator
+from decimal import Decimal, InvalidOperation
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
+
+from gateway.cli import price_import
+from gateway.cli.admin import add_socket_argument
+from gateway.cli.table import print_json, print_table, row_limit
+from gateway.errors import GatewayError
+
+if TYPE_CHECKING:
+    from gateway.config.model import Config
+    from gateway.policy.pricing import Price
+
+AMOUNTS = (
+    ("input", "for a million tokens of input"),
+    ("output", "for a million tokens of the answer"),
+    ("cache-read", "for a million tokens read from the provider's cache"),
+    ("cache-write", "for a million tokens written to it"),
+    ("cache-write-1h", "for a million tokens written to it for an hour"),
+    ("reasoning", "for a million tokens of thought"),
+    ("input-audio", "for a million tokens of sound"),
+    ("output-audio", "for a million tokens of sound"),
+    ("input-image", "for a million tokens of pictures"),
+    ("output-image", "for a million tokens of pictures"),
+    ("request", "for a request, beside its tokens"),
+)
+
+
+def add_parser(commands: Any) -> None:
+    prices = commands.add_parser("prices", help="what models cost", description="Prices, for a million tokens.")
+    actions = prices.add_subparsers(title="actions", metavar="ACTION", required=True)
+    show = actions.add_parser("show", help="what the configured providers' models cost, and who says so")
+    show.add_argument(
+        "model", nargs="?", default="*", metavar="MODEL", help="a model, or a pattern with *; default: all"
+    )
+    show.add_argument("--provider", default="", metavar="NAME", help="a configured provider, or a vendor's type")
+    show.add_argument("--limit", type=row_limit, default=200, help="rows at most (200)")
+    show.add_argument("--json", action="store_true", help="for scripts")
+    show.set_defaults(run=run_show)
+    setting = actions.add_parser("set", help="write a price into the configuration; it goes before all others")
+    setting.add_argument("model", metavar="MODEL", help="by the provider's name for it; PROVIDER/MODEL for just one")
+    for name, text in AMOUNTS:
+        setting.add_argument(f"--{name}", type=_amount, metavar="AMOUNT", help=text)
+    setting.set_defaults(run=run_set)
+    for action in (show, setting):
+        action.add_argument("--config", metavar="FILE", help="configuration file")
+    add_socket_argument(setting)
+    price_import.add_parser(actions)
+
+
+def _amount(text: str) -> Decimal:
+    try:
+        amount = Decimal(text)
+    except InvalidOperation:
+        amount = Decimal(-1)
+    if not amount.is_finite() or amount < 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no amount such as 2.50")
+    return amount
+
+
+def run_show(args: argparse.Namespace) -> int:
+    from gateway.policy.pricelist import write_entry
+
+    rows = list(_rows(price_import.load(args), args.provider, args.model))
+    rows.sort(key=lambda row: not row[2].version.startswith("config "))  # one's own first
+    shown = rows[: args.limit]
+    if args.json:
+        print_json(
+            [
+                {"provider": provider, "model": model, "from": price.version, **write_entry(price)}
+                for provider, model, price in shown
+            ]
+        )
+    elif rows:
+        print_table(
+            ("PROVIDER", "MODEL", "INPUT", "OUTPUT", "CACHE READ", "CACHE WRITE", "OTHERWISE", "FROM"),
+            (_cells(*row) for row in shown),
+        )
+    if not rows:
+        raise GatewayError(
+            "there is no price" + ("" if args.model == "*" else f" of {args.model!r}"),
+            hint="'llmgateway prices set MODEL --input 2.50 --output 10' gives it one",
+        )
+    if len(rows) > len(shown):
+        print(f"… and {len(rows) - len(shown)} more (--limit)", file=sys.stderr)
+    return 0
+
+
+def _rows(config: Config, provider: str, pattern: str) -> Iterator[tuple[str, str, Price]]:
+    """Provider, model and price of what fits: of the configured provider of that name, of a type, or of all."""
+    from gateway.daemon.pricefiles import load_lists, price_book
+    from gateway.providers import PROVIDER_TYPES, price_vendor
+
+    lists = load_lists(config.state_dir)
+    types = {provider} if provider and provider not in config.providers else set()
+    if types and not any(provider in each.prices for each in lists):
+        known = PROVIDER_TYPES.keys() | {name for each in lists for name in each.prices}
+        reason = "has no listed prices" if provider in known else "is no provider, and no vendor with listed prices"
+        raise GatewayError(f"{provider!r} {reason}")
+    book = price_book(config, lists)
+    asked = [(name, each.type, price_vendor(each)) for name, each in config.providers.items() if provider in ("", name)]
+    for name, provider_type, vendor in asked if not types else [(provider, provider, provider)]:
+        models = {model for each in lists for model in each.prices.get(vendor, ())}
+        others = config.providers.keys() - {name}
+        models |= {key.removeprefix(f"{name}/") for key in config.prices if key.partition("/")[0] not in others}
+        if "*" not in pattern:
+            models = {pattern}
+        for model in sorted(model for model in models if fnmatchcase(model, pattern)):
+            price = book.find(name, provider_type, model)
+            if price is not None:
+                yield name, model, price
+
+
+def _cells(provider: str, model: str, price: Price) -> tuple[object, ...]:
+    from gateway.policy.pricelist import write_entry
+
+    entry = write_entry(price)
+    others = [f"{name} {entry[name]}" for name in entry if name not in SHOWN]
+    for tier in entry.get("tiers", ()):
+        others.append(
+            f"above {tier['above']} tokens {tier.get('input', entry['input'])}/{tier.get('output', entry['output'])}"
+        )
+    amounts = (entry.get(name, "") for name in ("input", "output", "cache_read", "cache_write"))
+    return provider, model, *amounts, ", ".join(others), price.version
+
+
+SHOWN = frozenset({"input", "output", "cache_read", "cache_write", "tiers", "max_input", "max_output"})
+"""What has a column, or is no price."""
+
+
+def run_set(args: argparse.Namespace) -> int:
+    from gateway.cli.config import ask_for_reload
+    from gateway.config.files import write_atomically
+    from gateway.config.load import find_config, read_config
+    from gateway.config.prices import set_price
+
+    names = [name.replace("-", "_") for name, _ in AMOUNTS]
+    amounts = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    if not amounts:
+        raise GatewayError("no price was given", hint="write --input 2.50 --output 10, say, or 0 for what is free")
+    path = find_config(args.config, os.environ)
+    write_atomically(path, set_price(read_config(path), args.model, amounts, path))
+    said = ", ".join(f"{name} {amount:f}" for name, amount in amounts.items())
+    print(
+        f"{path}: {args.model} costs {said} for a million tokens" + (" (request: each)" if "request" in amounts else "")
+    )
+    ask_for_reload(args, path)
+    return 0
