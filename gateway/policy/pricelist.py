@@ -127,10 +127,10 @@ def _amount(nanos: int) -> int | float:
 def read_entry(entry: object, path: str, version: str) -> Price:
     """A price from its JSON. Raises GatewayError, with `path` in it, for anything else."""
     fields = _object(entry, path)
-    tiers = fields.get("tiers") or ()
-    if not isinstance(tiers, list | tuple):
+    tiers = fields.get("tiers", [])
+    if not isinstance(tiers, list):
         raise GatewayError(f"{path}: `tiers` is no list")
-    higher = [(_tokens(tier := _object(each, path), "above", path) or 0, _said(tier, path)) for each in tiers]
+    higher = [(_above(tier := _object(each, path), path), _said(tier, path)) for each in tiers]
     return price_of(
         _said(fields, path),
         higher,
@@ -156,6 +156,13 @@ def _tokens(fields: Mapping[str, object], name: str, path: str) -> int | None:
     if tokens is None or (isinstance(tokens, int) and not isinstance(tokens, bool) and tokens > 0):
         return tokens
     raise GatewayError(f"{path}: {name} is {tokens!r}, no number of tokens")
+
+
+def _above(tier: Mapping[str, object], path: str) -> int:
+    above = _tokens(tier, "above", path)
+    if above is None:
+        raise GatewayError(f"{path}: a tier does not say what it is above")
+    return above
 
 
 def _object(value: object, path: str = "prices") -> dict[str, Any]:

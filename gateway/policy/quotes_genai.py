@@ -41,7 +41,7 @@ def _own_names(model: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _other_names(model: Mapping[str, Any]) -> Iterator[str]:
-    """Beginnings of names; they are names themselves, unless they end in the middle of one, or another is called that."""
+    """Beginnings of names: names themselves, unless they end in the middle of one, or another model is called that."""
     yield from (name for name in _matched(model.get("match"), "starts_with") if name[-1:].isalnum())
 
 
