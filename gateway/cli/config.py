@@ -209,8 +209,10 @@ def _create_key_file(path: Path) -> bool:
     return True
 
 
-def ask_for_reload(args: argparse.Namespace, path: Path) -> None:
-    """The file is what counts; the daemon that runs with it takes it over at once, or says why it cannot."""
+def ask_for_reload(args: argparse.Namespace, path: Path, done: str = "") -> None:
+    """The file is what counts; the daemon that runs with it takes it over at once, or says why it cannot.
+
+    `done` is what to say of a change that is not in the configuration itself."""
     from gateway.cli.admin import DaemonError, call_for
 
     try:
@@ -220,7 +222,7 @@ def ask_for_reload(args: argparse.Namespace, path: Path) -> None:
         for problem in error.problems:
             print(problem, file=sys.stderr)
         return
-    print("the daemon has reloaded; changed: " + (", ".join(answer["changed"]) or "nothing"))
+    print(done or "the daemon has reloaded; changed: " + (", ".join(answer["changed"]) or "nothing"))
 
 
 def _summary(config: Config) -> str:

@@ -97,7 +97,7 @@ def run_import(args: argparse.Namespace) -> int:
     if config is not None and not args.dry_run:
         from gateway.cli.config import ask_for_reload
 
-        ask_for_reload(args, config.path)
+        ask_for_reload(args, config.path, "the daemon has taken them over")
     return 0
 
 

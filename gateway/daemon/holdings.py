@@ -5,6 +5,7 @@ A configuration is applied to it by `arrange`, in place; what a configuration de
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping
 from random import Random
@@ -12,6 +13,7 @@ from random import Random
 from gateway.conductor.admission import Admission
 from gateway.config.model import Config
 from gateway.keeper.accountwatch import AccountWatch
+from gateway.daemon.pricefiles import load_price_book
 from gateway.keeper.keeper import Keeper
 from gateway.keeper.maintenance import Maintenance
 from gateway.keeper.proxykeeper import ProxyKeeper
@@ -21,6 +23,7 @@ from gateway.keeper.statuses import StatusWriter
 from gateway.net.client import Client
 from gateway.observe.logs import Log
 from gateway.observe.metrics import Metrics
+from gateway.policy.pricing import PriceBook
 from gateway.policy.verdict import Verdict
 from gateway.store.accounts import AccountStore
 from gateway.store.database import Database
@@ -52,6 +55,7 @@ class Holdings:
         self.accounts = AccountStore(database)
         self.account_watch = AccountWatch(self.accounts, log)
         self.admission = Admission(time.monotonic)
+        self.prices: PriceBook | None = None  # with billing off nothing has a price
         keys, responses = KeyStore(database), ResponseStore(database)
 
         async def look_up(response_id: str) -> Owner | None:
@@ -79,6 +83,10 @@ class Holdings:
         self.proxy_keeper.arrange(config, self.proxy_pools.of_files(config))
         self.maintenance.arrange(config)
         self.admission.arrange(config.limits)
+
+    async def load_prices(self, config: Config) -> None:
+        """The price book for the next assembly. In a thread, because it comes from files. Raises PricesDamaged."""
+        self.prices = await asyncio.to_thread(load_price_book, config) if config.billing.enabled else None
 
     def probe(self, providers: Mapping[str, Provider]) -> None:
         """Look at the keys of these providers from now on, and at the ways to them."""

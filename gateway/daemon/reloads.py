@@ -98,6 +98,7 @@ class Reloads:
             holdings.arrange(config)
             await holdings.keeper.sync_all(force=True)
             await ensure_admin(config, holdings.accounts, self._log, holdings.clock())
+            await holdings.load_prices(config)
             assembly = self._assemble(config)
             self._server.reconfigure(config.server)
         except BaseException:

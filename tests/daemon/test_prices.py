@@ -1,0 +1,78 @@
+"""Prices in a gateway that runs: read with billing on alone, and anew with each reload."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gateway.config.load import load_config
+from gateway.config.model import Config
+from gateway.daemon.pricefiles import PricesDamaged, load_price_book
+from gateway.policy.pricelist import to_text, write_list
+from gateway.policy.pricing import NANO, PriceBook, price_of
+from gateway.providers import PROVIDER_FACTS
+from tests.conftest import run
+from tests.daemon.running import daemon, free_port
+
+BILLING = '[auth]\nrequired = true\n[tokens.ann]\ntoken = "token-of-ann-0123"\n[billing]\nenabled = true\n'
+
+
+def import_price(folder: Path, dollars: int, currency: str = "USD") -> None:
+    """What `prices import` writes, for a model of the provider `echo` that no other list has."""
+    (folder / "state").mkdir(exist_ok=True)
+    prices = {"echo": {"m": price_of({"input": dollars * NANO})}}
+    (folder / "state/prices.json").write_bytes(to_text(write_list(prices, "test", "2026-11-21", currency)))
+
+
+def cost_of(book: PriceBook | None) -> int | None:
+    assert book is not None
+    price = book.find("main", "echo", "m")
+    return None if price is None else price.rates.input // NANO
+
+
+def test_a_reload_takes_an_import_over_and_a_damaged_one_leaves_what_was(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        import_price(tmp_path, 3)
+        async with daemon(tmp_path, f"127.0.0.1:{free_port()}", BILLING) as running:
+            holdings = running.daemon._holdings
+            assert cost_of(holdings.prices) == 3
+            import_price(tmp_path, 4)
+            await running.daemon.reload()
+            assert cost_of(holdings.prices) == 4
+            (tmp_path / "state/prices.json").write_text("{")
+            with pytest.raises(PricesDamaged):
+                await running.daemon.reload()
+            assert cost_of(holdings.prices) == 4
+
+    run(scenario(), 60)
+
+
+def test_without_billing_no_list_is_read(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        (tmp_path / "state").mkdir()
+        (tmp_path / "state/prices.json").write_text("{")
+        async with daemon(tmp_path, f"127.0.0.1:{free_port()}") as running:
+            assert running.daemon._holdings.prices is None
+
+    run(scenario(), 60)
+
+
+def configured(folder: Path, more: str = "") -> Config:
+    (folder / "k.txt").write_text("sk-0000000000000001\n")
+    (folder / "config.toml").write_text(f'[providers.main]\ntype = "openai"\nkeys = "k.txt"\n{more}')
+    return load_config(folder / "config.toml", {}, provider_types=PROVIDER_FACTS)
+
+
+def test_the_operators_price_goes_first_and_the_bundled_list_last(tmp_path: Path) -> None:
+    book = load_price_book(configured(tmp_path, '[prices."gpt-4o"]\ninput = 7\noutput = 8\n'))
+    own, bundled = book.find("main", "openai", "gpt-4o"), book.find("main", "openai", "gpt-4o-mini")
+    assert own is not None and own.rates.input == 7 * NANO
+    assert bundled is not None and bundled.rates.input == 15 * NANO // 100
+    assert book.find("main", "openai", "claude-sonnet-4-5") is None
+
+
+def test_a_list_in_another_currency_says_nothing(tmp_path: Path) -> None:
+    config = configured(tmp_path, '[billing]\ncurrency = "EUR"\n')
+    book = load_price_book(config)
+    assert book.find("main", "openai", "gpt-4o") is None
