@@ -9,11 +9,11 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 from random import Random
+from typing import TYPE_CHECKING
 
 from gateway.conductor.admission import Admission
 from gateway.config.model import Config
 from gateway.keeper.accountwatch import AccountWatch
-from gateway.daemon.pricefiles import load_price_book
 from gateway.keeper.keeper import Keeper
 from gateway.keeper.maintenance import Maintenance
 from gateway.keeper.proxykeeper import ProxyKeeper
@@ -23,7 +23,6 @@ from gateway.keeper.statuses import StatusWriter
 from gateway.net.client import Client
 from gateway.observe.logs import Log
 from gateway.observe.metrics import Metrics
-from gateway.policy.pricing import PriceBook
 from gateway.policy.verdict import Verdict
 from gateway.store.accounts import AccountStore
 from gateway.store.database import Database
@@ -36,6 +35,9 @@ from gateway.upstream.keypools import KeyPools
 from gateway.upstream.owners import Owner, ResponseOwners
 from gateway.upstream.provider import Provider
 from gateway.upstream.proxypools import ProxyPools
+
+if TYPE_CHECKING:
+    from gateway.policy.pricing import PriceBook
 
 
 class Holdings:
@@ -86,7 +88,12 @@ class Holdings:
 
     async def load_prices(self, config: Config) -> None:
         """The price book for the next assembly. In a thread, because it comes from files. Raises PricesDamaged."""
-        self.prices = await asyncio.to_thread(load_price_book, config) if config.billing.enabled else None
+        if not config.billing.enabled:
+            self.prices = None
+            return
+        from gateway.daemon.pricefiles import load_price_book  # so that a start without billing does without
+
+        self.prices = await asyncio.to_thread(load_price_book, config)
 
     def probe(self, providers: Mapping[str, Provider]) -> None:
         """Look at the keys of these providers from now on, and at the ways to them."""

@@ -6,7 +6,6 @@ genai-prices' data; its `source` and `date` are in it. Nothing here is read unle
 
 from __future__ import annotations
 
-import pkgutil
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
@@ -49,6 +48,8 @@ def load_lists(state_dir: Path, vendors: Collection[str] | None = None) -> list[
 
 
 def load_bundled(vendors: Collection[str] | None = None) -> ListedPrices:
+    import pkgutil
+
     data = pkgutil.get_data("gateway.policy", "prices.json")
     assert data is not None, "the package comes with its prices"
     return ListedPrices(jsonlib.loads(data), "book", vendors)
