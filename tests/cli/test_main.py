@@ -90,7 +90,7 @@ BAD_CONFIGURATIONS = {
     "unknown setting": "[server]\nlissten = 1\n",
     "wrong type": "[server]\nlisten = 3\n",
     "bad address": '[server]\nlisten = ["nowhere"]\n',
-    "public without auth": '[server]\nlisten = ["0.0.0.0:0"]\n[auth]\nrequired = "auto"\n',
+    "public without auth": '[server]\nlisten = ["0.0.0.0:0"]\n[auth]\nrequired = false\n',
     "no such certificate": '[server]\nlisten = ["127.0.0.1:0"]\n[server.tls]\ncert = "no.pem"\nkey = "no.pem"\n',
     "unset variable": '[store]\nurl = "${NO_SUCH_VARIABLE}"\n',
 }
