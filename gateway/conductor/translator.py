@@ -4,11 +4,12 @@ the first such call does not hold up the others."""
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
 from gateway.conductor.ask import SHAPES, Ask
-from gateway.dialects.names import SEALED, DialectName
+from gateway.dialects.names import LEAST_SIGNATURE, SEALED, DialectName
 from gateway.errors import RequestError
 from gateway.upstream.provider import Provider
 
@@ -22,9 +23,10 @@ EMBEDDINGS = frozenset({"embeddings", "embed"})
 
 SEAL = SEALED.encode()
 
-UNSIGNED = (b'"signature":""', b'"signature": ""')
-"""Thoughts that nobody has signed, as this gateway shows those of most providers and clients send them back. Claude
-answers 400 "Invalid `signature` in `thinking` block" (GoModel#964, claude-code-hub#518)."""
+FOREIGN_SIGNATURE = re.compile(rb'"signature":\s*"[^"]{0,%d}"' % (LEAST_SIGNATURE - 1))
+"""Of thoughts in a request of Anthropic's dialect: none, as this gateway shows the thoughts of most providers, or
+another server's. Claude answers 400 "Invalid `signature` in `thinking` block" (GoModel#964, claude-code-hub#518). An
+argument of a tool may look like it, which does no harm."""
 
 LOAD_SECONDS = 30.0
 """For loading a dialect from the disk: a tenth of a second, unless the disk hangs."""
@@ -108,10 +110,10 @@ class Translator:
 
 def _is_foreign(ask: Ask, model: str) -> bool:
     """Whether a request has what the provider refuses, though it is in the provider's dialect: what another one has
-    signed, or for a Claude, what nobody has. Searches bytes only: this is done for every call."""
+    signed, or for a Claude, what it cannot have. Searches bytes only: this is done for every call."""
     if SEAL in ask.body:
         return True
-    return ask.dialect == "anthropic" and "claude" in model.lower() and any(text in ask.body for text in UNSIGNED)
+    return ask.dialect == "anthropic" and "claude" in model.lower() and FOREIGN_SIGNATURE.search(ask.body) is not None
 
 
 def _load(name: DialectName) -> Dialect:

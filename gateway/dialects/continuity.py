@@ -5,6 +5,10 @@ foreign signature is *sealed*: a text that names who made it, in base64, since G
 out in the client dialect's own place for signatures, and where that has none, behind the id of a tool call:
 `ID__thought__SEAL`.
 
+Where a provider speaks the client's dialect its answers pass as they are, unsealed, so that nobody can tell later which
+of several servers of one dialect signed. For Claude, which refuses what others signed, a signature that is shorter than
+any of its own counts as another's (`names.LEAST_SIGNATURE`); longer ones of other servers go through and are refused.
+
 Reading takes everything for native that is not sealed. `unseal` never raises: a text that only looks like a seal is a
 native signature that this gateway did not make.
 """

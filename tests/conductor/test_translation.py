@@ -367,18 +367,28 @@ def test_what_another_provider_has_signed_is_taken_out_where_the_dialect_is_the_
     assert seen.json["metadata"] == {"kept": "yes"}
 
 
-@pytest.mark.parametrize(("model", "kept"), [("claude-opus-4-8", False), ("kimi-k2", True)])
+@pytest.mark.parametrize(
+    ("model", "signature", "kept"),
+    [
+        ("claude-opus-4-8", "", False),
+        ("claude-opus-4-8", "91cfbb94-554b-4136-8e21-fa02280d56ed", False),  # DeepSeek's
+        ("claude-opus-4-8", "x" * 99, False),
+        ("claude-opus-4-8", "x" * 100, True),
+        ("kimi-k2", "", True),
+        ("deepseek-v4-pro", "91cfbb94-554b-4136-8e21-fa02280d56ed", True),
+    ],
+)
 @pytest.mark.parametrize("separators", [(",", ":"), (", ", ": ")])
-def test_thoughts_that_nobody_signed_are_taken_out_for_claude_alone(
-    tmp_path: Path, model: str, kept: bool, separators: tuple[str, str]
+def test_thoughts_that_claude_cannot_have_signed_are_taken_out_for_claude_alone(
+    tmp_path: Path, model: str, signature: str, kept: bool, separators: tuple[str, str]
 ) -> None:
-    unsigned = {"type": "thinking", "thinking": "Hm", "signature": ""}
+    thoughts = {"type": "thinking", "thinking": "Hm", "signature": signature}
     asked = {
         "model": model,
         "max_tokens": 50,
         "messages": [
             {"role": "user", "content": "hi"},
-            {"role": "assistant", "content": [unsigned, {"type": "text", "text": "ho"}]},
+            {"role": "assistant", "content": [thoughts, {"type": "text", "text": "ho"}]},
             {"role": "user", "content": "so?"},
         ],
         "context_management": {"edits": []},
@@ -393,8 +403,7 @@ def test_thoughts_that_nobody_signed_are_taken_out_for_claude_alone(
                 return fake.requests[0]
 
     seen = run(scenario())
-    thoughts = [unsigned] if kept else []
-    assert seen.json["messages"][1]["content"] == [*thoughts, {"type": "text", "text": "ho"}]
+    assert seen.json["messages"][1]["content"] == [*([thoughts] if kept else []), {"type": "text", "text": "ho"}]
     assert seen.json["context_management"] == {"edits": []}
 
 

@@ -29,9 +29,12 @@ SIGNERS = {
 }
 """Who signs, and a model that thinks."""
 
+FIRST, SECOND, ONE, ALONE = (f"{name}-signature-{'x' * 100}" for name in ("first", "second", "one", "alone"))
+"""As long as Claude's: shorter ones are another server's."""
+
 TURNS = (
-    Said(thinking="Rome first.", signature="first-signature", calls=(ROME,), ending="tool_calls"),
-    Said(thinking="Now Oslo.", signature="second-signature", calls=(OSLO,), ending="tool_calls"),
+    Said(thinking="Rome first.", signature=FIRST, calls=(ROME,), ending="tool_calls"),
+    Said(thinking="Now Oslo.", signature=SECOND, calls=(OSLO,), ending="tool_calls"),
 )
 
 SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
@@ -181,7 +184,7 @@ def conversation(who: str, provider: str) -> tuple[str, Json]:
 def test_signatures_come_back_to_who_signed_at_their_calls(who: str, provider: str) -> None:
     client, body = conversation(who, provider)
     _, asked, _ = sent(client, provider, body, "main", SIGNERS[provider])
-    assert signed_calls(provider, asked) == [("first-signature", "Rome"), ("second-signature", "Oslo")]
+    assert signed_calls(provider, asked) == [(FIRST, "Rome"), (SECOND, "Oslo")]
 
 
 @pytest.mark.parametrize("provider", SIGNERS)
@@ -193,7 +196,7 @@ def test_signatures_go_to_no_other_provider(who: str, provider: str) -> None:
             continue  # a client that shows its own dialect's signatures does not say whose they are
         _, asked, _ = sent(client, other, body, "other", SIGNERS.get(other, "gpt-5.1"))
         text = json.dumps(asked)
-        for signature in ("first-signature", "second-signature"):
+        for signature in (FIRST, SECOND):
             assert signature not in text
             assert base64.b64encode(signature.encode()).decode() not in text
         assert "__thought__" not in text, "the provider sees an id with a seal"
@@ -226,24 +229,24 @@ def signed_parts(answer: Any) -> list[tuple[str, str]]:
 @pytest.mark.parametrize(("who", "provider"), LOOPS)
 def test_parallel_calls_keep_the_signature_that_their_turn_has(who: str, provider: str) -> None:
     client, echo = CLIENTS[who]
-    said = Said(thinking="Both.", signature="one-signature", calls=(ROME, OSLO), ending="tool_calls")
+    said = Said(thinking="Both.", signature=ONE, calls=(ROME, OSLO), ending="tool_calls")
     request, _, plan = sent(client, provider, ASKS[client], "main", SIGNERS[provider])
     answer = read_answer(provider, ANSWERS[provider](said), plan)
     body = echo(ASKS[client], write_answer(client, answer, request))
     _, asked, _ = sent(client, provider, body, "main", SIGNERS[provider])
     calls = signed_calls(provider, asked)
-    assert calls[0] == ("one-signature", "Rome")
+    assert calls[0] == (ONE, "Rome")
     assert calls[1][1] == "Oslo"
 
 
 @pytest.mark.parametrize("who", [who for who, provider in LOOPS if provider == "anthropic"])
 def test_a_thought_without_text_keeps_its_signature(who: str) -> None:
     client, echo = CLIENTS[who]
-    said = Said(signature="alone", calls=(ROME,), ending="tool_calls")
+    said = Said(signature=ALONE, calls=(ROME,), ending="tool_calls")
     request, _, plan = sent(client, "anthropic", ASKS[client], "main", SIGNERS["anthropic"])
     body = echo(ASKS[client], write_answer(client, read_answer("anthropic", ANSWERS["anthropic"](said), plan), request))
     _, asked, _ = sent(client, "anthropic", body, "main", SIGNERS["anthropic"])
-    assert signed_calls("anthropic", asked) == [("alone", "Rome")]
+    assert signed_calls("anthropic", asked) == [(ALONE, "Rome")]
 
 
 def test_a_client_that_drops_thoughts_is_not_refused_for_it() -> None:

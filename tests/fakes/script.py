@@ -179,9 +179,10 @@ def pieces(text: str, size: int = 7) -> list[str]:
 
 
 def sign(maker: str, content: str) -> str:
-    """What only `maker` can have written beneath `content`: base64 with everything that base64 can have."""
+    """What only `maker` can have written beneath `content`: base64 with everything that base64 can have, and as long as
+    theirs is."""
     digest = hashlib.sha256(f"{maker}\n{content}".encode()).digest()
-    return base64.b64encode(b"\xfb\xef\xff" + digest + b"!").decode()
+    return base64.b64encode(b"\xfb\xef\xff" + digest * 4 + b"!").decode()
 
 
 def canonical(value: object) -> str:

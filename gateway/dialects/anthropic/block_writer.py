@@ -31,7 +31,7 @@ from gateway.dialects.conversation import (
 )
 from gateway.dialects.losses import OTHERS_FILE, OTHERS_PART, OTHERS_THOUGHTS, Losses
 from gateway.dialects.media import decoded, sniff
-from gateway.dialects.names import Json
+from gateway.dialects.names import LEAST_SIGNATURE, Json
 
 _IMAGES = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
 
@@ -42,18 +42,18 @@ _NOT_AN_ID = re.compile(r"[^a-zA-Z0-9_-]")
 
 class BlockWriter:
     """Blocks for one request. `names` are the tools that are called otherwise here. `native`: the client speaks this
-    dialect and knows what it may say; `unsigned`: the model takes its client's thoughts without a signature."""
+    dialect and knows what it may say; `signed`: the model takes no thoughts but those that Claude has signed."""
 
-    __slots__ = ("_ids", "_losses", "_names", "_native", "_provider", "_unsigned")
+    __slots__ = ("_ids", "_losses", "_names", "_native", "_provider", "_signed")
 
     def __init__(
-        self, provider: str, names: Mapping[str, str], losses: Losses, *, native: bool = False, unsigned: bool = False
+        self, provider: str, names: Mapping[str, str], losses: Losses, *, native: bool = False, signed: bool = True
     ) -> None:
         self._provider = provider
         self._names = names
         self._losses = losses
         self._native = native
-        self._unsigned = native and unsigned
+        self._signed = signed
         self._ids: dict[str, str] = {}
 
     def blocks(self, parts: Iterable[Part], path: str, role: str) -> list[Json]:
@@ -85,7 +85,7 @@ class BlockWriter:
             case Thinking():
                 return self._thinking(part, path)
             case RedactedThinking(signature):
-                if self._usable(signature):
+                if signature.is_for(DIALECT, self._provider):
                     return {"type": "redacted_thinking", "data": signature.data}
                 self._losses.hint(path, "thinking", OTHERS_THOUGHTS)
                 return None
@@ -174,15 +174,12 @@ class BlockWriter:
         return {**block, **_cache(part.cache)}
 
     def _thinking(self, part: Thinking, path: str) -> Json | None:
-        if part.signature is not None and self._usable(part.signature):
+        if part.signature is not None and is_usable(part.signature, self._provider, signed=self._signed):
             return {"type": "thinking", "thinking": part.text, "signature": part.signature.data}
-        if self._unsigned and part.signature is None:
+        if self._native and not self._signed and part.signature is None:
             return {"type": "thinking", "thinking": part.text, "signature": ""}
         self._losses.hint(path, "thinking", "Claude takes back only thoughts that its provider has signed.")
         return None
-
-    def _usable(self, signature: Signature) -> bool:
-        return signature.is_for(DIALECT, self._provider)
 
     def _id(self, call_id: str) -> str:
         """The same id for a call and its result, of the characters that Anthropic takes."""
@@ -191,6 +188,13 @@ class BlockWriter:
         if call_id not in self._ids:
             self._ids[call_id] = f"call{len(self._ids)}_{_NOT_AN_ID.sub('_', call_id)}"
         return self._ids[call_id]
+
+
+def is_usable(signature: Signature, provider: str, *, signed: bool) -> bool:
+    """Whether the signature of thoughts is the provider's, as far as that can be told. `signed`: it is Claude that they
+    are for, who refuses those of other servers that speak its dialect."""
+    foreign = signed and not signature.provider and len(signature.data) < LEAST_SIGNATURE
+    return signature.is_for(DIALECT, provider) and not foreign
 
 
 def _cache(cache: Cache | None) -> Json:

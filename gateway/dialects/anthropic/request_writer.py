@@ -46,7 +46,7 @@ def write_request(request: Request, target: Target, losses: Losses) -> Written:
     names = rewritten_names(request, DIALECT)
     tools = write_tools(request, traits, target.provider, names, losses)
     thought = write_reasoning(request, traits, target.provider, losses, forced=tools.forced)
-    blocks = BlockWriter(target.provider, names, losses, native=native, unsigned=not traits.signed)
+    blocks = BlockWriter(target.provider, names, losses, native=native, signed=traits.signed)
     body: Json = {"model": target.model, "max_tokens": thought.max_tokens}
     body.update(_conversation(request, blocks, traits, tools.instruction, losses))
     if tools.tools:

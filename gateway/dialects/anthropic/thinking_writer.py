@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gateway.dialects.anthropic.block_reader import DIALECT
+from gateway.dialects.anthropic.block_writer import is_usable
 from gateway.dialects.anthropic.models import Traits
 from gateway.dialects.conversation import (
     EFFORTS,
@@ -177,7 +178,7 @@ def _loses_thoughts(turn: Message, traits: Traits, provider: str) -> bool:
     if isinstance(part, Thinking) and part.signature is None:
         return traits.signed
     signature = _signature(turn)
-    return signature.data != "" and not signature.is_for(DIALECT, provider)
+    return signature.data != "" and not is_usable(signature, provider, signed=traits.signed)
 
 
 def _signature(turn: Message) -> Signature:

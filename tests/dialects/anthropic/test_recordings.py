@@ -55,6 +55,9 @@ ANSWER_LOSSES = re.compile(
 @cache
 def records() -> list[dict[str, Any]]:
     lines = (TRAFFIC / "anthropic.jsonl").read_text("utf-8").splitlines()
+    lines = [
+        line.replace("signature_REDACTED", f"signature_REDACTED{'x' * 100}") for line in lines
+    ]  # as long as theirs
     return [record for record in map(json.loads, lines) if record["endpoint"] in ("messages", "count_tokens")]
 
 

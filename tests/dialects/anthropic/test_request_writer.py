@@ -35,6 +35,9 @@ from gateway.dialects.losses import Losses
 from gateway.errors import RequestError
 from tests.dialects.anthropic.making import MIDDLE, NEW, OLD, ask, assistant, read, user, write
 
+LONG = f"EqQB{'A' * 100}"
+"""A signature that Claude may have made."""
+
 PNG = Source("base64", "iVBORw0KGgo=", "image/png")
 
 
@@ -137,7 +140,8 @@ def test_the_detail_of_an_image_is_a_hint() -> None:
             Thinking("Hm", Signature("EqQB", "anthropic", "main")),
             {"type": "thinking", "thinking": "Hm", "signature": "EqQB"},
         ),
-        (Thinking("", Signature("EqQB", "anthropic")), {"type": "thinking", "thinking": "", "signature": "EqQB"}),
+        (Thinking("", Signature(LONG, "anthropic")), {"type": "thinking", "thinking": "", "signature": LONG}),
+        (Thinking("Hm", Signature("91cfbb94-554b-4136-8e21-fa02280d56ed", "anthropic")), None),
         (RedactedThinking(Signature("Emw", "anthropic", "main")), {"type": "redacted_thinking", "data": "Emw"}),
         (Thinking("Hm", Signature("EqQB", "anthropic", "other")), None),
         (Thinking("Hm", Signature("x", "gemini", "main")), None),
@@ -433,7 +437,7 @@ SAID: list[dict[str, Any]] = [
             {
                 "role": "assistant",
                 "content": [
-                    {"type": "thinking", "thinking": "", "signature": "EqQB"},
+                    {"type": "thinking", "thinking": "", "signature": LONG},
                     {"type": "redacted_thinking", "data": "Emw"},
                     {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {}},
                     {"type": "tool_use", "id": "any id:1", "name": "a.b", "input": {"x": [None, 1.5]}},
