@@ -273,5 +273,6 @@ def _headroom(window: Window, now: float) -> Headroom:
 
 
 def _read(scope: Scope, kind: Kind, window: Window, now: float, n: int) -> Reading:
+    used = window.limit - window.room(now)
     wait = None if n > window.limit else window.free_at(now, n) - now
-    return Reading(scope, kind, window.limit, window.used, window.empty_at(now) - now, wait)
+    return Reading(scope, kind, window.limit, used, window.empty_at(now) - now, wait)

@@ -77,7 +77,10 @@ class Window:
         self.room(now)
         if self._latest:
             return (self._slot + 1 + self._slots) * self._step
-        return (self._numbers[-1] + 1 + self._slots) * self._step if self._numbers else now
+        for number, amount in zip(reversed(self._numbers), reversed(self._amounts), strict=True):
+            if amount:
+                return (number + 1 + self._slots) * self._step
+        return now
 
     def _move(self, slot: float) -> None:
         """To another slot, and forget those that have left the window."""

@@ -92,6 +92,7 @@ def test_a_request_larger_than_the_limit_never_fits() -> None:
     limits, subject = Limits(), user(tokens_per_minute=100)
     assert refused(limits, 0.0, subject, tokens=101).retry_after is None
     assert passes(limits, 0.0, subject, tokens=100)
+    assert refused(limits, 500.0, subject, tokens=101).tokens == Headroom(100, 100, 0.0)
 
 
 def test_the_tightest_limits_are_told() -> None:
