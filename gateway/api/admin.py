@@ -36,7 +36,8 @@ KEYS_LIMIT = 1000
 
 
 class AdminSurface:
-    """`config` is what the daemon runs with, `now` gives unix seconds, `started` is when the daemon was."""
+    """`config` is what the daemon runs with, `now` gives unix seconds, `started` is when the daemon was, `limits` tells
+    where clients' limits are counted."""
 
     def __init__(
         self,
@@ -47,6 +48,7 @@ class AdminSurface:
         control: KeeperControl,
         now: Callable[[], float],
         started: float,
+        limits: Callable[[], dict[str, Any]],
     ) -> None:
         self._config = config
         self._providers = providers
@@ -55,6 +57,7 @@ class AdminSurface:
         self._control = control
         self._now = now
         self._started = started
+        self._limits = limits
 
     def _routes(self) -> Mapping[str, tuple[str, Endpoint]]:
         """Made for each call: kept, it would be a circle, and frozen ones (`gc.freeze`) are never collected."""
@@ -147,6 +150,7 @@ class AdminSurface:
                 await self._provider_status(provider, files.get(name, [])) for name, provider in self._providers.items()
             ],
             "proxies": self._proxies.status(),
+            "limits": self._limits(),
             "inventory_problem": self._control.inventory_problem(),
         }
 

@@ -85,6 +85,7 @@ def _show(answer: dict[str, Any]) -> None:
         if provider["to_probe"]:
             waiting = "key is" if provider["to_probe"] == 1 else "keys are"
             print(f"\n{provider['name']}: {provider['to_probe']} {waiting} waiting for a probe ({provider['probing']})")
+    _show_limits(answer["limits"])
     groups = [(provider["name"], group) for provider in answer["providers"] for group in provider["groups"]]
     if groups:
         print("\nBenched keys")
@@ -110,6 +111,16 @@ def _show(answer: dict[str, Any]) -> None:
         problems.append(f"inventory: {printable(answer['inventory_problem'])}")
     if problems:
         print("", *problems, sep="\n")
+
+
+def _show_limits(limits: dict[str, Any]) -> None:
+    """A line when several gateways were to count together, and do not."""
+    if limits["alone_since"] is not None:
+        since = duration(max(time.time() - limits["alone_since"], 0))
+        print(
+            f"\nlimits: Redis has not answered for {since}, so that each gateway counts for itself. "
+            f"Last error: {printable(limits['last_error'])}"
+        )
 
 
 def _trouble(provider: dict[str, Any]) -> str | None:

@@ -7,17 +7,19 @@ Invariants:
 - A request is counted once, however it ends. Its tokens are those that its provider reported; those that were
   reserved, if an answer began and nothing was reported; none, if no answer began.
 - What was counted outlives a reload; the limits are those of the configuration in force.
+- What several gateways decide together is counted here as well, so that this one can go on alone.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from gateway.conductor.ask import Ask, Header
 from gateway.conductor.auth import Identity
 from gateway.conductor.estimate import estimate_tokens
+from gateway.conductor.shared_limits import Shared, SharedLimits
 from gateway.config.accounts import LimitsConfig
 from gateway.errors import RequestError
 from gateway.net.connection import Reply
@@ -31,27 +33,46 @@ WHOSE = {"global": "of all clients together", "user": "of this user", "token": "
 
 
 class Admitted(NamedTuple):
-    """A request that came in, until it leaves."""
+    """A request that came in, until it leaves: as it was counted here, and elsewhere."""
 
     ticket: Ticket
+    shared: Shared | None
 
 
 class Admission:
     """Made once; `arrange` tells it of each configuration. `clock` gives seconds that never go back."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], shared: SharedLimits) -> None:
         self._clock = clock
+        self._shared = shared
         self._limits = Limits()
         self._config = LimitsConfig()
         self._counted: dict[tuple[str, str], int] = {}
 
     def arrange(self, config: LimitsConfig) -> None:
-        """Other limits from now on."""
+        """Other limits from now on. Raises StoreError when they cannot be kept where they are meant to be."""
+        self._shared.arrange(config)
         self._config = config
 
     def counted(self) -> Mapping[tuple[str, str], int]:
         """Decisions by scope and outcome: "allowed" by the limits of each scope, "refused" by the one that is named."""
         return self._counted
+
+    def state(self) -> dict[str, Any]:
+        """For operators: `SharedLimits.state`."""
+        return self._shared.state()
+
+    def fallbacks(self) -> int:
+        """Decisions that this gateway made alone, because Redis did not answer."""
+        return self._shared.fallbacks
+
+    async def run(self) -> None:
+        """What is done beside requests, for ever."""
+        await self._shared.run()
+
+    async def close(self) -> None:
+        """Every request has left."""
+        await self._shared.close()
 
     async def enter(self, ask: Ask, reply: Reply) -> Admitted | None:
         """None: no limits apply. Raises RequestError 429."""
@@ -59,20 +80,34 @@ class Admission:
         if not subjects:
             return None
         tokens = estimate_tokens(ask) if any(subject.limits.tokens_per_minute for subject in subjects) else 0
-        decision = self._limits.take(subjects, tokens, self._clock())
+        decision, shared = await self._decide(subjects, tokens)
         if isinstance(decision, Refusal):
             self._count(decision.scope, "refused")
             raise _refused(decision, tokens, reply)
         for subject in subjects:
             self._count(subject.scope, "allowed")
         if ask.shape != "raw":  # there the provider's own are passed on
-            _tell(reply, decision.requests, decision.tokens)
-        return Admitted(decision)
+            told = decision if shared is None else shared.grant
+            _tell(reply, told.requests, told.tokens)
+        return Admitted(decision, shared)
+
+    async def _decide(self, subjects: Sequence[Subject], tokens: int) -> tuple[Ticket | Refusal, Shared | None]:
+        """By all gateways together, if they are asked and answer; else by this one."""
+        if self._shared.used:
+            shared = await self._shared.take(subjects, tokens)
+            if isinstance(shared, Refusal):
+                return shared, None
+            if shared is not None:
+                return self._limits.note(subjects, tokens, self._clock()), shared
+        return self._limits.take(subjects, tokens, self._clock()), None
 
     def leave(self, admitted: Admitted, record: RequestRecord) -> None:
         """The request has ended, well or not."""
-        ticket = admitted.ticket
-        settle(ticket, _used(ticket.reserved, record), self._clock())
+        ticket, shared = admitted
+        used = _used(ticket.reserved, record)
+        settle(ticket, used, self._clock())
+        if shared is not None:
+            self._shared.settle(shared, used)
 
     def _subjects(self, identity: Identity) -> list[Subject]:
         """Whose limits apply."""

@@ -71,8 +71,16 @@ def _check_redis(url: Secret, key: str, problems: Problems) -> None:
         problems.add(key, "needs redis-py", "pip install 'llmgateway[redis]'")
     if not url:
         problems.add(key, "is missing", 'write "redis://127.0.0.1:6379/0", say')
-    elif url.reveal().partition("://")[0] not in REDIS_SCHEMES:
+    elif not _is_redis(url.reveal()):
         problems.add(key, "is no address of a Redis", 'write "redis://user:password@host:6379/0", say')
+
+
+def _is_redis(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in REDIS_SCHEMES and bool(parts.port or parts.hostname or parts.path)
+    except ValueError:  # a port that is no number
+        return False
 
 
 def check_price(price: PriceConfig, key: str, problems: Problems) -> None:

@@ -67,6 +67,7 @@ def assemble(config: Config, holdings: Holdings, control: KeeperControl, drainin
         control,
         holdings.clock,
         holdings.started,
+        holdings.admission.state,
     )
     auth_on = auth_is_on(config)
     jwt = jwt_verifier(config.auth.jwt, holdings.client, holdings.log, holdings.clock)

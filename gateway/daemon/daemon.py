@@ -189,6 +189,7 @@ class Daemon:
             "proxy probes": self._holdings.proxy_prober.run,
             "inventory": keeper.inventory.run,
             "accounts": self._holdings.account_watch.run,
+            "limits": self._holdings.admission.run,
         }
         interval = systemd.watchdog_interval(self._environ)
         if interval:
@@ -267,5 +268,6 @@ class Daemon:
         await self._supervisor.close()
         await self._reloads.assembly.catalog.close()
         self._holdings.pools.close()
+        await self._holdings.admission.close()
         saved = await self._holdings.keeper.flush()
         self._log.info("stopped", cut=cut, saved=saved)

@@ -12,6 +12,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from gateway.conductor.admission import Admission
+from gateway.conductor.shared_limits import SharedLimits
 from gateway.config.model import Config
 from gateway.keeper.accountwatch import AccountWatch
 from gateway.keeper.keeper import Keeper
@@ -56,7 +57,7 @@ class Holdings:
         self.metrics = Metrics()
         self.accounts = AccountStore(database)
         self.account_watch = AccountWatch(self.accounts, log)
-        self.admission = Admission(time.monotonic)
+        self.admission = Admission(time.monotonic, SharedLimits(time.monotonic, clock, log))
         self.prices: PriceBook | None = None  # with billing off nothing has a price
         keys, responses = KeyStore(database), ResponseStore(database)
 
@@ -74,7 +75,7 @@ class Holdings:
         self.metrics.collect_keys(self.count_keys)
         self.metrics.collect_proxies(self.proxy_pools.counts)
         self.metrics.collect_store(database.statistics)
-        self.metrics.collect_limits(self.admission.counted)
+        self.metrics.collect_limits(self.admission.counted, self.admission.fallbacks)
         self.metrics.collect_dropped(lambda: {"log": log.dropped})
 
     def arrange(self, config: Config) -> None:

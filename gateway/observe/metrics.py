@@ -92,6 +92,9 @@ FAMILIES = {
         "Requests that the limits of a scope allowed, or refused: global, user, token",
         ("scope", "outcome"),
     ),
+    "llm_gateway_limits_fallbacks_total": Family(
+        "counter", "Decisions that this gateway made alone, because Redis did not answer"
+    ),
     "llm_requests_duration_seconds": Family("histogram", "Time from a request's head to the end of its answer"),
     "llm_request_overhead_seconds": Family("histogram", "The part of that time not spent waiting for the provider"),
     "llm_time_to_first_token_seconds": Family(
@@ -187,6 +190,7 @@ class Metrics:
         self._proxies_seen: set[tuple[str, str]] = set()
         self._read_store: Callable[[], StoreStatistics] | None = None
         self._count_limits: Callable[[], Mapping[tuple[str, str], int]] = dict
+        self._count_fallbacks: Callable[[], int] = int
         self._count_dropped: Callable[[], Mapping[str, int]] = dict
 
     # -- fed as things happen ----------------------------------------------------------------------------------
@@ -266,9 +270,10 @@ class Metrics:
         """Where the database's statistics come from."""
         self._read_store = read
 
-    def collect_limits(self, count: Callable[[], Mapping[tuple[str, str], int]]) -> None:
-        """Where the number of decisions by (scope, outcome) comes from."""
+    def collect_limits(self, count: Callable[[], Mapping[tuple[str, str], int]], fallbacks: Callable[[], int]) -> None:
+        """Where the number of decisions by (scope, outcome) comes from, and of those that were made alone."""
         self._count_limits = count
+        self._count_fallbacks = fallbacks
 
     def collect_dropped(self, count: Callable[[], Mapping[str, int]]) -> None:
         """Where the number of lost events by sink comes from."""
@@ -308,6 +313,7 @@ class Metrics:
             "llm_tokens_total": self._tokens,
             "llm_client_disconnects_total": self._disconnects,
             "rate_limit_requests_total": self._count_limits(),
+            "llm_gateway_limits_fallbacks_total": {(): self._count_fallbacks()},
             "llm_requests_in_flight": {(): self.in_flight},
             "llm_gateway_keys": _with_gone(self._count_keys(), self._keys_seen),
             "llm_gateway_proxies": _with_gone(self._count_proxies(), self._proxies_seen),

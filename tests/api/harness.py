@@ -39,6 +39,7 @@ from gateway.conductor.auth import Authenticator
 from gateway.conductor.conductor import Conductor
 from gateway.conductor.jwt_tokens import jwt_verifier
 from gateway.conductor.models import ModelResolver
+from gateway.conductor.shared_limits import SharedLimits
 from gateway.conductor.translator import Translator
 from gateway.config.load import load_config
 from gateway.config.model import Config, ServerConfig
@@ -288,9 +289,6 @@ class Gateway:
         self.clock = Clock()
         self.control = Control()
         self.metrics = Metrics()
-        self.admission = Admission(self.clock)
-        self.admission.arrange(config.limits)
-        self.metrics.collect_limits(self.admission.counted)
         self.database = database
         self.lines: list[dict[str, Any]] = []  # of the log
         self.errors: list[BaseException] = []  # bugs that the servers met
@@ -298,6 +296,10 @@ class Gateway:
         self._more_lines = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._log = Log(write=self._take_lines, human=False)
+        self.admission = Admission(self.clock, SharedLimits(self.clock, self.clock, self._log))
+        self.admission.arrange(config.limits)
+        self.metrics.collect_limits(self.admission.counted, self.admission.fallbacks)
+        self._beside = self._loop.create_task(self.admission.run(), name="limits")
         rng = Random(1)
         responses = ResponseStore(database)
         self.accounts = AccountStore(database)
@@ -348,6 +350,7 @@ class Gateway:
                 self.control,
                 self.clock,
                 self.clock(),
+                self.admission.state,
             ),
         )
 
@@ -391,6 +394,9 @@ class Gateway:
     async def stop(self) -> None:
         await self.server.close()
         await self._admin.close()
+        self._beside.cancel()
+        await asyncio.gather(self._beside, return_exceptions=True)
+        await self.admission.close()
         await self._catalog.close()
         for pool in self.pools.values():
             pool.close()

@@ -20,10 +20,15 @@ def provider(name: str, to_probe: int = 0, problems: list[str] | None = None, **
     }  # fmt: skip
 
 
-def shown(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *providers: dict[str, Any]) -> str:
+MEMORY = {"storage": "memory", "alone_since": None, "last_error": ""}
+
+
+def shown(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *providers: dict[str, Any], **more: Any
+) -> str:
     answer = {
         "version": "1", "pid": 1, "uptime_seconds": 1, "config": "c", "proxies": [], "inventory_problem": "",
-        "providers": providers,
+        "providers": providers, "limits": MEMORY, **more,
     }  # fmt: skip
     monkeypatch.setattr(status, "call", lambda *_: answer)
     assert run("status") == 0
@@ -102,3 +107,12 @@ def test_what_keeps_everybody_from_getting_through_is_one_line_that_names_the_ca
     out = shown(monkeypatch, capsys, provider("main", guard=guard, outage=outage), provider("other"))
     assert f"\n\n{said}\n" in out
     assert "\nother: " not in out
+
+
+def test_limits_are_mentioned_only_while_they_are_not_shared(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "limits" not in shown(monkeypatch, capsys, provider("a"))
+    alone = {"storage": "redis", "alone_since": time.time() - 7200, "last_error": "no\x1banswer"}
+    out = shown(monkeypatch, capsys, provider("a"), limits=alone)
+    assert "limits: Redis has not answered for 2 h" in out and "Last error: no" in out and "\x1b" not in out

@@ -22,6 +22,8 @@ BAD = [
     ('[auth.jwt]\njwks_file = "b"\nalgorithms = ["HS256"]', "auth.jwt.algorithms[0]", "needs secret", ""),
     ("[billing]\nenabled = true", "billing.enabled", "auth is off", "auth.required"),
     ('[limits]\nstorage = "redis"', "limits.url", "is missing", "redis://"),
+    ('[limits]\nstorage = "redis"\nurl = "redis://a:b/0"', "limits.url", "no address of a Redis", "redis://"),
+    ('[limits]\nstorage = "redis"\nurl = "unix:"', "limits.url", "no address of a Redis", "redis://"),
     ('[limits]\nstorage = "redis"\nurl = "http://a"', "limits.url", "no address of a Redis", "redis://"),
     ("[limits.global]\nconcurrency = -1", "limits.global.concurrency", "at least 0", ""),
     ('[cache]\nenabled = true\nstorage = "redis"', "cache.url", "is missing", "redis://"),
