@@ -9,7 +9,7 @@ import asyncio
 import os
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
 from gateway import __version__, jsonlib
@@ -31,13 +31,16 @@ from gateway.upstream.outage import cause_of_rejections
 from gateway.upstream.provider import Provider
 from gateway.upstream.standings import Standings
 
+if TYPE_CHECKING:
+    from gateway.policy.pricing import PriceBook
+
 KEYS_LIMIT = 1000
 """Keys in one listing unless the caller asks for more; a terminal shows fewer."""
 
 
 class AdminSurface:
     """`config` is what the daemon runs with, `now` gives unix seconds, `started` is when the daemon was, `limits` tells
-    where clients' limits are counted."""
+    where clients' limits are counted; `prices` are there with billing on."""
 
     def __init__(
         self,
@@ -49,6 +52,7 @@ class AdminSurface:
         now: Callable[[], float],
         started: float,
         limits: Callable[[], dict[str, Any]],
+        prices: PriceBook | None = None,
     ) -> None:
         self._config = config
         self._providers = providers
@@ -58,6 +62,7 @@ class AdminSurface:
         self._now = now
         self._started = started
         self._limits = limits
+        self._prices = prices
 
     def _routes(self) -> Mapping[str, tuple[str, Endpoint]]:
         """Made for each call: kept, it would be a circle, and frozen ones (`gc.freeze`) are never collected."""
@@ -73,6 +78,7 @@ class AdminSurface:
             "/admin/proxies": ("GET", proxies.list),
             "/admin/proxies/check": ("POST", proxies.check),
             "/admin/proxies/clear": ("POST", proxies.clear),
+            "/admin/prices": ("GET", self._find_prices),
             "/admin/checks": ("GET", self._checked),
             "/admin/guard/reset": ("POST", self._reset_guard),
             "/admin/maintenance/purge": ("POST", partial(self._maintain, "purge")),
@@ -107,6 +113,11 @@ class AdminSurface:
             message = f"{method[:20]} is not for this path."
             raise RequestError(405, "method_not_allowed", message, extra={"allow": wanted})
         return endpoint
+
+    async def _find_prices(self, inbound: Inbound) -> dict[str, Any]:
+        from gateway.api.admin_prices import find_prices  # so that a start without billing does without
+
+        return find_prices(self._providers.values(), self._prices, inbound)
 
     async def _maintain(self, task: str, inbound: Inbound) -> dict[str, Any]:
         self._refuse_for_another(inbound)

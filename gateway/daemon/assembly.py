@@ -68,6 +68,7 @@ def assemble(config: Config, holdings: Holdings, control: KeeperControl, drainin
         holdings.clock,
         holdings.started,
         holdings.admission.state,
+        holdings.prices,
     )
     auth_on = auth_is_on(config)
     jwt = jwt_verifier(config.auth.jwt, holdings.client, holdings.log, holdings.clock)

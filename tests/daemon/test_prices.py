@@ -14,8 +14,11 @@ from gateway.policy.pricing import NANO, PriceBook, price_of
 from gateway.providers import PROVIDER_FACTS
 from tests.conftest import run
 from tests.daemon.running import daemon, free_port
+from tests.daemon.test_reloads import talking
 
-BILLING = '[auth]\nrequired = true\n[tokens.ann]\ntoken = "token-of-ann-0123"\n[billing]\nenabled = true\n'
+TOKEN = "token-of-ann-0123"
+AUTH = f'[auth]\nrequired = true\n[tokens.ann]\ntoken = "{TOKEN}"\nscopes = ["admin"]\n'
+BILLING = f"{AUTH}[billing]\nenabled = true\n"
 
 
 def import_price(folder: Path, dollars: int, currency: str = "USD") -> None:
@@ -54,6 +57,24 @@ def test_without_billing_no_list_is_read(tmp_path: Path) -> None:
         (tmp_path / "state/prices.json").write_text("{")
         async with daemon(tmp_path, f"127.0.0.1:{free_port()}") as running:
             assert running.daemon._holdings.prices is None
+
+    run(scenario(), 60)
+
+
+def test_an_administrator_asks_what_a_model_costs(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        import_price(tmp_path, 3)
+        port = free_port()
+        async with daemon(tmp_path, f"127.0.0.1:{port}", BILLING), talking(port) as talk:
+            headers = {"authorization": f"Bearer {TOKEN}"}
+            answers = []
+            for query in ("model=m", "model=m&provider=main", "model=m&provider=other", "model=x", ""):
+                await talk.send("GET", f"/admin/prices?{query}", headers=headers)
+                answers.append(await talk.answer())
+            row = {"provider": "main", "model": "m", "from": "import 2026-11-21", "input": 3, "output": 0}
+            assert [each.status for each in answers] == [200, 200, 200, 200, 400]
+            assert [each.json["prices"] for each in answers[:4]] == [[row], [row], [], []]
+            assert answers[0].json["billing"] is True
 
     run(scenario(), 60)
 
