@@ -6,7 +6,7 @@ A list is not believed blindly (`quotes.py`); one in which many prices are in a 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import field
+from dataclasses import field, replace
 from typing import Any, Final
 
 from gateway.errors import GatewayError
@@ -93,15 +93,18 @@ def merged(readings: Iterable[Reading]) -> dict[str, dict[str, Price]]:
 
 
 def _completed(price: Price, other: Price) -> Price:
+    """With the longer of both windows, because they bound what a request can cost; and where both say the same of plain
+    tokens, with what only the other says."""
+    prompt, answer = _longer(price.max_input, other.max_input), _longer(price.max_output, other.max_output)
     if price.rates[:2] != other.rates[:2] or price.tiers or other.tiers:
-        return price
-    return price_of(
-        {**said_of(other.rates), **said_of(price.rates)},
-        request=price.request or other.request,
-        max_input=price.max_input or other.max_input,
-        max_output=price.max_output or other.max_output,
-        version=price.version,
-    )
+        return replace(price, max_input=prompt, max_output=answer)
+    said = {**said_of(other.rates), **said_of(price.rates)}
+    request = price.request or other.request
+    return price_of(said, request=request, max_input=prompt, max_output=answer, version=price.version)
+
+
+def _longer(one: int | None, other: int | None) -> int | None:
+    return one if other is None else other if one is None else max(one, other)
 
 
 def without_dates(prices: Mapping[str, Mapping[str, Price]]) -> dict[str, dict[str, Price]]:

@@ -81,8 +81,9 @@ def _quoted_genai(model: Mapping[str, Any], date: str) -> Quoted:
     if not said and prices:
         raise Refused("not priced by tokens")
     request = amount(prices.get("requests_kcount", 0)) / 1000
-    answers = "output_mtok" in prices or not any(word in str(model.get("id")) for word in ("embed", "moderation"))
-    return Quoted(said, tiers, request, tokens(model.get("context_window")), None, answers)
+    embeds = any(word in str(model.get("id")) for word in ("embed", "moderation"))
+    window = None if embeds else tokens(model.get("context_window"))  # of each of a request's inputs
+    return Quoted(said, tiers, request, window, None, "output_mtok" in prices or not embeds)
 
 
 def _prices_at(prices: object, date: str) -> dict[str, Any]:

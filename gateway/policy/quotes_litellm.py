@@ -97,6 +97,8 @@ def _quoted_litellm(entry: Mapping[str, Any]) -> Quoted:
     window, answer = tokens(entry.get("max_input_tokens")), tokens(entry.get("max_output_tokens"))
     if answer == window:
         answer = None  # filled in because nobody knew
+    if not needs:
+        window = answer = None  # of an embedding they are for each of a request's inputs
     return Quoted(_per_token(base), tiers, request, window, answer, "output_cost_per_token" in needs[:1])
 
 

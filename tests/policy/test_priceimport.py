@@ -66,7 +66,7 @@ def entry_of(reading: Reading, model: str = "mine", provider_type: str = "openai
             },
             {"tiers": [{"above": 32000, "input": 3, "output": 20}]},
         ),
-        ({"mode": "embedding", "output_cost_per_token": 0}, {"output": 0}),
+        ({"mode": "embedding", "output_cost_per_token": 0, "max_input_tokens": 8192}, {"output": 0}),
         (
             {"mode": "image_generation", "output_cost_per_token": None, "output_cost_per_image_token": 4e-05},
             {"output": 40},
@@ -207,6 +207,12 @@ def test_genai_prices_of_a_million_are_read(prices: Any, expected: dict[str, Any
     assert entry_of(reading) == {"input": 2.5, "output": 10, **expected}
 
 
+def test_the_window_of_an_embedding_is_not_that_of_a_request() -> None:
+    model = {"id": "m-embed", "context_window": 8192, "prices": {"input_mtok": 1}}
+    assert entry_of(genai(model), "m-embed") == {"input": 1, "output": 0}
+    assert entry_of(genai({**model, "id": "mine", "prices": PER_MILLION}))["max_input"] == 8192
+
+
 def test_genai_names_are_those_that_a_model_is_called_by_and_beginnings_of_them() -> None:
     first = {"or": [{"equals": "gpt-4o-2024-08-06"}, {"starts_with": "gpt-4o-mini"}, {"contains": "4o"}]}
     reading = genai(
@@ -296,6 +302,13 @@ def test_a_list_that_agrees_fills_in_what_another_leaves_out() -> None:
     said = {"input": 5, "output": 10}
     one, two = price_of({**said, "cache_read": 1}), price_of({**said, "cache_read": 2, "input_audio": 8}, request=3)
     expected = price_of({**said, "cache_read": 1, "input_audio": 8}, request=3)
+    assert merged([reading(a=one), reading(a=two)]) == listed(a=expected)
+
+
+def test_of_two_windows_the_longer_counts_for_it_bounds_what_a_request_can_cost() -> None:
+    one = price_of({"input": 5, "output": 10}, max_input=1000)
+    two = price_of({"input": 6, "output": 10}, max_input=2000, max_output=50)
+    expected = price_of({"input": 5, "output": 10}, max_input=2000, max_output=50)
     assert merged([reading(a=one), reading(a=two)]) == listed(a=expected)
 
 
