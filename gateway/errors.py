@@ -14,6 +14,7 @@
         │   └── ProxyError     the proxy could not be reached or passed
         ├── Disconnect         closed or reset after the request was written
         ├── ProtocolError      what came back was not HTTP
+        ├── Withheld           no fault of theirs: the end of an answer that could not be charged for
         ├── IncompleteStream   ended in order, but before its answer did
         └── UpstreamTimeout    a deadline of ours passed; `phase` says which
 
@@ -150,6 +151,11 @@ class UpstreamError(GatewayError):
         if sent is not None:
             self.sent = sent
 
+    @property
+    def told(self) -> str:
+        """What a client hears of it after the commit point."""
+        return f"The provider broke off: {self.message}."
+
 
 class ConnectError(UpstreamError):
     sent = False
@@ -177,6 +183,14 @@ class ProtocolError(UpstreamError):
 
 class IncompleteStream(UpstreamError):
     code = "stream_incomplete"
+
+
+class Withheld(UpstreamError):
+    code = "store_unavailable"
+
+    @property
+    def told(self) -> str:
+        return f"The answer is not given to its end: {self.message}."
 
 
 class UpstreamTimeout(UpstreamError):

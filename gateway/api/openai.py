@@ -165,5 +165,4 @@ def _responses_error_event(error: UpstreamError) -> bytes:
 
 def _describe(error: UpstreamError) -> dict[str, Any]:
     """The error object of an event after the commit point."""
-    message = f"The provider broke off: {error.message}."
-    return {"message": message, "type": "api_error", "param": None, "code": error.code}
+    return {"message": error.told, "type": "api_error", "param": None, "code": error.code}

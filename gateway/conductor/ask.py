@@ -55,3 +55,16 @@ class Ask:
     error_event: Callable[[UpstreamError], bytes] | None = None
     keepalive: bytes = COMMENT
     array: bool = False  # a stream is wanted as one JSON array (Gemini without alt=sse)
+
+
+REPORTS_IF_ASKED = frozenset({"chat", "completions"})
+"""Shapes whose streams report usage to those alone who ask for it."""
+
+
+def may_ask_for_usage(ask: Ask) -> bool:
+    """Whether a stream would report its usage, but has not been asked to.
+    https://platform.openai.com/docs/api-reference/chat/create#chat_create-stream_options"""
+    if not ask.stream or ask.fields is None or ask.shape not in REPORTS_IF_ASKED:
+        return False
+    options = ask.fields.get("stream_options")
+    return not (isinstance(options, dict) and options.get("include_usage") is True)

@@ -6,25 +6,30 @@ answer on `reply`, or a RequestError that the surface renders. The request recor
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
 from gateway import jsonlib
 from gateway.conductor.admission import Admission
-from gateway.conductor.ask import Ask
+from gateway.conductor.ask import Ask, may_ask_for_usage
 from gateway.conductor.attempts import Attempts
 from gateway.conductor.delivery import JSON, Delivery
 from gateway.conductor.estimate import estimate_tokens
 from gateway.conductor.models import ModelResolver, Target
+from gateway.conductor.rename import insert_field
 from gateway.conductor.translator import Translator
+from gateway.dialects.openai_chat.quirks import NO_STREAM_OPTIONS
 from gateway.errors import RequestError, StoreError
 from gateway.net.connection import Reply
 from gateway.observe.record import RequestRecord
+from gateway.policy.settlement import Ending
 from gateway.upstream.exchange import Call
 from gateway.upstream.key import Key
 from gateway.upstream.owners import Owner, ResponseOwners
 
 if TYPE_CHECKING:
+    from gateway.conductor.billing import Bill, Billing
     from gateway.conductor.counting import Counting
     from gateway.conductor.translation import Embedding, Translation
 
@@ -49,12 +54,14 @@ class Conductor:
         attempts: Attempts,
         owners: ResponseOwners,
         admission: Admission,
+        billing: Billing | None = None,
     ) -> None:
         self._resolver = resolver
         self._translator = translator
         self._attempts = attempts
         self._owners = owners
         self._admission = admission
+        self._billing = billing
 
     async def serve(self, ask: Ask, reply: Reply, record: RequestRecord) -> None:
         """The whole way of one request. Raises RequestError before the commit point, BrokenAnswerError after it."""
@@ -78,9 +85,36 @@ class Conductor:
                 return
         else:
             translation = await self._translator.translate(ask, target.provider, target.model)
+        bill = None if self._billing is None else await self._billing.open(ask, target)
+        if bill is None:
+            await self._answer(ask, target, translation, pinned, reply, record)
+            return
+        ending = Ending.PROVIDER_FAILED
+        try:
+            await self._answer(ask, target, translation, pinned, reply, record, bill)
+        except (asyncio.CancelledError, ConnectionError):
+            ending = Ending.CLIENT_GONE
+            raise
+        finally:
+            bill.close(ending, record)
+
+    async def _answer(
+        self,
+        ask: Ask,
+        target: Target,
+        translation: Translation | Embedding | Counting | None,
+        pinned: Key | None,
+        reply: Reply,
+        record: RequestRecord,
+        bill: Bill | None = None,
+    ) -> None:
+        """Attempts, and the delivery of the last one's outcome."""
         call = self._call(ask, target, translation)
+        quirks = target.provider.quirks
+        if bill is not None and translation is None and may_ask_for_usage(ask) and NO_STREAM_OPTIONS not in quirks:
+            call = call._replace(body=asking_for_usage(call.body, ask))
         outcome, lease = await self._attempts.run(target.provider, call, record, pinned)
-        delivery = Delivery(ask, target, translation, outcome, lease.key, self._owners, reply, record)
+        delivery = Delivery(ask, target, translation, outcome, lease.key, self._owners, reply, record, bill)
         try:
             if ask.shape in COUNTS and outcome.status in NOT_THERE and target.provider.type.name not in COUNTERS:
                 await self._estimate(ask, reply, record)
@@ -176,6 +210,16 @@ class Conductor:
         if dialect == "gemini":
             path = path.replace("{model}", quote(model, safe=""), 1)
         return dialect, *endpoint.place(path, model, query)
+
+
+def asking_for_usage(body: bytes, ask: Ask) -> bytes:
+    """A streamed chat that has its usage reported."""
+    fields, options = dict(ask.fields or {}), {"include_usage": True}
+    if "stream_options" not in fields:
+        return insert_field(body, fields, "stream_options", options)
+    said = fields["stream_options"]
+    decoded = jsonlib.loads(body)
+    return jsonlib.dumps({**decoded, "stream_options": {**said, **options} if isinstance(said, dict) else options})
 
 
 def has_dot_segment(path: str) -> bool:

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable
 from dataclasses import field
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 from gateway import jsonlib
-from gateway.conductor.ask import Ask, Header
+from gateway.conductor.ask import Ask, Header, may_ask_for_usage
 from gateway.conductor.models import Target
 from gateway.conductor.passing import Passing
 from gateway.conductor.rename import rename_model
@@ -26,11 +25,10 @@ from gateway.conductor.streaming import (
     relay_events,
     relay_translated,
 )
-from gateway.dialects.openai_chat.usage import read_usage as read_chat_usage
-from gateway.dialects.openai_responses.usage import read_usage as read_responses_usage
+from gateway.conductor.usagewords import tapped_usage, usage_words
 from gateway.errors import RequestError, UpstreamError, UpstreamTimeout
 from gateway.net.connection import Reply
-from gateway.observe.record import RequestRecord
+from gateway.observe.record import RequestRecord, decimal
 from gateway.policy.verdict import Status
 from gateway.providers.openai import FORWARDED_TO_CLIENT, FORWARDED_WITH_ERRORS, REQUEST_IDS
 from gateway.quick import dataclass
@@ -39,11 +37,11 @@ from gateway.upstream.exchange import Outcome
 from gateway.upstream.key import Key
 from gateway.upstream.owners import Owner, ResponseOwners
 from gateway.upstream.provider import Provider
-from gateway.usage import Usage
 from gateway.wire.sse import UsageTap
 from gateway.wire.usage_tail import UsageTail
 
 if TYPE_CHECKING:
+    from gateway.conductor.billing import Bill
     from gateway.conductor.counting import Counting
     from gateway.conductor.translation import Embedding, Translation
 
@@ -81,6 +79,7 @@ class Delivery:
     owners: ResponseOwners
     reply: Reply
     record: RequestRecord
+    bill: Bill | None = None
     _loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
 
     async def run(self) -> None:
@@ -122,6 +121,8 @@ class Delivery:
             headers.append((b"x-llmgateway-dropped", _field(lost, DROPPED_LIMIT)))
         if "admin" in ask.identity.scopes:
             headers.append((b"x-llmgateway-key", _field(record.key.replace("…", "..."))))
+        if record.cost is not None:
+            headers.append((b"x-llmgateway-cost", decimal(record.cost).encode()))
         headers.append((b"x-request-id", record.request_id.encode()))
         return headers
 
@@ -130,14 +131,25 @@ class Delivery:
         outcome, record = self.outcome, self.record
         assert outcome.answer is not None
         tail = UsageTail() if self.ask.array else None
+        settle = None
+        if self.bill is not None and not self.bill.by_tokens:
+            await self.bill.settle(record)
+        elif self.bill is not None:
+            settle = partial(self._settle_array, tail)
         record.first_byte_at, record.phase = self._loop.time(), "streaming"
         await self.reply.start(outcome.status, self._headers(), _length(outcome))
         try:
-            await relay(outcome.answer, outcome.body, self.reply, record, tail)
+            await relay(outcome.answer, outcome.body, self.reply, record, tail, settle)
         finally:
             record.upstream_seconds += self._loop.time() - record.first_byte_at
             if tail is not None:
-                record.usage = _tapped(tail, usage_words(self.ask.shape))
+                record.usage = tapped_usage(tail, usage_words(self.ask.shape))
+
+    async def _settle_array(self, tail: UsageTail | None) -> None:
+        assert self.bill is not None
+        if tail is not None:
+            self.record.usage = tapped_usage(tail, usage_words(self.ask.shape))
+        await self.bill.settle_stream(self.record)
 
     async def _whole(self) -> None:
         outcome, record = self.outcome, self.record
@@ -148,6 +160,8 @@ class Delivery:
                 self._remember_owner(read_response_id(outcome.decoded))
             if self.target.renamed:
                 body = rename_model(body, self.ask.model) or body
+        if self.bill is not None:
+            await self.bill.settle(record)
         record.first_byte_at = self._loop.time()
         record.bytes_out = len(body)
         await self.reply.send(outcome.status, self._headers(), body)
@@ -156,6 +170,18 @@ class Delivery:
         outcome, record, ask = self.outcome, self.record, self.ask
         assert outcome.answer is not None
         tap, passing = UsageTap(), Passing(ask, self.key, ask.model if self.target.renamed else "")
+        words, last = usage_words(ask.shape), None
+
+        async def settle() -> None:
+            assert self.bill is not None
+            record.usage = tapped_usage(tap, words)
+            await self.bill.settle_stream(record)
+
+        if self.bill is not None:
+            from gateway.conductor.lastword import LastWord
+
+            unasked = may_ask_for_usage(ask)
+            last = LastWord(ask.shape, self.bill.output, settle, unasked=unasked)
         record.first_byte_at, record.phase = self._loop.time(), "streaming"
         await self.reply.start(outcome.status, self._headers())
         try:
@@ -170,10 +196,11 @@ class Delivery:
                 quiet=Quiet(self.target.provider.config.streaming.keepalive, ask.keepalive),
                 error_event=ask.error_event or _no_event,
                 watch=ResponseIdReader(self._remember_owner).feed if self._makes_response else None,
+                last=last,
             )
         finally:
             record.upstream_seconds += self._loop.time() - record.first_byte_at
-            record.usage = _tapped(tap, usage_words(ask.shape))
+            record.usage = tapped_usage(tap, words)
 
     async def _across(self, translation: Translation | Embedding | Counting) -> None:
         """From one dialect to another."""
@@ -206,6 +233,8 @@ class Delivery:
     async def _send(self, body: bytes, content_type: Header) -> None:
         if self.translation is not None:
             self.record.dropped = self.translation.dropped
+        if self.bill is not None:
+            await self.bill.settle(self.record)
         self.record.first_byte_at, self.record.bytes_out = self._loop.time(), len(body)
         await self.reply.send(self.outcome.status, [*self._headers(), content_type], body)
 
@@ -245,7 +274,13 @@ class Delivery:
         outcome, record, ask = self.outcome, self.record, self.ask
         assert outcome.answer is not None
         record.first_byte_at, record.phase = self._loop.time(), "streaming"
-        reader = translation.reader(partial(conceal_text, self.key))
+        reader = translation.reader(partial(conceal_text, self.key), None if self.bill is None else self.bill.output)
+
+        async def settle() -> None:
+            assert self.bill is not None
+            record.usage = reader.usage
+            await self.bill.settle_stream(record)
+
         await self.reply.start(outcome.status, [*self._headers(), JSON if ask.array else EVENTS])
         try:
             await relay_translated(
@@ -256,6 +291,7 @@ class Delivery:
                 reader=reader,
                 writer=translation.writer(),
                 quiet=Quiet(self.target.provider.config.streaming.keepalive, ask.keepalive),
+                settle=None if self.bill is None else settle,
             )
         finally:
             record.upstream_seconds += self._loop.time() - record.first_byte_at
@@ -308,41 +344,12 @@ class Delivery:
             self.owners.remember(response_id, owner)
 
 
-class UsageWords(NamedTuple):
-    """How a shape's usage is read, and what a later report in a stream makes of an earlier one."""
-
-    read: Callable[[Any], Usage | None]
-    later: Callable[[Usage | None, Usage | None], Usage | None] = lambda earlier, later: later or earlier
-
-
-def usage_words(shape: str) -> UsageWords:
-    """For answers and stream payloads of a shape. Dialects are loaded when they are first needed."""
-    if shape == "messages":
-        from gateway.dialects.anthropic.usage import later_usage
-        from gateway.dialects.anthropic.usage import read_usage as read_anthropic_usage
-
-        return UsageWords(read_anthropic_usage, later_usage)
-    if shape in ("generate", "array", "embed"):
-        from gateway.dialects.gemini.usage import read_usage as read_gemini_usage
-
-        return UsageWords(read_gemini_usage)
-    return UsageWords(read_responses_usage if shape in ("responses", "stored") else read_chat_usage)
-
-
 def _said(body: bytes) -> object:
     """What an error says: its JSON, or its text."""
     try:
         return jsonlib.loads(body)
     except ValueError:
         return body.decode("utf-8", "replace")
-
-
-def _tapped(tap: UsageTap | UsageTail, words: UsageWords) -> Usage | None:
-    """The usage of a stream, by its first report and its last."""
-    usage = None
-    for payload in tap.payloads:
-        usage = words.later(usage, words.read(payload))
-    return usage
 
 
 def named_hop_by_hop(connection: bytes | None) -> frozenset[bytes]:

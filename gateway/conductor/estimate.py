@@ -11,9 +11,15 @@ from typing import Any
 
 from gateway.conductor.ask import Ask
 
-LENGTHS = ("max_completion_tokens", "max_tokens", "max_output_tokens", "maxOutputTokens")
-NUMBERS = ("n", "candidateCount")
-"""What limits an answer's length, and asks for several answers, in the dialects."""
+LENGTHS: Mapping[str, tuple[str, ...]] = {
+    "chat": ("max_completion_tokens", "max_tokens"),
+    "responses": ("max_output_tokens",),
+    "generate": ("maxOutputTokens",),
+    "array": ("maxOutputTokens",),
+}
+NUMBERS = ("n", "candidateCount", "best_of")
+"""What limits an answer's length by the shape of the call, `max_tokens` elsewhere; and what asks for several answers. A
+name of another dialect limits nothing."""
 
 UNSAID_OUTPUT = 1024
 """Tokens of an answer whose length the request does not limit: most are shorter."""
@@ -39,19 +45,26 @@ def estimate_tokens(ask: Ask) -> int:
     fields = ask.fields
     if fields is None:  # a form with a file, or bytes that nobody looks into
         return UNSAID_OUTPUT + (len(ask.body) // 4 if ask.shape == "raw" else 0)
+    length, several = longest_answer(ask, UNSAID_OUTPUT)
+    return prompt_bytes(ask) // 4 + (0 if ask.shape in SILENT else min(length * several, OUTPUT_LIMIT))
+
+
+def prompt_bytes(ask: Ask) -> int:
+    """Of the body, without what its images and files are longer than what they cost."""
     size = len(ask.body)
-    if size > DATA:
-        size -= _data_bytes(fields)
-    return size // 4 + (0 if ask.shape in SILENT else _output(fields))
+    return size - _data_bytes(ask.fields) if size > DATA and ask.fields is not None else size
 
 
-def _output(fields: Mapping[str, Any]) -> int:
+def longest_answer(ask: Ask, unsaid: int) -> tuple[int, int]:
+    """Tokens of one answer, `unsaid` if the request does not limit them, and how many answers it wants."""
+    fields = ask.fields or {}
     settings = fields.get("generationConfig")
     if not isinstance(settings, dict):
         settings = fields
-    wanted = next((settings[name] for name in LENGTHS if type(settings.get(name)) is int), UNSAID_OUTPUT)
-    several = next((settings[name] for name in NUMBERS if type(settings.get(name)) is int), 1)
-    return min(max(wanted, 0) * max(several, 1), OUTPUT_LIMIT)
+    lengths = [settings[name] for name in LENGTHS.get(ask.shape, ("max_tokens",)) if type(settings.get(name)) is int]
+    numbers = [settings[name] for name in NUMBERS if type(settings.get(name)) is int]
+    length, several = max(lengths, default=unsaid), max(numbers, default=1)
+    return min(max(length, 0), OUTPUT_LIMIT), min(max(several, 1), OUTPUT_LIMIT)
 
 
 def _data_bytes(fields: Mapping[str, Any]) -> int:

@@ -9,12 +9,13 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 from gateway.dialects.conversation import Audio, Document, Image, Opaque
-from gateway.dialects.deltas import Begin, Broken, Delta, End, Open, Used
+from gateway.dialects.deltas import Begin, Broken, Delta, End, More, Open, Used
 from gateway.dialects.dialect import StreamReader, StreamWriter
 from gateway.dialects.failure import Failure, FailureKind
 from gateway.dialects.losses import ContentLostError, Losses, notice
 from gateway.errors import IncompleteStream, UpstreamError, UpstreamTimeout
 from gateway.usage import Usage
+from gateway.wire.output_tap import OutputTap
 from gateway.wire.sse import MAX_IMAGE_EVENT, Event, EventReader
 
 STATUS_OF_KIND = {
@@ -32,12 +33,14 @@ STATUS_OF_KIND = {
 
 
 class Reader:
-    """The bytes of a provider's stream to deltas, and what they came to: `usage`, `failure` if it broke, `ended`."""
+    """The bytes of a provider's stream to deltas, and what they came to: `usage`, `failure` if it broke, `ended`.
+    `output` is told of the text that came."""
 
-    def __init__(self, stream: StreamReader, conceal: Callable[[str], str]) -> None:
+    def __init__(self, stream: StreamReader, conceal: Callable[[str], str], output: OutputTap | None = None) -> None:
         self._events = EventReader(MAX_IMAGE_EVENT)
         self._stream = stream
         self._conceal = conceal
+        self._output = output
         self.usage: Usage | None = None
         self.failure: Failure | None = None
         self.ended = False
@@ -69,6 +72,10 @@ class Reader:
         for place, delta in enumerate(deltas):
             if isinstance(delta, Used | Begin):
                 self.usage = delta.usage or self.usage
+                if self._output is not None and delta.usage is not None:
+                    self._output.since_report = 0
+            elif isinstance(delta, More) and self._output is not None:
+                self._output.add(len(delta.text))
             elif isinstance(delta, Broken):
                 failure = delta.failure
                 if failure.kind is FailureKind.SERVER:
@@ -130,4 +137,4 @@ def must_not_be_lost(lost: ContentLostError) -> str:
 def broken_off(error: UpstreamError) -> Failure:
     """What a client is told when its answer broke after the commit point."""
     kind = FailureKind.TIMEOUT if isinstance(error, UpstreamTimeout) else FailureKind.SERVER
-    return Failure(STATUS_OF_KIND.get(kind, 502), kind, f"The provider broke off: {error.message}.", error.code)
+    return Failure(STATUS_OF_KIND.get(kind, 502), kind, error.told, error.code)

@@ -2,7 +2,8 @@
 
 The bytes pass through unchanged, unless the gateway gave the model another name or an error repeats a key; a tap reads
 the usage. From here on nothing is retried: when the upstream breaks, or ends before its answer does, the client gets
-the surface's own error event and the connection ends without a proper end of message.
+the surface's own error event and the connection ends without a proper end of message. The end of an answer that is
+charged for waits until it is.
 
 Invariant: a client has only ever been given whole events while its stream goes on, so that a keepalive or an error
 event can follow at any time.
@@ -11,11 +12,11 @@ event can follow at any time.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from gateway import jsonlib
-from gateway.errors import IncompleteStream, UpstreamError
+from gateway.errors import IncompleteStream, UpstreamError, Withheld
 from gateway.net.connection import Reply
 from gateway.net.deadline import Deadline
 from gateway.observe.record import RequestRecord
@@ -24,6 +25,7 @@ from gateway.wire.sse import Event, EventReader, UsageTap
 from gateway.wire.usage_tail import UsageTail
 
 if TYPE_CHECKING:
+    from gateway.conductor.lastword import LastWord
     from gateway.conductor.stream_ends import Reader, Writer
 
 EVENT_ENDS = (b"\n\n", b"\n\r\n", b"\r\r")
@@ -49,7 +51,7 @@ class BrokenAnswerError(Exception):
 
     def __init__(self, message: str, code: str = "") -> None:
         super().__init__(message)
-        self.code = code if code == IncompleteStream.code else "stream_disconnect"
+        self.code = code if code in (IncompleteStream.code, Withheld.code) else "stream_disconnect"
 
 
 class Quiet(NamedTuple):
@@ -60,19 +62,31 @@ class Quiet(NamedTuple):
 
 
 async def relay(
-    answer: UpstreamAnswer, first: bytes, reply: Reply, record: RequestRecord, tail: UsageTail | None = None
+    answer: UpstreamAnswer,
+    first: bytes,
+    reply: Reply,
+    record: RequestRecord,
+    tail: UsageTail | None = None,
+    settle: Callable[[], Awaitable[None]] | None = None,
 ) -> None:
-    """Pass a body on as it comes; `first` was read already. Raises BrokenAnswerError."""
+    """Pass a body on as it comes; `first` was read already. Raises BrokenAnswerError. `settle` is awaited before the
+    last byte goes out."""
+    held = b""
     try:
         data = first or await answer.read()
         while data:
             if tail is not None:
                 tail.feed(data)
             record.bytes_out += len(data)
+            if settle is not None:
+                data, held = held + data[:-1], data[-1:]
             await reply.write(data)
             data = await answer.read()
         if tail is not None and not tail.whole:
             raise IncompleteStream(INCOMPLETE)
+        if settle is not None:
+            await settle()
+            await reply.write(held)
     except UpstreamError as error:
         reply.abort()
         raise BrokenAnswerError(str(error), error.code) from error
@@ -91,11 +105,12 @@ async def relay_events(
     quiet: Quiet,
     error_event: Callable[[UpstreamError], bytes],
     watch: Callable[[bytes], None] | None = None,
+    last: LastWord | None = None,
 ) -> None:
     """Pass a stream of events on; `held` was read already. Raises BrokenAnswerError.
 
     `change` gets whole events as they came and gives them as they go out. `is_whole` is asked when the bytes have
-    ended, with what stands behind the last event. `watch` sees the bytes as they came.
+    ended, with what stands behind the last event. `watch` sees the bytes as they came. `last` holds the end back.
     """
     gate = EventGate()
     filler = QuietFiller(reply, gate, quiet)
@@ -106,13 +121,15 @@ async def relay_events(
             if watch is not None:
                 watch(data)
             if events := gate.feed(data):
-                await _say(change(events), reply, record)
+                events = change(events)
+                await _say(events if last is None else await last.let_pass(events), reply, record)
             filler.begin_again()
             data = await answer.read()
         rest = gate.rest()
         if not is_whole(rest):
             raise IncompleteStream(INCOMPLETE)
-        await _say(change(rest), reply, record)
+        rest = change(rest)
+        await _say(rest if last is None else await last.end(rest), reply, record)
     except UpstreamError as error:
         await reply.write((b"" if gate.between_events else b"\n\n") + error_event(error))
         reply.abort()
@@ -131,20 +148,26 @@ async def relay_translated(
     reader: Reader,
     writer: Writer,
     quiet: Quiet,
+    settle: Callable[[], Awaitable[None]] | None = None,
 ) -> None:
     """Pass a stream on in another dialect; `held` was read already. Raises BrokenAnswerError.
 
-    The client does not wait for what the provider sends after its stream's end.
+    The client does not wait for what the provider sends after its stream's end. `settle` is awaited before the client
+    is told of the end.
     """
     filler = QuietFiller(reply, EventGate(), quiet)
     try:
         data = held or await answer.read()
         while data and not reader.ended and writer.failure is None:
-            await _say(writer.write(reader.feed(data)), reply, record)
+            deltas = reader.feed(data)
+            await _settle_whole(reader, settle, ended=False)
+            await _say(writer.write(deltas), reply, record)
             filler.begin_again()
             data = b"" if reader.ended or writer.failure is not None else await answer.read()
         if not reader.ended and writer.failure is None:
-            await _say(writer.write(reader.end()), reply, record)
+            deltas = reader.end()
+            await _settle_whole(reader, settle, ended=True)
+            await _say(writer.write(deltas), reply, record)
     except UpstreamError as error:
         await _say(writer.write(reader.broken(error)), reply, record)
     finally:
@@ -154,6 +177,12 @@ async def relay_translated(
         raise BrokenAnswerError(failure.message, failure.code)
     await reply.end()
     await _read_to_end(answer)
+
+
+async def _settle_whole(reader: Reader, settle: Callable[[], Awaitable[None]] | None, *, ended: bool) -> None:
+    """Before the client hears of the end, unless it is no proper one."""
+    if settle is not None and (ended or reader.ended) and reader.failure is None:
+        await settle()
 
 
 async def _read_to_end(answer: UpstreamAnswer) -> None:

@@ -27,6 +27,7 @@ from gateway.dialects.whole import Collector, to_deltas
 from gateway.errors import RequestError
 from gateway.upstream.provider import Provider
 from gateway.usage import Usage
+from gateway.wire.output_tap import OutputTap
 
 OVERLOADED = 529
 """Anthropic's own status; its SDK alone knows what it means."""
@@ -183,9 +184,9 @@ class Translation:
         """A provider's error in the client's shape; see `translate_failure`."""
         return translate_failure(self._client, self._upstream, status, said)
 
-    def reader(self, conceal: Callable[[str], str]) -> Reader:
+    def reader(self, conceal: Callable[[str], str], output: OutputTap | None = None) -> Reader:
         """`conceal` takes the key out of what the provider says."""
-        return Reader(self._upstream.stream_reader(self._plan), conceal)
+        return Reader(self._upstream.stream_reader(self._plan), conceal, output)
 
     def writer(self) -> Writer:
         comments = self._client.name != "gemini"  # Google's SDK takes one for the beginning of an error

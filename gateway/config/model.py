@@ -219,6 +219,7 @@ class MetricsConfig:
     """[metrics]"""
 
     public: bool = setting(False, "GET /metrics without a token even when auth is on")
+    user_balance: bool = setting(False, "the balance of each user, 10,000 at most; with billing")
 
 
 @dataclass(frozen=True, slots=True)

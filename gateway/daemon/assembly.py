@@ -54,7 +54,12 @@ def assemble(config: Config, holdings: Holdings, control: KeeperControl, drainin
     resolver = ModelResolver(providers, catalog, config.server.default_provider)
     attempts = Attempts(exchange, config.queue, holdings.rng, holdings.note_attempt)
     translator = Translator(config.translation.on_loss, holdings.clock, lambda: os.urandom(12).hex())
-    conductor = Conductor(resolver, translator, attempts, holdings.owners, holdings.admission)
+    billing = None
+    if holdings.prices is not None:
+        from gateway.conductor.billing import Billing  # so that a start without billing does without
+
+        billing = Billing(config.billing, holdings.prices, holdings.ledger, holdings.clock)
+    conductor = Conductor(resolver, translator, attempts, holdings.owners, holdings.admission, billing)
     models = ModelsSurface(catalog)
     openai, anthropic, gemini = OpenAISurface(conductor), AnthropicSurface(conductor), GeminiSurface(conductor, models)
     passthrough = PassthroughSurface(conductor)

@@ -47,6 +47,10 @@ SWITCH_SECONDS = 0.001
 over the steps of a request."""
 
 
+FLUSH_SECONDS = 10.0
+"""For charges that the database has not taken yet, at the very end."""
+
+
 class Daemon:
     """One gateway process. `run()` is its life; it raises GatewayError when it could not begin.
 
@@ -115,10 +119,13 @@ class Daemon:
         stack.push_async_callback(self._admin_server.close)
         self._make_folder(self._admin_socket.parent)
         await self._listen_to_operators()
-        database = await open_store(config.store.url, config.state_dir)
+        database = await open_store(config.store.url, config.state_dir, power_safe=config.billing.enabled)
         stack.push_async_callback(database.close)
         self._holdings = Holdings(self._client, database, self._log)
         self._holdings.arrange(config)
+        ended = await self._holdings.books.end_orphans(None, self._holdings.clock())  # a file has no other gateway
+        if ended:
+            self._log.warning("reservations_ended", count=ended, detail="of requests that a gateway has died with")
         await ensure_admin(config, self._holdings.accounts, self._log, self._holdings.clock())
         await self._holdings.keeper.sync_all(save=False)  # the first look of the watch does it while requests run
         await self._holdings.load_prices(config)
@@ -190,6 +197,7 @@ class Daemon:
             "inventory": keeper.inventory.run,
             "accounts": self._holdings.account_watch.run,
             "limits": self._holdings.admission.run,
+            "ledger": self._holdings.ledger.run,
         }
         interval = systemd.watchdog_interval(self._environ)
         if interval:
@@ -269,5 +277,8 @@ class Daemon:
         await self._reloads.assembly.catalog.close()
         self._holdings.pools.close()
         await self._holdings.admission.close()
+        unwritten = await self._holdings.ledger.flush(FLUSH_SECONDS)
+        if unwritten:
+            self._log.error("charges_lost", count=unwritten, detail="the database could not be written until the end")
         saved = await self._holdings.keeper.flush()
         self._log.info("stopped", cut=cut, saved=saved)

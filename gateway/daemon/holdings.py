@@ -6,6 +6,7 @@ A configuration is applied to it by `arrange`, in place; what a configuration de
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Callable, Mapping
 from random import Random
@@ -26,8 +27,10 @@ from gateway.observe.logs import Log
 from gateway.observe.metrics import Metrics
 from gateway.policy.verdict import Verdict
 from gateway.store.accounts import AccountStore
+from gateway.store.books import Books
 from gateway.store.database import Database
 from gateway.store.keys import KeyStore
+from gateway.store.ledger import Ledger
 from gateway.store.proxies import ProxyStore
 from gateway.store.responses import ResponseStore
 from gateway.upstream.exchange import Exchange
@@ -56,6 +59,8 @@ class Holdings:
         self.exchange = Exchange(client, clock)
         self.metrics = Metrics()
         self.accounts = AccountStore(database)
+        self.ledger = Ledger(database, f"{os.uname().nodename} {database.place}", clock, log.warning)
+        self.books = Books(database)
         self.account_watch = AccountWatch(self.accounts, log)
         self.admission = Admission(time.monotonic, SharedLimits(time.monotonic, clock, log))
         self.prices: PriceBook | None = None  # with billing off nothing has a price
@@ -76,6 +81,7 @@ class Holdings:
         self.metrics.collect_proxies(self.proxy_pools.counts)
         self.metrics.collect_store(database.statistics)
         self.metrics.collect_limits(self.admission.counted, self.admission.fallbacks)
+        self.metrics.collect_ledger(lambda: self.ledger.queued)
         self.metrics.collect_dropped(lambda: {"log": log.dropped})
 
     def arrange(self, config: Config) -> None:
@@ -93,7 +99,9 @@ class Holdings:
             self.prices = None
             return
         from gateway.daemon.pricefiles import load_price_book  # so that a start without billing does without
+        from gateway.policy.pricing import nano
 
+        self.ledger.default_balance = nano(config.billing.default_balance)
         self.prices = await asyncio.to_thread(load_price_book, config)
 
     def probe(self, providers: Mapping[str, Provider]) -> None:

@@ -24,7 +24,7 @@ from collections.abc import Callable, Mapping
 
 from gateway import jsonlib
 from gateway.errors import GatewayError
-from gateway.observe.record import RequestRecord
+from gateway.observe.record import NANO, RequestRecord
 from gateway.usage import Usage
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
@@ -144,6 +144,8 @@ class Log:
             line["first_byte_ms"] = int((record.first_byte_at - record.started) * 10_000 + 0.5) / 10
         if record.usage is not None:
             _add_tokens(line, record.usage)
+        if record.cost is not None:
+            line["cost"] = record.cost / NANO
         if record.error:
             line["error"] = record.error
         if record.dropped:

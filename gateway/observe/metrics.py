@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from gateway import __version__
-from gateway.observe.record import RequestRecord
+from gateway.observe.record import NANO, RequestRecord
 
 MODELS_LIMIT = 200
 """Model names that get series of their own. Each has some ten, so that a scrape stays below a megabyte."""
@@ -84,6 +84,9 @@ FAMILIES = {
     "llm_tokens_total": Family(
         "counter", "Tokens that providers reported, in kinds that do not overlap", ("provider", "model", "kind")
     ),
+    "llm_cost_total": Family(
+        "counter", "What users were charged, in the currency of their balances", ("provider", "model")
+    ),
     "llm_client_disconnects_total": Family(
         "counter", "Requests whose client left, by the phase they were in", ("phase",)
     ),
@@ -107,6 +110,8 @@ FAMILIES = {
     ),
     "llm_gateway_store_seconds": Family("summary", "Time spent in database transactions"),
     "llm_gateway_store_bytes": Family("gauge", "Size of the database on disk, by part: database, log", ("part",)),
+    "llm_gateway_ledger_queued": Family("gauge", "Reservations and charges that wait for the database"),
+    "user_balance": Family("gauge", "Balances of users; with metrics.user_balance alone", ("user",)),
     "llm_gateway_maintenance_total": Family(
         "counter", "Runs of database maintenance, by task and outcome: done, failed", ("task", "outcome")
     ),
@@ -175,6 +180,7 @@ class Metrics:
         self._attempts: dict[tuple[str, str], int] = {}
         self._probes: dict[tuple[str, str], int] = {}
         self._tokens: dict[tuple[str, str, str], int] = {}
+        self._costs: dict[tuple[str, str], int] = {}  # nano-units
         self._disconnects: dict[str, int] = {}
         self._maintenance: dict[tuple[str, str], int] = {}
         self._maintenance_seconds: dict[str, float] = {}
@@ -192,6 +198,8 @@ class Metrics:
         self._count_limits: Callable[[], Mapping[tuple[str, str], int]] = dict
         self._count_fallbacks: Callable[[], int] = int
         self._count_dropped: Callable[[], Mapping[str, int]] = dict
+        self._count_ledger: Callable[[], int] = int
+        self.balances: Mapping[str, int] = {}  # nano-units by user, from whoever has just read them
 
     # -- fed as things happen ----------------------------------------------------------------------------------
 
@@ -215,6 +223,8 @@ class Metrics:
         self._overhead.observe(record.overhead(duration))
         if record.streamed and record.first_byte_at:
             self._first_token.observe(record.first_byte_at - record.started)
+        if record.cost is not None:
+            self._costs[provider, model] = self._costs.get((provider, model), 0) + record.cost
         if record.usage is not None:
             for kind in TOKEN_KINDS:
                 count = getattr(record.usage, kind)
@@ -275,6 +285,10 @@ class Metrics:
         self._count_limits = count
         self._count_fallbacks = fallbacks
 
+    def collect_ledger(self, count: Callable[[], int]) -> None:
+        """Where the number of what waits for the ledger comes from."""
+        self._count_ledger = count
+
     def collect_dropped(self, count: Callable[[], Mapping[str, int]]) -> None:
         """Where the number of lost events by sink comes from."""
         self._count_dropped = count
@@ -311,6 +325,9 @@ class Metrics:
             "llm_attempts_total": self._attempts,
             "llm_gateway_key_probes_total": self._probes,
             "llm_tokens_total": self._tokens,
+            "llm_cost_total": {series: cost / NANO for series, cost in self._costs.items()},
+            "llm_gateway_ledger_queued": {(): self._count_ledger()},
+            "user_balance": {user: balance / NANO for user, balance in self.balances.items()},
             "llm_client_disconnects_total": self._disconnects,
             "rate_limit_requests_total": self._count_limits(),
             "llm_gateway_limits_fallbacks_total": {(): self._count_fallbacks()},

@@ -9,6 +9,16 @@ from __future__ import annotations
 
 from gateway.usage import Usage
 
+NANO = 10**9
+"""Of a record's `cost` for one of the currency."""
+
+
+def decimal(amount: int) -> str:
+    """Nano-units in the currency, exactly: "0.0125", "-3", "0"."""
+    sign, amount = ("-", -amount) if amount < 0 else ("", amount)
+    whole, part = divmod(amount, NANO)
+    return f"{sign}{whole}" if not part else f"{sign}{whole}.{part:09d}".rstrip("0")
+
 
 class RequestRecord:
     """One request from its head to the last byte of its answer. Times are those of `loop.time()`, in seconds."""
@@ -18,6 +28,7 @@ class RequestRecord:
         "bytes_in",
         "bytes_out",
         "client",
+        "cost",
         "dropped",
         "error",
         "first_byte_at",
@@ -61,6 +72,7 @@ class RequestRecord:
         self.first_byte_at = 0.0  # when the first byte of the answer's body went out; 0: not yet
         self.upstream_seconds = 0.0  # spent waiting for others: the client's body, a key, the provider, before a retry
         self.usage: Usage | None = None
+        self.cost: int | None = None  # what its user was charged, in nano-units; None: nothing
         self.outcome = "ok"  # ok, client_gone, error
         self.phase = ""  # where the request was when its client left: queued, waiting (from the connect on), streaming
         self.error = ""  # stable code or reason of the failure

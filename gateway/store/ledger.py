@@ -170,16 +170,16 @@ class Ledger:
                 return Refusal(account.balance, account.reserved, account.disabled)
             self._known.discard(user)  # the row was removed by hand: begin again
 
-    async def settle(self, reservation: Reservation, entry: Entry) -> None:
+    async def settle(self, reservation: Reservation, entry: Entry, *, keep: bool = False) -> None:
         """Write the entry in place of its reservation, and wait until that is durable. Raises StoreUnavailable when it
-        takes long; nothing is charged then. When this is cancelled, the entry stays queued."""
+        takes long; nothing is charged then, unless it is to `keep`. When this is cancelled, the entry stays queued."""
         future = self._promise()
         order = _Order(reservation, future, entry)
         self._give(order)
         try:
             written = await future
         except StoreUnavailable:
-            order.revoked = True
+            order.revoked = not keep
             raise
         if not written:
             raise StoreUnavailable("the ledger refused an entry")

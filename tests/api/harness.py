@@ -36,6 +36,7 @@ from gateway.api.router import Router
 from gateway.conductor.admission import Admission
 from gateway.conductor.attempts import Attempts
 from gateway.conductor.auth import Authenticator
+from gateway.conductor.billing import Billing
 from gateway.conductor.conductor import Conductor
 from gateway.conductor.jwt_tokens import jwt_verifier
 from gateway.conductor.models import ModelResolver
@@ -44,6 +45,7 @@ from gateway.conductor.translator import Translator
 from gateway.config.load import load_config
 from gateway.config.model import Config, ServerConfig
 from gateway.config.validate import auth_is_on
+from gateway.daemon.pricefiles import load_price_book
 from gateway.errors import GatewayError, RequestError
 from gateway.keeper.statuses import StatusWriter
 from gateway.net.client import Client
@@ -51,13 +53,16 @@ from gateway.net.connection import Reply, Request
 from gateway.net.server import Server
 from gateway.observe.logs import Log
 from gateway.observe.metrics import Metrics
+from gateway.policy.pricing import nano
 from gateway.policy.verdict import Verdict
 from gateway.providers import PROVIDER_FACTS
 from gateway.secret import Secret
 from gateway.store import open_store
 from gateway.store.accounts import AccountStore
+from gateway.store.books import Books
 from gateway.store.database import Database
 from gateway.store.keys import KeyStore
+from gateway.store.ledger import Ledger
 from gateway.store.responses import ResponseStore
 from gateway.upstream.catalog import Catalog
 from gateway.upstream.exchange import Exchange
@@ -333,7 +338,13 @@ class Gateway:
         resolver = ModelResolver(providers, self._catalog, config.server.default_provider)
         attempts = Attempts(exchange, config.queue, rng, self._note_attempt)
         translator = Translator(config.translation.on_loss, self.clock, lambda: "0123456789abcdef")
-        conductor = Conductor(resolver, translator, attempts, self.owners, self.admission)
+        self.ledger = Ledger(database, "here", self.clock, self._log.warning)
+        self.ledger.default_balance = nano(config.billing.default_balance)
+        self.books = Books(database)
+        billing = None
+        if config.billing.enabled:
+            billing = Billing(config.billing, load_price_book(config), self.ledger, self.clock)
+        conductor = Conductor(resolver, translator, attempts, self.owners, self.admission, billing)
         models = ModelsSurface(self._catalog)
         surfaces = (
             OpenAISurface(conductor),
@@ -387,6 +398,7 @@ class Gateway:
         self._listen = config.server.listen
 
     async def start(self) -> None:
+        self._ledger_task = self._loop.create_task(self.ledger.run(), name="ledger")
         for spec in self._listen:
             await self.server.listen(spec)
         await self._admin.listen(f"unix:{self.admin_socket}", mode=0o600)
@@ -401,6 +413,8 @@ class Gateway:
         for pool in self.pools.values():
             pool.close()
         await self._statuses.flush()
+        self._ledger_task.cancel()
+        await self.ledger.flush(10)
         await self._client.close()
         self._log.close()
 

@@ -9,10 +9,12 @@ import pytest
 
 from gateway.conductor.ask import Ask
 from gateway.conductor.auth import Identity
-from gateway.conductor.estimate import OUTPUT_LIMIT, UNSAID_OUTPUT, estimate_tokens
+from gateway.conductor.estimate import OUTPUT_LIMIT, UNSAID_OUTPUT, estimate_tokens, longest_answer
 
 PROMPT = {"messages": [{"role": "user", "content": "x" * 353}]}
 """400 bytes as JSON."""
+
+SHAPES = {"max_output_tokens": "responses", "generationConfig": "generate"}
 
 IMAGE = "data:image/png;base64," + "iVBORw0KGgoA" * 50_000
 
@@ -41,8 +43,15 @@ def ask(fields: dict[str, Any] | None, shape: str = "chat", body: bytes | None =
     ],
 )
 def test_the_longest_answer_that_a_request_allows_counts(fields: dict[str, Any], output: int) -> None:
-    asked = ask({**PROMPT, **fields})
+    shape = next((SHAPES[name] for name in SHAPES if name in fields), "chat")
+    asked = ask({**PROMPT, **fields}, shape)
     assert estimate_tokens(asked) == len(asked.body) // 4 + output
+
+
+def test_a_length_in_another_dialect_limits_nothing() -> None:
+    assert longest_answer(ask({"max_output_tokens": 5}), 9) == (9, 1)
+    assert longest_answer(ask({"max_tokens": 5}, "responses"), 9) == (9, 1)
+    assert longest_answer(ask({"max_tokens": 5}, "messages"), 9) == (5, 1)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,201 @@
+"""What requests cost, from what is set aside before an attempt to the entry in the ledger.
+
+Set aside is what the request can cost at most (`upperbound.py`), at the price of the model that it goes to. What is
+charged in the end is the settlement table's word (`policy/settlement.py`). The ledger (`store/ledger.py`) does both.
+
+Invariants:
+- Nothing is asked of a provider before the reservation is durable, and no answer ends before its entry is.
+- A bill is ended exactly once: charged, or released.
+- What the client did not wait for is settled by the ledger's queue, never in a task that may be cancelled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from gateway import jsonlib
+from gateway.conductor.ask import Ask
+from gateway.conductor.estimate import prompt_bytes
+from gateway.conductor.models import Target
+from gateway.conductor.upperbound import at_most
+from gateway.config.accounts import BillingConfig
+from gateway.errors import RequestError, StoreError, Withheld
+from gateway.observe.record import NANO, RequestRecord, decimal
+from gateway.policy.pricing import Price, PriceBook, cost
+from gateway.policy.settlement import Ending, Seen, settle
+from gateway.store.entries import Entry, Refusal, Reservation
+from gateway.store.ledger import Ledger
+from gateway.usage import Usage
+from gateway.wire.output_tap import OutputTap
+
+FREE = frozenset({"count_tokens", "count", "stored"})
+"""Shapes of calls that providers do not charge for: they count tokens, or ask for what there is already."""
+
+FREE_PATHS = frozenset({"/responses/input_tokens"})
+
+BY_TOKENS = frozenset({"chat", "completions", "responses", "messages", "generate", "array", "embeddings", "embed"})
+"""Shapes whose answers report their tokens. Of all others only a price for the request itself is known."""
+
+CHARGE_LIMIT = 10**15
+"""Nano-units, a million of the currency: no request costs that, whatever its provider reports."""
+
+RETRY_AFTER = 5.0
+"""Seconds, while the ledger cannot be written."""
+
+
+class Billing:
+    """One configuration's. `clock` gives unix seconds."""
+
+    def __init__(self, config: BillingConfig, prices: PriceBook, ledger: Ledger, clock: Callable[[], float]) -> None:
+        self._config = config
+        self._prices = prices
+        self._ledger = ledger
+        self._clock = clock
+
+    async def open(self, ask: Ask, target: Target) -> Bill | None:
+        """Set aside what the request costs at most. None: it is free. Raises RequestError 402, 403, 503."""
+        if ask.identity.operator or ask.shape in FREE or ask.path in FREE_PATHS:
+            return None
+        price = self._price(ask, target)
+        if price is None:
+            return None
+        most = at_most(ask, price, self._config.reserve_output_tokens)
+        if not most.amount:
+            return None
+        amount = min(most.amount, CHARGE_LIMIT)
+        try:
+            granted = await self._ledger.reserve(ask.identity.user, amount)
+        except StoreError as error:
+            raise _unavailable(error) from None
+        if isinstance(granted, Refusal):
+            raise self._refused(ask, amount, granted)
+        return Bill(ask, price, granted, self._ledger, self._clock)
+
+    def _price(self, ask: Ask, target: Target) -> Price | None:
+        """None: nothing is charged."""
+        provider = target.provider
+        price = self._prices.find(provider.name, provider.type.name, target.model) if target.model else None
+        if price is not None and (ask.shape in BY_TOKENS or price.request or not any(price.rates)):
+            return price
+        if self._config.unpriced == "free":
+            return None
+        what = f"the model {target.model[:200]!r}" if target.model else f"{ask.path[:200]!r}"
+        raise RequestError(
+            402,
+            "unpriced_model",
+            f"There is no price for {what} of the provider {provider.name!r}, and what has none is not served here.",
+        )
+
+    def _refused(self, ask: Ask, amount: int, refusal: Refusal) -> RequestError:
+        if refusal.disabled:
+            return RequestError(403, "permission_denied", f"The user {ask.identity.user[:200]!r} is disabled.")
+        currency, available = self._config.currency, refusal.balance - refusal.reserved
+        price = f"This request may cost up to {decimal(amount)} {currency}"
+        if refusal.balance < amount:
+            message = f"The balance is exhausted. {price}, the balance is {decimal(refusal.balance)} {currency}."
+        else:
+            message = (
+                f"The balance is not exhausted, but reserved by requests in flight. {price}, and of "
+                f"{decimal(refusal.balance)} {currency} {decimal(max(available, 0))} {currency} are free for now."
+            )
+        return RequestError(
+            402,
+            "insufficient_quota",
+            f"{message} A shorter limit for the answer takes less.",
+            extra={"required": amount / NANO, "available": available / NANO},
+        )
+
+
+class Bill:
+    """One request's. `output` is to be told of the text of a stream as it passes."""
+
+    __slots__ = ("_ask", "_clock", "_ended", "_ledger", "_price", "_reservation", "output")
+
+    def __init__(
+        self, ask: Ask, price: Price, reservation: Reservation, ledger: Ledger, clock: Callable[[], float]
+    ) -> None:
+        self._ask = ask
+        self._price = price
+        self._reservation = reservation
+        self._ledger = ledger
+        self._clock = clock
+        self._ended = False
+        self.output = OutputTap(ask.shape)
+
+    @property
+    def by_tokens(self) -> bool:
+        """Whether what it costs is only known at the end of the answer."""
+        return self._ask.shape in BY_TOKENS
+
+    async def settle(self, record: RequestRecord) -> None:
+        """Charge for a whole answer, before it is sent. `record` has its usage, and gets its cost. Raises RequestError
+        503 when the entry cannot be written for now; then nothing is charged."""
+        entry = self._end(Ending.COMPLETE, record, output_sent=True)
+        if entry is None:
+            return
+        try:
+            await self._ledger.settle(self._reservation, entry)
+        except StoreError as error:
+            record.cost = None
+            raise _unavailable(error) from None
+
+    async def settle_stream(self, record: RequestRecord) -> None:
+        """Charge for a stream before its last word. Raises Withheld when the entry is not durable for now; it will be,
+        since the client has got nearly all of the answer."""
+        entry = self._end(Ending.COMPLETE, record, output_sent=True)
+        if entry is None:
+            return
+        try:
+            await self._ledger.settle(self._reservation, entry, keep=True)
+        except StoreError as error:
+            raise Withheld(error.message) from None
+
+    def close(self, ending: Ending, record: RequestRecord) -> None:
+        """The request is over, whoever ended it. Charges for what has gone out, if nothing else has."""
+        entry = self._end(ending, record, output_sent=record.phase == "streaming")
+        if entry is not None:
+            self._ledger.settle_later(self._reservation, entry)
+
+    def _end(self, ending: Ending, record: RequestRecord, *, output_sent: bool) -> Entry | None:
+        """None: there is nothing to write any more."""
+        if self._ended:
+            return None
+        self._ended = True
+        usage = record.usage
+        if not self.by_tokens and usage is None:
+            usage = Usage()  # the request alone has a price
+        seen = Seen(prompt_bytes(self._ask), self.output.seen, self.output.since_report)
+        settlement = settle(ending, usage, seen, output_sent=output_sent)
+        if settlement.usage is None:
+            self._ledger.release(self._reservation)
+            return None
+        amount = min(cost(self._price, settlement.usage), CHARGE_LIMIT)
+        if settlement.estimated:
+            amount = min(amount, self._reservation.amount)
+        record.cost = amount
+        return Entry(
+            self._reservation.id,
+            "charge",
+            -amount,
+            self._clock(),
+            record.request_id,
+            record.token_name,
+            record.upstream_model,
+            record.provider,
+            record.key,
+            self._price.version,
+            buckets(settlement.usage),
+            int(settlement.estimated),
+            "" if ending is Ending.COMPLETE else ending.value,
+        )
+
+
+def buckets(usage: Usage) -> str:
+    """Usage as the ledger keeps it: a JSON object of what was reported, zeros too."""
+    return jsonlib.dumps({name: n for name, n in zip(Usage._fields, usage, strict=True) if n is not None}).decode()
+
+
+def _unavailable(error: StoreError) -> RequestError:
+    return RequestError(
+        503, "store_unavailable", f"The ledger cannot be written for now: {error.message}.", retry_after=RETRY_AFTER
+    )

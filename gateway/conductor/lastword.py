@@ -1,0 +1,95 @@
+"""The end of a stream that is charged for: it goes out when the entry is in the ledger, and not before.
+
+What ends a stream is known by its bytes: `[DONE]`, `message_stop`, `response.completed` and its relatives, Gemini's
+first reason to stop. Until then events pass at once. A stream without any is held by its last chunk, which comes after
+all of them.
+
+Where the gateway has asked for usage that the client did not ask for, the chunk that has nothing else is taken out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+
+from gateway import jsonlib
+from gateway.upstream.grammars import grammar_of
+from gateway.wire.output_tap import OutputTap
+
+DONE = re.compile(rb"^data: ?\[DONE\]", re.MULTILINE)
+"""No text within an answer has it: there, line feeds are escaped."""
+
+EVENT = re.compile(rb".+?(?:\n\n|\n\r\n|\r\r|\Z)", re.DOTALL)
+
+USAGE = re.compile(rb'"usage"\s*:\s*\{')
+
+LATE = frozenset({"generate"})
+"""Shapes of streams that may go on after what looks like their end: of several candidates one ends first."""
+
+HELD_LIMIT = 1 << 20
+"""Bytes that are held of those. More are given out: then it was not the end."""
+
+
+class LastWord:
+    """One stream's. `settle` is awaited once, before the end. `unasked`: its usage chunk is not for the client."""
+
+    __slots__ = ("_ends", "_held", "_late", "_output", "_settle", "_settled", "_unasked")
+
+    def __init__(
+        self, shape: str, output: OutputTap, settle: Callable[[], Awaitable[None]], *, unasked: bool = False
+    ) -> None:
+        grammar = grammar_of(shape)
+        chat = shape in ("chat", "completions")
+        self._ends = DONE if chat or grammar is None else grammar.marks.finished
+        self._late = shape in LATE
+        self._output = output
+        self._settle = settle
+        self._settled = False
+        self._unasked = unasked
+        self._held = b""
+
+    async def let_pass(self, events: bytes) -> bytes:
+        """What may go out now of whole events. Raises what `settle` raises."""
+        self._output.feed(events)
+        if self._unasked and b'"usage"' in events:
+            events = without_usage_chunk(events)
+        if self._settled:
+            return events
+        if self._held or (self._ends.search(events) is not None and self._late):
+            self._held += events
+            if len(self._held) <= HELD_LIMIT:
+                return b""
+            events, self._held = self._held, b""
+        elif self._ends.search(events) is not None:
+            await self._settle_once()
+        return events
+
+    async def end(self, rest: bytes) -> bytes:
+        """What is still to go out, when the bytes have ended. Raises what `settle` raises."""
+        self._output.feed(rest)
+        await self._settle_once()
+        return self._held + rest
+
+    async def _settle_once(self) -> None:
+        if not self._settled:
+            self._settled = True
+            await self._settle()
+
+
+def without_usage_chunk(events: bytes) -> bytes:
+    """Chunks of Chat Completions or Completions but for one that has usage, and no choices.
+    https://platform.openai.com/docs/api-reference/chat/create#chat_create-stream_options"""
+    if USAGE.search(events) is None:
+        return events
+    return b"".join([event for event in EVENT.findall(events) if not _is_usage_chunk(event)])
+
+
+def _is_usage_chunk(event: bytes) -> bool:
+    if USAGE.search(event) is None:
+        return False
+    data = b"".join([line[5:] for line in event.splitlines() if line.startswith(b"data:")])
+    try:
+        payload = jsonlib.loads(data)
+    except ValueError:
+        return False
+    return isinstance(payload, dict) and payload.get("choices") == []

@@ -1,0 +1,221 @@
+"""Requests that cost: what is reserved, charged, refused and told."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from gateway.store.entries import Reservation
+from tests.api.billed import CENT, SHORT, ask, charges, charging
+from tests.api.harness import AS_ANN, AS_ROOT, CHAT, until
+from tests.conftest import run
+from tests.fakes.behaviours import Answer, Hang, server_error, unauthorized
+from tests.fakes.provider import FakeProvider
+
+KEY = "sk-first-000000000001"
+
+
+def answered(usage: object, text: str = "Hello!") -> Answer:
+    """A chat whose answer reports this usage, or none."""
+    body = {"choices": [{"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}]}
+    return Answer(200, body if usage is None else {**body, "usage": usage})
+
+
+USAGE = {"prompt_tokens": 30, "completion_tokens": 5, "total_tokens": 35}
+
+
+def test_an_answer_is_charged_for_by_its_usage_before_it_arrives(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with FakeProvider() as fake, charging(tmp_path, fake) as running:
+            fake.script(KEY, answered(USAGE))
+            got = await ask(running)
+            assert (got.status, got.header("x-llmgateway-cost")) == (200, "0.4")
+            (written,) = await charges(running)
+            entry = written.entry
+            assert (entry.amount, entry.estimated, written.balance_after) == (-40 * CENT, 0, 9960 * CENT)
+            assert (entry.model, entry.provider, entry.token) == ("gpt-4o-mini", "main", "ann")
+            assert json.loads(entry.usage) == {"input_uncached": 30, "output_text": 5}
+            assert entry.request_id == got.header("x-request-id")
+            assert entry.price_version.startswith("config ")
+            assert running.metric('llm_cost_total{provider="main",model="gpt-4o-mini"}') == 0.4
+            assert (await running.logged())["cost"] == 0.4
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("usage", "estimated"),
+    [
+        ({"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}, 0),  # zero is a number
+        (None, 1),
+    ],
+)
+def test_usage_of_zero_costs_nothing_and_none_costs_an_estimate(tmp_path: Path, usage: object, estimated: int) -> None:
+    async def scenario() -> None:
+        async with FakeProvider() as fake, charging(tmp_path, fake) as running:
+            fake.script(KEY, answered(usage))
+            got = await ask(running)
+            (written,) = await charges(running)
+            prompt = -(-len(json.dumps(SHORT)) // 4)
+            assert written.entry.estimated == estimated
+            assert -written.entry.amount == (prompt * CENT if estimated else 0)
+            assert float(got.header("x-llmgateway-cost")) == (prompt / 100 if estimated else 0)
+
+    run(scenario())
+
+
+def test_a_failure_costs_nothing_and_only_the_answer_of_several_attempts_is_charged_for(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with FakeProvider() as fake, charging(tmp_path, fake) as running:
+            fake.script(KEY, server_error())
+            fake.script("sk-second-00000000002", answered(USAGE))
+            assert (await ask(running)).status == 200
+            assert len(fake.requests) == 2
+            assert [written.entry.amount for written in await charges(running)] == [-40 * CENT]
+            for key in (KEY, "sk-second-00000000002", "sk-third-000000000003"):
+                fake.script(key, unauthorized())
+            got = await ask(running)
+            assert got.status == 502
+            assert not got.header("x-llmgateway-cost")
+            assert len(await charges(running)) == 1
+
+    run(scenario())
+
+
+def test_who_cannot_pay_gets_402_with_what_it_takes_and_what_is_there(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with FakeProvider() as fake, charging(tmp_path, fake, balance="1") as running:
+            got = await ask(running)
+            error = got.json["error"]
+            assert (got.status, error["code"], error["type"]) == (402, "insufficient_quota", "insufficient_quota")
+            assert not got.header("retry-after")
+            assert error["available"] == 1
+            assert error["required"] > 1.6
+            assert "exhausted" in error["message"]
+            assert not fake.requests
+
+    run(scenario())
+
+
+def test_money_that_is_only_reserved_is_not_called_exhausted(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with FakeProvider() as fake, charging(tmp_path, fake, balance="3") as running:
+            held = await running.ledger.reserve("ann", 250 * CENT)
+            assert isinstance(held, Reservation)
+            got = await ask(running)
+            assert (got.status, got.json["error"]["code"]) == (402, "insufficient_quota")
+            assert "reserved by requests in flight" in got.json["error"]["message"]
+            assert got.json["error"]["available"] == 0.5
+            running.ledger.release(held)
+            assert (await ask(running)).status == 200
+
+    run(scenario())
+
+
+def test_the_402_has_the_shape_of_its_surface(tmp_path: Path) -> None:
+    message = {"model": "gpt-4o-mini", "max_tokens": 10, "messages": [{"role": "user", "content": "Hi"}]}
+
+    async def scenario() -> None:
+        async with FakeProvider() as fake, charging(tmp_path, fake, balance="0") as running:
+            got = await ask(running, message, "/v1/messages")
+            assert (got.status, got.json["type"], got.json["error"]["details"]["available"]) == (402, "error", 0)
+            got = await ask(
+                running, {"contents": [{"parts": [{"text": "Hi"}]}]}, "/v1beta/models/gpt-4o-mini:generateContent"
+            )
+            assert (got.status, got.json["error"]["code"]) == (402, 402)
+
+    run(scenario())
+
+
+def test_a_disabled_user_gets_403(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with FakeProvider() as fake, charging(tmp_path, fake) as running:
+            await running.books.open("ann", 100 * CENT, 0)
+            await running.database.execute("UPDATE users SET disabled = 1")
+            got = await ask(running)
+            assert (got.status, got.json["error"]["code"]) == (403, "permission_denied")
+
+    run(scenario())
+
+
+def test_what_has_no_price_is_refused_or_free_as_the_operator_says(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with FakeProvider() as fake:
+            async with charging(tmp_path, fake) as running:
+                for body, path in (
+                    ({**SHORT, "model": "gpt-4o"}, "/v1/chat/completions"),  # listed for OpenAI itself, not elsewhere
+                    ({"model": "gpt-4o-mini", "prompt": "a cat"}, "/v1/images/generations"),
+                    (CHAT, "/p/main/v1/chat/completions"),
+                ):
+                    got = await ask(running, body, path)
+                    assert (got.status, got.json["error"]["code"]) == (402, "unpriced_model"), path
+                assert not fake.requests
+            async with charging(tmp_path, fake, billing='unpriced = "free"') as running:
+                got = await ask(running, {**SHORT, "model": "gpt-4o"})
+                assert got.status == 200
+                assert not got.header("x-llmgateway-cost")
+                assert await charges(running) == []
+
+    run(scenario())
+
+
+def test_a_price_for_the_request_is_charged_where_there_are_no_tokens(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with FakeProvider() as fake, charging(tmp_path, fake) as running:
+            fake.script(KEY, Answer(200, b"sound", {"content-type": "audio/mpeg"}))
+            got = await ask(running, {"model": "whisper-1", "input": "Hi"}, "/v1/audio/speech")
+            assert (got.status, got.body, got.header("x-llmgateway-cost")) == (200, b"sound", "0.5")
+            assert [written.entry.amount for written in await charges(running)] == [-50 * CENT]
+
+    run(scenario())
+
+
+def test_counting_tokens_and_the_admin_socket_are_free(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with FakeProvider() as fake, charging(tmp_path, fake, balance="0") as running:
+            body = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hi"}]}
+            assert (await ask(running, body, "/v1/messages/count_tokens")).status == 200
+            assert (await running.administrate("POST", "/v1/chat/completions", SHORT)).status == 200
+            assert await charges(running) == []
+
+    run(scenario())
+
+
+def test_each_user_pays_for_himself(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with FakeProvider() as fake, charging(tmp_path, fake) as running:
+            fake.script(KEY, answered(USAGE))
+            for headers in (AS_ANN, AS_ROOT, AS_ANN):
+                assert (await running.ask("POST", "/v1/chat/completions", SHORT, headers)).status == 200
+            assert len(await charges(running, "ann")) == 2
+            assert len(await charges(running, "root")) == 1
+
+    run(scenario())
+
+
+def test_a_client_that_leaves_before_the_answer_pays_nothing(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with FakeProvider() as fake, charging(tmp_path, fake) as running:
+            fake.script(KEY, Hang())
+            async with running.talk() as talk:
+                await talk.send("POST", "/v1/chat/completions", SHORT, AS_ANN)
+                await until(lambda: bool(fake.requests))
+                assert await running.database.fetchval("SELECT COUNT(*) FROM reservations") == 1
+            await running.logged()
+            assert await charges(running) == []
+
+    run(scenario())
+
+
+def test_a_translated_answer_is_charged_for_too(tmp_path: Path) -> None:
+    message = {"model": "gpt-4o-mini", "max_tokens": 10, "messages": [{"role": "user", "content": "Hi"}]}
+
+    async def scenario() -> None:
+        async with FakeProvider() as fake, charging(tmp_path, fake) as running:
+            fake.script(KEY, answered(USAGE))
+            got = await ask(running, message, "/v1/messages")
+            assert (got.status, got.header("x-llmgateway-cost")) == (200, "0.4")
+
+    run(scenario())

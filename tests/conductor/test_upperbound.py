@@ -1,0 +1,58 @@
+"""No request can have more tokens than are reserved for it, if it limits its answer."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from gateway.conductor.ask import Ask
+from gateway.conductor.auth import Identity
+from gateway.conductor.upperbound import FRAME_TOKENS, KEPT_TOKENS, LINK_TOKENS, TOOLS_TOKENS, at_most
+from gateway.policy.pricing import MILLION, Price, price_of
+
+PRICE = price_of({"input": MILLION, "output": 10 * MILLION})
+
+
+def ask(fields: dict[str, Any], shape: str = "chat") -> Ask:
+    body = json.dumps(fields, separators=(",", ":")).encode()
+    return Ask(b"POST", None, "/", "", (), body, "m", shape, Identity("ann"), fields=fields)
+
+
+@pytest.mark.parametrize(
+    ("fields", "shape", "beside", "out"),
+    [
+        ({"messages": []}, "chat", 0, 99),
+        ({"max_tokens": 5, "n": 3}, "chat", 0, 15),
+        ({"max_tokens": 5, "best_of": 4, "n": 2}, "completions", 0, 20),
+        ({"max_tokens": 5, "tools": []}, "chat", TOOLS_TOKENS, 5),
+        ({"max_tokens": 5, "image_url": {"url": "https://a/b.png"}}, "chat", LINK_TOKENS, 5),
+        ({"max_tokens": 5, "image_url": {"url": "data:image/png;base64,AA"}}, "chat", 0, 5),
+        ({"max_tokens": 5, "text": 'my "url": "https://a"'}, "chat", 0, 5),
+        ({"max_output_tokens": 5, "previous_response_id": "resp_1"}, "responses", KEPT_TOKENS, 5),
+        ({"max_output_tokens": 5, "previous_response_id": None}, "responses", 0, 5),
+        ({"contents": [{"parts": [{"fileData": {"fileUri": "gs://a"}}]}]}, "generate", LINK_TOKENS, 99),
+        ({"input": "text"}, "embeddings", 0, 0),
+    ],
+)
+def test_bytes_links_and_the_longest_answer_count(fields: dict[str, Any], shape: str, beside: int, out: int) -> None:
+    asked = ask(fields, shape)
+    into = len(asked.body) + FRAME_TOKENS + beside
+    assert at_most(asked, PRICE, 99) == (into, out, into + 10 * out)
+
+
+def test_what_fits_into_the_model_is_the_most() -> None:
+    price = Price(PRICE.rates, max_input=50, max_output=7)
+    assert at_most(ask({"previous_response_id": "resp_1"}, "responses"), price, 99) == (50, 7, 120)
+    assert at_most(ask({"max_tokens": 5, "n": 2}), price, 99) == (50, 10, 150)
+    assert at_most(ask({"max_tokens": 50, "n": 2}), price, 99).output == 14
+
+
+def test_dearer_buckets_count_where_the_request_may_fill_them() -> None:
+    price = price_of({"input": 1, "output": 1, "cache_write": MILLION, "input_audio": 2 * MILLION})
+    plain, cached, heard = ({}, {"cache_control": {}}, {"input_audio": {}})
+    assert at_most(ask(plain, "embeddings"), price, 0).amount == 0
+    for fields, rate in ((cached, 1), (heard, 2)):
+        most = at_most(ask(fields, "embeddings"), price, 0)
+        assert most.amount == rate * most.input
