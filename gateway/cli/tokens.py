@@ -57,8 +57,8 @@ def run_create(args: argparse.Namespace) -> int:
         print_json(answer)
         return 0
     print(answer["token"])
-    ends = f", valid until it expires {in_words(answer['expires_at'])}" if answer["expires_at"] else ""
-    print(f"token {answer['name']} of {answer['user']}{ends}; it is not shown again", file=sys.stderr)
+    ends = f"expires {in_words(answer['expires_at'])}" if answer["expires_at"] else "does not expire"
+    print(f"token {answer['name']} of {answer['user']}, {ends}; it is not shown again", file=sys.stderr)
     return 0
 
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from gateway.config.validate import auth_is_on
 from gateway.daemon.assembly import Assembly
 from gateway.daemon.firstadmin import ensure_admin
 from gateway.daemon.holdings import Holdings
-from gateway.errors import ConfigError, GatewayError, StartError
+from gateway.errors import ConfigError, GatewayError, StartError, StoreError
 from gateway.keeper.supervisor import Supervisor
 from gateway.net.server import Server
 from gateway.providers import PROVIDER_FACTS
@@ -97,7 +98,8 @@ class Reloads:
         try:
             holdings.arrange(config)
             await holdings.keeper.sync_all(force=True)
-            await ensure_admin(config, holdings.accounts, self._log, holdings.clock())
+            with suppress(StoreError):  # a database that is away stops no reload; the next one makes the token
+                await ensure_admin(config, holdings.accounts, self._log, holdings.clock())
             await holdings.load_prices(config)
             assembly = self._assemble(config)
             self._server.reconfigure(config.server)

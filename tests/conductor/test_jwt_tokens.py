@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hmac
 import json
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from gateway.conductor.identity import Known, Refusal, Verdict
 from gateway.conductor.jwks import Jwks
 from gateway.conductor.jwt_tokens import JwtVerifier, algorithms_of, sign
 from gateway.config.accounts import JwtClaimsConfig, JwtConfig, RateLimits
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, StartError
 from gateway.observe.logs import Log
 from gateway.secret import Secret
 from gateway.store.accounts import UserRow
@@ -417,3 +418,10 @@ def test_with_auth_off_a_forged_token_is_nobodys(tmp_path: Path) -> None:
             assert (await place.who(hs({"sub": "ann", "exp": NOW + 60}))).user == "ann"
 
     run(scenario())
+
+
+def test_without_pyjwt_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "jwt", None)
+    with pytest.raises(StartError) as caught:
+        JwtVerifier(CONFIG, None, lambda: NOW)
+    assert caught.value.hint == "pip install 'llmgateway[jwt]'"

@@ -64,6 +64,20 @@ def test_the_first_admin_token_is_in_a_file_that_others_cannot_read_and_in_no_lo
     run(scenario(), 60)
 
 
+def test_a_reload_that_turns_auth_on_makes_the_first_admin_token(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with FakeProvider() as fake:
+            write_keys(tmp_path, [KEY])
+            async with gateway(tmp_path, one_provider(fake.base_url)) as running:
+                assert await status_of(running, "") == 200
+                running.config.write_text(one_provider(fake.base_url, more=AUTH))
+                assert (await running.command("reload")).code == 0
+                token = Path((await running.wait_log("admin_token_made"))["path"]).read_text().strip()
+                assert [await status_of(running, each) for each in ("", token)] == [401, 200]
+
+    run(scenario(), 60)
+
+
 def test_a_token_is_made_used_and_revoked(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with FakeProvider() as fake:
