@@ -17,14 +17,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from gateway.conductor.ask import Ask, Header
-from gateway.conductor.auth import Identity
 from gateway.conductor.estimate import estimate_tokens
+from gateway.conductor.identity import Identity
 from gateway.conductor.shared_limits import Shared, SharedLimits
-from gateway.config.accounts import LimitsConfig
+from gateway.config.accounts import NO_LIMITS, LimitsConfig, RateLimits
 from gateway.errors import RequestError
 from gateway.net.connection import Reply
 from gateway.observe.record import RequestRecord
-from gateway.policy.limits import Headroom, Limits, Refusal, Subject, Ticket, settle
+from gateway.policy.limits import Headroom, Limits, Refusal, Subject, Ticket
 
 NO_RETRY: Header = (b"x-should-retry", b"false")
 """What makes the SDKs of OpenAI and Anthropic give up at once."""
@@ -46,13 +46,16 @@ class Admission:
         self._clock = clock
         self._shared = shared
         self._limits = Limits()
-        self._config = LimitsConfig()
-        self._counted: dict[tuple[str, str], int] = {}
+        self._counted = {(scope, outcome): 0 for scope in WHOSE for outcome in ("allowed", "refused")}
+        self._user: RateLimits | None = None  # of the configuration
+        self._token: RateLimits | None = None
+        self._global: list[Subject] = []
 
     def arrange(self, config: LimitsConfig) -> None:
         """Other limits from now on. Raises StoreError when they cannot be kept where they are meant to be."""
         self._shared.arrange(config)
-        self._config = config
+        self._user, self._token = config.user or None, config.token or None
+        self._global = [Subject("global", "", config.global_)] if config.global_ else []
 
     def counted(self) -> Mapping[tuple[str, str], int]:
         """Decisions by scope and outcome: "allowed" by the limits of each scope, "refused" by the one that is named."""
@@ -79,53 +82,58 @@ class Admission:
         subjects = self._subjects(ask.identity)
         if not subjects:
             return None
-        tokens = estimate_tokens(ask) if any(subject.limits.tokens_per_minute for subject in subjects) else 0
-        decision, shared = await self._decide(subjects, tokens)
+        tokens = 0
+        for subject in subjects:
+            if subject.limits.tokens_per_minute:
+                tokens = estimate_tokens(ask)
+                break
+        shared = None
+        decision: Ticket | Refusal
+        if self._shared.used:
+            decision, shared = await self._decide_together(subjects, tokens)
+        else:
+            decision = self._limits.take(subjects, tokens, self._clock())
         if isinstance(decision, Refusal):
-            self._count(decision.scope, "refused")
+            self._counted[decision.scope, "refused"] += 1
             raise _refused(decision, tokens, reply)
         for subject in subjects:
-            self._count(subject.scope, "allowed")
+            self._counted[subject.scope, "allowed"] += 1
         if ask.shape != "raw":  # there the provider's own are passed on
             told = decision if shared is None else shared.grant
             _tell(reply, told.requests, told.tokens)
         return Admitted(decision, shared)
 
-    async def _decide(self, subjects: Sequence[Subject], tokens: int) -> tuple[Ticket | Refusal, Shared | None]:
-        """By all gateways together, if they are asked and answer; else by this one."""
-        if self._shared.used:
-            shared = await self._shared.take(subjects, tokens)
-            if isinstance(shared, Refusal):
-                return shared, None
-            if shared is not None:
-                return self._limits.note(subjects, tokens, self._clock()), shared
+    async def _decide_together(
+        self, subjects: Sequence[Subject], tokens: int
+    ) -> tuple[Ticket | Refusal, Shared | None]:
+        """By all gateways, if they answer; else by this one."""
+        shared = await self._shared.take(subjects, tokens)
+        if isinstance(shared, Refusal):
+            return shared, None
+        if shared is not None:
+            return self._limits.note(subjects, tokens, self._clock()), shared
         return self._limits.take(subjects, tokens, self._clock()), None
 
     def leave(self, admitted: Admitted, record: RequestRecord) -> None:
         """The request has ended, well or not."""
         ticket, shared = admitted
         used = _used(ticket.reserved, record)
-        settle(ticket, used, self._clock())
+        ticket.settle(used, self._clock())
         if shared is not None:
             self._shared.settle(shared, used)
 
     def _subjects(self, identity: Identity) -> list[Subject]:
         """Whose limits apply."""
-        config, subjects = self._config, []
-        if config.global_:
-            subjects.append(Subject("global", "", config.global_))
-        limits = identity.limits or config.user
-        if limits:
-            subjects.append(Subject("user", identity.user, limits))
+        own, of_token = identity.limits, identity.token_limits
+        limits = self._user if own is NO_LIMITS or not own else own
+        subjects = self._global
+        if limits is not None:
+            subjects = [*subjects, Subject("user", identity.user, limits)]
         if identity.token:
-            limits = identity.token_limits or config.token
-            if limits:
-                subjects.append(Subject("token", f"{identity.user}\0{identity.token}", limits))
+            limits = self._token if of_token is NO_LIMITS or not of_token else of_token
+            if limits is not None:
+                subjects = [*subjects, Subject("token", f"{identity.user}\0{identity.token}", limits)]
         return subjects
-
-    def _count(self, scope: str, outcome: str) -> None:
-        series = (scope, outcome)
-        self._counted[series] = self._counted.get(series, 0) + 1
 
 
 def _used(reserved: int, record: RequestRecord) -> int:
@@ -161,15 +169,19 @@ def _refused(refusal: Refusal, tokens: int, reply: Reply) -> RequestError:
 
 def _tell(reply: Reply, requests: Headroom | None, tokens: Headroom | None) -> None:
     """The tightest limits, as OpenAI does. https://developers.openai.com/api/docs/guides/rate-limits"""
-    headers = list(reply.extra_headers)
+    headers = [*reply.extra_headers]
     if requests is not None:
-        headers.append((b"x-ratelimit-limit-requests", b"%d" % requests.limit))
-        headers.append((b"x-ratelimit-remaining-requests", b"%d" % requests.remaining))
-        headers.append((b"x-ratelimit-reset-requests", format_reset(requests.reset)))
+        headers += (
+            (b"x-ratelimit-limit-requests", b"%d" % requests.limit),
+            (b"x-ratelimit-remaining-requests", b"%d" % requests.remaining),
+            (b"x-ratelimit-reset-requests", format_reset(requests.reset)),
+        )
     if tokens is not None:
-        headers.append((b"x-ratelimit-limit-tokens", b"%d" % tokens.limit))
-        headers.append((b"x-ratelimit-remaining-tokens", b"%d" % tokens.remaining))
-        headers.append((b"x-ratelimit-reset-tokens", format_reset(tokens.reset)))
+        headers += (
+            (b"x-ratelimit-limit-tokens", b"%d" % tokens.limit),
+            (b"x-ratelimit-remaining-tokens", b"%d" % tokens.remaining),
+            (b"x-ratelimit-reset-tokens", format_reset(tokens.reset)),
+        )
     reply.extra_headers = headers
 
 
@@ -179,5 +191,5 @@ def format_reset(seconds: float) -> bytes:
     if whole < 60:
         return b"%ds" % whole
     if whole < 3600:
-        return b"%dm%ds" % divmod(whole, 60)
+        return b"%dm%ds" % (whole // 60, whole % 60)
     return b"%dh%dm%ds" % (whole // 3600, whole // 60 % 60, whole % 60)

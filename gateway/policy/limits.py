@@ -2,7 +2,7 @@
 
 A request is subject to up to three sets of limits (`Subject`). It passes all of them, or none counts it. Its tokens
 are reserved before they are known: an estimate that should be more than what it will use, so that requests at once
-cannot overshoot together; what it did use is put right at its end (`settle`).
+cannot overshoot together; what it did use is put right at its end (`Ticket.settle`).
 
 Invariants:
 - In no interval of 60 seconds (or of an hour), wherever it begins, are more requests counted, or tokens reserved,
@@ -20,8 +20,8 @@ from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
-from gateway.config.accounts import RateLimits
-from gateway.policy.window import Window
+from gateway.config.accounts import NO_LIMITS, RateLimits
+from gateway.policy.window import Window, add_to, tightest
 
 Scope = Literal["global", "user", "token"]
 Kind = Literal["requests_per_minute", "requests_per_hour", "tokens_per_minute", "concurrency"]
@@ -90,52 +90,90 @@ class Refusal(NamedTuple):
 class Meter:
     """What one subject has used, and has in flight."""
 
-    __slots__ = ("in_flight", "limits", "requests", "tokens")
+    __slots__ = ("in_flight", "limits", "most", "requests", "tokens")
 
     def __init__(self, limits: RateLimits) -> None:
         self.in_flight = 0
         self.requests: tuple[Window, ...] = ()
         self.tokens: Window | None = None
-        self.limits = RateLimits()
+        self.limits = NO_LIMITS
         self.apply(limits)
 
     def apply(self, limits: RateLimits) -> None:
         """Limits of other numbers, or other kinds of them, for what is counted already."""
-        if limits is not self.limits:
-            kept = dict(zip(_kinds(self.limits), self.requests, strict=True))
-            self.requests = tuple(_window(kept.get(kind), kind, limits) for kind in _kinds(limits))
-            self.tokens = _window(self.tokens, "tokens_per_minute", limits) if limits.tokens_per_minute else None
-            self.limits = limits
+        kept = dict(zip(_kinds(self.limits), self.requests, strict=True))
+        self.requests = tuple(_window(kept.get(kind), kind, limits) for kind in _kinds(limits))
+        self.tokens = _window(self.tokens, "tokens_per_minute", limits) if limits.tokens_per_minute else None
+        self.most = limits.concurrency or math.inf  # at once
+        self.limits = limits
 
     def is_idle(self, now: float) -> bool:
         """Whether nothing would be lost with it."""
         windows = self.requests if self.tokens is None else (*self.requests, self.tokens)
         return not self.in_flight and all(window.empty_at(now) <= now for window in windows)
 
-    def readings(self, scope: Scope, now: float, requests: int, tokens: int) -> Iterable[Reading]:
-        """Where it stands, for so many more requests and tokens."""
+    def readings(self, scope: Scope, now: float, tokens: int) -> Iterable[Reading]:
+        """Where it stands, for a request with so many tokens."""
         for kind, window in zip(_kinds(self.limits), self.requests, strict=True):
-            yield _read(scope, kind, window, now, requests)
+            yield _read(scope, kind, window, now, 1)
         if self.tokens is not None:
             yield _read(scope, "tokens_per_minute", self.tokens, now, tokens)
         most = self.limits.concurrency
         if most:
-            wait = BUSY_SECONDS if self.in_flight + requests > most else 0.0
+            wait = BUSY_SECONDS if self.in_flight >= most else 0.0
             yield Reading(scope, "concurrency", most, self.in_flight, 0.0, wait)
 
 
 class Ticket:
     """A request that was counted. `requests` and `tokens`: the tightest limits of each, after it."""
 
-    __slots__ = ("meters", "requests", "reserved", "taken_at", "tokens", "windows")
+    __slots__ = ("_meters", "_of_tokens", "_taken_at", "requests", "reserved", "tokens")
 
-    def __init__(self, meters: Sequence[Meter], taken_at: float, reserved: int) -> None:
-        self.meters = meters
-        self.windows = [meter.tokens for meter in meters if meter.tokens is not None]
-        self.taken_at = taken_at
+    def __init__(self, meters: Sequence[Meter], windows: Windows, reserved: int, now: float) -> None:
+        self._meters = meters
+        self._of_tokens = windows.of_tokens
+        self._taken_at = now
         self.reserved = reserved
-        self.requests: Headroom | None = None
-        self.tokens: Headroom | None = None
+        for meter in meters:
+            meter.in_flight += 1
+        add_to(windows.of_requests, 1)
+        add_to(windows.of_tokens, reserved)
+        self.requests = _headroom(windows.tight_requests, now)
+        self.tokens = _headroom(windows.tight_tokens, now)
+
+    def settle(self, used: int, now: float) -> None:
+        """The request has ended, and has used so many tokens, which are counted as if they had been known at its
+        beginning; if that is no longer in the window, what was used beyond the estimate counts from now on."""
+        more = used - self.reserved
+        for meter in self._meters:
+            meter.in_flight -= 1
+        if more:
+            for window in self._of_tokens:
+                if not window.correct(self._taken_at, now, more) and more > 0:
+                    window.add(now, more)
+
+
+class Windows:
+    """All windows of a request, and of those of requests and of tokens the one with the least room now."""
+
+    __slots__ = ("of_requests", "of_tokens", "tight_requests", "tight_tokens")
+
+    def __init__(self, meters: Sequence[Meter], now: float) -> None:
+        self.of_requests: list[Window] = []
+        self.of_tokens: list[Window] = []
+        for meter in meters:
+            self.of_requests += meter.requests
+            if meter.tokens is not None:
+                self.of_tokens.append(meter.tokens)
+        self.tight_requests = tightest(self.of_requests, now)
+        self.tight_tokens = tightest(self.of_tokens, now)
+
+    def fit(self, tokens: int) -> bool:
+        """Whether they have room for a request with so many tokens."""
+        requests, of_tokens = self.tight_requests, self.tight_tokens
+        if requests is not None and requests.used >= requests.limit:
+            return False
+        return of_tokens is None or of_tokens.used + tokens <= of_tokens.limit
 
 
 class Limits:
@@ -151,26 +189,35 @@ class Limits:
 
     def take(self, subjects: Sequence[Subject], tokens: int, now: float) -> Ticket | Refusal:
         """Count a request with so many tokens, if all of its limits allow it."""
-        meters = [self._meter(subject, now) for subject in subjects]
-        for meter in meters:
-            if not _fits(meter, tokens, now):
-                return self._refuse(subjects, meters, tokens, now)
-        return _count(meters, tokens, now)
+        meters = self._metered(subjects, now)
+        windows = Windows(meters, now)
+        if windows.fit(tokens) and not _is_busy(meters):
+            return Ticket(meters, windows, tokens, now)
+        readings: list[Reading] = []
+        for subject, meter in zip(subjects, meters, strict=True):
+            readings += meter.readings(subject.scope, now, tokens)
+        return refusal(readings)
 
     def note(self, subjects: Sequence[Subject], tokens: int, now: float) -> Ticket:
         """Count a request that somebody else has let pass."""
-        return _count([self._meter(subject, now) for subject in subjects], tokens, now)
+        meters = self._metered(subjects, now)
+        return Ticket(meters, Windows(meters, now), tokens, now)
 
-    def _meter(self, subject: Subject, now: float) -> Meter:
-        key = subject[:2]
-        meter = self._meters.get(key)
-        if meter is None:
-            self._forget(now)
-            meter = self._meters[key] = Meter(subject.limits)
-            return meter
-        self._meters.move_to_end(key)
-        meter.apply(subject.limits)
-        return meter
+    def _metered(self, subjects: Sequence[Subject], now: float) -> list[Meter]:
+        """What each of them has used."""
+        known, meters = self._meters, []
+        for scope, name, limits in subjects:
+            key = (scope, name)
+            meter = known.get(key)
+            if meter is None:
+                self._forget(now)
+                meter = known[key] = Meter(limits)
+            else:
+                known.move_to_end(key)
+                if meter.limits is not limits:
+                    meter.apply(limits)
+            meters.append(meter)
+        return meters
 
     def _forget(self, now: float) -> None:
         """Make room for a new subject."""
@@ -182,32 +229,21 @@ class Limits:
                 return
             del self._meters[oldest]
 
-    def _refuse(self, subjects: Sequence[Subject], meters: Sequence[Meter], tokens: int, now: float) -> Refusal:
-        readings: list[Reading] = []
-        for subject, meter in zip(subjects, meters, strict=True):
-            readings += meter.readings(subject.scope, now, 1, tokens)
-        return refusal(readings)
 
-
-def settle(ticket: Ticket, used: int, now: float) -> None:
-    """A request has ended, and has used so many tokens, which are counted as if they had been known at its beginning;
-    if that is no longer in the window, what was used beyond the estimate counts from now on."""
-    more = used - ticket.reserved
-    for meter in ticket.meters:
-        meter.in_flight -= 1
-    if more:
-        for window in ticket.windows:
-            if not window.correct(ticket.taken_at, now, more) and more > 0:
-                window.add(now, more)
+def _is_busy(meters: Sequence[Meter]) -> bool:
+    for meter in meters:  # noqa: SIM110 - any() would take three times as long
+        if meter.in_flight >= meter.most:
+            return True
+    return False
 
 
 def refusal(readings: Sequence[Reading]) -> Refusal:
     """The answer to a request that does not fit, by all of its limits."""
     worst = max(readings, key=lambda reading: math.inf if reading.wait is None else reading.wait)
-    return Refusal(worst.scope, worst.kind, worst.limit, worst.wait, *tightest(readings))
+    return Refusal(worst.scope, worst.kind, worst.limit, worst.wait, *tightest_readings(readings))
 
 
-def tightest(readings: Iterable[Reading]) -> tuple[Headroom | None, Headroom | None]:
+def tightest_readings(readings: Iterable[Reading]) -> tuple[Headroom | None, Headroom | None]:
     """Of the limits of requests, and of those of tokens, the one with the least left; of equals, the last to end."""
     best: dict[bool, Headroom] = {}
     for reading in readings:
@@ -236,40 +272,12 @@ def _window(known: Window | None, kind: Kind, limits: RateLimits) -> Window:
     return known
 
 
-def _fits(meter: Meter, tokens: int, now: float) -> bool:
-    for window in meter.requests:
-        if window.room(now) <= 0:
-            return False
-    of_tokens = meter.tokens
-    if of_tokens is not None and of_tokens.room(now) < tokens:
-        return False
-    return not 0 < meter.limits.concurrency <= meter.in_flight
-
-
-def _count(meters: Sequence[Meter], tokens: int, now: float) -> Ticket:
-    ticket = Ticket(meters, now, tokens)
-    tight: Window | None = None
-    for meter in meters:
-        meter.in_flight += 1
-        for window in meter.requests:
-            window.add(now, 1)
-            if tight is None or window.limit - window.used < tight.limit - tight.used:
-                tight = window
-    if tight is not None:
-        ticket.requests = _headroom(tight, now)
-    if ticket.windows:
-        for window in ticket.windows:
-            window.add(now, tokens)
-        ticket.tokens = _headroom(min(ticket.windows, key=_left), now)
-    return ticket
-
-
-def _left(window: Window) -> int:
-    return window.limit - window.used
-
-
-def _headroom(window: Window, now: float) -> Headroom:
-    return Headroom(window.limit, max(window.limit - window.used, 0), window.empty_at(now) - now)
+def _headroom(window: Window | None, now: float) -> Headroom | None:
+    """Of a window that was just looked at."""
+    if window is None:
+        return None
+    room = window.limit - window.used
+    return Headroom(window.limit, room if room > 0 else 0, window.empty_at(now) - now)
 
 
 def _read(scope: Scope, kind: Kind, window: Window, now: float, n: int) -> Reading:

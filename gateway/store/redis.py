@@ -39,7 +39,7 @@ from gateway.policy.limits import (
     Scope,
     Subject,
     refusal,
-    tightest,
+    tightest_readings,
 )
 from gateway.secret import Secret
 from gateway.store.limit_scripts import SETTLE, TAKE
@@ -132,7 +132,7 @@ class RedisLimits:
         if lease_keys:
             self._leases[lease] = lease_keys
         token_keys = tuple(rule.key for rule in rules if rule.kind == "tokens_per_minute")
-        return Grant(*tightest(readings), taken_at, tokens, lease, token_keys, lease_keys)
+        return Grant(*tightest_readings(readings), taken_at, tokens, lease, token_keys, lease_keys)
 
     def settle(self, grant: Grant, used: int) -> None:
         """A request has ended, and has used so many tokens. It is sent by `send`."""

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.config.accounts import RateLimits
-from gateway.policy.limits import Headroom, Limits, Refusal, Subject, Ticket, settle
+from gateway.policy.limits import Headroom, Limits, Refusal, Subject, Ticket
 
 
 def everybody(**limits: int) -> Subject:
@@ -31,7 +31,7 @@ def passes(limits: Limits, now: float, *subjects: Subject, tokens: int = 0) -> b
 def passes_and_ends(limits: Limits, now: float, subject: Subject) -> bool:
     ticket = limits.take([subject], 0, now)
     if isinstance(ticket, Ticket):
-        settle(ticket, 0, now)
+        ticket.settle(0, now)
     return isinstance(ticket, Ticket)
 
 
@@ -64,7 +64,7 @@ def test_requests_at_once_are_refused_until_one_ends() -> None:
     refusal = refused(limits, 0.0, subject)
     assert (refusal.kind, refusal.retry_after) == ("concurrency", 1.0)
     assert isinstance(ticket, Ticket)
-    settle(ticket, 0, 0.0)
+    ticket.settle(0, 0.0)
     assert passes(limits, 0.0, subject)
 
 
@@ -111,7 +111,7 @@ def test_tokens_that_were_not_used_are_free_again() -> None:
     ticket = limits.take([subject], 90, 0.0)
     assert isinstance(ticket, Ticket)
     assert not passes(limits, 5.0, subject, tokens=20)
-    settle(ticket, 10, 5.0)
+    ticket.settle(10, 5.0)
     assert passes(limits, 5.0, subject, tokens=90)
     assert refused(limits, 6.0, subject, tokens=10).retry_after == 55.0  # when the first request's ten leave
 
@@ -120,7 +120,7 @@ def test_tokens_beyond_the_reservation_count_later_when_its_time_is_over() -> No
     limits, subject = Limits(), user(tokens_per_minute=100)
     ticket = limits.take([subject], 10, 0.0)
     assert isinstance(ticket, Ticket)
-    settle(ticket, 70, 200.0)
+    ticket.settle(70, 200.0)
     assert refused(limits, 200.0, subject, tokens=50).retry_after == 61.0
     assert passes(limits, 200.0, subject, tokens=40)
 
@@ -206,5 +206,5 @@ def test_it_decides_as_a_list_of_all_requests_would(
             log.append({"at": now, "user": name, "n": 1, "tokens": tokens, "ticket": decision})
         if ends and (oldest := next((each for each in log if each["ticket"] is not None), None)):
             used = min(used, oldest["tokens"])  # what was used beyond it is another test's
-            settle(oldest["ticket"], used, now)
+            oldest["ticket"].settle(used, now)
             oldest["ticket"], oldest["tokens"] = None, used

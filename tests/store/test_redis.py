@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from gateway.config.accounts import RateLimits
 from gateway.errors import StoreUnavailable
-from gateway.policy.limits import Headroom, Limits, Refusal, Subject, Ticket, settle
+from gateway.policy.limits import Headroom, Limits, Refusal, Subject, Ticket
 from gateway.secret import Secret
 from gateway.store.redis import BATCH, CONNECTIONS, LEASE_SECONDS, Grant, RedisLimits
 from tests.conftest import run
@@ -100,7 +100,7 @@ def test_redis_decides_as_memory_does(
                 assert (left(here.requests), left(here.tokens)) == (left(there.requests), left(there.tokens))
             if ends and running:
                 ticket, grant = running.pop(0)
-                settle(ticket, used, now / MICRO)
+                ticket.settle(used, now / MICRO)
                 shared.settle(grant, used)
                 await send_all(shared, now / MICRO - BASE)
         await shared.close()
