@@ -15,6 +15,7 @@ from gateway.conductor.apitokens import make_token, public_id_of
 from gateway.conductor.identity import Identity, Known, Refusal, judge_user
 from gateway.config.accounts import RateLimits
 from gateway.config.model import Config, TokenConfig
+from gateway.errors import StoreUnavailable
 from gateway.secret import Secret
 from gateway.store.accounts import UserRow
 from tests.conductor.accounts import NOW, accounts
@@ -177,6 +178,8 @@ def test_while_the_database_is_away_the_known_are_served_and_the_others_told_to_
             known, unseen = await place.create("ann"), await place.create("bob")
             await place.who(known)
             await place.database.close()
+            with pytest.raises(StoreUnavailable):
+                await place.store.change_user("bob", disabled=True)
             assert (await place.who(known)).user == "ann"
             assert await place.refusal(unseen) == (503, "store_unavailable")
             assert await place.refusal(UNKNOWN) == (503, "store_unavailable")
