@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import stat
+import time
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -12,6 +13,7 @@ from urllib.request import Request, urlopen
 
 from gateway.store import open_store
 from gateway.store.accounts import AccountStore
+from tests.conductor.issuer import Issuer, key_server
 from tests.conftest import run
 from tests.e2e.process import GatewayProcess, gateway, one_provider, write_keys
 from tests.fakes.provider import FakeProvider
@@ -171,6 +173,24 @@ def test_a_json_web_token_is_signed_and_believed(tmp_path: Path) -> None:
                 await running.command("users", "create", "ann")
                 await running.command("users", "disable", "ann")
                 assert await status_of(running, token) == 403
+
+    run(scenario(), 60)
+
+
+def test_an_issuers_tokens_are_believed_by_its_keys_at_a_url(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        issuer = Issuer()
+        async with FakeProvider() as fake, key_server(issuer.document()) as server:
+            write_keys(tmp_path, [KEY])
+            jwt = f"[auth.jwt]\njwks_url = '{server.url}'\nissuer = 'them'\naudience = ['gateway']\n"
+            async with gateway(tmp_path, one_provider(fake.base_url, more=AUTH + jwt)) as running:
+                claims = {"sub": "ann", "iss": "them", "aud": "gateway", "exp": time.time() + 60}
+                for algorithm in ("RS256", "ES256", "EdDSA"):
+                    assert await status_of(running, issuer.sign(claims, algorithm)) == 200
+                assert await status_of(running, Issuer().sign(claims)) == 401
+                assert await status_of(running, issuer.sign({**claims, "exp": time.time() - 60})) == 401
+                assert await status_of(running, "a" * 9000 + "." + issuer.sign(claims).partition(".")[2]) == 401
+                assert server.asked == 1
 
     run(scenario(), 60)
 
