@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from gateway import jsonlib
-from gateway.conductor.ask import Ask, Header, may_ask_for_usage
+from gateway.conductor.ask import Ask, Header
 from gateway.conductor.models import Target
 from gateway.conductor.passing import Passing
 from gateway.conductor.rename import rename_model
@@ -80,6 +80,7 @@ class Delivery:
     reply: Reply
     record: RequestRecord
     bill: Bill | None = None
+    unasked: bool = False  # a chat stream reports its usage to us, not to the client
     _loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
 
     async def run(self) -> None:
@@ -170,7 +171,7 @@ class Delivery:
         outcome, record, ask = self.outcome, self.record, self.ask
         assert outcome.answer is not None
         tap, passing = UsageTap(), Passing(ask, self.key, ask.model if self.target.renamed else "")
-        words, last = usage_words(ask.shape), None
+        words, last, change = usage_words(ask.shape), None, passing.change
 
         async def settle() -> None:
             assert self.bill is not None
@@ -180,8 +181,13 @@ class Delivery:
         if self.bill is not None:
             from gateway.conductor.lastword import LastWord
 
-            unasked = may_ask_for_usage(ask)
-            last = LastWord(ask.shape, self.bill.output, settle, unasked=unasked)
+            last = LastWord(ask.shape, self.bill.output, settle, unasked=self.unasked)
+        elif self.unasked:
+            from gateway.conductor.lastword import without_usage_chunk
+
+            def change(events: bytes) -> bytes:
+                return without_usage_chunk(passing.change(events))
+
         record.first_byte_at, record.phase = self._loop.time(), "streaming"
         await self.reply.start(outcome.status, self._headers())
         try:
@@ -191,7 +197,7 @@ class Delivery:
                 self.reply,
                 record,
                 tap=tap,
-                change=passing.change,
+                change=change,
                 is_whole=passing.is_whole,
                 quiet=Quiet(self.target.provider.config.streaming.keepalive, ask.keepalive),
                 error_event=ask.error_event or _no_event,

@@ -191,6 +191,34 @@ def test_what_was_reserved_is_corrected_at_the_end(
     run(scenario())
 
 
+@pytest.mark.parametrize("options", [None, {}, {"include_usage": False}, {"include_usage": True}])
+def test_a_streams_usage_is_asked_for_and_shown_to_those_alone_who_asked(
+    tmp_path: Path, options: dict[str, bool] | None
+) -> None:
+    async def scenario() -> None:
+        limits = "[limits.user]\ntokens_per_minute = 1000"
+        async with FakeProvider() as fake, gateway(tmp_path, limited(fake, limits)) as running:
+            body = {**BOUNDED, "stream": True} | ({} if options is None else {"stream_options": options})
+            got = await running.ask("POST", CHAT_PATH, body)
+            assert fake.requests[0].json["stream_options"]["include_usage"] is True
+            asked = options is not None and options.get("include_usage", False)
+            assert (b'"usage":{' in got.body) is asked
+            assert got.complete and got.body.endswith(b"data: [DONE]\n\n")
+            assert await free_tokens(running) == 1000 - USED
+
+    run(scenario())
+
+
+def test_without_a_limit_of_tokens_a_stream_is_as_the_client_wants_it(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        limits = "[limits.user]\nrequests_per_minute = 10"
+        async with FakeProvider() as fake, gateway(tmp_path, limited(fake, limits)) as running:
+            await running.ask("POST", CHAT_PATH, STREAM)
+            assert "stream_options" not in fake.requests[0].json
+
+    run(scenario())
+
+
 @pytest.mark.parametrize(
     ("behaviour", "begun"),
     [(Hang(), False), (HangAfter(60, Stream((b'data: {"choices":[{"delta":{"content":"word"}}]}\n\n',) * 9)), True)],
