@@ -14,6 +14,7 @@ from urllib.parse import parse_qs
 
 from gateway import __version__, jsonlib
 from gateway.api.admin_accounts import AccountAdmin, Endpoint
+from gateway.api.admin_cache import CacheAdmin
 from gateway.api.admin_keys import BATCH, asked, each_key, export_keys, matching, meant, parse_limit, parse_statuses
 from gateway.api.admin_proxies import ProxyAdmin
 from gateway.api.bodies import read_object
@@ -48,6 +49,7 @@ class AdminSurface:
         providers: Mapping[str, Provider],
         proxies: ProxyAdmin,
         accounts: AccountAdmin,
+        cache: CacheAdmin,
         control: KeeperControl,
         now: Callable[[], float],
         started: float,
@@ -58,6 +60,7 @@ class AdminSurface:
         self._providers = providers
         self._proxies = proxies
         self._accounts = accounts
+        self._cache = cache
         self._control = control
         self._now = now
         self._started = started
@@ -79,6 +82,8 @@ class AdminSurface:
             "/admin/proxies/check": ("POST", proxies.check),
             "/admin/proxies/clear": ("POST", proxies.clear),
             "/admin/prices": ("GET", self._find_prices),
+            "/admin/cache": ("GET", self._cache.show),
+            "/admin/cache/clear": ("POST", self._cache.clear),
             "/admin/checks": ("GET", self._checked),
             "/admin/guard/reset": ("POST", self._reset_guard),
             "/admin/maintenance/purge": ("POST", partial(self._maintain, "purge")),

@@ -64,6 +64,7 @@ class AnthropicSurface:
             with_model=partial(replace_model, body, decoded),
             fields=decoded,
             session="" if session is None else session.decode("latin-1"),
+            cache_control=fields.get(b"cache-control", b""),
         )
 
 

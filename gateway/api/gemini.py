@@ -82,6 +82,7 @@ class GeminiSurface:
             stream=name == "streamGenerateContent",
             fields=decoded,
             session="" if session is None else session.decode("latin-1"),
+            cache_control=fields.get(b"cache-control", b""),
             with_model=partial(_with_model, decoded, inbound.request.body),
             error_event=_error_event,
             keepalive=b"",

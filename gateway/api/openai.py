@@ -145,6 +145,7 @@ class OpenAISurface:
             shape,
             inbound.identity,
             session="" if session is None else session.decode("latin-1"),
+            cache_control=fields.get(b"cache-control", b""),
         )
 
 

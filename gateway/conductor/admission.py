@@ -5,7 +5,7 @@ decided whose limits apply and how many tokens are reserved, and the client is t
 
 Invariants:
 - A request is counted once, however it ends. Its tokens are those that its provider reported; those that were
-  reserved, if an answer began and nothing was reported; none, if no answer began.
+  reserved, if an answer began and nothing was reported; none, if no answer began, or if it came from the cache.
 - What was counted outlives a reload; the limits are those of the configuration in force.
 - What several gateways decide together is counted here as well, so that this one can go on alone.
 """
@@ -139,6 +139,8 @@ class Admission:
 def _used(reserved: int, record: RequestRecord) -> int:
     if not reserved:  # a call that uses none; what it reports was used by another one
         return 0
+    if record.cache == "hit":
+        return 0  # they were used by whoever asked first
     usage = record.usage
     if usage is not None:
         return usage.input + usage.output

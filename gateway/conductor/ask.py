@@ -55,6 +55,7 @@ class Ask:
     error_event: Callable[[UpstreamError], bytes] | None = None
     keepalive: bytes = COMMENT
     array: bool = False  # a stream is wanted as one JSON array (Gemini without alt=sse)
+    cache_control: bytes = b""  # the header, for the response cache alone
 
 
 REPORTS_IF_ASKED = frozenset({"chat", "completions"})

@@ -17,6 +17,7 @@ from gateway.conductor.attempts import Attempts
 from gateway.conductor.delivery import JSON, Delivery
 from gateway.conductor.estimate import estimate_tokens
 from gateway.conductor.models import ModelResolver, Target
+from gateway.conductor.outlet import Outlet
 from gateway.conductor.rename import insert_field
 from gateway.conductor.translator import Translator
 from gateway.dialects.openai_chat.quirks import NO_STREAM_OPTIONS
@@ -30,6 +31,7 @@ from gateway.upstream.owners import Owner, ResponseOwners
 
 if TYPE_CHECKING:
     from gateway.conductor.billing import Bill, Billing
+    from gateway.conductor.cache import ResponseCache
     from gateway.conductor.counting import Counting
     from gateway.conductor.translation import Embedding, Translation
 
@@ -55,6 +57,7 @@ class Conductor:
         owners: ResponseOwners,
         admission: Admission,
         billing: Billing | None = None,
+        cache: ResponseCache | None = None,
     ) -> None:
         self._resolver = resolver
         self._translator = translator
@@ -62,9 +65,11 @@ class Conductor:
         self._owners = owners
         self._admission = admission
         self._billing = billing
+        self._cache = cache
 
     async def serve(self, ask: Ask, reply: Reply, record: RequestRecord) -> None:
-        """The whole way of one request. Raises RequestError before the commit point, BrokenAnswerError after it."""
+        """The whole way of one request, or the short one to the cache. Raises RequestError before the commit point,
+        BrokenAnswerError after it."""
         record.model, record.streamed = ask.model, ask.stream
         admitted = await self._admission.enter(ask, reply)
         try:
@@ -77,6 +82,22 @@ class Conductor:
         pinned, owner = await self._pinned(ask)
         target = await self._target(ask, owner)
         record.provider, record.upstream_model = target.provider.name, target.model
+        visit = None if self._cache is None else self._cache.visit(ask, target)
+        if visit is None:
+            await self._ask_provider(ask, target, pinned, reply, record)
+        elif (kept := await visit.find(record)) is not None:
+            await visit.replay(kept, reply, record)
+        else:
+            recording = visit.record(reply)
+            try:
+                await self._ask_provider(ask, target, pinned, recording, record)
+                visit.keep(recording, record)
+            finally:
+                recording.forget()
+
+    async def _ask_provider(
+        self, ask: Ask, target: Target, pinned: Key | None, reply: Outlet, record: RequestRecord
+    ) -> None:
         translation: Translation | Embedding | Counting | None
         if ask.shape in COUNTS and ask.dialect not in target.provider.endpoints:
             translation = await self._translator.count(ask, target.provider, target.model)
@@ -127,7 +148,7 @@ class Conductor:
             usage = record.usage
             target.provider.pool.finish(lease, None if usage is None else usage.input + usage.output)
 
-    async def _estimate(self, ask: Ask, reply: Reply, record: RequestRecord) -> None:
+    async def _estimate(self, ask: Ask, reply: Outlet, record: RequestRecord) -> None:
         """The answer to a client that wants tokens counted, where the provider does not count."""
         headers = [JSON, (b"x-llmgateway-estimated", b"true"), (b"x-request-id", record.request_id.encode())]
         await reply.send(200, headers, jsonlib.dumps({COUNTS[ask.shape]: await self._translator.estimate(ask)}))

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from gateway import jsonlib
 from gateway.conductor.ask import Ask, Header
 from gateway.conductor.models import Target
+from gateway.conductor.outlet import Outlet
 from gateway.conductor.passing import Passing
 from gateway.conductor.rename import rename_model
 from gateway.conductor.streaming import (
@@ -27,7 +28,6 @@ from gateway.conductor.streaming import (
 )
 from gateway.conductor.usagewords import tapped_usage, usage_words
 from gateway.errors import RequestError, UpstreamError, UpstreamTimeout
-from gateway.net.connection import Reply
 from gateway.observe.record import RequestRecord, decimal
 from gateway.policy.verdict import Status
 from gateway.providers.openai import FORWARDED_TO_CLIENT, FORWARDED_WITH_ERRORS, REQUEST_IDS
@@ -77,7 +77,7 @@ class Delivery:
     outcome: Outcome
     key: Key
     owners: ResponseOwners
-    reply: Reply
+    reply: Outlet
     record: RequestRecord
     bill: Bill | None = None
     unasked: bool = False  # a chat stream reports its usage to us, not to the client

@@ -16,8 +16,8 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from gateway import jsonlib
+from gateway.conductor.outlet import Outlet
 from gateway.errors import IncompleteStream, UpstreamError, Withheld
-from gateway.net.connection import Reply
 from gateway.net.deadline import Deadline
 from gateway.observe.record import RequestRecord
 from gateway.upstream.exchange import UpstreamAnswer
@@ -64,7 +64,7 @@ class Quiet(NamedTuple):
 async def relay(
     answer: UpstreamAnswer,
     first: bytes,
-    reply: Reply,
+    reply: Outlet,
     record: RequestRecord,
     tail: UsageTail | None = None,
     settle: Callable[[], Awaitable[None]] | None = None,
@@ -96,7 +96,7 @@ async def relay(
 async def relay_events(
     answer: UpstreamAnswer,
     held: bytes,
-    reply: Reply,
+    reply: Outlet,
     record: RequestRecord,
     *,
     tap: UsageTap,
@@ -142,7 +142,7 @@ async def relay_events(
 async def relay_translated(
     answer: UpstreamAnswer,
     held: bytes,
-    reply: Reply,
+    reply: Outlet,
     record: RequestRecord,
     *,
     reader: Reader,
@@ -194,7 +194,7 @@ async def _read_to_end(answer: UpstreamAnswer) -> None:
         pass
 
 
-async def _say(events: bytes, reply: Reply, record: RequestRecord) -> None:
+async def _say(events: bytes, reply: Outlet, record: RequestRecord) -> None:
     if events:
         record.bytes_out += len(events)
         await reply.write(events)
@@ -235,7 +235,7 @@ class QuietFiller:
 
     __slots__ = ("_deadline", "_gate", "_loop", "_quiet", "_reply")
 
-    def __init__(self, reply: Reply, gate: EventGate, quiet: Quiet) -> None:
+    def __init__(self, reply: Outlet, gate: EventGate, quiet: Quiet) -> None:
         self._reply = reply
         self._gate = gate
         self._quiet = quiet

@@ -157,7 +157,10 @@ class CacheConfig:
     shared: bool = setting(False, "true: to every user; false: to the same user alone")
     ttl: float = setting(300.0, "seconds that an answer is kept", above=0)
     max_mb: int = setting(
-        64, "megabytes of memory that all of them take; the oldest go first", minimum=1, maximum=1 << 20
+        64,
+        "megabytes of memory that all of them take; the longest not asked for go first",
+        minimum=1,
+        maximum=1 << 20,
     )
     max_entry_mb: int = setting(2, "megabytes of the largest answer that is kept", minimum=1, maximum=1 << 10)
     price: Decimal = setting(

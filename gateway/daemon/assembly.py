@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 
 from gateway.api.admin import AdminSurface
 from gateway.api.admin_accounts import AccountAdmin
+from gateway.api.admin_cache import CacheAdmin
 from gateway.api.admin_proxies import ProxyAdmin
 from gateway.api.anthropic import AnthropicSurface
 from gateway.api.gemini import GeminiSurface
@@ -59,7 +60,7 @@ def assemble(config: Config, holdings: Holdings, control: KeeperControl, drainin
         from gateway.conductor.billing import Billing  # so that a start without billing does without
 
         billing = Billing(config.billing, holdings.prices, holdings.ledger, holdings.clock)
-    conductor = Conductor(resolver, translator, attempts, holdings.owners, holdings.admission, billing)
+    conductor = Conductor(resolver, translator, attempts, holdings.owners, holdings.admission, billing, holdings.cache)
     models = ModelsSurface(catalog)
     openai, anthropic, gemini = OpenAISurface(conductor), AnthropicSurface(conductor), GeminiSurface(conductor, models)
     passthrough = PassthroughSurface(conductor)
@@ -69,6 +70,7 @@ def assemble(config: Config, holdings: Holdings, control: KeeperControl, drainin
         providers,
         ProxyAdmin(holdings.proxy_pools, control),
         AccountAdmin(holdings.accounts, config, holdings.clock),
+        CacheAdmin(holdings.cache),
         control,
         holdings.clock,
         holdings.started,

@@ -280,5 +280,7 @@ class Daemon:
         unwritten = await self._holdings.ledger.flush(FLUSH_SECONDS)
         if unwritten:
             self._log.error("charges_lost", count=unwritten, detail="the database could not be written until the end")
+        if self._holdings.cache is not None:
+            await self._holdings.cache.close()
         saved = await self._holdings.keeper.flush()
         self._log.info("stopped", cut=cut, saved=saved)

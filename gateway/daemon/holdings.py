@@ -41,7 +41,17 @@ from gateway.upstream.provider import Provider
 from gateway.upstream.proxypools import ProxyPools
 
 if TYPE_CHECKING:
+    from gateway.conductor.cache import ResponseCache
+    from gateway.conductor.sharing import SharedAnswers
     from gateway.policy.pricing import PriceBook
+    from gateway.secret import Secret
+
+
+def connect_answers(url: Secret) -> SharedAnswers:
+    """Where several gateways keep answers. redis-py is loaded now."""
+    from gateway.store.redisanswers import RedisAnswers
+
+    return RedisAnswers(url)
 
 
 class Holdings:
@@ -71,6 +81,7 @@ class Holdings:
             return None if found is None else Owner(*found)
 
         self.owners = ResponseOwners(look_up)
+        self.cache: ResponseCache | None = None  # until a configuration wants it
         proxies = ProxyStatuses(lambda: self.proxy_pools, ProxyStore(database), clock)
         statuses = StatusWriter(lambda: self.pools, self.owners, keys, responses, log, clock, proxies)
         self.proxy_keeper = ProxyKeeper(proxies, log)
@@ -90,6 +101,13 @@ class Holdings:
         self.proxy_pools.arrange(config)
         self.keeper.arrange(config, self.pools.of)
         self.proxy_keeper.arrange(config, self.proxy_pools.of_files(config))
+        if config.cache.enabled and self.cache is None:
+            from gateway.conductor.cache import ResponseCache
+
+            self.cache = ResponseCache(self.clock, self.log, connect_answers)
+            self.metrics.collect_cache(self.cache.statistics)
+        if self.cache is not None:
+            self.cache.arrange(config)
         self.maintenance.arrange(config)
         self.admission.arrange(config.limits)
 

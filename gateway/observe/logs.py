@@ -138,6 +138,8 @@ class Log:
                 line["proxy"] = record.proxy
             if record.upstream_model != record.model:
                 line["upstream_model"] = record.upstream_model[:NAME_LIMIT]
+        if record.cache:
+            line["cache"] = record.cache
         if record.streamed:
             line["streamed"] = True
         if record.first_byte_at:

@@ -103,6 +103,12 @@ FAMILIES = {
     "llm_time_to_first_token_seconds": Family(
         "histogram", "Time from a request's head to the first event of its stream"
     ),
+    "llm_gateway_cache_requests_total": Family(
+        "counter", "Requests that the response cache was asked for, by outcome: hit, miss", ("outcome",)
+    ),
+    "llm_gateway_cache_failures_total": Family("counter", "Times that the cache's Redis was slow or gone"),
+    "llm_gateway_cache_answers": Family("gauge", "Answers in the response cache; in Redis they are not counted"),
+    "llm_gateway_cache_bytes": Family("gauge", "Memory that they take, with those on their way"),
     "llm_requests_in_flight": Family("gauge", "Requests being served now"),
     "llm_gateway_keys": Family("gauge", "Keys by status", ("provider", "status")),
     "llm_gateway_proxies": Family(
@@ -185,6 +191,7 @@ class Metrics:
         self._maintenance: dict[tuple[str, str], int] = {}
         self._maintenance_seconds: dict[str, float] = {}
         self._purged: dict[str, int] = {}
+        self._cached: dict[str, int] = {}
         self._models: set[str] = set()
         self._reasons: set[str] = set()
         self._duration = Histogram(DURATION_BOUNDS)
@@ -200,6 +207,7 @@ class Metrics:
         self._count_dropped: Callable[[], Mapping[str, int]] = dict
         self._count_ledger: Callable[[], int] = int
         self.balances: Mapping[str, int] = {}  # nano-units by user, from whoever has just read them
+        self._read_cache: Callable[[], Mapping[str, Any]] = dict
 
     # -- fed as things happen ----------------------------------------------------------------------------------
 
@@ -221,6 +229,8 @@ class Metrics:
             return
         self._duration.observe(duration)
         self._overhead.observe(record.overhead(duration))
+        if record.cache:
+            self._cached[record.cache] = self._cached.get(record.cache, 0) + 1
         if record.streamed and record.first_byte_at:
             self._first_token.observe(record.first_byte_at - record.started)
         if record.cost is not None:
@@ -293,6 +303,10 @@ class Metrics:
         """Where the number of lost events by sink comes from."""
         self._count_dropped = count
 
+    def collect_cache(self, read: Callable[[], Mapping[str, Any]]) -> None:
+        """Where the response cache's "answers", "bytes" and "failures" come from."""
+        self._read_cache = read
+
     def render(self) -> bytes:
         """The whole page."""
         histograms, values = self._histograms(), self._values()
@@ -319,6 +333,7 @@ class Metrics:
         }
 
     def _values(self) -> Mapping[str, Values]:
+        cache = self._read_cache()
         return {
             "llm_requests_total": self._requests,
             "llm_requests_errors_total": self._errors,
@@ -331,6 +346,10 @@ class Metrics:
             "llm_client_disconnects_total": self._disconnects,
             "rate_limit_requests_total": self._count_limits(),
             "llm_gateway_limits_fallbacks_total": {(): self._count_fallbacks()},
+            "llm_gateway_cache_requests_total": self._cached,
+            "llm_gateway_cache_failures_total": {(): cache["failures"]} if cache else {},
+            "llm_gateway_cache_answers": {(): cache["answers"]} if cache else {},
+            "llm_gateway_cache_bytes": {(): cache["bytes"]} if cache else {},
             "llm_requests_in_flight": {(): self.in_flight},
             "llm_gateway_keys": _with_gone(self._count_keys(), self._keys_seen),
             "llm_gateway_proxies": _with_gone(self._count_proxies(), self._proxies_seen),

@@ -27,6 +27,7 @@ class RequestRecord:
         "attempts",
         "bytes_in",
         "bytes_out",
+        "cache",
         "client",
         "cost",
         "dropped",
@@ -76,6 +77,7 @@ class RequestRecord:
         self.outcome = "ok"  # ok, client_gone, error
         self.phase = ""  # where the request was when its client left: queued, waiting (from the connect on), streaming
         self.error = ""  # stable code or reason of the failure
+        self.cache = ""  # hit or miss, where the response cache was asked
         self.dropped = ""  # paths of what a translation could not say
         self.bytes_in = 0  # of the request's body
         self.bytes_out = 0  # of the answer's body

@@ -23,6 +23,7 @@ from urllib.parse import urlsplit
 
 from gateway.api.admin import AdminSurface
 from gateway.api.admin_accounts import AccountAdmin
+from gateway.api.admin_cache import CacheAdmin
 from gateway.api.admin_proxies import ProxyAdmin
 from gateway.api.anthropic import AnthropicSurface
 from gateway.api.errors import refuse
@@ -37,6 +38,7 @@ from gateway.conductor.admission import Admission
 from gateway.conductor.attempts import Attempts
 from gateway.conductor.auth import Authenticator
 from gateway.conductor.billing import Billing
+from gateway.conductor.cache import ResponseCache
 from gateway.conductor.conductor import Conductor
 from gateway.conductor.jwt_tokens import jwt_verifier
 from gateway.conductor.models import ModelResolver
@@ -45,6 +47,7 @@ from gateway.conductor.translator import Translator
 from gateway.config.load import load_config
 from gateway.config.model import Config, ServerConfig
 from gateway.config.validate import auth_is_on
+from gateway.daemon.holdings import connect_answers
 from gateway.daemon.pricefiles import load_price_book
 from gateway.errors import GatewayError, RequestError
 from gateway.keeper.statuses import StatusWriter
@@ -344,7 +347,11 @@ class Gateway:
         billing = None
         if config.billing.enabled:
             billing = Billing(config.billing, load_price_book(config), self.ledger, self.clock)
-        conductor = Conductor(resolver, translator, attempts, self.owners, self.admission, billing)
+        self.cache = ResponseCache(self.clock, self._log, connect_answers) if config.cache.enabled else None
+        if self.cache is not None:
+            self.cache.arrange(config)
+            self.metrics.collect_cache(self.cache.statistics)
+        conductor = Conductor(resolver, translator, attempts, self.owners, self.admission, billing, self.cache)
         models = ModelsSurface(self._catalog)
         surfaces = (
             OpenAISurface(conductor),
@@ -358,6 +365,7 @@ class Gateway:
                 providers,
                 ProxyAdmin(self.proxy_pools, self.control),
                 AccountAdmin(self.accounts, config, self.clock),
+                CacheAdmin(self.cache),
                 self.control,
                 self.clock,
                 self.clock(),
@@ -415,6 +423,8 @@ class Gateway:
         await self._statuses.flush()
         self._ledger_task.cancel()
         await self.ledger.flush(10)
+        if self.cache is not None:
+            await self.cache.close()
         await self._client.close()
         self._log.close()
 

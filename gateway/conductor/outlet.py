@@ -1,0 +1,19 @@
+"""What an answer is given to, and what somebody can be who wants to see it on its way."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from gateway.conductor.ask import Header
+
+
+class Outlet(Protocol):
+    """A `net.reply.Reply`, or what stands before one. Its methods are described there."""
+
+    async def send(self, status: int, headers: Sequence[Header], body: bytes) -> None: ...
+    async def start(self, status: int, headers: Sequence[Header], length: int | None = None) -> None: ...
+    async def write(self, data: bytes) -> None: ...
+    def write_nowait(self, data: bytes) -> None: ...
+    async def end(self) -> None: ...
+    def abort(self) -> None: ...
