@@ -14,7 +14,6 @@ from typing import Any
 from gateway import jsonlib
 from gateway.conductor.ask import Header
 from gateway.quick import dataclass
-from gateway.usage import Usage
 
 OVERHEAD = 1024
 """Bytes of an answer beside its body and headers: key, objects, its place in the table. Measured: 0.9 KB."""
@@ -25,7 +24,7 @@ FORM = 1
 
 @dataclass(frozen=True, slots=True)
 class KeptAnswer:
-    """`made_at` in unix seconds. `provider` and `model` are who gave it and `usage` what that took."""
+    """`made_at` in unix seconds. `provider` and `model` are who gave it, `cost` what that cost in nano-units."""
 
     made_at: float
     headers: tuple[Header, ...]
@@ -33,7 +32,7 @@ class KeptAnswer:
     streamed: bool
     provider: str
     model: str
-    usage: Usage | None
+    cost: int
 
     @property
     def size(self) -> int:
@@ -51,7 +50,7 @@ class KeptAnswer:
             "streamed": self.streamed,
             "provider": self.provider,
             "model": self.model,
-            "usage": None if self.usage is None else {k: v for k, v in self.usage._asdict().items() if v is not None},
+            "cost": self.cost,
         }
         return b"%b\n%b" % (jsonlib.dumps(facts), self.body)
 
@@ -70,7 +69,7 @@ def read_answer(data: bytes) -> KeptAnswer | None:
             bool(facts["streamed"]),
             str(facts["provider"]),
             str(facts["model"]),
-            None if facts["usage"] is None else Usage(**facts["usage"]),
+            int(facts["cost"]),
         )
     except (ValueError, TypeError, KeyError, AttributeError):
         return None

@@ -39,6 +39,9 @@ BY_TOKENS = frozenset({"chat", "completions", "responses", "messages", "generate
 CHARGE_LIMIT = 10**15
 """Nano-units, a million of the currency: no request costs that, whatever its provider reports."""
 
+FROM_CACHE = "cache"
+"""The note of an entry for a hit of the response cache."""
+
 RETRY_AFTER = 5.0
 """Seconds, while the ledger cannot be written."""
 
@@ -70,6 +73,31 @@ class Billing:
         if isinstance(granted, Refusal):
             raise self._refused(ask, amount, granted)
         return Bill(ask, price, granted, self._ledger, self._clock)
+
+    async def charge_hit(self, ask: Ask, amount: int, record: RequestRecord) -> None:
+        """Charge for an answer from the cache before it is sent; it has taken no tokens. Raises RequestError 402, 403,
+        503."""
+        if ask.identity.operator or not amount:
+            return
+        try:
+            granted = await self._ledger.reserve(ask.identity.user, amount)
+            if isinstance(granted, Refusal):
+                raise self._refused(ask, amount, granted)
+            entry = Entry(
+                granted.id,
+                "charge",
+                -amount,
+                self._clock(),
+                record.request_id,
+                record.token_name,
+                record.upstream_model,
+                record.provider,
+                note=FROM_CACHE,
+            )
+            await self._ledger.settle(granted, entry)
+        except StoreError as error:
+            raise _unavailable(error) from None
+        record.cost = amount
 
     def _price(self, ask: Ask, target: Target) -> Price | None:
         """None: nothing is charged."""

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 from gateway.conductor.answers import Answers, KeptAnswer
@@ -33,7 +34,7 @@ from gateway.config.accounts import CacheConfig
 from gateway.config.model import Config
 from gateway.net.connection import Reply
 from gateway.observe.logs import Log
-from gateway.observe.record import RequestRecord
+from gateway.observe.record import RequestRecord, decimal
 from gateway.secret import Secret
 
 MB = 1 << 20
@@ -61,7 +62,7 @@ class ResponseCache:
 
     def arrange(self, config: Config) -> None:
         """Another configuration. What was kept under the old one is gone, if answers may be others now."""
-        depends = (config.cache, config.providers, config.translation, config.limits.url)
+        depends = (config.cache, config.providers, config.translation, config.limits.url, config.billing.currency)
         if depends == self._depends:
             return
         first, self._depends, self._config = not self._depends, depends, config.cache
@@ -126,6 +127,9 @@ class ResponseCache:
         """Seconds; the clocks of two gateways may differ."""
         return max(0.0, answer.age(self._clock()))
 
+    def cost(self, answer: KeptAnswer) -> int:
+        return int((answer.cost * self._config.price).quantize(Decimal(1), ROUND_HALF_UP))
+
     def record(self, reply: Outlet, shape: str) -> Recording:
         answers = self._answers
         return Recording(reply, shape, self._config.max_entry_mb * MB, answers.claim, answers.release)
@@ -138,7 +142,7 @@ class ResponseCache:
             return
         now = self._clock()
         answer = KeptAnswer(
-            now, recording.headers, body, recording.streamed, record.provider, record.upstream_model, record.usage
+            now, recording.headers, body, recording.streamed, record.provider, record.upstream_model, record.cost or 0
         )
         if self._sharing is None:
             self._answers.keep(key, answer, now)
@@ -166,14 +170,19 @@ class Visit:
         wishes = self._wishes
         if kept is None or not wishes.read or (wishes.max_age is not None and self._cache.age(kept) > wishes.max_age):
             return None
-        record.cache = "hit"
+        record.cache, record.provider, record.upstream_model = "hit", kept.provider, kept.model
         return kept
+
+    def cost(self, kept: KeptAnswer) -> int:
+        """What a hit costs, in nano-units: a part of what the answer cost at first, rounded once, half up."""
+        return self._cache.cost(kept)
 
     async def replay(self, kept: KeptAnswer, reply: Reply, record: RequestRecord) -> None:
         """The answer as it went to the client who asked first, with this request's id. No tokens were used for it."""
-        record.provider, record.upstream_model = kept.provider, kept.model
-        age = (b"age", b"%d" % self._cache.age(kept))
-        headers = [*kept.headers, HIT, age, (b"x-request-id", record.request_id.encode())]
+        headers = [*kept.headers, HIT, (b"age", b"%d" % self._cache.age(kept))]
+        if record.cost is not None:
+            headers.append((b"x-llmgateway-cost", decimal(record.cost).encode()))
+        headers.append((b"x-request-id", record.request_id.encode()))
         record.first_byte_at, record.bytes_out = asyncio.get_running_loop().time(), len(kept.body)
         if not kept.streamed:
             await reply.send(200, headers, kept.body)

@@ -86,6 +86,8 @@ class Conductor:
         if visit is None:
             await self._ask_provider(ask, target, pinned, reply, record)
         elif (kept := await visit.find(record)) is not None:
+            if self._billing is not None:
+                await self._billing.charge_hit(ask, visit.cost(kept), record)
             await visit.replay(kept, reply, record)
         else:
             recording = visit.record(reply)
@@ -125,7 +127,7 @@ class Conductor:
         target: Target,
         translation: Translation | Embedding | Counting | None,
         pinned: Key | None,
-        reply: Reply,
+        reply: Outlet,
         record: RequestRecord,
         bill: Bill | None = None,
         *,

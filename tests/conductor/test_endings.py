@@ -156,16 +156,20 @@ def test_a_stream_that_did_not(shape: str, stream: list[bytes], together: bool) 
     assert not fed(shape, [b"".join(stream)] if together else stream).is_good
 
 
+FIELDS = (
+    "type", "error", "choices", "finish_reason", "stop_reason", "delta", "response", "status", "object",
+    "incomplete_details", "reason", "candidates", "finishReason", "promptFeedback", "blockReason",
+)  # fmt: skip
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.sampled_from(["stop", "error", "response.completed", "completed"]),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(
-        st.sampled_from(
-            "type error choices finish_reason stop_reason delta response status object incomplete_details reason "
-            "candidates finishReason promptFeedback blockReason".split()
-        ),
-        inner,
-        max_size=4,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(FIELDS),
+            inner,
+            max_size=4,
+        )
     ),
     max_leaves=12,
 )
