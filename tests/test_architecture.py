@@ -34,7 +34,7 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     "h11": ("net/",),
     "sqlite3": ("store/sqlite.py",),
     "asyncpg": ("store/postgres.py",),
-    "redis": ("store/redis.py", "store/redisanswers.py"),
+    "redis": ("store/redis.py",),
     "uvloop": ("cli/", "daemon/"),
     "orjson": ("jsonlib.py",),
     "logging": (),

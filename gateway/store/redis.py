@@ -61,6 +61,20 @@ BATCH = 250
 """Corrections in one script: Redis does nothing else meanwhile, about a millisecond."""
 
 
+def connect(url: Secret) -> redis.asyncio.Redis:
+    """A client that connects when it is first needed, and whose calls raise FAILURES. For answers as well."""
+    # A connection that Redis has closed meanwhile is no failure: another one is made, at once and once.
+    retry: Any = Retry(NoBackoff(), 1, (redis.asyncio.ConnectionError,))
+    pool = redis.asyncio.BlockingConnectionPool.from_url(
+        url.reveal(), max_connections=CONNECTIONS, timeout=None, retry=retry, protocol=2
+    )
+    return redis.asyncio.Redis.from_pool(pool)
+
+
+def unavailable(error: BaseException) -> StoreUnavailable:
+    return StoreUnavailable("Redis does not answer", detail=f"{type(error).__name__}: {error}")
+
+
 class Grant(NamedTuple):
     """A request that was counted. `requests` and `tokens`: the tightest limits of each, after it. `taken_at` is in
     microseconds of Redis' time."""
@@ -85,12 +99,7 @@ class RedisLimits:
     """One gateway's share in what is counted at `url`. Nothing is connected before it is needed."""
 
     def __init__(self, url: Secret) -> None:
-        # A connection that Redis has closed meanwhile is no failure: another one is made, at once and once.
-        retry: Any = Retry(NoBackoff(), 1, (redis.asyncio.ConnectionError,))
-        pool = redis.asyncio.BlockingConnectionPool.from_url(
-            url.reveal(), max_connections=CONNECTIONS, timeout=None, retry=retry, protocol=2
-        )
-        self._client = redis.asyncio.Redis.from_pool(pool)
+        self._client = connect(url)
         self._take = self._client.register_script(TAKE)
         self._settle = self._client.register_script(SETTLE)
         self._node = os.urandom(8).hex()
@@ -120,7 +129,7 @@ class RedisLimits:
         except BaseException as error:
             self._corrections.extend(Correction(key, ("end", lease, 0, 0)) for key in lease_keys)
             if isinstance(error, FAILURES):
-                raise _unavailable(error) from error
+                raise unavailable(error) from error
             raise
         allowed, taken_at = answer[:2]
         readings = [
@@ -159,14 +168,14 @@ class RedisLimits:
         try:
             await self._settle(keys=[correction.key for correction in batch], args=arguments)
         except FAILURES as error:
-            raise _unavailable(error) from error
+            raise unavailable(error) from error
 
     async def close(self) -> None:
         """Leave Redis. Raises StoreUnavailable."""
         try:
             await self._client.aclose()
         except FAILURES as error:
-            raise _unavailable(error) from error
+            raise unavailable(error) from error
 
 
 class _Rule(NamedTuple):
@@ -204,7 +213,3 @@ def _read(rule: _Rule, allowed: int, now: int, used: int, latest: int, fits: int
     reset = ((latest + 1 + SLOTS) * step - now) / MICRO if latest else 0.0
     wait_or_never = None if rule.adds > rule.limit else (fits * step - now) / MICRO if fits else 0.0
     return Reading(rule.scope, rule.kind, rule.limit, used, reset, wait_or_never)
-
-
-def _unavailable(error: BaseException) -> StoreUnavailable:
-    return StoreUnavailable("Redis does not answer", detail=f"{type(error).__name__}: {error}")

@@ -17,12 +17,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
-import redis.asyncio
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-
-from gateway.errors import StoreUnavailable
 from gateway.secret import Secret
+from gateway.store.redis import FAILURES, connect, unavailable
 
 PREFIX = b"{llmgateway}:cache:"
 """The braces keep them together in a cluster, so that one command may ask for two."""
@@ -30,20 +26,12 @@ PREFIX = b"{llmgateway}:cache:"
 ERA = PREFIX + b"era"
 ERA_LENGTH = 16
 
-CONNECTIONS = 32
-"""To one Redis, for answers of a megabyte, too: each takes some milliseconds."""
-
 
 class RedisAnswers:
     """What is kept at `url`. Nothing is connected before it is needed. All raise StoreUnavailable."""
 
     def __init__(self, url: Secret) -> None:
-        # A connection that Redis has closed meanwhile is no failure: another one is made, at once and once.
-        retry: Any = Retry(NoBackoff(), 1, (redis.asyncio.ConnectionError,))
-        pool = redis.asyncio.BlockingConnectionPool.from_url(
-            url.reveal(), max_connections=CONNECTIONS, timeout=None, retry=retry, protocol=2
-        )
-        self._client = redis.asyncio.Redis.from_pool(pool)
+        self._client = connect(url)
 
     async def find(self, key: bytes) -> tuple[bytes | None, bytes]:
         """What was kept under a key in this era, and the era, which `keep` wants to hear."""
@@ -66,15 +54,11 @@ class RedisAnswers:
     async def close(self) -> None:
         try:
             await self._client.aclose()
-        except (redis.RedisError, OSError) as error:
-            raise _unavailable(error) from None
+        except FAILURES as error:
+            raise unavailable(error) from None
 
     async def _do(self, *command: bytes | str | int) -> Any:
         try:
             return await self._client.execute_command(*command)  # type: ignore[no-untyped-call]
-        except (redis.RedisError, OSError) as error:
-            raise _unavailable(error) from None
-
-
-def _unavailable(error: Exception) -> StoreUnavailable:
-    return StoreUnavailable("Redis does not answer", detail=f"{type(error).__name__}: {error}")
+        except FAILURES as error:
+            raise unavailable(error) from None
