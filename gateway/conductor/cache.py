@@ -83,7 +83,7 @@ class ResponseCache:
         if not wishes.store:
             return None
         key = key_of(ask, target.provider.name, target.model, shared=self._config.shared)
-        return Visit(self, key, ask.shape, wishes, self._epoch)
+        return Visit(self, key, ask, wishes, self._epoch)
 
     async def clear(self) -> dict[str, Any]:
         """Forget all answers: how many they were in memory, and their bytes. Raises StoreUnavailable."""
@@ -130,9 +130,9 @@ class ResponseCache:
     def cost(self, answer: KeptAnswer) -> int:
         return int((answer.cost * self._config.price).quantize(Decimal(1), ROUND_HALF_UP))
 
-    def record(self, reply: Outlet, shape: str) -> Recording:
+    def record(self, reply: Outlet, shape: str, streamed: bool) -> Recording:
         answers = self._answers
-        return Recording(reply, shape, self._config.max_entry_mb * MB, answers.claim, answers.release)
+        return Recording(reply, shape, streamed, self._config.max_entry_mb * MB, answers.claim, answers.release)
 
     def keep(self, key: bytes, recording: Recording, record: RequestRecord, epoch: int, era: bytes) -> None:
         """What a recording has, if it is a whole and good answer of this epoch."""
@@ -153,12 +153,13 @@ class ResponseCache:
 class Visit:
     """One request's look into the cache, and what comes of it."""
 
-    __slots__ = ("_cache", "_epoch", "_era", "_key", "_shape", "_wishes")
+    __slots__ = ("_cache", "_epoch", "_era", "_key", "_shape", "_streamed", "_wishes")
 
-    def __init__(self, cache: ResponseCache, key: bytes, shape: str, wishes: Wishes, epoch: int) -> None:
+    def __init__(self, cache: ResponseCache, key: bytes, ask: Ask, wishes: Wishes, epoch: int) -> None:
         self._cache = cache
         self._key = key
-        self._shape = shape
+        self._shape = ask.shape
+        self._streamed = ask.stream and not ask.array
         self._wishes = wishes
         self._epoch = epoch
         self._era = b""
@@ -196,7 +197,7 @@ class Visit:
     def record(self, reply: Reply) -> Recording:
         """A miss: what goes to the client from now on is taken down. `keep` or `Recording.forget` ends it."""
         reply.extra_headers = (*reply.extra_headers, MISS)
-        return self._cache.record(reply, self._shape)
+        return self._cache.record(reply, self._shape, self._streamed)
 
     def keep(self, recording: Recording, record: RequestRecord) -> None:
         """The answer has gone out."""

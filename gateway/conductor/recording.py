@@ -20,8 +20,9 @@ STREAM = b"text/event-stream"
 
 
 class Recording:
-    """`limit` is in bytes. `claim` asks for room for so many bytes more, and is answered with False when there is none;
-    `release` gives back what was claimed."""
+    """An answer that is a stream of events where none was asked for, or none where one was (`streamed`), is not kept:
+    headers that do not tell requests apart may have made it so. `limit` is in bytes. `claim` asks for room for so many
+    bytes more, and is answered with False when there is none; `release` gives back what was claimed."""
 
     __slots__ = (
         "_claim", "_claimed", "_end", "_ended", "_limit", "_parts", "_release", "_reply", "_shape", "headers",
@@ -29,10 +30,16 @@ class Recording:
     )  # fmt: skip
 
     def __init__(
-        self, reply: Outlet, shape: str, limit: int, claim: Callable[[int], bool], release: Callable[[int], None]
+        self,
+        reply: Outlet,
+        shape: str,
+        streamed: bool,
+        limit: int,
+        claim: Callable[[int], bool],
+        release: Callable[[int], None],
     ) -> None:
         self.headers: tuple[Header, ...] = ()
-        self.streamed = False
+        self.streamed = streamed
         self._reply = reply
         self._shape = shape
         self._limit = limit
@@ -85,10 +92,10 @@ class Recording:
 
     def _begin(self, status: int, headers: Sequence[Header]) -> None:
         fields = dict(headers)
-        if status != 200 or b"content-encoding" in fields:
+        streamed = fields.get(b"content-type", b"").startswith(STREAM)
+        if status != 200 or b"content-encoding" in fields or streamed != self.streamed:
             self.forget()
         self.headers = tuple(header for header in headers if header[0] in KEPT_HEADERS)
-        self.streamed = fields.get(b"content-type", b"").startswith(STREAM)
         if self.streamed:
             self._end = StreamEnd(self._shape)
 

@@ -242,6 +242,8 @@ STOP = {"choices": [{"delta": {}, "finish_reason": "stop"}]}
         (CHAT, Answer(201)),
         (CHAT, Answer(200, b"no JSON", {"content-type": "text/plain"})),
         (CHAT, Answer(200, headers={"content-encoding": "gzip"})),
+        (CHAT, Stream()),
+        (STREAM, Answer(200, {"choices": [{"message": {"content": "x"}, "finish_reason": "stop"}]})),
         (STREAM, Stream((WORD, "[DONE]"))),
         (STREAM, Stream((WORD, STOP))),
         (STREAM, Stream((WORD, {"error": {"message": "it broke", "type": "server_error"}}))),
