@@ -5,8 +5,8 @@ leases: each request's name and the time until which it counts. While it runs it
 gateway that died vanish by themselves. The time is Redis' own, so that all gateways agree.
 
 Invariants:
-- A decision is one script, so nobody comes between its looking and its counting. The same is true of `{llmgateway}` in
-  every key: in a cluster they lie together.
+- A decision is one script, so that nobody comes between its looking and its counting. Every key has `{llmgateway}` in
+  its name, so that a cluster keeps them together.
 - Every key has an end, if nobody uses it.
 - Nothing waits here but for one answer of Redis, and nobody waits for a correction. What cannot be sent is dropped:
   then tokens that were reserved count for their minute, and a lease ends by itself.
@@ -65,8 +65,9 @@ def connect(url: Secret) -> redis.asyncio.Redis:
     """A client that connects when it is first needed, and whose calls raise FAILURES. For answers as well."""
     # A connection that Redis has closed meanwhile is no failure: another one is made, at once and once.
     retry: Any = Retry(NoBackoff(), 1, (redis.asyncio.ConnectionError,))
+    # Without a timeout of its own for what is sent: before Python 3.12 it would swallow a caller's (wait_for).
     pool = redis.asyncio.BlockingConnectionPool.from_url(
-        url.reveal(), max_connections=CONNECTIONS, timeout=None, retry=retry, protocol=2
+        url.reveal(), max_connections=CONNECTIONS, timeout=None, socket_timeout=None, retry=retry, protocol=2
     )
     return redis.asyncio.Redis.from_pool(pool)
 

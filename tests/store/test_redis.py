@@ -299,6 +299,26 @@ def test_more_at_once_than_there_are_connections_wait_for_one(server: RedisServe
     run(scenario())
 
 
+def test_those_that_gave_up_take_no_connection_with_them(server: RedisServer) -> None:
+    async def scenario() -> None:
+        async with tap(server.port) as way:
+            limits, subject = RedisLimits(Secret(way.url)), user(requests_per_minute=10**6)
+            await taken(limits, subject)
+            way.hold()
+            waiting = [asyncio.create_task(limits.take([subject], 0)) for _ in range(3 * CONNECTIONS)]
+            while not way.held:
+                await asyncio.sleep(0)
+            for task in waiting:
+                task.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
+            assert all(task.cancelled() for task in waiting)
+            way.let_go()
+            await asyncio.gather(*(taken(limits, subject) for _ in range(3 * CONNECTIONS)))
+            await limits.close()
+
+    run(scenario())
+
+
 def test_a_restart_of_redis_costs_nobody_a_request(tmp_path: Path) -> None:
     async def scenario() -> None:
         with RedisServer(tmp_path) as server:
