@@ -101,6 +101,7 @@ class Admission:
         if ask.shape != "raw":  # there the provider's own are passed on
             told = decision if shared is None else shared.grant
             _tell(reply, told.requests, told.tokens)
+        ask.metered = decision.reserved > 0
         return Admitted(decision, shared)
 
     async def _decide_together(

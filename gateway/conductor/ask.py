@@ -34,7 +34,8 @@ class Ask:
     `shape` says what is asked and how its answers are read, as in `upstream.exchange.Call`. `fields` is the JSON
     object in the body, `with_model` makes the same body with another model. `provider` is set where the path names
     one, `continues` is the id of an answer that this call builds on, `session` the client's own word for its
-    conversation. `error_event` says in a stream that it broke, `keepalive` that it goes on (empty: nothing does).
+    conversation. `metered`: tokens are limited, so that a stream has to report them. `error_event` says in a stream
+    that it broke, `keepalive` that it goes on (empty: nothing does).
     """
 
     method: bytes
@@ -54,6 +55,7 @@ class Ask:
     session: str = ""
     error_event: Callable[[UpstreamError], bytes] | None = None
     keepalive: bytes = COMMENT
+    metered: bool = False
     array: bool = False  # a stream is wanted as one JSON array (Gemini without alt=sse)
     cache_control: bytes = b""  # the header, for the response cache alone
 

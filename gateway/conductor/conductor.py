@@ -73,12 +73,12 @@ class Conductor:
         record.model, record.streamed = ask.model, ask.stream
         admitted = await self._admission.enter(ask, reply)
         try:
-            await self._serve(ask, reply, record, metered=admitted is not None and admitted.ticket.reserved > 0)
+            await self._serve(ask, reply, record)
         finally:
             if admitted is not None:
                 self._admission.leave(admitted, record)
 
-    async def _serve(self, ask: Ask, reply: Reply, record: RequestRecord, *, metered: bool) -> None:
+    async def _serve(self, ask: Ask, reply: Reply, record: RequestRecord) -> None:
         pinned, owner = await self._pinned(ask)
         target = await self._target(ask, owner)
         record.provider, record.upstream_model = target.provider.name, target.model
@@ -110,7 +110,7 @@ class Conductor:
             translation = await self._translator.translate(ask, target.provider, target.model)
         bill = None if self._billing is None else await self._billing.open(ask, target)
         if bill is None:
-            await self._answer(ask, target, translation, pinned, reply, record, metered=metered)
+            await self._answer(ask, target, translation, pinned, reply, record)
             return
         ending = Ending.PROVIDER_FAILED
         try:
@@ -130,12 +130,10 @@ class Conductor:
         reply: Outlet,
         record: RequestRecord,
         bill: Bill | None = None,
-        *,
-        metered: bool = False,
     ) -> None:
-        """Attempts, and the delivery of the last one's outcome. `metered`: somebody counts the tokens."""
+        """Attempts, and the delivery of the last one's outcome."""
         call = self._call(ask, target, translation)
-        unasked = (bill is not None or metered) and translation is None and may_ask_for_usage(ask)
+        unasked = (bill is not None or ask.metered) and translation is None and may_ask_for_usage(ask)
         if unasked and NO_STREAM_OPTIONS not in target.provider.quirks:
             call = call._replace(body=asking_for_usage(call.body, ask))
         outcome, lease = await self._attempts.run(target.provider, call, record, pinned)

@@ -191,6 +191,21 @@ def test_what_was_reserved_is_corrected_at_the_end(
     run(scenario())
 
 
+def test_an_answer_from_the_cache_uses_no_tokens(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        limits = "[limits.user]\ntokens_per_minute = 1000\n[cache]\nenabled = true"
+        async with FakeProvider() as fake, gateway(tmp_path, limited(fake, limits)) as running:
+            for body in (BOUNDED, {**BOUNDED, "stream": True}):
+                await running.ask("POST", CHAT_PATH, body)
+                for _ in range(3):
+                    got = await running.ask("POST", CHAT_PATH, body)
+                    assert got.header("x-llmgateway-cache") == "hit"
+            assert await free_tokens(running) == 1000 - 2 * USED
+            assert b'"usage":{' not in got.body
+
+    run(scenario())
+
+
 @pytest.mark.parametrize("options", [None, {}, {"include_usage": False}, {"include_usage": True}])
 def test_a_streams_usage_is_asked_for_and_shown_to_those_alone_who_asked(
     tmp_path: Path, options: dict[str, bool] | None
