@@ -17,8 +17,9 @@ LENGTHS: Mapping[str, tuple[str, ...]] = {
     "generate": ("maxOutputTokens",),
     "array": ("maxOutputTokens",),
 }
+OTHER_LENGTHS = ("max_tokens",)
 NUMBERS = ("n", "candidateCount", "best_of")
-"""What limits an answer's length by the shape of the call, `max_tokens` elsewhere; and what asks for several answers. A
+"""What limits an answer's length by the shape of the call, and elsewhere; and what asks for several answers. A
 name of another dialect limits nothing."""
 
 UNSAID_OUTPUT = 1024
@@ -61,10 +62,18 @@ def longest_answer(ask: Ask, unsaid: int) -> tuple[int, int]:
     settings = fields.get("generationConfig")
     if not isinstance(settings, dict):
         settings = fields
-    lengths = [settings[name] for name in LENGTHS.get(ask.shape, ("max_tokens",)) if type(settings.get(name)) is int]
-    numbers = [settings[name] for name in NUMBERS if type(settings.get(name)) is int]
-    length, several = max(lengths, default=unsaid), max(numbers, default=1)
-    return min(max(length, 0), OUTPUT_LIMIT), min(max(several, 1), OUTPUT_LIMIT)
+    length = _largest(settings, LENGTHS.get(ask.shape, OTHER_LENGTHS), unsaid)
+    return length, max(_largest(settings, NUMBERS, 1), 1)
+
+
+def _largest(settings: Mapping[str, Any], names: tuple[str, ...], unsaid: int) -> int:
+    """The largest number under these names, from 0 to OUTPUT_LIMIT."""
+    largest = None
+    for name in names:
+        value = settings.get(name)
+        if type(value) is int and (largest is None or value > largest):
+            largest = value
+    return unsaid if largest is None else min(max(largest, 0), OUTPUT_LIMIT)
 
 
 def _data_bytes(fields: Mapping[str, Any]) -> int:
