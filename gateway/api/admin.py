@@ -16,6 +16,7 @@ from gateway import __version__, jsonlib
 from gateway.api.admin_accounts import AccountAdmin, Endpoint
 from gateway.api.admin_cache import CacheAdmin
 from gateway.api.admin_keys import BATCH, asked, each_key, export_keys, matching, meant, parse_limit, parse_statuses
+from gateway.api.admin_money import MoneyAdmin
 from gateway.api.admin_proxies import ProxyAdmin
 from gateway.api.bodies import read_object
 from gateway.api.errors import JSON
@@ -50,6 +51,7 @@ class AdminSurface:
         proxies: ProxyAdmin,
         accounts: AccountAdmin,
         cache: CacheAdmin,
+        money: MoneyAdmin,
         control: KeeperControl,
         now: Callable[[], float],
         started: float,
@@ -61,6 +63,7 @@ class AdminSurface:
         self._proxies = proxies
         self._accounts = accounts
         self._cache = cache
+        self._money = money
         self._control = control
         self._now = now
         self._started = started
@@ -109,6 +112,8 @@ class AdminSurface:
 
     def _endpoint(self, method: str, path: str) -> Endpoint:
         """Raises RequestError 404, 405."""
+        if (endpoint := self._money.endpoint(method, path)) is not None:
+            return endpoint
         if path.startswith(("/admin/users", "/admin/tokens")):
             return self._accounts.endpoint(method, path)
         wanted, endpoint = self._routes().get(path, ("", None))

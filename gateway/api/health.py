@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from gateway import __version__, jsonlib
 from gateway.api.errors import JSON
@@ -33,11 +33,13 @@ class HealthSurface:
         database: Database,
         metrics: Metrics,
         draining: Callable[[], bool],
+        read_balances: Callable[[], Awaitable[Mapping[str, int]]] | None = None,
     ) -> None:
         self._providers = providers
         self._database = database
         self._metrics = metrics
         self._draining = draining
+        self._read_balances = read_balances
 
     async def health(self, inbound: Inbound, reply: Reply) -> None:
         """The process is alive and its loop turns, a drain included: to restart it then would cut its requests."""
@@ -62,4 +64,10 @@ class HealthSurface:
 
     async def metrics(self, inbound: Inbound, reply: Reply) -> None:
         """Prometheus text. https://prometheus.io/docs/instrumenting/exposition_formats/"""
+        if self._read_balances is not None:
+            try:
+                async with asyncio.timeout(PING_SECONDS):
+                    self._metrics.balances = await self._read_balances()
+            except (StoreError, TimeoutError):
+                self._metrics.balances = {}  # old ones would look like new ones
         await reply.send(200, [PROMETHEUS], self._metrics.render())

@@ -10,6 +10,7 @@
 | ANY /p/PROVIDER/…                      | use   | PassthroughSurface.any  |
 | GET /, /health, /ready                 | –     | HealthSurface           |
 | GET /metrics                           | read  | HealthSurface.metrics   |
+| GET /billing/balance, /billing/transactions | use | BillingSurface       |
 | /admin/…                               | admin | AdminSurface            |
 """
 
@@ -21,6 +22,7 @@ from typing import NamedTuple
 
 from gateway.api.admin import AdminSurface
 from gateway.api.anthropic import AnthropicSurface
+from gateway.api.billing import BillingSurface
 from gateway.api.errors import Header, no_token, render, surface_of
 from gateway.api.gemini import GeminiSurface
 from gateway.api.guard import Guard
@@ -66,11 +68,13 @@ class Router:
         models: ModelsSurface,
         passthrough: PassthroughSurface,
         health: HealthSurface,
+        billing: BillingSurface,
         admin: AdminSurface,
         guard: Guard,
         authenticator: Authenticator,
         log: Log,
         metrics: Metrics,
+        note_usage: Callable[[RequestRecord], None],
         *,
         log_requests: bool,
         public_metrics: bool,
@@ -79,6 +83,7 @@ class Router:
         self._authenticator = authenticator
         self._log = log
         self._metrics = metrics
+        self._note_usage = note_usage
         self._log_requests = log_requests
         self._ids = RequestIds()
         self._loop = asyncio.get_running_loop()
@@ -88,6 +93,8 @@ class Router:
             "/v1/messages/count_tokens": Route("anthropic", ("POST",), "use", anthropic.count_tokens),
             "/v1/models": Route("", ("GET", "HEAD"), "use", models.all),
             "/v1beta/models": Route("gemini", ("GET", "HEAD"), "use", models.all),
+            "/billing/balance": Route("billing", ("GET", "HEAD"), "use", billing.balance),
+            "/billing/transactions": Route("billing", ("GET", "HEAD"), "use", billing.transactions),
             "/": Route("health", ("GET", "HEAD"), "", health.health),  # Claude Code asks whether anybody is there
             "/health": Route("health", ("GET", "HEAD"), "", health.health),
             "/ready": Route("health", ("GET", "HEAD"), "", health.ready),
@@ -237,6 +244,7 @@ class Router:
     def _finish(self, record: RequestRecord, *, logged: bool = True) -> None:
         duration = self._loop.time() - record.started
         self._metrics.request_done(record, duration)
+        self._note_usage(record)
         if logged and self._log_requests and record.surface != "health":
             self._log.request(record, duration)
 

@@ -86,8 +86,20 @@ def build_parser(*, serving: bool = False) -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     serve.add_parser(commands)
     if not serving:
-        from gateway.cli import cache, config, help_topics, keys, maintenance, prices, proxies, status, tokens, users
+        from gateway.cli import (
+            cache,
+            config,
+            help_topics,
+            keys,
+            maintenance,
+            prices,
+            proxies,
+            status,
+            tokens,
+            usage,
+            users,
+        )
 
-        for module in (config, status, keys, proxies, users, tokens, prices, cache, maintenance, help_topics):
+        for module in (config, status, keys, proxies, users, tokens, usage, prices, cache, maintenance, help_topics):
             module.add_parser(commands)
     return parser

@@ -36,7 +36,23 @@ def add_parser(commands: Any) -> None:
     set_limit.add_argument("limits", nargs="*", type=limit, metavar="LIMIT=N", help="rpm=60, say; others stay")
     set_limit.add_argument("--none", action="store_true", help="no limits of his own: the configured ones")
     set_limit.set_defaults(run=run_set_limit)
-    for action in (create, listing, show, *(actions.choices[name] for name in ("disable", "enable")), set_limit):
+    adjusting = []
+    for name, text in (("credit", "add to a user's balance"), ("debit", "take from a user's balance")):
+        action = actions.add_parser(name, help=text)
+        action.add_argument("name")
+        action.add_argument("amount", help="in the currency: 12.50")
+        action.add_argument("--note", default="", help="what for; the user sees it")
+        action.add_argument("--id", help="said twice, it counts once: the number of a payment, say")
+        action.set_defaults(run=run_adjust, kind=name)
+        adjusting.append(action)
+    for action in (
+        create,
+        listing,
+        show,
+        *adjusting,
+        *(actions.choices[name] for name in ("disable", "enable")),
+        set_limit,
+    ):
         action.add_argument("--json", action="store_true", help="for scripts")
         add_socket_argument(action)
 
@@ -83,6 +99,16 @@ def run_set_limit(args: argparse.Namespace) -> int:
     answer = call(args, "PATCH", _place(args.name), {"limits": dict(args.limits)})
     user = answer["user"]
     return _tell(args, answer, f"limited to {limits_in_words(user['limits']) or 'what is configured'}")
+
+
+def run_adjust(args: argparse.Namespace) -> int:
+    body = {"amount": args.amount, "note": args.note, **({"id": args.id} if args.id else {})}
+    answer = call(args, "POST", f"{_place(args.name)}/{args.kind}", body)
+    if args.json:
+        print_json(answer)
+    else:
+        print(f"{args.name}: {answer['kind']} of {args.amount}, the balance is {answer['balance_after']}")
+    return 0
 
 
 def _place(name: str) -> str:

@@ -8,8 +8,10 @@ from collections.abc import Callable, Mapping
 from gateway.api.admin import AdminSurface
 from gateway.api.admin_accounts import AccountAdmin
 from gateway.api.admin_cache import CacheAdmin
+from gateway.api.admin_money import MoneyAdmin
 from gateway.api.admin_proxies import ProxyAdmin
 from gateway.api.anthropic import AnthropicSurface
+from gateway.api.billing import BillingSurface
 from gateway.api.gemini import GeminiSurface
 from gateway.api.guard import Guard
 from gateway.api.health import HealthSurface
@@ -64,13 +66,19 @@ def assemble(config: Config, holdings: Holdings, control: KeeperControl, drainin
     models = ModelsSurface(catalog)
     openai, anthropic, gemini = OpenAISurface(conductor), AnthropicSurface(conductor), GeminiSurface(conductor, models)
     passthrough = PassthroughSurface(conductor)
-    health = HealthSurface(providers, holdings.database, holdings.metrics, draining)
+    on = config.billing.enabled
+    balances = holdings.books.balances if on and config.metrics.user_balance else None
+    health = HealthSurface(providers, holdings.database, holdings.metrics, draining, balances)
+    accounts = BillingSurface(holdings.books, holdings.ledger.default_balance if on else None, holdings.clock)
+    writer = holdings.usage_writer
+    money = MoneyAdmin(holdings.books, holdings.usage, holdings.accounts, config, writer.flush, holdings.clock)
     admin = AdminSurface(
         config,
         providers,
         ProxyAdmin(holdings.proxy_pools, control),
         AccountAdmin(holdings.accounts, config, holdings.clock),
         CacheAdmin(holdings.cache),
+        money,
         control,
         holdings.clock,
         holdings.started,
@@ -89,11 +97,13 @@ def assemble(config: Config, holdings: Holdings, control: KeeperControl, drainin
             models,
             passthrough,
             health,
+            accounts,
             admin,
             guard,
             authenticator,
             holdings.log,
             holdings.metrics,
+            writer.note,
             log_requests=config.logging.requests,
             public_metrics=config.metrics.public,
         )

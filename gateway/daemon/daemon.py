@@ -198,6 +198,7 @@ class Daemon:
             "accounts": self._holdings.account_watch.run,
             "limits": self._holdings.admission.run,
             "ledger": self._holdings.ledger.run,
+            "usage": self._holdings.usage_writer.run,
         }
         interval = systemd.watchdog_interval(self._environ)
         if interval:
@@ -282,5 +283,5 @@ class Daemon:
             self._log.error("charges_lost", count=unwritten, detail="the database could not be written until the end")
         if self._holdings.cache is not None:
             await self._holdings.cache.close()
-        saved = await self._holdings.keeper.flush()
+        saved = await self._holdings.keeper.flush() and await self._holdings.usage_writer.flush()
         self._log.info("stopped", cut=cut, saved=saved)

@@ -22,6 +22,7 @@ from gateway.keeper.proxykeeper import ProxyKeeper
 from gateway.keeper.proxyprobes import ProxyProber
 from gateway.keeper.proxystatuses import ProxyStatuses
 from gateway.keeper.statuses import StatusWriter
+from gateway.keeper.usagewriter import UsageWriter
 from gateway.net.client import Client
 from gateway.observe.logs import Log
 from gateway.observe.metrics import Metrics
@@ -33,6 +34,7 @@ from gateway.store.keys import KeyStore
 from gateway.store.ledger import Ledger
 from gateway.store.proxies import ProxyStore
 from gateway.store.responses import ResponseStore
+from gateway.store.usage_hourly import UsageStore
 from gateway.upstream.exchange import Exchange
 from gateway.upstream.key import Key
 from gateway.upstream.keypools import KeyPools
@@ -73,6 +75,8 @@ class Holdings:
         self.books = Books(database)
         self.account_watch = AccountWatch(self.accounts, log)
         self.admission = Admission(time.monotonic, SharedLimits(time.monotonic, clock, log))
+        self.usage = UsageStore(database)
+        self.usage_writer = UsageWriter(self.usage, log, clock)
         self.prices: PriceBook | None = None  # with billing off nothing has a price
         keys, responses = KeyStore(database), ResponseStore(database)
 

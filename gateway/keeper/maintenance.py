@@ -1,8 +1,8 @@
 """Keeping the database small: what is old goes, the room it took is given back, the log is tidied up.
 
-*Purge*: makers of Responses answers and statuses of proxies by age, keys that left the files long ago with their
-statuses, keys of providers that are not configured any more like those; and above the size cap the oldest answers.
-Never anything of a key that is in a file.
+*Purge*: makers of Responses answers, statuses of proxies and hourly usage by age, keys that left the files long ago
+with their statuses, keys of providers that are not configured any more like those; and above the size cap the oldest
+answers. Never anything of a key that is in a file, and never a line of the ledger.
 
 *Vacuum*: free pages are given back when they are a good part of the file, a little at a time, beside all other work. On
 the operator's word the whole file is written anew.
@@ -30,6 +30,7 @@ from gateway.store.database import Database
 from gateway.store.keys import KeyStore
 from gateway.store.proxies import ProxyStore
 from gateway.store.responses import ResponseStore
+from gateway.store.usage_hourly import UsageStore
 
 FIRST_AFTER = 300.0
 """Seconds after the start, which has better things to do."""
@@ -60,6 +61,7 @@ class Maintenance:
         self._keys = KeyStore(database)
         self._proxies = ProxyStore(database)
         self._responses = ResponseStore(database)
+        self._usage = UsageStore(database)
         self._log = log
         self._clock = clock
         self._note = note
@@ -141,6 +143,7 @@ class Maintenance:
             "keys": await self._purge_keys(now),
             "responses": await self._responses.forget_before(now - min(RESPONSES_KEPT, retention)),
             "proxies": await self._proxies.forget_before(now - retention),
+            "usage": await self._usage.forget_before(now - retention),
         }
         purged["responses"] += await self._make_room()
         return {"purged": purged}

@@ -122,7 +122,7 @@ FAMILIES = {
         "counter", "Runs of database maintenance, by task and outcome: done, failed", ("task", "outcome")
     ),
     "llm_gateway_maintenance_seconds_total": Family("counter", "Time spent in them", ("task",)),
-    "llm_gateway_purged_total": Family("counter", "Rows purged from the database: keys, responses, proxies", ("kind",)),
+    "llm_gateway_purged_total": Family("counter", "Rows purged from the database, by kind", ("kind",)),
     "llm_gateway_events_dropped_total": Family(
         "counter", "Log lines and other events lost because nobody took them", ("sink",)
     ),

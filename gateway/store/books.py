@@ -15,6 +15,9 @@ BALANCE_LIMIT = 4 * 10**18
 PAGE_LIMIT = 1000
 """Entries in one page: some milliseconds of the reader's time."""
 
+BALANCES_LIMIT = 10_000
+"""Users in the metrics: a megabyte of text."""
+
 ORPHAN_AGE = 86400.0
 """Seconds after which a reservation belongs to nobody: no request lives for a day."""
 
@@ -89,9 +92,9 @@ class Books:
         rows = await self._database.fetch(PAGE, user, offset, min(limit, PAGE_LIMIT))
         return [_written(row) for row in rows]
 
-    async def balances(self, limit: int) -> list[tuple[str, int]]:
-        """The first users by name, with what they have."""
-        return [(str(name), int(balance or 0)) for name, balance in await self._database.fetch(BALANCES, limit)]
+    async def balances(self, limit: int = BALANCES_LIMIT) -> dict[str, int]:
+        """What users have, of so many in the order of their names."""
+        return {str(name): int(balance or 0) for name, balance in await self._database.fetch(BALANCES, limit)}
 
     async def end_orphans(self, owner: str | None, now: float) -> int:
         """Release the reservations that an earlier life of this gateway has left; None: of every gateway, where there

@@ -154,6 +154,26 @@ MIGRATIONS: tuple[tuple[int, tuple[str, ...]], ...] = (
             "CREATE TABLE ledger_units (name TEXT PRIMARY KEY, made_at DOUBLE PRECISION NOT NULL)",
         ),
     ),
+    (
+        6,
+        (
+            # Sums for reports. hour: unix time of its beginning. key: a fingerprint. cost: nano-units.
+            """CREATE TABLE usage_hourly (
+                hour BIGINT NOT NULL,
+                user_name TEXT NOT NULL,
+                provider TEXT NOT NULL,
+                model TEXT NOT NULL,
+                key TEXT NOT NULL,
+                requests BIGINT NOT NULL,
+                errors BIGINT NOT NULL,
+                input_tokens BIGINT NOT NULL,
+                cached_tokens BIGINT NOT NULL,
+                output_tokens BIGINT NOT NULL,
+                cost BIGINT NOT NULL,
+                PRIMARY KEY (hour, user_name, provider, model, key)
+            )""",
+        ),
+    ),
 )
 
 LATEST = MIGRATIONS[-1][0]

@@ -24,8 +24,10 @@ from urllib.parse import urlsplit
 from gateway.api.admin import AdminSurface
 from gateway.api.admin_accounts import AccountAdmin
 from gateway.api.admin_cache import CacheAdmin
+from gateway.api.admin_money import MoneyAdmin
 from gateway.api.admin_proxies import ProxyAdmin
 from gateway.api.anthropic import AnthropicSurface
+from gateway.api.billing import BillingSurface
 from gateway.api.errors import refuse
 from gateway.api.gemini import GeminiSurface
 from gateway.api.guard import Guard
@@ -51,6 +53,7 @@ from gateway.daemon.holdings import connect_answers
 from gateway.daemon.pricefiles import load_price_book
 from gateway.errors import GatewayError, RequestError
 from gateway.keeper.statuses import StatusWriter
+from gateway.keeper.usagewriter import UsageWriter
 from gateway.net.client import Client
 from gateway.net.connection import Reply, Request
 from gateway.net.server import Server
@@ -67,6 +70,7 @@ from gateway.store.database import Database
 from gateway.store.keys import KeyStore
 from gateway.store.ledger import Ledger
 from gateway.store.responses import ResponseStore
+from gateway.store.usage_hourly import UsageStore
 from gateway.upstream.catalog import Catalog
 from gateway.upstream.exchange import Exchange
 from gateway.upstream.key import Key
@@ -344,6 +348,8 @@ class Gateway:
         self.ledger = Ledger(database, "here", self.clock, self._log.warning)
         self.ledger.default_balance = nano(config.billing.default_balance)
         self.books = Books(database)
+        self.usage = UsageStore(database)
+        self.usage_writer = UsageWriter(self.usage, self._log, self.clock)
         billing = None
         if config.billing.enabled:
             billing = Billing(config.billing, load_price_book(config), self.ledger, self.clock)
@@ -359,13 +365,21 @@ class Gateway:
             GeminiSurface(conductor, models),
             models,
             PassthroughSurface(conductor),
-            HealthSurface(providers, database, self.metrics, lambda: False),
+            HealthSurface(
+                providers,
+                database,
+                self.metrics,
+                lambda: False,
+                self.books.balances if config.metrics.user_balance else None,
+            ),
+            BillingSurface(self.books, self.ledger.default_balance if config.billing.enabled else None, self.clock),
             AdminSurface(
                 config,
                 providers,
                 ProxyAdmin(self.proxy_pools, self.control),
                 AccountAdmin(self.accounts, config, self.clock),
                 CacheAdmin(self.cache),
+                MoneyAdmin(self.books, self.usage, self.accounts, config, self.usage_writer.flush, self.clock),
                 self.control,
                 self.clock,
                 self.clock(),
@@ -380,6 +394,7 @@ class Gateway:
                 authenticator,
                 self._log,
                 self.metrics,
+                self.usage_writer.note,
                 log_requests=True,
                 public_metrics=config.metrics.public,
             )

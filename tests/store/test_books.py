@@ -75,7 +75,7 @@ def test_pages_have_the_newest_first_and_end_with_the_first(tmp_path: Path) -> N
             assert await page(2, 4) == [1]
             assert await page(2, 5) == []
             assert await it.books.page("nobody", 10) == []
-            assert await it.books.balances(10) == [("ann", 10)]
+            assert await it.books.balances(10) == {"ann": 10}
 
     run(scenario())
 

@@ -28,7 +28,7 @@ def test_a_new_database_has_the_latest_schema(tmp_path: Path) -> None:
             assert {name for (name,) in tables} == {
                 *("schema_version", "keys", "key_status", "responses", "proxy_status"),
                 *("users", "api_tokens", "accounts_version"),
-                *("ledger", "reservations", "ledger_units"),
+                *("ledger", "reservations", "ledger_units", "usage_hourly"),
             }
 
     run(scenario())
