@@ -145,7 +145,7 @@ def test_every_setting_that_a_document_names_exists(document: Path) -> None:
 
 def test_the_page_on_operations_lists_every_metric_and_no_other() -> None:
     page = (ROOT / "gateway" / "docs" / "operations.md").read_text("utf-8")
-    listed = set(re.findall(r"`((?:llm|llmgateway|process|rate_limit_requests)_[a-z_]+)`", page))
+    listed = set(re.findall(r"`((?:llm|llmgateway|process|rate_limit_requests)_[a-z_]+|user_balance)`", page))
     assert listed - {"llm_gateway"} == set(FAMILIES)
 
 
