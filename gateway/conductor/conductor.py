@@ -84,7 +84,7 @@ class Conductor:
         record.provider, record.upstream_model = target.provider.name, target.model
         visit = None if self._cache is None else self._cache.visit(ask, target)
         if visit is None:
-            await self._ask_provider(ask, target, pinned, reply, record, metered=metered)
+            await self._ask_provider(ask, target, pinned, reply, record)
         elif (kept := await visit.find(record)) is not None:
             if self._billing is not None:
                 await self._billing.charge_hit(ask, visit.cost(kept), record)
@@ -92,13 +92,13 @@ class Conductor:
         else:
             recording = visit.record(reply)
             try:
-                await self._ask_provider(ask, target, pinned, recording, record, metered=metered)
+                await self._ask_provider(ask, target, pinned, recording, record)
                 visit.keep(recording, record)
             finally:
                 recording.forget()
 
     async def _ask_provider(
-        self, ask: Ask, target: Target, pinned: Key | None, reply: Outlet, record: RequestRecord, *, metered: bool
+        self, ask: Ask, target: Target, pinned: Key | None, reply: Outlet, record: RequestRecord
     ) -> None:
         translation: Translation | Embedding | Counting | None
         if ask.shape in COUNTS and ask.dialect not in target.provider.endpoints:
