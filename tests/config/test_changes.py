@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config.accounts import PriceConfig
+from gateway.config.accounts import BillingConfig, PriceConfig
 from gateway.config.changes import list_changes, refuse_what_cannot_change
 from gateway.config.model import Config, QueueConfig, ServerConfig, StoreConfig, TokenConfig
 from gateway.config.provider import ProviderConfig
@@ -48,3 +48,11 @@ def test_another_database_needs_a_restart(new: Config) -> None:
     with pytest.raises(ConfigError, match="restart instead"):
         refuse_what_cannot_change(OLD, new)
     refuse_what_cannot_change(OLD, replace(OLD, providers={}))
+
+
+def test_billing_is_turned_on_by_a_restart_alone() -> None:
+    billed = replace(OLD, billing=BillingConfig(enabled=True))
+    for old, new in ((OLD, billed), (billed, OLD)):
+        with pytest.raises(ConfigError, match=r"billing\.enabled: cannot change while running"):
+            refuse_what_cannot_change(old, new)
+    refuse_what_cannot_change(billed, replace(billed, billing=BillingConfig(enabled=True, unpriced="free")))

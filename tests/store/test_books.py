@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from gateway.store import open_store
 from gateway.store.books import BALANCE_LIMIT, ORPHAN_AGE
 from gateway.store.entries import Account, Entry
 from tests.conftest import run
@@ -113,5 +114,17 @@ def test_what_does_not_add_up_is_found(tmp_path: Path) -> None:
             await it.database.execute("UPDATE users SET reserved = 10 WHERE name = 'ann'")
             await it.database.execute("UPDATE users SET balance = balance - 1 WHERE name = 'bob'")
             await it.database.execute("UPDATE ledger SET balance_after = 95 WHERE user_name = 'cid' AND seq = 2")
+
+    run(scenario())
+
+
+def test_commits_wait_for_the_disk_where_money_is_in_the_database(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        for power_safe, level in ((False, 1), (True, 2)):
+            database = await open_store("sqlite:x.db", tmp_path, power_safe=power_safe)
+            writing = database._writer  # type: ignore[attr-defined]
+            found = await writing.ask(lambda db: db.execute("PRAGMA synchronous").fetchone()[0])
+            await database.close()
+            assert found == level
 
     run(scenario())
