@@ -163,7 +163,13 @@ class Ledger:
             reservation = Reservation(f"chg_{self._beginning}{self._reservations:010x}", user, amount)
             future = self._promise()
             self._give(_Order(reservation, future))
-            if await future:
+            try:
+                granted = await future
+            except asyncio.CancelledError:
+                if not future.cancelled() and future.exception() is None and future.result():
+                    self.release(reservation)  # it was granted, and the caller left before it heard of it
+                raise
+            if granted:
                 return reservation
             account = await read_account(self._database, user)
             if account is not None:
