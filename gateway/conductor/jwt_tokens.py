@@ -152,14 +152,15 @@ class JwtVerifier:
         if _time(claims, "iat", now) - config.leeway > now:
             raise UnbelievableError("it was issued in the future (iat)")
         names = config.claims
-        scopes = SCOPES.intersection(_words(claims, names.scopes) or ())
+        allowed = frozenset(config.scopes)
+        scopes = allowed.intersection(_words(claims, names.scopes) or ()) or allowed & {"use"}
         providers, models = _words(claims, names.providers), _words(claims, names.models)
-        if providers == () or models == ():
+        if not scopes or providers == () or models == ():
             return Refusal(403, "permission_denied", "The JSON Web Token is for nothing at all.", lasting=False)
         identity = Identity(
-            _user(claims, names.user),
+            _user(claims, names.user, config.user_prefix),
             TOKEN_NAME,
-            scopes or frozenset({"use"}),
+            scopes,
             frozenset(providers or ()),
             frozenset(models or ()),
             limits=_limits(claims, names.limits),
@@ -178,10 +179,17 @@ def sign(
     models: Sequence[str] = (),
     limits: Mapping[str, int] | None = None,
 ) -> str:
-    """A token that `JwtVerifier` believes for `ttl` seconds. Raises GatewayError without a secret to sign with."""
+    """A token that `JwtVerifier` believes for `ttl` seconds. Raises GatewayError without a secret to sign with, and for
+    a user or a scope that JWTs may not have."""
     algorithm = next((name for name in algorithms_of(config) if name in HMAC), None)
     if algorithm is None:
         raise GatewayError("there is no secret to sign a token with", hint="set auth.jwt.secret")
+    for scope in scopes:
+        if scope not in config.scopes:
+            raise GatewayError(f"no JWT has the scope {scope!r} here", hint="name it in auth.jwt.scopes")
+    prefix = config.user_prefix
+    if not user.startswith(prefix) or user == prefix:
+        raise GatewayError(f"no JWT is of {user!r} here", hint=f"its users begin with {prefix!r}, auth.jwt.user_prefix")
     names = config.claims
     claims: dict[str, Any] = {"iat": int(now), "exp": int(now + ttl)}
     if config.issuer:
@@ -189,7 +197,7 @@ def sign(
     if config.audience:
         claims["aud"] = config.audience[0]
     said = {
-        names.user: user,
+        names.user: user.removeprefix(prefix),
         names.scopes: " ".join(scopes),
         names.providers: list(providers),
         names.models: list(models),
@@ -236,12 +244,12 @@ def _time(claims: Mapping[str, Any], name: str, default: float) -> float:
     return float(value)
 
 
-def _user(claims: Mapping[str, Any], name: str) -> str:
+def _user(claims: Mapping[str, Any], name: str, prefix: str) -> str:
     value = _find(claims, name)
     text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-    if not isinstance(text, str) or not 0 < len(text) <= NAME_LIMIT or not text.isprintable():
+    if not isinstance(text, str) or not 0 < len(text) <= NAME_LIMIT - len(prefix) or not text.isprintable():
         raise UnbelievableError(f"its claim {name!r} names no user")
-    return text
+    return prefix + text
 
 
 def _words(claims: Mapping[str, Any], name: str) -> tuple[str, ...] | None:

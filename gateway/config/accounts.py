@@ -17,7 +17,7 @@ class JwtClaimsConfig:
     """[auth.jwt.claims]: which claim says what. A dot leads into an object."""
 
     user: str = setting("sub", "whose token it is")
-    scopes: str = setting("scope", 'what it may: a list, or words with spaces between; none of ours in it: "use"')
+    scopes: str = setting("scope", 'what it may: a list, or words; none of auth.jwt.scopes in it: "use"')
     providers: str = setting("providers", "providers it may use; without the claim: all")
     models: str = setting("models", "models it may use; without the claim: all")
     limits: str = setting("limits", "an object with the names of [limits.user], for this user")
@@ -40,6 +40,12 @@ class JwtConfig:
     )
     issuer: str = setting("", "what `iss` must be; empty: anything")
     audience: tuple[str, ...] = setting((), "of which `aud` must name one; empty: a token with `aud` is refused")
+    scopes: tuple[str, ...] = setting(
+        ("use",),
+        "what a JWT may be for; any other word in its claim is somebody else's",
+        choices=("use", "read", "admin"),
+    )
+    user_prefix: str = setting("", "put before the name that a JWT has; empty: its users are those of API tokens too")
     leeway: float = setting(10.0, "seconds that clocks may differ", minimum=0, maximum=600)
     claims: JwtClaimsConfig = setting(JwtClaimsConfig, "which claim says what")
 

@@ -16,6 +16,9 @@ from gateway.secret import Secret
 SECRET_BYTES = {"HS256": 32, "HS384": 48, "HS512": 64}
 """RFC 7518, section 3.2: a key is as long as the hash, or longer."""
 
+PREFIX_LIMIT = 50
+"""Characters: a name has 200 with it."""
+
 REDIS_SCHEMES = ("redis", "rediss", "unix")
 HIGHEST_PRICE = 100_000
 """For a million tokens. The dearest model there has been cost 600: more is a price in other units."""
@@ -58,6 +61,10 @@ def _check_jwt(jwt: JwtConfig, problems: Problems) -> None:
         url = urlsplit(jwt.jwks_url)
         if url.scheme != "https" and not (url.scheme == "http" and url.hostname in ("127.0.0.1", "::1", "localhost")):
             problems.add(f"{key}.jwks_url", "is not an https:// URL", "whoever can change the keys can be anybody")
+    if not jwt.scopes:
+        problems.add(f"{key}.scopes", "allows nothing", 'write scopes = ["use"]')
+    if len(jwt.user_prefix) > PREFIX_LIMIT or not jwt.user_prefix.isprintable():
+        problems.add(f"{key}.user_prefix", f"is no name: {PREFIX_LIMIT} printable characters at most")
     for index, algorithm in enumerate(jwt.algorithms):
         if not (jwt.secret if algorithm in SECRET_BYTES else by_issuer):
             needed = "secret" if algorithm in SECRET_BYTES else "jwks_file or jwks_url"

@@ -86,8 +86,8 @@ def test_a_token_signed_by_the_issuer_is_believed_until_its_keys_are_old(
 @pytest.mark.parametrize(
     ("claims", "field", "value"),
     [
-        ({"scope": "openid use read profile"}, "scopes", {"use", "read"}),
-        ({"scope": ["admin"]}, "scopes", {"admin"}),
+        ({"scope": "openid profile admin read"}, "scopes", {"use"}),  # an issuer's words are not ours
+        ({"scope": ["use", "admin"]}, "scopes", {"use"}),
         ({"scope": "openid"}, "scopes", {"use"}),
         ({"models": ["gpt-4o", "gpt-4o-mini"]}, "models", {"gpt-4o", "gpt-4o-mini"}),
         ({"models": "gpt-4o gpt-4o-mini"}, "models", {"gpt-4o", "gpt-4o-mini"}),
@@ -107,6 +107,41 @@ def test_claims_say_who_it_is_and_what_he_may(claims: dict[str, Any], field: str
     verdict = verify(hs({**CLAIMS, **claims}))
     assert isinstance(verdict, Known), verdict
     assert getattr(verdict.identity, field) == value
+
+
+@pytest.mark.parametrize(
+    ("allowed", "said", "granted"),
+    [
+        (("use", "read", "admin"), "openid use read profile", {"use", "read"}),
+        (("use", "read", "admin"), ["admin"], {"admin"}),
+        (("use", "read"), "read admin", {"read"}),
+        (("use", "read"), "admin", {"use"}),
+        (("read",), "use read", {"read"}),
+        (("read",), "use", None),
+        (("read",), None, None),
+    ],
+)
+def test_a_token_is_for_no_more_than_the_configuration_allows(
+    allowed: tuple[str, ...], said: object, granted: set[str] | None
+) -> None:
+    config = JwtConfig(secret=Secret(SECRET), issuer="us", audience=("gateway",), scopes=allowed)
+    verdict = verify(hs(changed(scope=said)), config)
+    if isinstance(verdict, Known):
+        assert verdict.identity.scopes == granted
+    else:
+        assert (verdict.status, granted) == (403, None)
+
+
+def test_the_users_of_tokens_are_kept_apart_by_a_prefix() -> None:
+    config = JwtConfig(secret=Secret(SECRET), user_prefix="sso/")
+    for token in (hs({"sub": "ann", "exp": NOW + 60}), sign(config, NOW, 60, user="sso/ann")):
+        verdict = verify(token, config)
+        assert isinstance(verdict, Known) and verdict.identity.user == "sso/ann"
+    assert isinstance(verify(hs({"sub": "a" * 196, "exp": NOW + 60}), config), Known)
+    assert isinstance(verify(hs({"sub": "a" * 197, "exp": NOW + 60}), config), Refusal)
+    for user in ("ann", "sso/"):
+        with pytest.raises(GatewayError, match="no JWT is of"):
+            sign(config, NOW, 60, user=user)
 
 
 @pytest.mark.parametrize(
@@ -320,10 +355,11 @@ def test_random_headers_break_nothing(header: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     "config",
     [
-        CONFIG,
-        JwtConfig(secret=Secret(SECRET), algorithms=("HS512", "HS256")),
+        JwtConfig(secret=Secret(SECRET), issuer="us", audience=("gateway",), scopes=("use", "read")),
+        JwtConfig(secret=Secret(SECRET), algorithms=("HS512", "HS256"), scopes=("use", "read")),
         JwtConfig(
             secret=Secret(SECRET),
+            scopes=("use", "read"),
             claims=JwtClaimsConfig(
                 "account.id", "realm.roles", "can.providers", "https://us.example/models", "can.limits"
             ),
@@ -341,6 +377,12 @@ def test_what_is_signed_here_is_believed_here(config: JwtConfig) -> None:
     who = verdict.identity
     assert (who.user, who.scopes, who.providers, who.models) == ("ann", {"use", "read"}, {"main"}, {"m"})
     assert (who.limits, verdict.until) == (limits, NOW + 60 + config.leeway)
+
+
+def test_no_scope_is_signed_that_nobody_would_believe() -> None:
+    with pytest.raises(GatewayError, match="'admin'") as caught:
+        sign(CONFIG, NOW, 60, user="ann", scopes=("use", "admin"))
+    assert "auth.jwt.scopes" in caught.value.hint
 
 
 def test_without_a_secret_nothing_is_signed() -> None:

@@ -18,6 +18,8 @@ BAD = [
     ('[auth.jwt]\njwks_url = "http://keys.example"', "auth.jwt.jwks_url", "is not an https", "anybody"),
     ('[auth.jwt]\njwks_url = "https://a"\njwks_file = "b"', "auth.jwt.jwks_url", "beside jwks_file", "one of them"),
     (f'[auth.jwt]\nsecret = "{SECRET}"\nalgorithms = ["none"]', "auth.jwt.algorithms[0]", "must be one of", ""),
+    (f'[auth.jwt]\nsecret = "{SECRET}"\nscopes = []', "auth.jwt.scopes", "allows nothing", '["use"]'),
+    (f'[auth.jwt]\nsecret = "{SECRET}"\nuser_prefix = "a\\n"', "auth.jwt.user_prefix", "is no name", ""),
     (f'[auth.jwt]\nsecret = "{SECRET}"\nalgorithms = ["RS256"]', "auth.jwt.algorithms[0]", "needs jwks", ""),
     ('[auth.jwt]\njwks_file = "b"\nalgorithms = ["HS256"]', "auth.jwt.algorithms[0]", "needs secret", ""),
     ("[billing]\nenabled = true", "billing.enabled", "auth is off", "auth.required"),
