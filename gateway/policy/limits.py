@@ -7,7 +7,8 @@ cannot overshoot together; what it did use is put right at its end (`Ticket.sett
 Invariants:
 - In no interval of 60 seconds (or of an hour), wherever it begins, are more requests counted, or tokens reserved,
   than a limit allowed (`window.py`).
-- Another limit changes nothing about what was counted. A kind of limit that is new begins with nothing.
+- Another limit changes nothing about what was counted, and nothing is forgotten of a kind of limit that the next
+  request does not have: two tokens of a user may bring different limits. A kind that is new begins with nothing.
 - The number of subjects in memory is bounded. One that is forgotten has nothing counted, up to SUBJECTS_LIMIT.
 
 Pure: `now` comes as an argument, in seconds of any clock.
@@ -90,26 +91,34 @@ class Refusal(NamedTuple):
 class Meter:
     """What one subject has used, and has in flight."""
 
-    __slots__ = ("in_flight", "limits", "most", "requests", "tokens")
+    __slots__ = ("_apart", "in_flight", "limits", "most", "requests", "tokens")
 
     def __init__(self, limits: RateLimits) -> None:
         self.in_flight = 0
         self.requests: tuple[Window, ...] = ()
         self.tokens: Window | None = None
         self.limits = NO_LIMITS
+        self._apart: tuple[tuple[Kind, Window], ...] = ()  # of kinds that are no limit now, but were
         self.apply(limits)
 
     def apply(self, limits: RateLimits) -> None:
         """Limits of other numbers, or other kinds of them, for what is counted already."""
-        kept = dict(zip(_kinds(self.limits), self.requests, strict=True))
-        self.requests = tuple(_window(kept.get(kind), kind, limits) for kind in _kinds(limits))
-        self.tokens = _window(self.tokens, "tokens_per_minute", limits) if limits.tokens_per_minute else None
+        kept = dict((*self._apart, *zip(_kinds(self.limits), self.requests, strict=True)))
+        if self.tokens is not None:
+            kept["tokens_per_minute"] = self.tokens
+        self.requests = tuple(_window(kept.pop(kind, None), kind, limits) for kind in _kinds(limits))
+        self.tokens = None
+        if limits.tokens_per_minute:
+            self.tokens = _window(kept.pop("tokens_per_minute", None), "tokens_per_minute", limits)
+        self._apart = tuple(kept.items())
         self.most = limits.concurrency or math.inf  # at once
         self.limits = limits
 
     def is_idle(self, now: float) -> bool:
         """Whether nothing would be lost with it."""
-        windows = self.requests if self.tokens is None else (*self.requests, self.tokens)
+        windows = [*self.requests, *(window for _, window in self._apart)]
+        if self.tokens is not None:
+            windows.append(self.tokens)
         return not self.in_flight and all(window.empty_at(now) <= now for window in windows)
 
     def readings(self, scope: Scope, now: float, tokens: int) -> Iterable[Reading]:

@@ -134,6 +134,21 @@ def test_other_limits_change_nothing_about_what_was_counted() -> None:
     assert refused(limits, 1.0, user(requests_per_minute=9, requests_per_hour=1)).kind == "requests_per_hour"
 
 
+@pytest.mark.parametrize("kind", ["requests_per_minute", "requests_per_hour", "tokens_per_minute"])
+def test_a_request_without_a_limit_forgets_nothing_of_what_was_counted_for_it(kind: str) -> None:
+    limits, subject, other = Limits(), user(**{kind: 2}), user(concurrency=9)
+    got = [passes(limits, 0.0, each, tokens=1) for each in (subject, other, subject, other, subject, other, subject)]
+    assert got == [True, True, True, True, False, True, False]
+
+
+def test_one_with_something_counted_for_a_limit_that_it_has_no_more_is_not_idle() -> None:
+    limits, subject = Limits(kept=1, limit=100), user(requests_per_minute=1)
+    assert passes_and_ends(limits, 0.0, subject)
+    assert passes_and_ends(limits, 0.0, user(concurrency=1))
+    assert passes(limits, 1.0, user("bob", concurrency=1))
+    assert not passes(limits, 1.0, subject)
+
+
 def test_what_is_noted_counts_though_it_is_beyond_the_limit() -> None:
     limits, subject = Limits(), user(requests_per_minute=1)
     for _ in range(3):
