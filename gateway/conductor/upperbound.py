@@ -49,9 +49,9 @@ def at_most(ask: Ask, price: Price, unsaid: int) -> Most:
     into = len(body) + FRAME_TOKENS
     if b'"tools"' in body:
         into += TOOLS_TOKENS
-    if b"rl" in body or b"Uri" in body or b"_uri" in body:
+    if b'url"' in body or b'uri"' in body or b'Uri"' in body:  # an expression takes ten times as long to say no
         into += LINK_TOKENS * len(LINK.findall(body))
-    if (b"_id" in body or b"onversation" in body or b"ached" in body) and KEPT.search(body):
+    if (b'_id"' in body or b'conversation"' in body or b"cached" in body) and KEPT.search(body):
         into += KEPT_TOKENS if price.max_input is None else price.max_input
     if price.max_input is not None:
         into = min(into, price.max_input)

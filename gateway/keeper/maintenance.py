@@ -143,7 +143,7 @@ class Maintenance:
             "keys": await self._purge_keys(now),
             "responses": await self._responses.forget_before(now - min(RESPONSES_KEPT, retention)),
             "proxies": await self._proxies.forget_before(now - retention),
-            "usage": await self._usage.forget_before(now - retention),
+            "sums": await self._usage.forget_before(now - retention),
         }
         purged["responses"] += await self._make_room()
         return {"purged": purged}

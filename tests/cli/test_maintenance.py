@@ -49,7 +49,7 @@ def test_a_purge_counts_what_went(folder: Path, capsys: pytest.CaptureFixture[st
     path = make_database(folder / "state", 1, 31, 32)
     assert run("maintenance", "purge") == 0
     said = capsys.readouterr()
-    assert f"{path}: purged 0 keys, 2 responses, 0 proxies, in " in said.out
+    assert f"{path}: purged 0 keys, 2 responses, 0 proxies, 0 sums, in " in said.out
     assert "using the database directly" in said.err
     assert responses_in(path) == ["resp_1"]
 
@@ -59,7 +59,7 @@ def test_a_purge_goes_by_the_configuration(folder: Path, capsys: pytest.CaptureF
     (folder / "config.toml").write_text(f"{CONFIG}\n[store]\nretention_days = 2\n")
     assert run("maintenance", "purge", "--json") == 0
     answer = json.loads(capsys.readouterr().out)
-    assert answer["purged"] == {"keys": 0, "responses": 1, "proxies": 0}
+    assert answer["purged"] == {"keys": 0, "responses": 1, "proxies": 0, "sums": 0}
     assert answer["database"] == str(path)
     assert responses_in(path) == ["resp_1"]
 

@@ -204,7 +204,7 @@ def test_keys_are_never_forgotten_for_their_size(tmp_path: Path) -> None:
             await p.answers(NOW)
             assert (await p.rig.database.size()).used > MB
             p.arrange(StoreConfig(max_mb=1))
-            assert (await p.maintenance.purge())["purged"] == {"keys": 0, "responses": 1, "proxies": 0, "usage": 0}
+            assert (await p.maintenance.purge())["purged"] == {"keys": 0, "responses": 1, "proxies": 0, "sums": 0}
             assert sum(not removed for _, removed in (await p.rig.stored()).values()) > 0
             assert await p.rig.database.fetchval("SELECT COUNT(*) FROM keys WHERE removed_at IS NULL") == len(many)
             (line,) = p.rig.logged("store_over_cap")
@@ -297,7 +297,7 @@ def test_a_round_does_all_and_counts_it(tmp_path: Path) -> None:
             await p.answers(NOW - RESPONSES_KEPT - 1)
             await p.maintenance.do_round()
             assert p.counted == [("purge", "done"), ("release", "done"), ("checkpoint", "done")]
-            assert p.purged == {"keys": 0, "responses": 1, "proxies": 0, "usage": 0}
+            assert p.purged == {"keys": 0, "responses": 1, "proxies": 0, "sums": 0}
 
     run(scenario())
 
