@@ -79,6 +79,8 @@ NAME_UNIT = "INSERT INTO ledger_units (name, made_at) VALUES ($1, $2)"
 FORGET_UNIT = "DELETE FROM ledger_units WHERE name = $1"
 FIND_UNIT = "SELECT 1 FROM ledger_units WHERE name = $1"
 
+# Casts: in the columns of a SELECT, PostgreSQL takes a parameter of no certain type for text.
+
 ADD_USER = "INSERT INTO users (name, created_at) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING"
 OPEN = "UPDATE users SET balance = balance + $2, entries = 1 WHERE name = $1 AND entries = 0"
 RESERVE = """
@@ -86,12 +88,13 @@ RESERVE = """
     WHERE name = $3 AND disabled = 0 AND balance - reserved >= $1"""
 NOTE_RESERVATION = """
     INSERT INTO reservations (id, user_name, amount, owner, made_at)
-    SELECT $1, name, $2, $3, $4 FROM users WHERE name = $5 AND mark = $6"""
+    SELECT $1, name, CAST($2 AS BIGINT), $3, CAST($4 AS DOUBLE PRECISION) FROM users WHERE name = $5 AND mark = $6"""
 CHARGE = """
     UPDATE users SET balance = balance + $1, reserved = reserved - $2, entries = entries + $3 WHERE name = $4"""
 WRITE = f"""
     INSERT INTO ledger (user_name, seq, balance_after, {COLUMNS})
-    SELECT name, entries - $2, balance - $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16
+    SELECT name, entries - $2, balance - $3, $4, $5, CAST($6 AS BIGINT), CAST($7 AS DOUBLE PRECISION), $8, $9, $10, $11,
+        $12, $13, $14, CAST($15 AS BIGINT), $16
     FROM users WHERE name = $1 ON CONFLICT DO NOTHING"""  # noqa: S608 - names of ours
 UNRESERVE = """
     UPDATE users SET reserved = reserved - (SELECT amount FROM reservations WHERE id = $1)
