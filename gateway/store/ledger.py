@@ -55,23 +55,36 @@ class Note(Protocol):
 
 class _Order:
     """To reserve (`future` is True when it is granted), to charge (`entry` is set, and `future`, if any, True when that
-    is durable), or to release. `alone`: it was refused together with others. `revoked`: not to be charged after all."""
+    is durable), or to release. `alone`: it was refused together with others. `keep`: to be charged, whatever becomes of
+    who waits for it."""
 
-    __slots__ = ("alone", "entry", "future", "reservation", "revoked")
+    __slots__ = ("alone", "entry", "future", "keep", "reservation")
 
     def __init__(
-        self, reservation: Reservation, future: asyncio.Future[bool] | None = None, entry: Entry | None = None
+        self,
+        reservation: Reservation,
+        future: asyncio.Future[bool] | None = None,
+        entry: Entry | None = None,
+        keep: bool = False,
     ) -> None:
         self.reservation = reservation
         self.future = future
         self.entry = entry
+        self.keep = keep
         self.alone = False
-        self.revoked = False
 
     @property
     def left(self) -> bool:
         """Whether it asks for what nobody waits for any more."""
         return self.entry is None and self.future is not None and self.future.done()
+
+    @property
+    def revoked(self) -> bool:
+        """Whether it is a charge of which somebody was told that it cannot be had. Who just left was told nothing."""
+        future = self.future
+        if self.keep or self.entry is None or future is None or not future.done() or future.cancelled():
+            return False
+        return future.exception() is not None
 
     def answer(self, value: bool) -> None:
         if self.future is not None and not self.future.done():
@@ -180,14 +193,8 @@ class Ledger:
         """Write the entry in place of its reservation, and wait until that is durable. Raises StoreUnavailable when it
         takes long; nothing is charged then, unless it is to `keep`. When this is cancelled, the entry stays queued."""
         future = self._promise()
-        order = _Order(reservation, future, entry)
-        self._give(order)
-        try:
-            written = await future
-        except StoreUnavailable:
-            order.revoked = not keep
-            raise
-        if not written:
+        self._give(_Order(reservation, future, entry, keep))
+        if not await future:
             raise StoreUnavailable("the ledger refused an entry")
 
     def settle_later(self, reservation: Reservation, entry: Entry) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ class Unsteady:
         self.gate = asyncio.Event()
         self.gate.set()
         self.units = 0
+        self.done: Callable[[], object] = lambda: None  # what else happens in the turn in which a unit is done
 
     async def transaction(self, statements: Sequence[Statement]) -> list[int]:
         await self.gate.wait()
@@ -38,6 +39,7 @@ class Unsteady:
         counts = await self._database.transaction(statements)
         if failure == "after":
             raise StoreUnavailable("no answer")
+        self.done()
         return counts
 
     async def fetchrow(self, sql: str, *args: Value) -> Row | None:

@@ -257,6 +257,28 @@ def test_a_charge_that_takes_too_long_is_not_made(tmp_path: Path, with_database:
     run(scenario())
 
 
+def test_a_charge_that_is_given_up_in_the_turn_in_which_it_is_written_is_given_back(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with till(tmp_path, balance=100) as it:
+            whole, stream = await it.reserve("ann", 10), await it.reserve("ann", 10)
+
+            def give_up() -> None:
+                while it.ledger._waiting:
+                    it.ledger._waiting.popleft()[1].set_exception(StoreUnavailable("too late"))
+
+            it.unsteady.done = give_up
+            settled = await asyncio.gather(
+                it.ledger.settle(whole, charge(whole, 7)),
+                it.ledger.settle(stream, charge(stream, 5), keep=True),
+                return_exceptions=True,
+            )
+            assert [type(one) for one in settled] == [StoreUnavailable, StoreUnavailable]
+            await it.rest()
+            assert await it.funds("ann") == (95, 0)
+
+    run(scenario())
+
+
 def test_what_the_database_takes_for_nonsense_hurts_nobody_else(tmp_path: Path) -> None:
     trigger = """CREATE TRIGGER no_bob BEFORE INSERT ON ledger WHEN NEW.user_name = 'bob' AND NEW.kind = 'charge'
         BEGIN SELECT RAISE(ABORT, 'not bob'); END"""
