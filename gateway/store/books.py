@@ -7,7 +7,7 @@ methods raise what `Database` raises. Each may be repeated: a correction is know
 from __future__ import annotations
 
 from gateway.store.database import Database, Row, Statement
-from gateway.store.entries import COLUMNS, WRITE, Account, Entry, Written, opening, read_account
+from gateway.store.entries import COLUMNS, WRITE_ONCE, Account, Entry, Written, opening, read_account
 
 BALANCE_LIMIT = 4 * 10**18
 """Nano-units, four thousand million of the currency: half of what a BIGINT holds."""
@@ -81,7 +81,7 @@ class Books:
             [
                 *opening(user, default_balance, entry.made_at),
                 Statement(ADJUST, args=(entry.amount, user, entry.charge_id)),
-                Statement(WRITE, args=(user, 0, 0, *entry)),
+                Statement(WRITE_ONCE, args=(user, 0, 0, *entry)),
             ]
         )
         row = await self._database.fetchrow(FIND, entry.charge_id)

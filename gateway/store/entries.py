@@ -95,7 +95,8 @@ WRITE = f"""
     INSERT INTO ledger (user_name, seq, balance_after, {COLUMNS})
     SELECT name, entries - $2, balance - $3, $4, $5, CAST($6 AS BIGINT), CAST($7 AS DOUBLE PRECISION), $8, $9, $10, $11,
         $12, $13, $14, CAST($15 AS BIGINT), $16
-    FROM users WHERE name = $1 ON CONFLICT DO NOTHING"""  # noqa: S608 - names of ours
+    FROM users WHERE name = $1"""  # noqa: S608 - names of ours
+WRITE_ONCE = f"{WRITE} ON CONFLICT DO NOTHING"
 UNRESERVE = """
     UPDATE users SET reserved = reserved - (SELECT amount FROM reservations WHERE id = $1)
     WHERE name = $2 AND EXISTS (SELECT 1 FROM reservations WHERE id = $1)"""
@@ -115,6 +116,7 @@ class Unit:
         self._now = now
         self._released: list[tuple[str, str]] = []
         self._ended: list[tuple[str]] = []
+        self._charged: list[str] = []  # users, in the order of the charges
         self._charges: list[Statement] = []
         self._entries: list[tuple[Value, ...]] = []
         self._rest: list[Statement] = []
@@ -128,6 +130,7 @@ class Unit:
         """All entries of a user in this unit, in place of reservations, pair by pair."""
         amounts = [entry.amount for entry in entries]
         total, count, held = sum(amounts), len(entries), sum([one.amount for one in reservations])
+        self._charged.append(user)
         self._charges.append(Statement(CHARGE, args=(total, held, count, user)))
         so_far = 0
         for place, entry in enumerate(entries, 1):
@@ -164,9 +167,9 @@ class Unit:
         """By the row counts of `statements`."""
         return counts[len(counts) - len(self._rest) + place] == 1
 
-    def missing(self, counts: Sequence[int]) -> int:
-        """Entries that were not written: their user has no row, or their charge id was there already."""
-        return len(self._entries) - counts[3 + len(self._charges)]
+    def gone(self, counts: Sequence[int]) -> set[str]:
+        """Users without a row, whose entries were not written. (A charge id that is there already fails the unit.)"""
+        return {user for user, count in zip(self._charged, counts[3:], strict=False) if not count}
 
 
 def opening(user: str, amount: int, now: float) -> list[Statement]:
@@ -175,7 +178,7 @@ def opening(user: str, amount: int, now: float) -> list[Statement]:
     return [
         Statement(ADD_USER, args=(user, now)),
         Statement(OPEN, args=(user, amount)),
-        Statement(WRITE, args=(user, 0, 0, *entry)),
+        Statement(WRITE_ONCE, args=(user, 0, 0, *entry)),
     ]
 
 

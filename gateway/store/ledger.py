@@ -300,12 +300,14 @@ class Ledger:
         return None
 
     def _tell(self, batch: _Batch, counts: Sequence[int]) -> None:
-        missing = batch.unit.missing(counts)
-        if missing:
-            self._note("ledger_refused", detail=f"{missing} entries of users who are gone, or written before")
+        gone = batch.unit.gone(counts)
         for order in batch.orders:
-            if order.entry is not None:
-                self._written(order, not missing)
+            if order.entry is None:
+                continue
+            if order.reservation.user in gone:
+                self._drop(order, "its user has no row any more")
+            else:
+                self._written(order)
         again: list[_Order] = []
         for place, group in batch.asks:
             granted = batch.unit.is_granted(place, counts)
@@ -321,10 +323,19 @@ class Ledger:
                     again.append(order)
         self._pending.extendleft(reversed(again))
 
-    def _written(self, order: _Order, done: bool) -> None:
-        order.answer(done)
-        if order.revoked and order.entry is not None and done:
+    def _written(self, order: _Order) -> None:
+        order.answer(True)
+        if order.revoked and order.entry is not None:
             self._refund(order.reservation, order.entry)
+
+    def _drop(self, order: _Order, why: str) -> None:
+        """What can never be written. A charge leaves nothing reserved."""
+        entry = order.entry
+        charge = {} if entry is None else {"charge": entry.charge_id, "amount": entry.amount}
+        self._note("ledger_refused", user=order.reservation.user, **charge, detail=why)
+        order.answer(False)
+        if entry is not None:
+            self.release(order.reservation)
 
     def _refund(self, reservation: Reservation, entry: Entry) -> None:
         """Take back a charge that was written after all."""
@@ -364,15 +375,20 @@ class Ledger:
                 if order.left:
                     self.release(order.reservation)
                 elif order.entry is not None:
-                    self._written(order, True)
+                    self._written(order)
             self._recovered()
         elif len(batch.orders) == 1:
-            self._note("ledger_refused", user=batch.orders[0].reservation.user, detail=str(error))
-            batch.orders[0].answer(False)
+            self._drop(batch.orders[0], str(error))
         else:
-            for place, order in enumerate(batch.orders):
-                failed = await self._write(self._next([order]))
+            return await self._write_singly(deque(batch.orders))
+        return None
+
+    async def _write_singly(self, orders: deque[_Order]) -> StoreError | None:
+        try:
+            while orders:
+                failed = await self._write(self._next([orders.popleft()]))
                 if failed is not None:
-                    self._pending.extendleft(reversed(batch.orders[place + 1 :]))
                     return failed
+        finally:
+            self._pending.extendleft(reversed(orders))  # also when this task is ended meanwhile
         return None

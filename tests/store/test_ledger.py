@@ -291,8 +291,38 @@ def test_what_the_database_takes_for_nonsense_hurts_nobody_else(tmp_path: Path) 
                 *(it.ledger.settle(one, charge(one, 7)) for one in made), return_exceptions=True
             )
             assert [type(one) for one in settled] == [type(None), StoreUnavailable, type(None)]
-            assert [await it.funds(user) for user in ("ann", "bob", "cid")] == [(93, 0), (100, 10), (93, 0)]
+            assert [await it.funds(user) for user in ("ann", "bob", "cid")] == [(93, 0), (100, 0), (93, 0)]
             assert it.events == ["ledger_refused"]
+
+    run(scenario())
+
+
+def test_a_charge_of_a_user_who_is_gone_is_refused_and_the_others_of_its_unit_are_not(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with till(tmp_path, balance=100) as it:
+            made = [await it.reserve(user, 10) for user in ("ann", "bob", "cid")]
+            await it.database.execute("DELETE FROM users WHERE name = 'bob'")
+            settled = await asyncio.gather(
+                *(it.ledger.settle(one, charge(one, 7)) for one in made), return_exceptions=True
+            )
+            assert [type(one) for one in settled] == [type(None), StoreUnavailable, type(None)]
+            assert it.unsteady.units <= 5  # the charges were one unit
+            assert [await it.funds(user) for user in ("ann", "cid")] == [(93, 0), (93, 0)]
+            await it.rest()
+            assert not await it.database.fetchval("SELECT COUNT(*) FROM reservations")
+            assert it.events == ["ledger_refused"]
+
+    run(scenario())
+
+
+def test_a_charge_id_that_is_in_the_ledger_already_is_charged_once(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with till(tmp_path, balance=100) as it:
+            first, second = await it.reserve("ann", 10), await it.reserve("ann", 10)
+            await it.ledger.settle(first, charge(first, 7))
+            it.ledger.settle_later(second, charge(first, 7))
+            await it.rest()
+            assert await it.funds("ann") == (93, 0)
 
     run(scenario())
 
