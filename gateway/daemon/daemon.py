@@ -126,6 +126,7 @@ class Daemon:
         ended = await self._holdings.books.end_orphans(None, self._holdings.clock())  # a file has no other gateway
         if ended:
             self._log.warning("reservations_ended", count=ended, detail="of requests that a gateway has died with")
+        await self._holdings.make_up(config.state_dir)
         await ensure_admin(config, self._holdings.accounts, self._log, self._holdings.clock())
         await self._holdings.keeper.sync_all(save=False)  # the first look of the watch does it while requests run
         await self._holdings.load_prices(config)
@@ -278,9 +279,8 @@ class Daemon:
         await self._reloads.assembly.catalog.close()
         self._holdings.pools.close()
         await self._holdings.admission.close()
-        unwritten = await self._holdings.ledger.flush(FLUSH_SECONDS)
-        if unwritten:
-            self._log.error("charges_lost", count=unwritten, detail="the database could not be written until the end")
+        if await self._holdings.ledger.flush(FLUSH_SECONDS):
+            await self._holdings.keep_unwritten(config.state_dir)
         if self._holdings.cache is not None:
             await self._holdings.cache.close()
         saved = await self._holdings.keeper.flush() and await self._holdings.usage_writer.flush()

@@ -9,6 +9,7 @@ import asyncio
 import os
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -26,7 +27,9 @@ from gateway.keeper.usagewriter import UsageWriter
 from gateway.net.client import Client
 from gateway.observe.logs import Log
 from gateway.observe.metrics import Metrics
+from gateway.observe.record import decimal
 from gateway.policy.verdict import Verdict
+from gateway.store import unwritten
 from gateway.store.accounts import AccountStore
 from gateway.store.books import Books
 from gateway.store.database import Database
@@ -125,6 +128,33 @@ class Holdings:
 
         self.ledger.default_balance = nano(config.billing.default_balance)
         self.prices = await asyncio.to_thread(load_price_book, config)
+
+    async def make_up(self, state_dir: Path) -> None:
+        """Charges that the last run could not write. Raises StoreError, and the file stays."""
+        path = state_dir / unwritten.FILE
+        charges = await asyncio.to_thread(unwritten.read, path)
+        if charges:
+            written = await self.books.make_up(charges)
+            self.log.warning("charges_made_up", count=written, kept=len(charges))
+            try:
+                await asyncio.to_thread(unwritten.forget, path)
+            except OSError:
+                pass  # written again they change nothing
+
+    async def keep_unwritten(self, state_dir: Path) -> None:
+        """Charges that the database has not taken until the end, for the next start."""
+        charges, path = self.ledger.unwritten(), state_dir / unwritten.FILE
+        if not charges:
+            return
+        try:
+            await asyncio.to_thread(unwritten.keep, path, charges)
+        except OSError as error:
+            amount = decimal(-sum(entry.amount for _, entry in charges))
+            self.log.error(
+                "charges_lost", count=len(charges), amount=amount, detail=f"{path}: {error.strerror or error}"
+            )
+        else:
+            self.log.error("charges_kept", count=len(charges), path=str(path), detail="the next start writes them")
 
     def probe(self, providers: Mapping[str, Provider]) -> None:
         """Look at the keys of these providers from now on, and at the ways to them."""

@@ -6,6 +6,8 @@ methods raise what `Database` raises. Each may be repeated: a correction is know
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from gateway.store.database import Database, Row, Statement
 from gateway.store.entries import COLUMNS, WRITE_ONCE, Account, Entry, Written, opening, read_account
 
@@ -86,6 +88,22 @@ class Books:
         )
         row = await self._database.fetchrow(FIND, entry.charge_id)
         return None if row is None else _written(row)
+
+    async def make_up(self, charges: Sequence[tuple[str, Entry]]) -> int:
+        """Write what an earlier life of this gateway still owed to the ledger, by user. The number of entries that were
+        not there yet."""
+        written = 0
+        for start in range(0, len(charges), PAGE_LIMIT):
+            statements = [
+                statement
+                for user, entry in charges[start : start + PAGE_LIMIT]
+                for statement in (
+                    Statement(ADJUST, args=(entry.amount, user, entry.charge_id)),
+                    Statement(WRITE_ONCE, args=(user, 0, 0, *entry)),
+                )
+            ]
+            written += sum((await self._database.transaction(statements))[1::2])
+        return written
 
     async def page(self, user: str, limit: int, offset: int = 0) -> list[Written]:
         """Entries, the newest first."""

@@ -18,6 +18,9 @@ from gateway.store.database import Database, Statement, Value
 
 OPENING = "opening balance"
 
+REVOKED = "the answer could not be given"
+"""The note of a refund: the charge became durable only after its client had been told otherwise."""
+
 
 class Reservation(NamedTuple):
     """Money that is set aside for a request in flight."""
@@ -180,6 +183,11 @@ def opening(user: str, amount: int, now: float) -> list[Statement]:
         Statement(OPEN, args=(user, amount)),
         Statement(WRITE_ONCE, args=(user, 0, 0, *entry)),
     ]
+
+
+def refund_of(entry: Entry) -> Entry:
+    """Takes back a charge that was written after all. Known by its own charge id, so that there is one."""
+    return entry._replace(charge_id=f"{entry.charge_id} back", kind="refund", amount=-entry.amount, note=REVOKED)
 
 
 def _each(sql: str, rows: Sequence[Sequence[Value]]) -> Statement:

@@ -24,7 +24,7 @@ from typing import Protocol
 
 from gateway.errors import StoreCorrupt, StoreError, StoreUnavailable
 from gateway.store.database import Database, Statement
-from gateway.store.entries import FIND_UNIT, Entry, Refusal, Reservation, Unit, read_account
+from gateway.store.entries import FIND_UNIT, Entry, Refusal, Reservation, Unit, read_account, refund_of
 
 PENDING_LIMIT = 4096
 """Orders that may wait for the database when a reservation comes: some seconds of work. It is refused beyond."""
@@ -41,10 +41,6 @@ LONGEST_PAUSE = 1.0
 
 KNOWN_LIMIT = 50_000
 """Names of users who have an entry already, so that it need not be looked up: some megabytes."""
-
-
-REVOKED = "the answer could not be given"
-"""The note of a refund: the charge became durable only after its client had been told otherwise."""
 
 
 class Note(Protocol):
@@ -213,13 +209,26 @@ class Ledger:
             await self._write_all()
 
     async def flush(self, seconds: float) -> int:
-        """Write what is queued. The number of orders that could not be written within so many seconds."""
+        """Write what is queued. The number of orders that perhaps are not, after so many seconds: `unwritten`."""
         try:
             async with asyncio.timeout(seconds):
                 await self._write_all()
         except TimeoutError:
             pass
-        return len(self._pending)
+        return len(self._left_over())
+
+    def unwritten(self) -> list[tuple[str, Entry]]:
+        """After `flush`: users, and the entries that they still get. Some may be in the ledger already; what is revoked
+        comes with its refund, so that it adds up to nothing in either case."""
+        entries: list[tuple[str, Entry]] = []
+        for order in self._left_over():
+            if order.entry is not None:
+                both = (order.entry, refund_of(order.entry)) if order.revoked else (order.entry,)
+                entries += [(order.reservation.user, entry) for entry in both]
+        return entries
+
+    def _left_over(self) -> list[_Order]:
+        return [*(self._unsure.orders if self._unsure is not None else ()), *self._pending]
 
     # -- asked for ---------------------------------------------------------------------------------------------
 
@@ -326,21 +335,18 @@ class Ledger:
     def _written(self, order: _Order) -> None:
         order.answer(True)
         if order.revoked and order.entry is not None:
-            self._refund(order.reservation, order.entry)
+            back = refund_of(order.entry)
+            self._give(_Order(Reservation(back.charge_id, order.reservation.user, 0), None, back))
 
     def _drop(self, order: _Order, why: str) -> None:
         """What can never be written. A charge leaves nothing reserved."""
         entry = order.entry
         charge = {} if entry is None else {"charge": entry.charge_id, "amount": entry.amount}
         self._note("ledger_refused", user=order.reservation.user, **charge, detail=why)
+        order.refuse(StoreError("the ledger refused a reservation", detail=why))
         order.answer(False)
         if entry is not None:
             self.release(order.reservation)
-
-    def _refund(self, reservation: Reservation, entry: Entry) -> None:
-        """Take back a charge that was written after all."""
-        back = entry._replace(charge_id=f"{entry.charge_id} back", kind="refund", amount=-entry.amount, note=REVOKED)
-        self._give(_Order(Reservation(back.charge_id, reservation.user, 0), None, back))
 
     def _remember(self, user: str) -> None:
         if len(self._known) >= KNOWN_LIMIT:
@@ -369,6 +375,7 @@ class Ledger:
             self._failed(batch, failure)
             return failure
         self._unsure = None
+        self._recovered()
         if done is not None:
             self._done = batch.name
             for order in batch.orders:
@@ -376,7 +383,6 @@ class Ledger:
                     self.release(order.reservation)
                 elif order.entry is not None:
                     self._written(order)
-            self._recovered()
         elif len(batch.orders) == 1:
             self._drop(batch.orders[0], str(error))
         else:
