@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from gateway.conductor.ask import Ask, Header
-from gateway.conductor.estimate import estimate_tokens
+from gateway.conductor.estimate import estimate_tokens, refuse_background
 from gateway.conductor.identity import Identity
 from gateway.conductor.shared_limits import Shared, SharedLimits
 from gateway.config.accounts import NO_LIMITS, LimitsConfig, RateLimits
@@ -78,13 +78,14 @@ class Admission:
         await self._shared.close()
 
     async def enter(self, ask: Ask, reply: Reply) -> Admitted | None:
-        """None: no limits apply. Raises RequestError 429."""
+        """None: no limits apply. Raises RequestError 429, and 400 for what cannot be counted."""
         subjects = self._subjects(ask.identity)
         if not subjects:
             return None
         tokens = 0
         for subject in subjects:
             if subject.limits.tokens_per_minute:
+                refuse_background(ask)
                 tokens = estimate_tokens(ask)
                 break
         shared = None

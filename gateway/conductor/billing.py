@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 from gateway import jsonlib
 from gateway.conductor.ask import Ask
-from gateway.conductor.estimate import prompt_bytes
+from gateway.conductor.estimate import prompt_bytes, refuse_background
 from gateway.conductor.models import Target
 from gateway.conductor.upperbound import at_most
 from gateway.config.accounts import BillingConfig
@@ -56,9 +56,10 @@ class Billing:
         self._clock = clock
 
     async def open(self, ask: Ask, target: Target) -> Bill | None:
-        """Set aside what the request costs at most. None: it is free. Raises RequestError 402, 403, 503."""
+        """Set aside what the request costs at most. None: it is free. Raises RequestError 400, 402, 403, 503."""
         if ask.identity.operator or ask.shape in FREE or ask.path in FREE_PATHS:
             return None
+        refuse_background(ask)
         price = self._price(ask, target)
         if price is None:
             return None

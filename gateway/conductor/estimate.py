@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from gateway import jsonlib
 from gateway.conductor.ask import Ask
+from gateway.errors import RequestError
 
 LENGTHS: Mapping[str, tuple[str, ...]] = {
     "chat": ("max_completion_tokens", "max_tokens"),
@@ -37,6 +39,23 @@ SILENT = frozenset({"embeddings", "embed"})
 DATA = 8000
 """Characters of base64 that are paid for. What is longer is an image, or a file, and counts as 2,000 tokens: an image
 or a page cost about that much (dialects/anthropic/count_tokens.py has the sources)."""
+
+
+def refuse_background(ask: Ask) -> None:
+    """An answer that is made later has no tokens yet when it is answered, and is fetched by calls that use none. Raises
+    RequestError 400.
+
+    https://platform.openai.com/docs/guides/background"""
+    if ask.shape != "responses" or ask.fields is None or "background" not in ask.fields:
+        return
+    if ask.fields["background"] in (None, False) and not jsonlib.repeats(ask.body, "background"):
+        return
+    raise RequestError(
+        400,
+        "invalid_request_error",
+        "'background' must be false: nobody could say here what an answer costs that is made later.",
+        param="background",
+    )
 
 
 def estimate_tokens(ask: Ask) -> int:
