@@ -82,7 +82,16 @@ def longest_answer(ask: Ask, unsaid: int) -> tuple[int, int]:
     if not isinstance(settings, dict):
         settings = fields
     length = _largest(settings, LENGTHS.get(ask.shape, OTHER_LENGTHS), unsaid)
-    return length, max(_largest(settings, NUMBERS, 1), 1)
+    return length, max(_largest(settings, NUMBERS, 1), 1) * _prompts(ask)
+
+
+def _prompts(ask: Ask) -> int:
+    """Completions answer each of several prompts. One prompt may be a list, too: of numbers, its tokens.
+    https://platform.openai.com/docs/api-reference/completions/create#completions_create-prompt"""
+    prompt = (ask.fields or {}).get("prompt")
+    if ask.shape != "completions" or not isinstance(prompt, list) or all(type(each) is int for each in prompt):
+        return 1
+    return len(prompt)
 
 
 def _largest(settings: Mapping[str, Any], names: tuple[str, ...], unsaid: int) -> int:

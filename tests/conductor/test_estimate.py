@@ -55,6 +55,15 @@ def test_a_length_in_another_dialect_limits_nothing() -> None:
 
 
 @pytest.mark.parametrize(
+    ("prompt", "answers"),
+    [("a", 3), (["a", "b"], 6), ([[1, 2], [3], [4]], 9), ([1, 2, 3], 3), ([], 3), (["a", 1], 6), (None, 3)],
+)
+def test_each_of_several_prompts_is_answered(prompt: Any, answers: int) -> None:
+    assert longest_answer(ask({"prompt": prompt, "n": 3, "max_tokens": 5}, "completions"), 9) == (5, answers)
+    assert longest_answer(ask({"prompt": prompt, "n": 3, "max_tokens": 5}), 9) == (5, 3)
+
+
+@pytest.mark.parametrize(
     ("asked", "tokens"),
     [
         (ask(PROMPT, "embeddings"), 100),
