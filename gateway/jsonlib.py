@@ -6,10 +6,15 @@ The two agree on what the gateway needs: compact output, UTF-8 bytes, keys in th
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-__all__ = ["dumps", "dumps_pretty", "loads", "repeats"]
+__all__ = ["dumps", "dumps_pretty", "hides_names", "loads", "repeats"]
+
+_LETTER = re.compile(rb"\\u00(?:[46][1-9a-fA-F]|[57][0-9aA]|5[fF])")
+_ESCAPE = re.compile(rb"(?<!\\)(?:\\\\)*+" + _LETTER.pattern)
+"""An ASCII letter or `_` as an escape; and with an even number of backslashes before, so that it is one indeed."""
 
 loads: Callable[[bytes | bytearray | str], Any]
 """The value of a JSON document. Raises ValueError."""
@@ -50,10 +55,16 @@ else:
         return orjson.dumps(value, option=orjson.OPT_INDENT_2)
 
 
+def hides_names(data: bytes) -> bool:
+    """Whether letters stand as escapes in a JSON document, so that a search of its bytes may miss a name. Nobody who
+    writes JSON does that; what is escaped is other text, `<` and `&`."""
+    return b"\\u00" in data and _LETTER.search(data) is not None and _ESCAPE.search(data) is not None
+
+
 def repeats(data: bytes, name: str) -> bool:
     """Whether the outermost object of a JSON document has more than one member of that name, of which one reader takes
     the first and another the last (RFC 8259, 4). The document is one that `loads` reads."""
-    if data.count(b'"%b"' % name.encode()) < 2 and b"\\u" not in data:
+    if data.count(b'"%b"' % name.encode()) < 2 and not hides_names(data):
         return False
     import json
 

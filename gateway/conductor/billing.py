@@ -63,7 +63,9 @@ class Billing:
         price = self._price(ask, target)
         if price is None:
             return None
-        most = at_most(ask, price, self._config.reserve_output_tokens)
+        provider = target.provider  # without quirks it is OpenAI; translated, the limit has the name that it knows
+        long_name = not provider.quirks or ask.dialect not in provider.endpoints
+        most = at_most(ask, price, self._config.reserve_output_tokens, long_name=long_name)
         if not most.amount:
             return None
         amount = min(most.amount, CHARGE_LIMIT)

@@ -6,7 +6,8 @@ the end replaces it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from math import nan
 from typing import Any
 
 from gateway import jsonlib
@@ -16,13 +17,14 @@ from gateway.errors import RequestError
 LENGTHS: Mapping[str, tuple[str, ...]] = {
     "chat": ("max_completion_tokens", "max_tokens"),
     "responses": ("max_output_tokens",),
-    "generate": ("maxOutputTokens",),
-    "array": ("maxOutputTokens",),
+    "generate": ("maxOutputTokens", "max_output_tokens"),
+    "array": ("maxOutputTokens", "max_output_tokens"),
 }
 OTHER_LENGTHS = ("max_tokens",)
-NUMBERS = ("n", "candidateCount", "best_of")
-"""What limits an answer's length by the shape of the call, and elsewhere; and what asks for several answers. A
-name of another dialect limits nothing."""
+NUMBERS = ("n", "best_of", "candidateCount", "candidate_count")
+HOLDERS = ("generationConfig", "generation_config")
+"""What limits an answer's length by the shape of the call, and elsewhere; what asks for several answers; and what holds
+both in Gemini's dialect, whose names may be written in two ways. A name of another dialect limits nothing."""
 
 UNSAID_OUTPUT = 1024
 """Tokens of an answer whose length the request does not limit: most are shorter."""
@@ -59,7 +61,8 @@ def refuse_background(ask: Ask) -> None:
 
 
 def estimate_tokens(ask: Ask) -> int:
-    """The bytes of a request at four a token, an image at its own price, and the longest answer it allows."""
+    """The bytes of a request at four a token, an image at its own price, and the longest answer it allows. Raises
+    RequestError 400 for a limit that nobody can read."""
     if ask.shape in UNUSED:
         return 0
     fields = ask.fields
@@ -75,14 +78,19 @@ def prompt_bytes(ask: Ask) -> int:
     return size - _data_bytes(ask.fields) if size > DATA and ask.fields is not None else size
 
 
-def longest_answer(ask: Ask, unsaid: int) -> tuple[int, int]:
-    """Tokens of one answer, `unsaid` if the request does not limit them, and how many answers it wants."""
+def longest_answer(ask: Ask, unsaid: int, *, long_name: bool = True) -> tuple[int, int]:
+    """Tokens of one answer, `unsaid` if the request does not limit them, and how many answers it wants. Raises
+    RequestError 400 for a limit that nobody can read.
+
+    Of several limits the largest counts. `long_name`: the provider knows `max_completion_tokens`; one that does not
+    takes no notice of it."""
     fields = ask.fields or {}
-    settings = fields.get("generationConfig")
-    if not isinstance(settings, dict):
-        settings = fields
+    settings: list[Mapping[str, Any]] = [held for name in HOLDERS if isinstance(held := fields.get(name), dict)]
+    settings = settings or [fields]
     length = _largest(settings, LENGTHS.get(ask.shape, OTHER_LENGTHS), unsaid)
-    return length, max(_largest(settings, NUMBERS, 1), 1) * _prompts(ask)
+    if not long_name and ask.shape == "chat" and fields.get("max_tokens") is None:
+        length = max(length, unsaid)
+    return length, _largest(settings, NUMBERS, 1) * _prompts(ask)
 
 
 def _prompts(ask: Ask) -> int:
@@ -94,14 +102,28 @@ def _prompts(ask: Ask) -> int:
     return len(prompt)
 
 
-def _largest(settings: Mapping[str, Any], names: tuple[str, ...], unsaid: int) -> int:
-    """The largest number under these names, from 0 to OUTPUT_LIMIT."""
-    largest = None
-    for name in names:
-        value = settings.get(name)
-        if type(value) is int and (largest is None or value > largest):
-            largest = value
-    return unsaid if largest is None else min(max(largest, 0), OUTPUT_LIMIT)
+def _largest(settings: Iterable[Mapping[str, Any]], names: tuple[str, ...], unsaid: int) -> int:
+    """The largest number under these names, up to OUTPUT_LIMIT. Zero and less limit nothing: that is how llama.cpp,
+    vLLM and others read them."""
+    largest = 0
+    for fields in settings:
+        for name in names:
+            value = fields.get(name)
+            if value is not None:
+                number = value if type(value) is int else _read_number(value, name)
+                largest = max(largest, number if number > 0 else unsaid)
+    return min(largest or unsaid, OUTPUT_LIMIT)
+
+
+def _read_number(value: object, name: str) -> int:
+    """What servers take for a whole number that do not look closely: 5.0, "5", "5.0". RequestError 400 for the rest."""
+    try:
+        number = float(value) if isinstance(value, float | str) else nan
+    except ValueError:
+        number = nan
+    if not number.is_integer():
+        raise RequestError(400, "invalid_request_error", f"'{name}' must be a whole number.", param=name)
+    return int(number)
 
 
 def _data_bytes(fields: Mapping[str, Any]) -> int:

@@ -1,11 +1,12 @@
 """How many tokens a request can cost at most, before anybody knows: what is reserved for it.
 
-No byte of text is more than one token, and JSON's own bytes are more than what providers add around a message. What a
-request only refers to is not among its bytes: a link to an image gets an allowance, and what the provider itself keeps
-(an earlier answer, a file, a cache) may be anything that fits into the model.
+No byte of text is more than one token, and JSON's own bytes are more than what providers add around a message. Of an
+image or a file the bytes say little: each gets an allowance. What the provider itself keeps (an earlier answer, a file,
+a cache) may be anything that fits into the model.
 
-Where the request limits its answer, this is a bound. A provider's own tools may read more than anyone can say
-beforehand; a price without the model's `max_input` then leaves that open.
+Where the request limits its answer, this is a bound. That limit is believed, not the price list's `max_output`, which
+may be old: it only caps what is taken for a limit that is not said. A provider's own tools may read more than anyone
+can say beforehand; a price without the model's `max_input` then leaves that open.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from gateway import jsonlib
 from gateway.conductor.ask import Ask
 from gateway.conductor.estimate import SILENT, longest_answer
 from gateway.policy.pricing import Price, bound
@@ -24,15 +26,27 @@ TOOLS_TOKENS = 1000
 """What it adds where tools are declared: Claude has a prompt of up to 700 tokens for them.
 https://platform.claude.com/docs/en/agents-and-tools/tool-use/overview"""
 
-LINK_TOKENS = 50_000
-"""For what a link leads to. GPT-4o mini counts up to 48,169 for one image, all others far less.
-https://platform.openai.com/docs/guides/images-vision"""
+PART_TOKENS = 50_000
+"""For what is not text, linked or in the body: an image of few bytes may be large. GPT-4o mini counts up to 48,169 for
+one, all others far less. https://platform.openai.com/docs/guides/images-vision"""
 
 KEPT_TOKENS = 200_000
 """For what the provider keeps, where the model's longest input is not known."""
 
-LINK = re.compile(rb'"(?:url|image_url|file_url|fileUri|file_uri)"\s*:\s*"(?!data:)')
-KEPT = re.compile(rb'"(?:previous_response_id|conversation|file_id|cachedContent|cached_content)"\s*:\s*["{]')
+GEMINI_TOKENS = 1 << 20
+"""The same for Gemini. https://ai.google.dev/gemini-api/docs/models"""
+
+PART = re.compile(
+    rb'"(?:(?:url|image_url|file_url|document_url|file_data)"\s*:\s*"|inline_?[dD]ata"\s*:|type"\s*:\s*"base64")'
+)
+PART_WORDS = (b'rl"', b'file_data"', b"inlineData", b"inline_data", b'"base64"')
+"""An image or a file, and what stands in a body that may have one."""
+
+KEPT = re.compile(
+    rb'"(?:previous_response_id|conversation|file_id|cachedContent|cached_content|fileUri|file_uri)"\s*:\s*["{]'
+)
+KEPT_WORDS = (b"_id", b"onversation", b"ached", b"ileUri", b"ile_uri")
+"""What the provider keeps; for Gemini a link is the same, to hours of film."""
 
 
 class Most(NamedTuple):
@@ -43,30 +57,57 @@ class Most(NamedTuple):
     amount: int
 
 
-def at_most(ask: Ask, price: Price, unsaid: int) -> Most:
-    """`unsaid`: tokens of an answer whose length the request does not limit."""
+def at_most(ask: Ask, price: Price, unsaid: int, *, long_name: bool = True) -> Most:
+    """`unsaid`: tokens of an answer whose length the request does not limit; `long_name` as in `longest_answer`. Raises
+    RequestError 400 for a limit that nobody can read."""
     body = ask.body
+    hidden = jsonlib.hides_names(body)  # then it may have anything
     into = len(body) + FRAME_TOKENS
     if b'"tools"' in body:
         into += TOOLS_TOKENS
-    if b'url"' in body or b'uri"' in body or b'Uri"' in body:  # an expression takes ten times as long to say no
-        into += LINK_TOKENS * len(LINK.findall(body))
-    if (b'_id"' in body or b'conversation"' in body or b"cached" in body) and KEPT.search(body):
-        into += KEPT_TOKENS if price.max_input is None else price.max_input
+    if any(word in body for word in PART_WORDS):
+        into += PART_TOKENS * len(PART.findall(body))
+    if hidden or _keeps(ask):
+        into += _longest_input(ask, price)
     if price.max_input is not None:
         into = min(into, price.max_input)
     out = 0
     if ask.shape not in SILENT:
-        length, several = longest_answer(ask, unsaid)
         if price.max_output is not None:
-            length = min(length, price.max_output)
+            unsaid = min(unsaid, price.max_output)
+        length, several = longest_answer(ask, unsaid, long_name=long_name)
         out = length * several
     amount = bound(
         price,
         into,
         out,
-        cached_writes=b"cache_control" in body,
-        audio=b"audio" in body,
-        images=b"image" in body or b"IMAGE" in body or price.rates.output_image > price.rates.output,
+        cached_writes=hidden or b"cache_control" in body,
+        audio=hidden or b"audio" in body,
+        images=hidden or b"image" in body or b"IMAGE" in body or price.rates.output_image > price.rates.output,
     )
     return Most(into, out, amount)
+
+
+def _longest_input(ask: Ask, price: Price) -> int:
+    if price.max_input is not None:
+        return price.max_input
+    return GEMINI_TOKENS if ask.shape in ("generate", "array") else KEPT_TOKENS
+
+
+def _keeps(ask: Ask) -> bool:
+    """Whether the request refers to what only its provider has."""
+    body, fields = ask.body, ask.fields
+    if any(word in body for word in KEPT_WORDS) and KEPT.search(body):
+        return True
+    if ask.shape != "responses" or fields is None:
+        return False
+    items = fields.get("input")
+    return bool(fields.get("prompt")) or (isinstance(items, list) and any(map(_is_reference, items)))
+
+
+def _is_reference(item: object) -> bool:
+    """An item of which nothing is said but its id; its type may be left out.
+    https://platform.openai.com/docs/api-reference/responses/create#responses_create-input"""
+    return (
+        isinstance(item, dict) and "id" in item and item.get("type") in (None, "item_reference") and "role" not in item
+    )

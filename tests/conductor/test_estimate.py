@@ -10,11 +10,12 @@ import pytest
 from gateway.conductor.ask import Ask
 from gateway.conductor.auth import Identity
 from gateway.conductor.estimate import OUTPUT_LIMIT, UNSAID_OUTPUT, estimate_tokens, longest_answer
+from gateway.errors import RequestError
 
 PROMPT = {"messages": [{"role": "user", "content": "x" * 353}]}
 """400 bytes as JSON."""
 
-SHAPES = {"max_output_tokens": "responses", "generationConfig": "generate"}
+SHAPES = {"max_output_tokens": "responses", "generationConfig": "generate", "generation_config": "array"}
 
 IMAGE = "data:image/png;base64," + "iVBORw0KGgoA" * 50_000
 
@@ -35,10 +36,17 @@ def ask(fields: dict[str, Any] | None, shape: str = "chat", body: bytes | None =
         ({"generationConfig": {"temperature": 0}}, UNSAID_OUTPUT),
         ({"generationConfig": "nonsense"}, UNSAID_OUTPUT),
         ({"max_tokens": 50, "n": 4}, 200),
-        ({"max_tokens": 0}, 0),
-        ({"max_tokens": -5}, 0),
-        ({"max_tokens": None}, UNSAID_OUTPUT),
-        ({"max_tokens": True, "n": "two"}, UNSAID_OUTPUT),
+        ({"max_tokens": 0}, UNSAID_OUTPUT),
+        ({"max_tokens": -5}, UNSAID_OUTPUT),
+        ({"max_tokens": -5, "max_completion_tokens": 5}, UNSAID_OUTPUT),
+        ({"max_tokens": None, "n": None}, UNSAID_OUTPUT),
+        ({"max_tokens": 60000.0, "n": 2.0}, 120_000),
+        ({"max_tokens": "60000", "n": "-1"}, 60_000),
+        ({"max_tokens": " 5.0 "}, 5),
+        ({"max_tokens": "9" * 50}, OUTPUT_LIMIT),
+        ({"generation_config": {"max_output_tokens": 80, "candidate_count": "2"}}, 160),
+        ({"generationConfig": {"maxOutputTokens": 1, "max_output_tokens": 80}}, 80),
+        ({"generationConfig": {"maxOutputTokens": 1}, "generation_config": {"maxOutputTokens": 80}}, 80),
         ({"max_tokens": 10**30, "n": 10**30}, OUTPUT_LIMIT),
     ],
 )
@@ -46,6 +54,27 @@ def test_the_longest_answer_that_a_request_allows_counts(fields: dict[str, Any],
     shape = next((SHAPES[name] for name in SHAPES if name in fields), "chat")
     asked = ask({**PROMPT, **fields}, shape)
     assert estimate_tokens(asked) == len(asked.body) // 4 + output
+
+
+@pytest.mark.parametrize("value", [True, "two", "", 5.5, "5.5", "nan", "inf", [5], {}, "9" * 5000 + "x"])
+@pytest.mark.parametrize("name", ["max_tokens", "n"])
+def test_a_limit_that_nobody_can_read_is_refused(name: str, value: Any) -> None:
+    with pytest.raises(RequestError) as refused:
+        estimate_tokens(ask({**PROMPT, name: value}))
+    assert (refused.value.status, refused.value.param) == (400, name)
+
+
+@pytest.mark.parametrize(
+    ("fields", "length"),
+    [
+        ({"max_completion_tokens": 1}, 9),
+        ({"max_completion_tokens": 50}, 50),
+        ({"max_completion_tokens": 1, "max_tokens": 5}, 5),
+        ({"max_completion_tokens": 1, "max_tokens": None}, 9),
+    ],
+)
+def test_the_newer_name_alone_limits_nothing_at_who_may_not_know_it(fields: dict[str, Any], length: int) -> None:
+    assert longest_answer(ask(fields), 9, long_name=False) == (length, 1)
 
 
 def test_a_length_in_another_dialect_limits_nothing() -> None:
@@ -90,7 +119,7 @@ def test_a_call_counts_for_what_it_is(asked: Ask, tokens: int) -> None:
     ],
 )
 def test_an_image_counts_as_one_and_a_long_text_as_it_is(content: Any, low: int, high: int) -> None:
-    fields = {"messages": [{"role": "user", "content": content}], "max_tokens": 0}
+    fields = {"messages": [{"role": "user", "content": content}], "max_tokens": 1}
     assert low <= estimate_tokens(ask(fields)) <= high
 
 
@@ -98,5 +127,5 @@ def test_a_deep_request_is_no_trouble() -> None:
     deep: Any = "x"
     for _ in range(50_000):
         deep = [deep]
-    fields = {"tools": deep, "max_tokens": 0}
-    assert estimate_tokens(ask(fields, body=b"x" * 40_000)) == 10_000
+    fields = {"tools": deep, "max_tokens": 1}
+    assert estimate_tokens(ask(fields, body=b"x" * 40_000)) == 10_001

@@ -9,7 +9,7 @@ import pytest
 
 from gateway.conductor.ask import Ask
 from gateway.conductor.auth import Identity
-from gateway.conductor.upperbound import FRAME_TOKENS, KEPT_TOKENS, LINK_TOKENS, TOOLS_TOKENS, at_most
+from gateway.conductor.upperbound import FRAME_TOKENS, GEMINI_TOKENS, KEPT_TOKENS, PART_TOKENS, TOOLS_TOKENS, at_most
 from gateway.policy.pricing import MILLION, Price, price_of
 
 PRICE = price_of({"input": MILLION, "output": 10 * MILLION})
@@ -27,12 +27,20 @@ def ask(fields: dict[str, Any], shape: str = "chat") -> Ask:
         ({"max_tokens": 5, "n": 3}, "chat", 0, 15),
         ({"max_tokens": 5, "best_of": 4, "n": 2}, "completions", 0, 20),
         ({"max_tokens": 5, "tools": []}, "chat", TOOLS_TOKENS, 5),
-        ({"max_tokens": 5, "image_url": {"url": "https://a/b.png"}}, "chat", LINK_TOKENS, 5),
-        ({"max_tokens": 5, "image_url": {"url": "data:image/png;base64,AA"}}, "chat", 0, 5),
+        ({"max_tokens": 5, "image_url": {"url": "https://a/b.png"}}, "chat", PART_TOKENS, 5),
+        ({"max_tokens": 5, "image_url": {"url": "data:image/png;base64,AA"}}, "chat", PART_TOKENS, 5),
+        ({"max_tokens": 5, "content": [{"type": "file", "file": {"file_data": "AA"}}] * 2}, "chat", 2 * PART_TOKENS, 5),
+        ({"max_tokens": 5, "source": {"type": "base64", "data": "AA"}}, "messages", PART_TOKENS, 5),
+        ({"contents": [{"inlineData": {"data": "AA"}}, {"inline_data": {}}]}, "generate", 2 * PART_TOKENS, 99),
+        ({"max_tokens": 5, "parameters": {"url": {"type": "string"}}}, "chat", 0, 5),
         ({"max_tokens": 5, "text": 'my "url": "https://a"'}, "chat", 0, 5),
         ({"max_output_tokens": 5, "previous_response_id": "resp_1"}, "responses", KEPT_TOKENS, 5),
         ({"max_output_tokens": 5, "previous_response_id": None}, "responses", 0, 5),
-        ({"contents": [{"parts": [{"fileData": {"fileUri": "gs://a"}}]}]}, "generate", LINK_TOKENS, 99),
+        ({"contents": [{"parts": [{"fileData": {"fileUri": "gs://a"}}]}]}, "generate", GEMINI_TOKENS, 99),
+        ({"max_output_tokens": 5, "prompt": {"id": "pmpt_1"}}, "responses", KEPT_TOKENS, 5),
+        ({"max_output_tokens": 5, "input": [{"type": "item_reference", "id": "a"}]}, "responses", KEPT_TOKENS, 5),
+        ({"max_output_tokens": 5, "input": [{"id": "msg_1"}]}, "responses", KEPT_TOKENS, 5),
+        ({"max_output_tokens": 5, "input": [{"id": "msg_1", "role": "user"}]}, "responses", 0, 5),
         ({"input": "text"}, "embeddings", 0, 0),
     ],
 )
@@ -46,7 +54,20 @@ def test_what_fits_into_the_model_is_the_most() -> None:
     price = Price(PRICE.rates, max_input=50, max_output=7)
     assert at_most(ask({"previous_response_id": "resp_1"}, "responses"), price, 99) == (50, 7, 120)
     assert at_most(ask({"max_tokens": 5, "n": 2}), price, 99) == (50, 10, 150)
-    assert at_most(ask({"max_tokens": 50, "n": 2}), price, 99).output == 14
+    assert at_most(ask({"max_tokens": 50, "n": 2}), price, 99).output == 100  # the request's own word
+
+
+def test_names_that_are_hidden_in_escapes_may_be_any() -> None:
+    price = price_of({"input": MILLION, "input_audio": 3 * MILLION}, max_input=10**6)
+    fields = {"max_output_tokens": 5}
+    for hidden in (rb"previous_response_\u0069d", rb"\\\u0061udio", rb"\u006Dodel"):
+        body = b'{"max_output_tokens":5,"%b":"x"}' % hidden
+        asked = Ask(b"POST", None, "/", "", (), body, "m", "responses", Identity("ann"), fields=fields)
+        assert at_most(asked, price, 99) == (10**6, 5, 3 * 10**6)
+    for plain in (rb"\\u0069d", rb"\u003cb\u003e", rb"\u00e9", rb"\u001b[0m"):
+        body = b'{"max_output_tokens":5,"x":"%b"}' % plain
+        asked = Ask(b"POST", None, "/", "", (), body, "m", "responses", Identity("ann"), fields=fields)
+        assert at_most(asked, price, 99).input == len(body) + FRAME_TOKENS
 
 
 def test_dearer_buckets_count_where_the_request_may_fill_them() -> None:
