@@ -5,11 +5,12 @@ a table and no query. Wrong credentials are kept apart, and push nobody out. Onl
 looked up: `identify` says so by None, `look_up` waits for the answer.
 
 Invariants:
-- A token of the configuration is found first, and needs no database: while that is away, its user's row is not
-  asked for.
+- A token of the configuration is found first, and needs no database: while that is away, its user is held to what was
+  last seen of his row; who was never seen may what the configuration says.
 - Whether a token is unknown, wrong in its secret, or none at all: one read by a public id, and one comparison in
   constant time.
-- When rights change (`AccountStore.changes`) memory is emptied, and what was read before the change is not kept.
+- When rights change (`AccountStore.changes`) memory is emptied, and what was read before the change is neither kept
+  nor told to anybody who asks after it.
 - While the database is away, those who are known are served. A token that may be right is a 503, never a 401.
 
 With auth off, an unknown credential is ignored (SDKs insist on sending one), a known one applies.
@@ -60,6 +61,10 @@ REFUSED_LIMIT = 4096
 LOOK_UP_SECONDS = 3.0
 """For a read of one row, which takes a millisecond: a database that needs longer is away."""
 
+LOOK_UPS_LIMIT = 1000
+"""Look-ups at once, some 10 MB: they go on when their client has left, LOOK_UP_SECONDS long with a database that hangs.
+Beyond it a token that is not known gets what it gets while the database is away."""
+
 RECHECK_SECONDS = 5.0
 """Until the user of a configured token is asked for again, after the database was away."""
 
@@ -90,7 +95,8 @@ class Authenticator:
         self._known: OrderedDict[bytes, Known] = OrderedDict()
         self._refused: OrderedDict[bytes, Refusal] = OrderedDict()
         self._changes = 0
-        self._looking: dict[bytes, asyncio.Task[Verdict]] = {}
+        self._looking: dict[tuple[bytes, int], asyncio.Task[Verdict]] = {}  # by digest and changes
+        self._last_seen: dict[str, UserRow | None] = {}  # users of configured tokens
 
     @classmethod
     def of_operator(cls) -> Authenticator:
@@ -133,11 +139,14 @@ class Authenticator:
         if not credential:
             return None
         digest = hashlib.sha256(credential).digest()
-        task = self._looking.get(digest)
+        key = digest, self._changes_so_far()
+        task = self._looking.get(key)
         if task is None:
+            if len(self._looking) >= LOOK_UPS_LIMIT and digest not in self._static:
+                raise AWAY.error()
             task = asyncio.create_task(self._judge_and_remember(credential, digest), name="look-up of an API token")
-            self._looking[digest] = task
-            task.add_done_callback(lambda _: self._looking.pop(digest, None))
+            self._looking[key] = task
+            task.add_done_callback(lambda _: self._looking.pop(key, None))
         verdict = await asyncio.shield(task)  # others may wait for it when this client leaves
         return verdict.identity if isinstance(verdict, Known) else self._turn_away(verdict, peer)
 
@@ -146,6 +155,9 @@ class Authenticator:
         if self.required or refusal.status != 401:
             raise refusal.error()
         return Identity(peer)
+
+    def _changes_so_far(self) -> int:
+        return 0 if self._accounts is None else self._accounts.changes
 
     def _forget(self) -> None:
         assert self._accounts is not None
@@ -159,9 +171,9 @@ class Authenticator:
     # -- what memory does not know -----------------------------------------------------------------------------
 
     async def _judge_and_remember(self, credential: bytes, digest: bytes) -> Verdict:
-        changes = 0 if self._accounts is None else self._accounts.changes
+        changes = self._changes_so_far()
         verdict = await self._judge(credential, digest)
-        if self._accounts is not None and changes != self._accounts.changes:
+        if changes != self._changes_so_far():
             return verdict  # it was true when they asked
         if isinstance(verdict, Known):
             self._known[digest] = verdict
@@ -182,10 +194,15 @@ class Authenticator:
         return await self._judge_token(credential, digest.hex())
 
     async def _judge_static(self, identity: Identity) -> Verdict:
+        changes = self._changes_so_far()
         try:
             user = await self._user(identity.user)
         except StoreError:
-            return Known(identity, until=self._clock() + RECHECK_SECONDS)
+            known = Known(identity, until=self._clock() + RECHECK_SECONDS)
+            verdict = judge_user(known, self._last_seen.get(identity.user))
+            return verdict if isinstance(verdict, Known) else verdict._replace(lasting=False)
+        if changes == self._changes_so_far():
+            self._last_seen[identity.user] = user
         return judge_user(Known(identity), user)
 
     async def _judge_jwt(self, jwt: JwtVerifier, credential: bytes) -> Verdict:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -189,6 +190,90 @@ def test_while_the_database_is_away_the_known_are_served_and_the_others_told_to_
             assert place.remembered(STATIC) is not None
             place.now += auth.RECHECK_SECONDS
             assert place.remembered(STATIC) is None
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("change", [{"disabled": True}, {"providers": ("third",)}], ids=["disabled", "for nothing"])
+def test_while_the_database_is_away_the_user_of_a_configured_token_is_as_he_was_last_seen(
+    tmp_path: Path, change: dict[str, Any]
+) -> None:
+    async def scenario() -> None:
+        async with accounts(tmp_path, CONFIG) as place:
+            await place.store.create_user(UserRow("ann", 1.0, limits=LIMITS, models=("cheap",)))
+            assert (await place.who(STATIC)).models == {"cheap"}
+            read, place.counted.fetchrow = place.counted.fetchrow, unavailable  # type: ignore[method-assign]
+            place.store.changes += 1  # of somebody else
+            who = await place.who(STATIC)
+            assert (who.models, who.limits) == ({"cheap"}, LIMITS)
+            place.counted.fetchrow = read  # type: ignore[method-assign]
+            await place.store.change_user("ann", **change)
+            assert await place.refusal(STATIC) == (403, "permission_denied")
+            place.counted.fetchrow = unavailable  # type: ignore[method-assign]
+            place.store.changes += 1
+            assert await place.refusal(STATIC) == (403, "permission_denied")
+            place.counted.fetchrow = read  # type: ignore[method-assign]
+            await place.database.execute("UPDATE users SET disabled = 0, providers = '[]'")
+            assert (await place.who(STATIC)).models == {"cheap"}  # it was not believed for ever
+
+    run(scenario())
+
+
+async def unavailable(*args: object) -> None:
+    raise StoreUnavailable("away")
+
+
+def test_who_asks_after_a_revocation_is_not_told_what_was_read_before(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with accounts(tmp_path) as place:
+            token, go_on, read = await place.create(), asyncio.Event(), place.counted.fetchrow
+            rows: list[Any] = []
+
+            async def slow(*args: Any) -> Any:
+                row = await read(*args)
+                rows.append(row)
+                await go_on.wait()
+                return row
+
+            place.counted.fetchrow = slow  # type: ignore[method-assign]
+            before = asyncio.create_task(place.who(token), name="before")
+            while not rows:
+                await asyncio.sleep(0)
+            assert await place.store.revoke_token(public_id_of(token.encode()), place.now)
+            after = asyncio.create_task(place.refusal(token), name="after")
+            await asyncio.sleep(0)
+            go_on.set()
+            assert (await before).user == "ann"
+            assert await after == (401, "invalid_api_key")
+
+    run(scenario())
+
+
+def test_look_ups_that_nobody_waits_for_are_bounded_and_stop_no_configured_token(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(auth, "LOOK_UPS_LIMIT", 5)
+
+    async def scenario() -> None:
+        async with accounts(tmp_path, CONFIG) as place:
+            token, go_on, read = await place.create(), asyncio.Event(), place.counted.fetchrow
+
+            async def slow(*args: Any) -> Any:
+                await go_on.wait()
+                return await read(*args)
+
+            place.counted.fetchrow = slow  # type: ignore[method-assign]
+            for number in range(20):
+                client = asyncio.create_task(place.refusal(f"sk-{number}"), name="client")
+                await asyncio.sleep(0)
+                client.cancel()
+            assert len(place.authenticator._looking) == 5
+            assert await place.refusal(token) == (503, "store_unavailable")
+            configured = asyncio.create_task(place.who(STATIC), name="configured")
+            await asyncio.sleep(0)
+            go_on.set()
+            assert (await configured).user == "ann"
+            assert (await place.who(token)).user == "ann"
 
     run(scenario())
 
