@@ -18,7 +18,7 @@ class Identity:
     """Who asks, and what they may. Empty `providers` or `models`: all of them. `operator`: on the admin socket.
 
     `token` is the name of the API token, which no other one of the user has. `limits` are the user's own,
-    `token_limits` the token's; empty: the configured ones. `account`: the user has a row in the database.
+    `token_limits` the token's; empty: the configured ones.
     """
 
     user: str
@@ -30,7 +30,6 @@ class Identity:
     operator: bool = False
     limits: RateLimits = NO_LIMITS
     token_limits: RateLimits = NO_LIMITS
-    account: bool = False
 
     @property
     def owner(self) -> str:
@@ -116,7 +115,7 @@ def judge_user(known: Known, user: UserRow | None) -> Verdict:
     if models is None:
         return NO_MODEL
     limits = user.limits or identity.limits
-    return known._replace(identity=replace(identity, providers=providers, models=models, limits=limits, account=True))
+    return known._replace(identity=replace(identity, providers=providers, models=models, limits=limits))
 
 
 def _both(mine: frozenset[str], theirs: tuple[str, ...]) -> frozenset[str] | None:

@@ -36,7 +36,7 @@ def test_a_known_token_costs_one_read_and_then_none(tmp_path: Path) -> None:
             assert place.remembered(token) is None
             who = await place.who(token)
             assert (who.user, who.token, who.token_limits) == ("ann", token.split("-")[1], LIMITS)
-            assert (who.models, who.scopes, who.account) == ({"gpt-4o"}, {"use", "read"}, False)
+            assert (who.models, who.scopes) == ({"gpt-4o"}, {"use", "read"})
             for _ in range(3):
                 assert place.remembered(token) == who
             assert place.reads == 1
@@ -138,7 +138,7 @@ def test_a_users_own_limits_and_rights_come_with_his_tokens(tmp_path: Path) -> N
             token = await place.create("ann", providers=("other", "main"))
             for credential in (token, STATIC):
                 who = await place.who(credential)
-                assert (who.limits, who.providers, who.account) == (LIMITS, {"main"}, True)
+                assert (who.limits, who.providers) == (LIMITS, {"main"})
             await place.store.change_user("ann", providers=("third",))
             assert await place.refusal(token) == (403, "permission_denied")
             assert await place.refusal(STATIC) == (403, "permission_denied")
