@@ -5,7 +5,7 @@ charged in the end is the settlement table's word (`policy/settlement.py`). The 
 
 Invariants:
 - Nothing is asked of a provider before the reservation is durable, and no answer ends before its entry is.
-- A bill is ended exactly once: charged, or released.
+- A bill is ended exactly once: charged, or released. What a stream reports after its end adjusts the charge.
 - What the client did not wait for is settled by the ledger's queue, never in a task that may be cancelled.
 """
 
@@ -22,7 +22,7 @@ from gateway.config.accounts import BillingConfig
 from gateway.errors import RequestError, StoreError, Withheld
 from gateway.observe.record import NANO, RequestRecord, decimal
 from gateway.policy.pricing import Price, PriceBook, cost
-from gateway.policy.settlement import Ending, Seen, settle
+from gateway.policy.settlement import Ending, Seen, Settlement, settle
 from gateway.store.entries import Entry, Refusal, Reservation
 from gateway.store.ledger import Ledger
 from gateway.usage import Usage
@@ -38,6 +38,9 @@ BY_TOKENS = frozenset({"chat", "completions", "responses", "messages", "generate
 
 CHARGE_LIMIT = 10**15
 """Nano-units, a million of the currency: no request costs that, whatever its provider reports."""
+
+REPORTED_LATE = "usage that was reported after the end"
+"""The note of an entry that sets a charge right."""
 
 FROM_CACHE = "cache"
 """The note of an entry for a hit of the response cache."""
@@ -140,7 +143,7 @@ class Billing:
 class Bill:
     """One request's. `output` is to be told of the text of a stream as it passes."""
 
-    __slots__ = ("_ask", "_clock", "_ended", "_ledger", "_price", "_reservation", "output")
+    __slots__ = ("_ask", "_charged", "_clock", "_ended", "_ledger", "_price", "_reservation", "output")
 
     def __init__(
         self, ask: Ask, price: Price, reservation: Reservation, ledger: Ledger, clock: Callable[[], float]
@@ -151,6 +154,7 @@ class Bill:
         self._ledger = ledger
         self._clock = clock
         self._ended = False
+        self._charged: int | None = None  # for a stream that may go on
         self.output = OutputTap(ask.shape)
 
     @property
@@ -176,6 +180,7 @@ class Bill:
         entry = self._end(Ending.COMPLETE, record, output_sent=True)
         if entry is None:
             return
+        self._charged = -entry.amount
         try:
             await self._ledger.settle(self._reservation, entry, keep=True)
         except StoreError as error:
@@ -183,31 +188,52 @@ class Bill:
 
     def close(self, ending: Ending, record: RequestRecord) -> None:
         """The request is over, whoever ended it. Charges for what has gone out, if nothing else has."""
+        if self._charged is not None:
+            self._adjust(self._charged, record)
+            return
         entry = self._end(ending, record, output_sent=record.phase == "streaming")
         if entry is not None:
             self._ledger.settle_later(self._reservation, entry)
+
+    def _adjust(self, charged: int, record: RequestRecord) -> None:
+        """Set right what was charged at a stream's end, if the stream went on."""
+        settlement = self._settlement(Ending.COMPLETE, record, output_sent=True)
+        amount = self._amount(settlement)
+        if amount != charged and settlement.usage is not None:
+            record.cost = amount
+            nothing = Reservation(f"{self._reservation.id}.late", self._reservation.user, 0)
+            entry = self._entry("adjustment", charged - amount, settlement, record, REPORTED_LATE)
+            self._ledger.settle_later(nothing, entry._replace(charge_id=nothing.id))
 
     def _end(self, ending: Ending, record: RequestRecord, *, output_sent: bool) -> Entry | None:
         """None: there is nothing to write any more."""
         if self._ended:
             return None
         self._ended = True
+        settlement = self._settlement(ending, record, output_sent=output_sent)
+        if settlement.usage is None:
+            self._ledger.release(self._reservation)
+            return None
+        amount = self._amount(settlement)
+        record.cost = amount
+        return self._entry("charge", -amount, settlement, record, "" if ending is Ending.COMPLETE else ending.value)
+
+    def _settlement(self, ending: Ending, record: RequestRecord, *, output_sent: bool) -> Settlement:
         usage = record.usage
         if not self.by_tokens and usage is None:
             usage = Usage()  # the request alone has a price
         seen = Seen(prompt_bytes(self._ask), self.output.seen, self.output.since_report)
-        settlement = settle(ending, usage, seen, output_sent=output_sent)
-        if settlement.usage is None:
-            self._ledger.release(self._reservation)
-            return None
-        amount = min(cost(self._price, settlement.usage), CHARGE_LIMIT)
-        if settlement.estimated:
-            amount = min(amount, self._reservation.amount)
-        record.cost = amount
+        return settle(ending, usage, seen, output_sent=output_sent)
+
+    def _amount(self, settlement: Settlement) -> int:
+        amount = min(cost(self._price, settlement.usage or Usage()), CHARGE_LIMIT)
+        return min(amount, self._reservation.amount) if settlement.estimated else amount
+
+    def _entry(self, kind: str, amount: int, settlement: Settlement, record: RequestRecord, note: str) -> Entry:
         return Entry(
             self._reservation.id,
-            "charge",
-            -amount,
+            kind,
+            amount,
             self._clock(),
             record.request_id,
             record.token_name,
@@ -215,9 +241,9 @@ class Bill:
             record.provider,
             record.key,
             self._price.version,
-            buckets(settlement.usage),
+            buckets(settlement.usage or Usage()),
             int(settlement.estimated),
-            "" if ending is Ending.COMPLETE else ending.value,
+            note,
         )
 
 

@@ -179,9 +179,10 @@ class Delivery:
             await self.bill.settle_stream(record)
 
         if self.bill is not None:
-            from gateway.conductor.lastword import LastWord
+            from gateway.conductor.lastword import LastWord, has_several
 
-            last = LastWord(ask.shape, self.bill.output, settle, unasked=self.unasked)
+            several = has_several(ask)
+            last = LastWord(ask.shape, self.bill.output, settle, unasked=self.unasked, several=several)
         elif self.unasked:
             from gateway.conductor.lastword import without_usage_chunk
 

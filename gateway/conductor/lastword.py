@@ -1,8 +1,9 @@
 """The end of a stream that is charged for: it goes out when the entry is in the ledger, and not before.
 
-What ends a stream is known by its bytes: `[DONE]`, `message_stop`, `response.completed` and its relatives, Gemini's
-first reason to stop. Until then events pass at once. A stream without any is held by its last chunk, which comes after
-all of them.
+An end is known by its event: `message_stop`, `response.completed` and its relatives, Gemini's first reason to stop. A
+chat's is held from its first reason to stop, so that usage and `[DONE]`, which come together with it, go out together
+with it: who has read the last word has paid. Until then events pass at once. A stream without any end is held by its
+last chunk, which comes after all of them.
 
 Where the gateway has asked for usage that the client did not ask for, the chunk that has nothing else is taken out.
 """
@@ -13,15 +14,19 @@ import re
 from collections.abc import Awaitable, Callable
 
 from gateway import jsonlib
+from gateway.conductor.ask import Ask
 from gateway.upstream.grammars import grammar_of
 from gateway.wire.output_tap import OutputTap
 
 DONE = re.compile(rb"^data: ?\[DONE\]", re.MULTILINE)
-"""No text within an answer has it: there, line feeds are escaped."""
+"""No JSON has it: there, line feeds are escaped."""
 
 EVENT = re.compile(rb".+?(?:\n\n|\n\r\n|\r\r|\Z)", re.DOTALL)
 
 USAGE = re.compile(rb'"usage"\s*:\s*\{')
+
+CHAT = frozenset({"chat", "completions"})
+"""Shapes of streams that end with `[DONE]`, after the reason why."""
 
 LATE = frozenset({"generate"})
 """Shapes of streams that may go on after what looks like their end: of several candidates one ends first."""
@@ -31,17 +36,24 @@ HELD_LIMIT = 1 << 20
 
 
 class LastWord:
-    """One stream's. `settle` is awaited once, before the end. `unasked`: its usage chunk is not for the client."""
+    """One stream's. `settle` is awaited once, before the end. `unasked`: its usage chunk is not for the client.
+    `several`: answers come side by side, so that a chat's first reason to stop is not the last."""
 
-    __slots__ = ("_ends", "_held", "_late", "_output", "_settle", "_settled", "_unasked")
+    __slots__ = ("_ends", "_held", "_marks", "_output", "_settle", "_settled", "_unasked")
 
     def __init__(
-        self, shape: str, output: OutputTap, settle: Callable[[], Awaitable[None]], *, unasked: bool = False
+        self,
+        shape: str,
+        output: OutputTap,
+        settle: Callable[[], Awaitable[None]],
+        *,
+        unasked: bool = False,
+        several: bool = False,
     ) -> None:
         grammar = grammar_of(shape)
-        chat = shape in ("chat", "completions")
-        self._ends = DONE if chat or grammar is None else grammar.marks.finished
-        self._late = shape in LATE
+        chat = grammar is None or shape in CHAT
+        self._marks = None if grammar is None or (chat and several) else grammar.marks
+        self._ends: Callable[[bytes], bool] = _is_done if chat else _never if shape in LATE else _always
         self._output = output
         self._settle = settle
         self._settled = False
@@ -55,12 +67,13 @@ class LastWord:
             events = without_usage_chunk(events)
         if self._settled:
             return events
-        if self._held or (self._ends.search(events) is not None and self._late):
+        if self._held or (self._marks is not None and self._marks.end_in(events)):
             self._held += events
-            if len(self._held) <= HELD_LIMIT:
-                return b""
+            if not self._ends(events):
+                return b"" if len(self._held) <= HELD_LIMIT else self.give_up()
+            await self._settle_once()
             events, self._held = self._held, b""
-        elif self._ends.search(events) is not None:
+        elif self._ends is _is_done and _is_done(events):
             await self._settle_once()
         return events
 
@@ -70,10 +83,33 @@ class LastWord:
         await self._settle_once()
         return self._held + rest
 
+    def give_up(self) -> bytes:
+        """What was held for an end that does not come. Nothing, when it came and could not be charged for."""
+        held, self._held = self._held, b""
+        return b"" if self._settled else held
+
     async def _settle_once(self) -> None:
         if not self._settled:
             self._settled = True
             await self._settle()
+
+
+def has_several(ask: Ask) -> bool:
+    """Whether a chat or completion was asked for more than one answer."""
+    fields = ask.fields or {}
+    return fields.get("n") not in (None, 1) or isinstance(fields.get("prompt"), list)
+
+
+def _is_done(events: bytes) -> bool:
+    return DONE.search(events) is not None
+
+
+def _always(events: bytes) -> bool:
+    return True
+
+
+def _never(events: bytes) -> bool:
+    return False
 
 
 def without_usage_chunk(events: bytes) -> bytes:

@@ -131,7 +131,8 @@ async def relay_events(
         rest = change(rest)
         await _say(rest if last is None else await last.end(rest), reply, record)
     except UpstreamError as error:
-        await reply.write((b"" if gate.between_events else b"\n\n") + error_event(error))
+        unsent = b"" if last is None else last.give_up()
+        await reply.write(unsent + (b"" if gate.between_events else b"\n\n") + error_event(error))
         reply.abort()
         raise BrokenAnswerError(str(error), error.code) from error
     finally:

@@ -109,11 +109,20 @@ def _payload(line: bytes) -> dict[str, Any] | None:
 
 
 class Marks(NamedTuple):
-    """What a dialect's streams are known by, as bytes. `own` stands in every stream of the dialect, `finished` where an
-    answer ends. Both are chosen so that no text within an answer has them: in JSON its quotes are escaped."""
+    """What a dialect's streams are known by. `own` stands in every stream of the dialect, `finished` where an answer
+    ends; no text within an answer has them, since in JSON its quotes are escaped. What is not text may have them: the
+    Responses API repeats a client's schemas as they are. So the bytes are only a hint, and `ends` reads the event."""
 
     own: bytes
     finished: re.Pattern[bytes]
+    ends: Callable[[Event], bool]
+
+    def end_in(self, events: bytes) -> bool:
+        """Whether an answer ends in one of these whole events."""
+        if self.finished.search(events) is None:
+            return False
+        reader = EventReader(len(events) + 1)
+        return any(self.ends(event) for event in (*reader.feed(events), reader.rest()) if event is not None)
 
 
 class EndTap:
@@ -131,18 +140,18 @@ class EndTap:
         """Look at the next bytes, which are whole events."""
         self._last = events[-LAST_EVENTS:]
         if not self._whole:
-            self._whole = self._marks.finished.search(events) is not None
+            self._whole = self._marks.end_in(events)
             self._known = self._known or self._marks.own in events
 
     def whole(self, rest: bytes, is_last: Callable[[Event], bool]) -> bool:
         """`rest` is an event that nobody ended. `is_last` says whether a stream may end with an event that has no
-        `finished` mark, such as an error. A stream of another dialect has no end that is known here."""
+        mark of its own, such as an error. A stream of another dialect has no end that is known here."""
         if self._whole or not self._known:
             return True
         last = self._last + rest
         reader = EventReader(len(last))
         events = [*reader.feed(last), reader.rest()]
-        return self._marks.finished.search(rest) is not None or any(event and is_last(event) for event in events)
+        return any(event is not None and (self._marks.ends(event) or is_last(event)) for event in events)
 
 
 @dataclass(frozen=True, slots=True)

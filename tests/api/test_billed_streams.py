@@ -196,6 +196,67 @@ def test_a_stream_whose_end_nobody_marks_is_charged_for_before_its_last_chunk(tm
     run(scenario())
 
 
+def test_what_a_client_has_put_into_its_tools_does_not_end_its_bill(tmp_path: Path) -> None:
+    tools = [{"parameters": {"properties": {"a": {"default": {"type": "response.completed"}}}}}]
+    begun = {"type": "response.created", "response": {"id": "resp_1", "status": "in_progress", "tools": tools}}
+
+    async def scenario() -> None:
+        async with FakeProvider() as fake, charging(tmp_path, fake) as running:
+            fake.script(KEY, Stream((begun, *RESPONSE[1:]), gap=0.01))
+            got = await ask(running, {**ASK_RESPONSE, "tools": tools}, "/v1/responses")
+            assert got.complete
+            (written,) = await charges(running)
+            assert (written.entry.amount, written.entry.estimated) == (-40 * CENT, 0)
+
+    run(scenario())
+
+
+def test_usage_that_is_reported_after_the_end_is_charged_for_by_an_adjustment(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with FakeProvider() as fake, charging(tmp_path, fake) as running:
+            fake.script(KEY, Stream((word("Hello"), word(" you", "stop"), "[DONE]", chunk(usage=USAGE)), gap=0.02))
+            assert (await ask(running, STREAMED)).complete
+            while await running.ledger.flush(10):
+                pass
+            later, first, _ = (written.entry for written in await running.books.page("ann", 100))
+            assert (first.kind, first.estimated, later.kind, later.estimated) == ("charge", 1, "adjustment", 0)
+            assert first.amount + later.amount == -40 * CENT
+            assert (await running.logged())["cost"] == 0.4
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("size", [1, 4096])
+def test_the_last_word_of_a_chat_waits_for_what_it_costs(tmp_path: Path, size: int) -> None:
+    """Thought is in no word of the stream: who has the last one has paid for it, too."""
+    usage = {**USAGE, "completion_tokens": 4005, "completion_tokens_details": {"reasoning_tokens": 4000}}
+
+    async def scenario() -> None:
+        async with FakeProvider() as fake, charging(tmp_path, fake) as running:
+            fake.script(KEY, SlowBytes(size, 0.0, Stream((*CHAT[:2], chunk(usage=usage), "[DONE]"), gap=0.02)))
+            async with running.talk() as talk:
+                await talk.send("POST", "/v1/chat/completions", {**STREAMED, "max_tokens": 4000}, AS_ANN)
+                await talk.head()
+                await talk.until(b'"stop"')
+            (written,) = await charges(running)
+            assert (-written.entry.amount, written.entry.estimated) == ((30 + 2 * 4005) * CENT, 0)
+
+    run(scenario())
+
+
+def test_a_chat_that_breaks_after_its_last_word_still_gives_it_out(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with FakeProvider() as fake, charging(tmp_path, fake) as running:
+            fake.script(KEY, Cut(len(event(CHAT[0])) + len(event(CHAT[1])) + 5, Stream(CHAT)))
+            got = await ask(running, STREAMED)
+            assert not got.complete
+            assert got.body.index(b" you") < got.body.index(b"upstream")
+            (written,) = await charges(running)
+            assert written.entry.note == "provider failed"
+
+    run(scenario())
+
+
 @pytest.mark.parametrize(
     ("kind", "path", "body", "events", "cents"),
     [

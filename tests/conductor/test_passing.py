@@ -28,20 +28,28 @@ SURFACES: dict[str, tuple[str, str, dict[str, Any]]] = {
 """Type of provider, path, body."""
 
 BEGUN: dict[str, tuple[dict[str, Any], ...]] = {
-    "chat": ({"choices": [{"delta": {"content": 'no "finish_reason":"stop"'}, "finish_reason": None}]},),
+    "chat": (
+        {"choices": [{"delta": {"content": 'no "finish_reason":"stop"'}, "finish_reason": None}]},
+        {"choices": [{"delta": {"annotations": [{"finish_reason": "stop"}]}, "finish_reason": None}]},
+    ),
     "completions": ({"choices": [{"text": "data: [DONE]", "finish_reason": None}]},),
     "responses": (
-        {"type": "response.created", "response": {"id": "resp_1", "error": None}},
+        {"type": "response.created", "response": {"id": "resp_1", "error": None, "tools": [
+            {"parameters": {"properties": {"a": {"default": {"type": "response.completed"}}}}}]}},
         {"type": "response.output_text.delta", "delta": '"type":"response.completed"'},
     ),
     "messages": (
         {"type": "message_start", "message": {"content": []}},
+        {"type": "content_block_start", "content_block": {"type": "tool_use", "input": {"type": "message_stop"}}},
         {"type": "content_block_delta", "delta": {"type": "text_delta", "text": '"type":"message_stop"'}},
         {"type": "message_delta", "delta": {"stop_reason": "end_turn"}},
     ),
-    "generate": ({"candidates": [{"content": {"parts": [{"text": '"finishReason":"STOP"'}]}}]},),
-}
-"""Answers that are not at their end, whatever their text says."""
+    "generate": (
+        {"candidates": [{"content": {"parts": [{"text": '"finishReason":"STOP"'}]}}]},
+        {"candidates": [{"content": {"parts": [{"functionCall": {"args": {"finishReason": "STOP"}}}]}}]},
+    ),
+}  # fmt: skip
+"""Answers that are not at their end, whatever their text says, or what they repeat."""
 
 FINISH = {"choices": [{"delta": {}, "text": "", "finish_reason": "stop"}]}
 USAGE = {"choices": [], "usage": {"total_tokens": 3}}

@@ -20,7 +20,13 @@ from gateway.wire.sse import Event, Marks
 _PREAMBLE = frozenset({"message_start", "ping", "content_block_stop"})
 _DELTAS = ("text", "thinking", "partial_json", "signature", "citation")
 
-MARKS = Marks(b'"message_start"', re.compile(rb'"type"\s*:\s*"message_stop"'))
+
+def ends_answer(event: Event) -> bool:
+    """Whether this is the event that an answer ends with, by its own type."""
+    return event_type(event, read_payload(event)) == "message_stop"
+
+
+MARKS = Marks(b'"message_start"', re.compile(rb'"type"\s*:\s*"message_stop"'), ends_answer)
 
 
 def classify_event(event: Event) -> EventClass:

@@ -18,7 +18,19 @@ EventClass = Literal["preamble", "meaningful", "error", "done"]
 DONE = "[DONE]"
 """Not Google's, but some servers that speak its dialect end like OpenAI."""
 
-MARKS = Marks(b'"candidates"', re.compile(rb'Reason"\s*:\s*["1-9]'))
+
+def ends_answer(event: Event) -> bool:
+    """Whether a candidate ends here, or the prompt is not answered."""
+    payload = read_payload(event)
+    if not isinstance(payload, dict):
+        return False
+    candidates, feedback = payload.get("candidates"), payload.get("promptFeedback")
+    if isinstance(feedback, dict) and feedback.get("blockReason"):
+        return True
+    return isinstance(candidates, list) and any(isinstance(one, dict) and one.get("finishReason") for one in candidates)
+
+
+MARKS = Marks(b'"candidates"', re.compile(rb'Reason"\s*:\s*["1-9]'), ends_answer)
 """finishReason, or blockReason of a prompt that is not answered; numbers with `$alt=json;enum-encoding=int`."""
 
 

@@ -19,7 +19,14 @@ EventClass = Literal["preamble", "meaningful", "error", "done"]
 
 DONE = "[DONE]"
 
-MARKS = Marks(b'"choices"', re.compile(rb'"finish_reason"\s*:\s*"[^"]'))
+
+def ends_answer(event: Event) -> bool:
+    """Whether this is the chunk that says why an answer ended."""
+    choices = read_payload(event).get("choices")
+    return isinstance(choices, list) and any(isinstance(one, dict) and one.get("finish_reason") for one in choices)
+
+
+MARKS = Marks(b'"choices"', re.compile(rb'"finish_reason"\s*:\s*"[^"]'), ends_answer)
 """Some providers leave out `[DONE]`, few the reason; most say `"finish_reason":null` until they know one."""
 
 

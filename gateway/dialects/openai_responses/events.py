@@ -17,8 +17,15 @@ from gateway.wire.sse import Event, Marks
 
 _PREAMBLE = frozenset({"response.created", "response.queued", "response.in_progress", "keepalive"})
 _ERRORS = frozenset({"error", "response.failed"})
+_ENDS = frozenset({"response.completed", "response.failed", "response.incomplete"})
 
-MARKS = Marks(b'"response.', re.compile(rb'"type"\s*:\s*"response\.(?:completed|failed|incomplete)"'))
+
+def ends_answer(event: Event) -> bool:
+    """Whether this is the event that an answer ends with, by its own type."""
+    return _kind(event, read_payload(event)) in _ENDS
+
+
+MARKS = Marks(b'"response.', re.compile(rb'"type"\s*:\s*"response\.(?:completed|failed|incomplete)"'), ends_answer)
 
 
 def classify_event(event: Event) -> EventClass:
