@@ -12,6 +12,7 @@ his row for all of his requests, which is also the lock that other processes wai
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from gateway.store.database import Database, Statement, Value
@@ -93,7 +94,9 @@ NOTE_RESERVATION = """
     INSERT INTO reservations (id, user_name, amount, owner, made_at)
     SELECT $1, name, CAST($2 AS BIGINT), $3, CAST($4 AS DOUBLE PRECISION) FROM users WHERE name = $5 AND mark = $6"""
 CHARGE = """
-    UPDATE users SET balance = balance + $1, reserved = reserved - $2, entries = entries + $3 WHERE name = $4"""
+    UPDATE users SET balance = balance + $1, entries = entries + $2, reserved = reserved - (
+        SELECT COALESCE(SUM(amount), 0) FROM reservations WHERE id IN ({ids}))
+    WHERE name = $3"""
 WRITE = f"""
     INSERT INTO ledger (user_name, seq, balance_after, {COLUMNS})
     SELECT name, entries - $2, balance - $3, $4, $5, CAST($6 AS BIGINT), CAST($7 AS DOUBLE PRECISION), $8, $9, $10, $11,
@@ -130,11 +133,12 @@ class Unit:
         self._ended.append((reservation.id,))
 
     def charge(self, user: str, reservations: Sequence[Reservation], entries: Sequence[Entry]) -> None:
-        """All entries of a user in this unit, in place of reservations, pair by pair."""
+        """All entries of a user in this unit, in place of reservations, pair by pair. One that has been ended already
+        frees nothing."""
         amounts = [entry.amount for entry in entries]
-        total, count, held = sum(amounts), len(entries), sum([one.amount for one in reservations])
+        total, count = sum(amounts), len(entries)
         self._charged.append(user)
-        self._charges.append(Statement(CHARGE, args=(total, held, count, user)))
+        self._charges.append(Statement(_charging(count), args=(total, count, user, *[one.id for one in reservations])))
         so_far = 0
         for place, entry in enumerate(entries, 1):
             so_far += entry.amount
@@ -188,6 +192,12 @@ def opening(user: str, amount: int, now: float) -> list[Statement]:
 def refund_of(entry: Entry) -> Entry:
     """Takes back a charge that was written after all. Known by its own charge id, so that there is one."""
     return entry._replace(charge_id=f"{entry.charge_id} back", kind="refund", amount=-entry.amount, note=REVOKED)
+
+
+@lru_cache(maxsize=256)  # as many as there are orders in a unit
+def _charging(count: int) -> str:
+    """CHARGE in place of so many reservations."""
+    return CHARGE.format(ids=", ".join([f"${place}" for place in range(4, 4 + count)]))
 
 
 def _each(sql: str, rows: Sequence[Sequence[Value]]) -> Statement:

@@ -11,7 +11,7 @@ from gateway.errors import StoreUnavailable
 from gateway.store import ledger as ledger_module
 from gateway.store.entries import Refusal, Reservation
 from tests.conftest import run
-from tests.store.money import charge, till
+from tests.store.money import NOW, charge, till
 
 
 def test_a_request_pays_what_it_cost_and_frees_the_rest(tmp_path: Path) -> None:
@@ -35,6 +35,22 @@ def test_a_release_charges_nothing(tmp_path: Path) -> None:
             it.ledger.release(await it.reserve("ann", 100))
             assert await it.reserve("ann", 100)
             assert [written.seq for written in await it.books.page("ann", 10)] == [1]
+
+    run(scenario())
+
+
+def test_a_charge_frees_nothing_where_somebody_else_has_ended_its_reservation(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with till(tmp_path, balance=100) as it:
+            ended, other = await it.reserve("ann", 40), await it.reserve("ann", 30)
+            assert await it.books.end_orphans(None, NOW) == 2
+            still = await it.reserve("ann", 20)
+            it.ledger.settle_later(other, charge(other, 3))
+            it.ledger.settle_later(ended, charge(ended, 5))
+            await it.rest()
+            assert await it.funds("ann") == (92, 20)
+            await it.ledger.settle(still, charge(still, 1))
+            assert await it.funds("ann") == (91, 0)
 
     run(scenario())
 
