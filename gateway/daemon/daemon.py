@@ -1,6 +1,6 @@
 """One gateway process: builds everything in order and takes it down in reverse.
 
-Start: admin socket (a second daemon on the same state folder is found out before it touches anything), database, keys
+Start: admin socket and the claim on the database (a second daemon is found out before it touches anything), keys
 (read, with what the database remembers of them), providers, listeners, background tasks, and only then READY. Stop: no
 new requests, those in flight finish, statuses are written, everything is closed. Between the two, `reloads.py`.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import signal
 import sys
 import threading
@@ -34,7 +35,8 @@ from gateway.net.client import Client
 from gateway.net.connection import Reply, Request
 from gateway.net.server import Server
 from gateway.observe.logs import Log
-from gateway.store import open_store
+from gateway.store import file_of, open_store
+from gateway.store.claim import claim_file
 
 ADMIN_SOCKET_MODE = 0o600
 
@@ -119,11 +121,12 @@ class Daemon:
         stack.push_async_callback(self._admin_server.close)
         self._make_folder(self._admin_socket.parent)
         await self._listen_to_operators()
+        stack.callback(os.close, claim_file(file_of(config.store.url, config.state_dir)))
         database = await open_store(config.store.url, config.state_dir, power_safe=config.billing.enabled)
         stack.push_async_callback(database.close)
         self._holdings = Holdings(self._client, database, self._log)
         self._holdings.arrange(config)
-        ended = await self._holdings.books.end_orphans(None, self._holdings.clock())  # a file has no other gateway
+        ended = await self._holdings.books.end_orphans(None, self._holdings.clock())  # the claim: no other one lives
         if ended:
             self._log.warning("reservations_ended", count=ended, detail="of requests that a gateway has died with")
         await self._holdings.make_up(config.state_dir)

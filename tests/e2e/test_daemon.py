@@ -170,6 +170,22 @@ def test_a_second_daemon_on_the_same_state_folder_is_refused_before_it_touches_a
     run(scenario(), 60)
 
 
+def test_a_second_daemon_on_the_same_database_is_refused_whatever_its_state_folder(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        write_keys(tmp_path, KEYS)
+        config = one_provider("http://127.0.0.1:9", more=f"[store]\nurl = 'sqlite:{tmp_path / 'one.db'}'\n")
+        async with gateway(tmp_path, config) as running:
+            ended = await command("serve", "--config", str(running.config), STATE_DIRECTORY=str(tmp_path / "other"))
+            assert ended.code == 4
+            assert f"another gateway uses the database: {tmp_path / 'one.db'}" in ended.err
+            assert "store.url" in ended.err
+            assert (await command("maintenance", "checkpoint", "--config", str(running.config))).code == 0
+        async with gateway(tmp_path, config):
+            pass  # the first has given it up
+
+    run(scenario(), 60)
+
+
 def test_a_port_that_is_taken_is_4_and_leaves_no_socket(tmp_path: Path) -> None:
     async def scenario() -> None:
         write_keys(tmp_path, KEYS)
@@ -202,13 +218,14 @@ def test_what_a_killed_daemon_left_is_no_obstacle(tmp_path: Path) -> None:
     run(scenario(), 60)
 
 
-def test_a_clean_end_leaves_only_the_database(tmp_path: Path) -> None:
+def test_a_clean_end_leaves_only_the_database_and_its_lock(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with FakeProvider() as fake:
             write_keys(tmp_path, KEYS)
             async with gateway(tmp_path, one_provider(fake.base_url)) as running:
                 assert await ask(running.address) == 200
-            assert [path.name for path in (tmp_path / "state").iterdir()] == ["llmgateway.db"]
+            left = {path.name for path in (tmp_path / "state").iterdir()}
+            assert left == {"llmgateway.db", "llmgateway.db.lock"}
 
     run(scenario(), 60)
 
