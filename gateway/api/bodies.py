@@ -6,10 +6,8 @@ from typing import Any
 
 from gateway import jsonlib
 from gateway.conductor.auth import Identity
+from gateway.conductor.extras import FURTHER_MODELS
 from gateway.errors import RequestError
-
-FURTHER_MODELS = ("models", "fallbacks")
-"""Fields in which OpenRouter and Anthropic take models beside the one that is asked for."""
 
 
 def read_object(body: bytes) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from gateway import jsonlib
 from gateway.conductor.ask import Ask
 from gateway.conductor.estimate import prompt_bytes, refuse_background
+from gateway.conductor.extras import Extras, find_extras, refuse_models
 from gateway.conductor.models import Target
 from gateway.conductor.upperbound import at_most
 from gateway.config.accounts import BillingConfig
@@ -63,6 +64,7 @@ class Billing:
         if ask.identity.operator or ask.shape in FREE or ask.path in FREE_PATHS:
             return None
         refuse_background(ask)
+        refuse_models(ask)
         price = self._price(ask, target)
         if price is None:
             return None
@@ -72,13 +74,16 @@ class Billing:
         if not most.amount:
             return None
         amount = min(most.amount, CHARGE_LIMIT)
+        left_out = self._left_out(ask, target, price)
         try:
             granted = await self._ledger.reserve(ask.identity.user, amount)
         except StoreError as error:
             raise _unavailable(error) from None
         if isinstance(granted, Refusal):
             raise self._refused(ask, amount, granted)
-        return Bill(ask, price, granted, self._ledger, self._clock)
+        bill = Bill(ask, price, granted, self._ledger, self._clock)
+        bill.left_out = left_out
+        return bill
 
     async def charge_hit(self, ask: Ask, amount: int, record: RequestRecord) -> None:
         """Charge for an answer from the cache before it is sent; it has taken no tokens. Raises RequestError 402, 403,
@@ -120,6 +125,24 @@ class Billing:
             f"There is no price for {what} of the provider {provider.name!r}, and what has none is not served here.",
         )
 
+    def _left_out(self, ask: Ask, target: Target, price: Price) -> tuple[str, ...]:
+        """Tools that are not served since their calls have no price. Raises RequestError 402 for what the request
+        insists on."""
+        if self._config.unpriced_extras == "free" or ask.fields is None:
+            return ()
+        extras = find_extras(ask.fields, target.model, calls_priced=price.request > 0)
+        if extras.offered and self._config.unpriced_extras == "reject":
+            extras = Extras(extras.offered[0])
+        if not extras.demanded:
+            return extras.offered
+        raise RequestError(
+            402,
+            "unpriced_model",
+            f"{extras.demanded[:100]!r} costs more than the tokens that are charged for, and what has no price is not "
+            "served here. Without it the request would be.",
+            param=extras.demanded[:100],
+        )
+
     def _refused(self, ask: Ask, amount: int, refusal: Refusal) -> RequestError:
         if refusal.disabled:
             return RequestError(403, "permission_denied", f"The user {ask.identity.user[:200]!r} is disabled.")
@@ -141,9 +164,10 @@ class Billing:
 
 
 class Bill:
-    """One request's. `output` is to be told of the text of a stream as it passes."""
+    """One request's. `output` is to be told of the text of a stream as it passes. `left_out` are the tools that the
+    provider must not see."""
 
-    __slots__ = ("_ask", "_charged", "_clock", "_ended", "_ledger", "_price", "_reservation", "output")
+    __slots__ = ("_ask", "_charged", "_clock", "_ended", "_ledger", "_price", "_reservation", "left_out", "output")
 
     def __init__(
         self, ask: Ask, price: Price, reservation: Reservation, ledger: Ledger, clock: Callable[[], float]
@@ -156,6 +180,7 @@ class Bill:
         self._ended = False
         self._charged: int | None = None  # for a stream that may go on
         self.output = OutputTap(ask.shape)
+        self.left_out: tuple[str, ...] = ()
 
     @property
     def by_tokens(self) -> bool:

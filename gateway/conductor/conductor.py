@@ -16,6 +16,7 @@ from gateway.conductor.ask import Ask, may_ask_for_usage
 from gateway.conductor.attempts import Attempts
 from gateway.conductor.delivery import JSON, Delivery
 from gateway.conductor.estimate import estimate_tokens
+from gateway.conductor.extras import without_extras
 from gateway.conductor.models import ModelResolver, Target
 from gateway.conductor.outlet import Outlet
 from gateway.conductor.rename import insert_field
@@ -133,6 +134,9 @@ class Conductor:
     ) -> None:
         """Attempts, and the delivery of the last one's outcome."""
         call = self._call(ask, target, translation)
+        if bill is not None and bill.left_out:
+            call = call._replace(body=without_extras(call.body))
+            record.dropped = ", ".join(bill.left_out)
         unasked = (bill is not None or ask.metered) and translation is None and may_ask_for_usage(ask)
         if unasked and NO_STREAM_OPTIONS not in target.provider.quirks:
             call = call._replace(body=asking_for_usage(call.body, ask))

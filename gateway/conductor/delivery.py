@@ -118,7 +118,7 @@ class Delivery:
         headers.append((b"x-llmgateway-attempts", b"%d" % record.attempts))
         if record.upstream_model:
             headers.append((b"x-llmgateway-model", _field(record.upstream_model)))
-        if self.translation is not None and (lost := self.translation.dropped):
+        if lost := self._dropped():
             headers.append((b"x-llmgateway-dropped", _field(lost, DROPPED_LIMIT)))
         if "admin" in ask.identity.scopes:
             headers.append((b"x-llmgateway-key", _field(record.key.replace("…", "..."))))
@@ -126,6 +126,13 @@ class Delivery:
             headers.append((b"x-llmgateway-cost", decimal(record.cost).encode()))
         headers.append((b"x-request-id", record.request_id.encode()))
         return headers
+
+    def _dropped(self) -> str:
+        """What the provider did not hear, or the client will not."""
+        lost = [] if self.translation is None else [self.translation.dropped]
+        if self.bill is not None:
+            lost.extend(self.bill.left_out)
+        return ", ".join(filter(None, lost))
 
     async def _bytes(self) -> None:
         """A body that nobody looks into: audio, images, whatever `/p/…` brings."""
@@ -239,7 +246,7 @@ class Delivery:
 
     async def _send(self, body: bytes, content_type: Header) -> None:
         if self.translation is not None:
-            self.record.dropped = self.translation.dropped
+            self.record.dropped = self._dropped()
         if self.bill is not None:
             await self.bill.settle(self.record)
         self.record.first_byte_at, self.record.bytes_out = self._loop.time(), len(body)
@@ -302,7 +309,7 @@ class Delivery:
             )
         finally:
             record.upstream_seconds += self._loop.time() - record.first_byte_at
-            record.usage, record.dropped = reader.usage, translation.dropped
+            record.usage, record.dropped = reader.usage, self._dropped()
 
     async def _failure(self) -> None:
         """The last failure, as it came, but for our own credentials, which are no business of the client's."""

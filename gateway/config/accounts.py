@@ -120,6 +120,12 @@ class BillingConfig:
     unpriced: str = setting(
         "reject", 'requests for what has no price: "reject": 402 | "free"', choices=("reject", "free")
     )
+    unpriced_extras: str = setting(
+        "drop",
+        "what costs more than the model's tokens, such as tools priced by the call: "
+        '"drop": offers are left out, demands get 402 | "reject": 402 | "free"',
+        choices=("drop", "reject", "free"),
+    )
     reserve_output_tokens: int = setting(
         4096, "reserved for an answer whose length the request does not limit", minimum=1, maximum=10**7
     )

@@ -76,3 +76,75 @@ def test_a_limit_that_nobody_can_read_is_refused(tmp_path: Path) -> None:
             assert (got.status, got.error["param"], fake.requests) == (400, "n", [])
 
     run(scenario())
+
+
+FUNCTION: dict[str, Any] = {"type": "function", "name": "f", "parameters": {}}
+SEARCH: dict[str, Any] = {"type": "web_search"}
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "param"),
+    [
+        (b'{"model":"gpt-4o","model":"gpt-4o-mini","messages":[],"max_tokens":1}', 400, "model"),
+        (b'{"mod\\u0065l":"gpt-4o","model":"gpt-4o-mini","messages":[],"max_tokens":1}', 400, "model"),
+        (json.dumps({**SHORT, "models": ["o1-pro"]}).encode(), 402, "models"),
+        (json.dumps({**SHORT, "fallbacks": [{"model": "o1-pro"}]}).encode(), 402, "fallbacks"),
+    ],
+)
+def test_another_model_than_the_one_that_is_charged_for_is_refused(
+    tmp_path: Path, body: bytes, status: int, param: str
+) -> None:
+    async def scenario() -> None:
+        async with FakeProvider() as fake, charging(tmp_path, fake) as running:
+            got = await ask(running, body)
+            assert (got.status, got.error["param"], fake.requests) == (status, param, [])
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("more", "param"),
+    [
+        ({"service_tier": "priority"}, "service_tier"),
+        ({"service_tier": "ultrafast"}, "service_tier"),
+        ({"service_tier": "flex"}, ""),
+        ({"speed": "fast"}, "speed"),
+        ({"web_search_options": {}}, "web_search_options"),
+        ({"tools": [SEARCH]}, "web_search"),
+        ({"tools": [FUNCTION, SEARCH], "tool_choice": SEARCH}, "web_search"),
+    ],
+)
+def test_what_costs_more_than_tokens_is_refused_where_the_request_insists_on_it(
+    tmp_path: Path, more: dict[str, Any], param: str
+) -> None:
+    async def scenario() -> None:
+        async with FakeProvider() as fake, charging(tmp_path, fake) as running:
+            got = await ask(running, {**RESPONSE, **more}, "/v1/responses")
+            if param:
+                assert (got.status, got.code, got.error["param"]) == (402, "unpriced_model", param)
+            assert (got.status, len(fake.requests)) == ((402, 0) if param else (200, 1))
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("extras", "status", "tools", "dropped"),
+    [
+        ("drop", 200, [FUNCTION], "web_search"),
+        ("reject", 402, None, None),
+        ("free", 200, [SEARCH, FUNCTION], None),
+    ],
+)
+def test_tools_priced_by_the_call_that_are_merely_offered_are_left_out(
+    tmp_path: Path, extras: str, status: int, tools: list[Any] | None, dropped: str | None
+) -> None:
+    async def scenario() -> None:
+        setting = f'unpriced_extras = "{extras}"'
+        async with FakeProvider() as fake, charging(tmp_path, fake, billing=setting) as running:
+            body = {**RESPONSE, "tools": [SEARCH, FUNCTION], "tool_choice": "auto"}
+            got = await ask(running, body, "/v1/responses")
+            assert (got.status, got.header("x-llmgateway-dropped")) == (status, dropped)
+            assert [json.loads(request.body).get("tools") for request in fake.requests] == ([tools] if tools else [])
+            assert (await running.logged()).get("dropped") == dropped
+
+    run(scenario())
