@@ -70,7 +70,7 @@ async def relay(
     settle: Callable[[], Awaitable[None]] | None = None,
 ) -> None:
     """Pass a body on as it comes; `first` was read already. Raises BrokenAnswerError. `settle` is awaited before the
-    last byte goes out."""
+    last byte goes out that is no white space."""
     held = b""
     try:
         data = first or await answer.read()
@@ -79,7 +79,7 @@ async def relay(
                 tail.feed(data)
             record.bytes_out += len(data)
             if settle is not None:
-                data, held = held + data[:-1], data[-1:]
+                data, held = without_last(held + data)
             await reply.write(data)
             data = await answer.read()
         if tail is not None and not tail.whole:
@@ -91,6 +91,14 @@ async def relay(
         reply.abort()
         raise BrokenAnswerError(str(error), error.code) from error
     await reply.end()
+
+
+def without_last(data: bytes) -> tuple[bytes, bytes]:
+    """Cut before the last byte that means something: a client can do without white space behind it."""
+    end = len(data.rstrip()) - 1
+    if end < 0 or len(data) - end > END_LIMIT:
+        end = len(data) - 1
+    return data[:end], data[end:]
 
 
 async def relay_events(
