@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
-from gateway.dialects.conversation import Audio, Document, Image, Opaque
+from gateway.dialects.conversation import Audio, Document, Image, Opaque, Part
 from gateway.dialects.deltas import Begin, Broken, Delta, End, More, Open, Used
 from gateway.dialects.dialect import StreamReader, StreamWriter
 from gateway.dialects.failure import Failure, FailureKind
@@ -74,8 +74,8 @@ class Reader:
                 self.usage = delta.usage or self.usage
                 if self._output is not None and delta.usage is not None:
                     self._output.since_report = 0
-            elif isinstance(delta, More) and self._output is not None:
-                self._output.add(len(delta.text))
+            elif isinstance(delta, More | Open) and self._output is not None:
+                self._output.add(len(delta.text) if isinstance(delta, More) else _size(delta.part))
             elif isinstance(delta, Broken):
                 failure = delta.failure
                 if failure.kind is FailureKind.SERVER:
@@ -85,6 +85,11 @@ class Reader:
             elif isinstance(delta, End):
                 self.ended = True
         return deltas
+
+
+def _size(part: Part) -> int:
+    """Characters of a part that comes whole; text and calls have theirs in what follows."""
+    return len(part.source.value) if isinstance(part, Image | Audio | Document) else 0
 
 
 class Writer:

@@ -1,7 +1,8 @@
-"""How much text has passed by in a stream whose events nobody reads: for the estimate of one that broke off.
+"""How much text there is in an answer that is passed on: for the estimate of one whose usage nobody reported.
 
-Counts the strings that carry output in a dialect, as they are escaped in JSON; a repetition of the whole at the end of
-an item is left out where it has another name.
+In streams, whose events nobody reads, the strings count that carry output in a dialect, as they are escaped in JSON; a
+repetition of the whole at the end of an item is left out where it has another name. Events with output that is no
+string, such as a call's arguments, count as a whole: rather too much than too little.
 """
 
 from __future__ import annotations
@@ -14,25 +15,51 @@ _STRING = rb'"\s*:\s*"((?:[^"\\]++|\\.)*+)"'
 TEXTS: Mapping[str, re.Pattern[bytes]] = {
     shape: re.compile(rb'"(?:' + names + _STRING)
     for shape, names in {
-        "chat": rb"content|reasoning_content|reasoning|arguments|refusal)",
+        "chat": rb"content|reasoning_content|reasoning|arguments|refusal|text|thinking)",
         "completions": rb"text)",
         "messages": rb"text|thinking|partial_json)",
         "responses": rb"delta)",
         "generate": rb"text)",
+        "array": rb"text)",
     }.items()
 }
-"""By the shape of the call."""
+"""By the shape of the call. Mistral's thoughts are lists of texts in `content`."""
+
+_OBJECTS = re.compile(rb'"(?:functionCall|inlineData|executableCode)"\s*:\s*\{')
+
+OBJECTS: Mapping[str, re.Pattern[bytes]] = {
+    "chat": re.compile(rb'"b64_json"\s*:\s*"|"image_url"\s*:\s*\{|"audio"\s*:\s*\{'),
+    "messages": re.compile(rb'"input"\s*:\s*\{\s*"'),
+    "generate": _OBJECTS,
+    "array": _OBJECTS,
+}
+"""What events count for as a whole."""
+
+PLACES: Mapping[str, str] = {
+    "chat": "choices",
+    "completions": "choices",
+    "messages": "content",
+    "responses": "output",
+    "generate": "candidates",
+    "array": "candidates",
+}
+"""Where a whole answer has what it says."""
 
 _USAGE = re.compile(rb'"usage(?:Metadata)?"\s*:\s*\{')
+
+CARRY_LIMIT = 64 * 1024
+"""Bytes of an unfinished line that are kept. A longer one counts as a whole."""
 
 
 class OutputTap:
     """`seen` are bytes of text in all, `since_report` those after the last report of usage."""
 
-    __slots__ = ("_texts", "seen", "since_report")
+    __slots__ = ("_carry", "_objects", "_texts", "seen", "since_report")
 
     def __init__(self, shape: str) -> None:
         self._texts = TEXTS.get(shape)
+        self._objects = OBJECTS.get(shape)
+        self._carry = b""
         self.seen = 0
         self.since_report = 0
 
@@ -40,11 +67,46 @@ class OutputTap:
         """Look at the next bytes, which are whole events."""
         if self._texts is None:
             return
-        self.add(sum(map(len, self._texts.findall(events))))
+        self.add(self._size(self._texts, events))
         if b'"usage' in events and (reports := list(_USAGE.finditer(events))):
-            self.since_report = sum(map(len, self._texts.findall(events, reports[-1].end())))
+            self.since_report = self._size(self._texts, events[reports[-1].end() :])
+
+    def feed_part(self, data: bytes) -> None:
+        """Look at the next bytes, cut anywhere. No string in JSON goes over the end of a line."""
+        data = self._carry + data
+        end = data.rfind(b"\n") + 1
+        self._carry = data[end:]
+        self.feed(data[:end])
+        if len(self._carry) > CARRY_LIMIT:
+            self.add(len(self._carry))
+            self._carry = b""
+
+    def flush(self) -> None:
+        """There are no more parts."""
+        rest, self._carry = self._carry, b""
+        self.feed(rest)
 
     def add(self, size: int) -> None:
         """Text that somebody else has found."""
         self.seen += size
         self.since_report += size
+
+    def _size(self, texts: re.Pattern[bytes], events: bytes) -> int:
+        if self._objects is not None and self._objects.search(events) is not None:
+            return len(events)
+        return sum(map(len, texts.findall(events)))
+
+
+def text_size(decoded: object, shape: str) -> int:
+    """Bytes of all strings in what a whole answer says, names of fields apart."""
+    place, size = PLACES.get(shape, ""), 0
+    rest = [one.get(place) for one in (decoded if isinstance(decoded, list) else [decoded]) if isinstance(one, dict)]
+    while rest:  # JSON may be deeper than Python's stack
+        value = rest.pop()
+        if isinstance(value, dict):
+            rest.extend(value.values())
+        elif isinstance(value, list):
+            rest.extend(value)
+        elif isinstance(value, str):
+            size += len(value.encode("utf-8", "replace"))
+    return size
