@@ -277,7 +277,7 @@ class Daemon:
         self._log.info("draining", in_flight=self._server.in_flight)
         cut = await self._server.drain(config.server.drain_timeout)
         await self._server.close()
-        await self._admin_server.close()
+        await self._admin_server.hush()  # but keep its address: a second gateway is to find out that this one lives
         await self._supervisor.close()
         await self._reloads.assembly.catalog.close()
         self._holdings.pools.close()
@@ -287,4 +287,5 @@ class Daemon:
         if self._holdings.cache is not None:
             await self._holdings.cache.close()
         saved = await self._holdings.keeper.flush() and await self._holdings.usage_writer.flush()
+        await self._admin_server.close()
         self._log.info("stopped", cut=cut, saved=saved)

@@ -219,6 +219,11 @@ class Server:
         if self._patience is not None:
             self._patience.reschedule(self._loop.time())
 
+    async def hush(self) -> None:
+        """Cut what is in flight, and answer what comes with 503 until `close`; the addresses stay taken."""
+        self.draining = True
+        await self._cut()
+
     async def close(self) -> None:
         """Stop at once."""
         self.draining = True

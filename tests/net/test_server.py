@@ -384,6 +384,19 @@ async def test_a_drain_with_nothing_to_wait_for_is_over_at_once() -> None:
 
 
 @both_loops
+async def test_a_server_that_is_hushed_cuts_what_is_in_flight_and_turns_away_what_comes_until_it_is_closed() -> None:
+    handling = Handling()
+    async with serving(handling) as served, served.connecting() as busy:
+        await busy.send(GET)
+        await handling.waits.wait()
+        await served.server.hush()
+        assert await busy.read_to_end() == b""
+        assert_turned_away(await served.exchange(GET), "draining")
+        await served.server.close()
+        assert served.server.addresses() == []
+
+
+@both_loops
 async def test_a_close_cancels_whatever_there_is() -> None:
     before, writing = Handling(), Handling("writing")
 
