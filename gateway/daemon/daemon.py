@@ -126,9 +126,7 @@ class Daemon:
         stack.push_async_callback(database.close)
         self._holdings = Holdings(self._client, database, self._log)
         self._holdings.arrange(config)
-        ended = await self._holdings.books.end_orphans(None, self._holdings.clock())  # the claim: no other one lives
-        if ended:
-            self._log.warning("reservations_ended", count=ended, detail="of requests that a gateway has died with")
+        await self._tidy_books()
         await self._holdings.make_up(config.state_dir)
         await ensure_admin(config, self._holdings.accounts, self._log, self._holdings.clock())
         await self._holdings.keeper.sync_all(save=False)  # the first look of the watch does it while requests run
@@ -166,6 +164,14 @@ class Daemon:
         )
         for spec in config.server.listen:
             await self._server.listen(spec)
+
+    async def _tidy_books(self) -> None:
+        """Thanks to the claim, no reservation is anybody's."""
+        books = self._holdings.books
+        if ended := await books.end_orphans(None, self._holdings.clock()):
+            self._log.warning("reservations_ended", count=ended, detail="of requests that a gateway has died with")
+        if mended := await books.mend_reserved():
+            self._log.warning("reserved_mended", users=mended, detail="it was not the sum of their reservations")
 
     async def _listen_to_operators(self) -> None:
         try:

@@ -41,13 +41,15 @@ UNRESERVE_ORPHANS = f"""
         SELECT SUM(amount) FROM reservations WHERE user_name = users.name AND {ORPHANS})
     WHERE name IN (SELECT user_name FROM reservations WHERE {ORPHANS})"""
 FORGET_ORPHANS = f"DELETE FROM reservations WHERE {ORPHANS}"
+HELD = "COALESCE((SELECT SUM(amount) FROM reservations WHERE user_name = users.name), 0)"
+MEND_RESERVED = f"UPDATE users SET reserved = {HELD} WHERE reserved <> {HELD}"
 FORGET_UNITS = "DELETE FROM ledger_units WHERE made_at < $1"
 
-WRONG_SUMS = """
+WRONG_SUMS = f"""
     SELECT name FROM users
     WHERE balance <> COALESCE((SELECT SUM(amount) FROM ledger WHERE user_name = users.name), 0)
         OR entries <> (SELECT COUNT(*) FROM ledger WHERE user_name = users.name)
-        OR reserved <> COALESCE((SELECT SUM(amount) FROM reservations WHERE user_name = users.name), 0)
+        OR reserved <> {HELD}
     ORDER BY name LIMIT 100"""
 WRONG_STEPS = """
     SELECT later.user_name, later.seq FROM ledger AS later
@@ -126,6 +128,11 @@ class Books:
             ]
         )
         return ended
+
+    async def mend_reserved(self) -> int:
+        """Set what is reserved of users to the sum of their reservations where it is another, because of somebody's
+        hand or a fault of ours. The number of users. While no other gateway lives."""
+        return await self._database.execute(MEND_RESERVED)
 
     async def verify(self) -> list[str]:
         """What is not as it has to be: balances that are no sums of entries, gaps, reservations that do not add up."""

@@ -128,3 +128,18 @@ def test_commits_wait_for_the_disk_where_money_is_in_the_database(tmp_path: Path
             assert found == level
 
     run(scenario())
+
+
+def test_what_is_reserved_becomes_the_sum_of_the_reservations_again(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with till(tmp_path, balance=100) as it:
+            await it.reserve("ann", 30)
+            await it.reserve("bob", 20)
+            await it.reserve("eve", 10)
+            assert await it.books.mend_reserved() == 0
+            await it.database.execute("UPDATE users SET reserved = -900 WHERE name = 'ann'")
+            await it.database.execute("DELETE FROM reservations WHERE user_name = 'bob'")
+            assert await it.books.mend_reserved() == 2
+            assert [await it.funds(name) for name in ("ann", "bob", "eve")] == [(100, 30), (100, 0), (100, 10)]
+
+    run(scenario())
