@@ -130,7 +130,7 @@ class Daemon:
         await self._holdings.make_up(config.state_dir)
         await ensure_admin(config, self._holdings.accounts, self._log, self._holdings.clock())
         await self._holdings.keeper.sync_all(save=False)  # the first look of the watch does it while requests run
-        await self._holdings.load_prices(config)
+        self._holdings.charge_by(config, await self._holdings.load_prices(config))
         holdings = self._holdings
         control = Control(holdings.keeper, holdings.proxy_prober, holdings.maintenance, self._supervisor, self.reload)
 

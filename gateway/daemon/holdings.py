@@ -118,16 +118,21 @@ class Holdings:
         self.maintenance.arrange(config)
         self.admission.arrange(config.limits)
 
-    async def load_prices(self, config: Config) -> None:
-        """The price book for the next assembly. In a thread, because it comes from files. Raises PricesDamaged."""
+    async def load_prices(self, config: Config) -> PriceBook | None:
+        """None with billing off. In a thread, because it comes from files. Raises PricesDamaged."""
         if not config.billing.enabled:
-            self.prices = None
-            return
+            return None
         from gateway.daemon.pricefiles import load_price_book  # so that a start without billing does without
-        from gateway.policy.pricing import nano
 
-        self.ledger.default_balance = nano(config.billing.default_balance)
-        self.prices = await asyncio.to_thread(load_price_book, config)
+        return await asyncio.to_thread(load_price_book, config)
+
+    def charge_by(self, config: Config, prices: PriceBook | None) -> None:
+        """From the next assembly on."""
+        if prices is not None:
+            from gateway.policy.pricing import nano
+
+            self.ledger.default_balance = nano(config.billing.default_balance)
+        self.prices = prices
 
     async def make_up(self, state_dir: Path) -> None:
         """Charges that the last run could not write. Raises StoreError, and the file stays."""

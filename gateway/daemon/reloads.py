@@ -90,6 +90,7 @@ class Reloads:
 
     async def _reload(self) -> dict[str, Any]:
         old, holdings = self.assembly, self._holdings
+        prices = holdings.prices
         config = await self._load(old.config.path)
         refuse_what_cannot_change(old.config, config)
         if not auth_is_on(config):
@@ -100,11 +101,12 @@ class Reloads:
             await holdings.keeper.sync_all(force=True)
             with suppress(StoreError):  # a database that is away stops no reload; the next one makes the token
                 await ensure_admin(config, holdings.accounts, self._log, holdings.clock())
-            await holdings.load_prices(config)
+            holdings.charge_by(config, await holdings.load_prices(config))
             assembly = self._assemble(config)
             self._server.reconfigure(config.server)
         except BaseException:
             holdings.arrange(old.config)
+            holdings.charge_by(old.config, prices)
             self._retire_pools()
             holdings.proxy_pools.retire(old.config)
             await self._listen_only(old.config.server)

@@ -9,12 +9,13 @@ import pytest
 from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.daemon.pricefiles import PricesDamaged, load_price_book
+from gateway.errors import ConfigError
 from gateway.policy.pricelist import to_text, write_list
 from gateway.policy.pricing import NANO, PriceBook, price_of
 from gateway.providers import PROVIDER_FACTS
 from tests.conftest import run
 from tests.daemon.running import daemon, free_port
-from tests.daemon.test_reloads import talking
+from tests.daemon.test_reloads import switched_on, talking
 
 TOKEN = "token-of-ann-0123"
 AUTH = f'[auth]\nrequired = true\n[tokens.ann]\ntoken = "{TOKEN}"\nscopes = ["admin"]\n'
@@ -47,6 +48,21 @@ def test_a_reload_takes_an_import_over_and_a_damaged_one_leaves_what_was(tmp_pat
             with pytest.raises(PricesDamaged):
                 await running.daemon.reload()
             assert cost_of(holdings.prices) == 4
+
+    run(scenario(), 60)
+
+
+def test_a_reload_that_fails_after_the_prices_were_read_leaves_prices_and_first_balances(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        import_price(tmp_path, 3)
+        listen = f"127.0.0.1:{free_port()}"
+        async with daemon(tmp_path, listen, f"{BILLING}default_balance = 5\n") as running:
+            import_price(tmp_path, 4)
+            running.change(listen, more=f"{BILLING}default_balance = 7\n{switched_on(tmp_path)}")
+            with pytest.raises(ConfigError, match="switched"):
+                await running.daemon.reload()
+            holdings = running.daemon._holdings
+            assert (cost_of(holdings.prices), holdings.ledger.default_balance) == (3, 5 * NANO)
 
     run(scenario(), 60)
 
