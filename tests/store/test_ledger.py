@@ -307,6 +307,7 @@ def test_what_the_database_takes_for_nonsense_hurts_nobody_else(tmp_path: Path) 
                 *(it.ledger.settle(one, charge(one, 7)) for one in made), return_exceptions=True
             )
             assert [type(one) for one in settled] == [type(None), StoreUnavailable, type(None)]
+            await it.rest()
             assert [await it.funds(user) for user in ("ann", "bob", "cid")] == [(93, 0), (100, 0), (93, 0)]
             assert it.events == ["ledger_refused"]
 
