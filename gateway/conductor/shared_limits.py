@@ -1,6 +1,6 @@
 """Limits that several gateways keep together, as long as Redis answers; each for itself while it does not.
 
-`store/redis.py` decides. Here is the patience with it: DECISION_SECONDS for a decision, a breaker (`policy/breaker.py`)
+`store/redis.py` decides. Here is the patience with it: DECISION_SECONDS for a decision, a pause (`policy/patience.py`)
 after failures in a row. What is not decided in time is for the caller to decide by what its own gateway has counted.
 That is logged once, counted, and told by `state`.
 
@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from gateway.config.accounts import LimitsConfig
 from gateway.errors import StoreError, StoreUnavailable
 from gateway.observe.logs import Log
-from gateway.policy.breaker import Breaker
 from gateway.policy.limits import Refusal, Subject
+from gateway.policy.patience import Patience
 
 if TYPE_CHECKING:
     from gateway.store.redis import Grant, RedisLimits
@@ -42,7 +42,7 @@ class Shared(NamedTuple):
 
 
 class SharedLimits:
-    """`clock` gives seconds for the breaker, `now` unix seconds for people."""
+    """`clock` gives seconds for the pauses, `now` unix seconds for people."""
 
     def __init__(self, clock: Callable[[], float], now: Callable[[], float], log: Log) -> None:
         self._clock = clock
@@ -51,7 +51,7 @@ class SharedLimits:
         self._url: object = None
         self._redis: RedisLimits | None = None
         self._retired: list[RedisLimits] = []
-        self._breaker = Breaker()
+        self._patience = Patience()
         self._since: float | None = None  # unix seconds: since when every gateway counts for itself
         self._last_error = ""
         self._work = asyncio.Event()
@@ -68,7 +68,7 @@ class SharedLimits:
             self._retired.append(self._redis)
             self._work.set()
         self._url, self._redis = url, made
-        self._breaker, self._since, self._last_error = Breaker(), None, ""
+        self._patience, self._since, self._last_error = Patience(), None, ""
 
     def state(self) -> dict[str, Any]:
         """For operators. `alone_since`: unix seconds since when Redis has not answered; None while all is well."""
@@ -85,10 +85,10 @@ class SharedLimits:
 
     async def take(self, subjects: Sequence[Subject], tokens: int) -> Shared | Refusal | None:
         """As `Limits.take`, by all gateways together. None: they do not decide now."""
-        where, breaker = self._redis, self._breaker
+        where, patience = self._redis, self._patience
         if where is None:
             return None
-        if not breaker.allows(self._clock()):
+        if not patience.allows(self._clock()):
             self.fallbacks += 1
             return None
         try:
@@ -96,10 +96,10 @@ class SharedLimits:
                 decision = await where.take(subjects, tokens)
         except COUNTED_ERRORS as error:
             self.fallbacks += 1
-            breaker.fail(self._clock())
-            self._note_failure(breaker, error)
+            patience.fail(self._clock())
+            self._note_failure(patience, error)
             return None
-        breaker.succeed()
+        patience.succeed()
         self._note_success()
         return decision if isinstance(decision, Refusal) else Shared(decision, where)
 
@@ -143,8 +143,8 @@ class SharedLimits:
         except COUNTED_ERRORS:
             pass  # decisions find out, and tell
 
-    def _note_failure(self, breaker: Breaker, error: BaseException) -> None:
-        if breaker is not self._breaker or not breaker.open:
+    def _note_failure(self, patience: Patience, error: BaseException) -> None:
+        if patience is not self._patience or not patience.lost:
             return
         self._last_error = str(error) or f"no answer for {DECISION_SECONDS:g} s"
         if self._since is None:

@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeVar
 from gateway.conductor.answers import KeptAnswer, read_answer
 from gateway.errors import StoreUnavailable
 from gateway.observe.logs import Log
-from gateway.policy.breaker import Breaker
+from gateway.policy.patience import Patience
 
 T = TypeVar("T")
 
@@ -38,7 +38,7 @@ class Sharing:
         self._store = store
         self._log = log
         self._cleared = cleared
-        self._breaker = Breaker()
+        self._patience = Patience()
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -87,23 +87,23 @@ class Sharing:
 
     async def _ask(self, work: Coroutine[Any, Any, T]) -> T:
         """Raises StoreUnavailable, at once while the store is left alone."""
-        breaker = self._breaker
-        if not breaker.allows(self._loop.time()):
+        patience = self._patience
+        if not patience.allows(self._loop.time()):
             work.close()
             raise StoreUnavailable("Redis is left alone for a while", hint="it has failed five times in a row")
-        was_open = breaker.open
+        was_open = patience.lost
         try:
             async with asyncio.timeout(SECONDS):
                 result = await work
         except (StoreUnavailable, TimeoutError) as error:
             self.failures += 1
-            breaker.fail(self._loop.time())
-            if breaker.open and not was_open:
+            patience.fail(self._loop.time())
+            if patience.lost and not was_open:
                 self._log.warning("cache_away", detail=str(error) or f"no answer within {SECONDS:g} s")
             if isinstance(error, StoreUnavailable):
                 raise
             raise StoreUnavailable("Redis is too slow", detail=f"no answer within {SECONDS:g} s") from None
-        breaker.succeed()
+        patience.succeed()
         if was_open:
             self._log.info("cache_back")
         return result

@@ -18,7 +18,7 @@ from gateway.conductor.shared_limits import DECISION_SECONDS, SharedLimits
 from gateway.config.accounts import LimitsConfig, RateLimits
 from gateway.errors import StoreError
 from gateway.observe.logs import Log
-from gateway.policy.breaker import FAILURES, PAUSE
+from gateway.policy.patience import FAILURES, PAUSE
 from gateway.secret import Secret
 from tests.api.harness import KEYS, Gateway, configuration, gateway, until
 from tests.conftest import run

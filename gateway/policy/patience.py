@@ -13,19 +13,19 @@ PAUSE = 5.0
 """Seconds between two tries: a restart takes a few."""
 
 
-class Breaker:
-    """`open`: the service is not asked, but for one try at a time."""
+class Patience:
+    """`lost`: the service is not asked, but for one try at a time."""
 
-    __slots__ = ("_failures", "_try_at", "open")
+    __slots__ = ("_failures", "_try_at", "lost")
 
     def __init__(self) -> None:
-        self.open = False
+        self.lost = False
         self._failures = 0
         self._try_at = 0.0
 
     def allows(self, now: float) -> bool:
         """Whether to ask now. Who is told so tells how it went, or nobody else tries for PAUSE seconds."""
-        if not self.open:
+        if not self.lost:
             return True
         if now < self._try_at:
             return False
@@ -34,12 +34,12 @@ class Breaker:
 
     def succeed(self) -> None:
         """It answered."""
-        self.open = False
+        self.lost = False
         self._failures = 0
 
     def fail(self, now: float) -> None:
         """It did not."""
         self._failures += 1
         if self._failures >= FAILURES:
-            self.open = True
+            self.lost = True
             self._try_at = now + PAUSE
