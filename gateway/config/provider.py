@@ -162,6 +162,36 @@ class RetryConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class CircuitBreakerConfig:
+    """[providers.NAME.circuit_breaker]. See `llmgateway help breakers`."""
+
+    enabled: bool = setting(True, "false: every request is tried, however long the provider fails")
+    mode: str = setting(
+        "auto_recovery",
+        '"auto_recovery": a few requests look by themselves whether it is over | "manual_reset": open until '
+        "`llmgateway breakers reset`",
+        choices=("auto_recovery", "manual_reset"),
+    )
+    failure_threshold: int = setting(
+        5,
+        "the provider's failures that open it: so many in a row, or, if that is more, half of at least 20 attempts "
+        "within window",
+        minimum=1,
+        maximum=10_000,
+    )
+    window: float = setting(60.0, "seconds that these attempts may lie apart", above=0, maximum=86400)
+    open_for: float = setting(
+        60.0, "seconds that it stays open, up to a fifth less, before the first requests look", above=0
+    )
+    max_open_for: float = setting(
+        300.0, "the same at most: each look that fails doubles it, lasting success brings it back", above=0
+    )
+    half_open_probes: int = setting(
+        3, "requests that may look at once, and as many must succeed to close it", minimum=1, maximum=1000
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class StreamingConfig:
     """[providers.NAME.streaming]"""
 
@@ -266,6 +296,9 @@ class ProviderConfig:
     key_limits: KeyLimitsConfig = setting(KeyLimitsConfig, "what one key may do; 0: no limit")
     timeouts: TimeoutsConfig = setting(TimeoutsConfig, "deadlines towards the provider, in seconds")
     retry: RetryConfig = setting(RetryConfig, "what is tried again, before the client sees anything")
+    circuit_breaker: CircuitBreakerConfig = setting(
+        CircuitBreakerConfig, "when a provider that only fails is left alone"
+    )
     streaming: StreamingConfig = setting(StreamingConfig, "streamed answers")
     error_parsing: ErrorParsingConfig = setting(ErrorParsingConfig, "how errors are read")
     proxy: ProxyConfig = setting(ProxyConfig, "on the way to the provider; never is a request sent around it")
