@@ -18,7 +18,8 @@ above: if it gets through the verdicts are given back, if a proven key is reject
   and the keys keep what they were before.
 
 Limits, quotas and the provider's own faults never come here: the first two are the key's whatever the others do, and
-faults do not bench keys while nobody succeeds (`outage.py` counts them, and names the cause of both). Who is asked
+faults do not bench keys while nobody succeeds (`breakers.py` shuts the provider off for them, `outage.py` names the
+cause of both). Who is asked
 what, and when, is `keypool.py`'s.
 """
 

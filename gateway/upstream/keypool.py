@@ -3,6 +3,7 @@
 Choosing a key and judging it cost the same for ten keys and a hundred thousand. How the keys stand, and how that
 changes by time, is `standings.py`'s, the order of turns `selection.py`'s, the meaning of a verdict for a key
 `judging.py`'s; when a common cause is behind many rejections `guard.py` says, and behind other failures `outage.py`.
+The provider's breakers live here, too, but whoever makes an attempt asks and tells them.
 
 Rules of the file:
 
@@ -20,6 +21,7 @@ from gateway.config.provider import HealthConfig, KeyLimitsConfig, ProviderConfi
 from gateway.policy.health import TRANSITIONS, VALID, Event, count_failure, is_fault
 from gateway.policy.retry import RetryBudget
 from gateway.policy.verdict import REJECTIONS, Scope, Status, Verdict
+from gateway.upstream.breakers import Breakers, Note, tell_nobody
 from gateway.upstream.guard import Activity, Guard, Rejected
 from gateway.upstream.judging import Judge
 from gateway.upstream.key import Key, Lease, Rest, Shortage
@@ -45,12 +47,14 @@ class KeyPool:
         rng: Random,
         shared_status: bool = True,
         max_waiting: int = 1000,
+        note_circuit: Note = tell_nobody,
     ) -> None:
         self.provider = provider
         self.waiters = Waiters(max_waiting)
         self.in_flight = 0  # requests that a key of this pool is lent to
         self.guard = Guard()
         self.budget = RetryBudget(RetryConfig().budget)  # here because it is to outlive reloads, as the keys do
+        self.breakers = Breakers(provider, clock, rng, note_circuit)  # ... and these, too
         self.standings = Standings(health, clock=clock, rng=rng, waiters=self.waiters, guard=self.guard)
         self._reprieves = Reprieves(self.guard, self.standings, self.waiters, clock)
         self._clock = clock
@@ -67,11 +71,13 @@ class KeyPool:
         """Take over what a reload may have changed. `probing`: the kind of probes, see `LIFTED_BY_PROBE`."""
         self._judge.shared_status = config.shared_key_status
         self.budget.change(config.retry.budget)
+        self.breakers.configure(config.circuit_breaker)
         self.waiters.limit = max_waiting
         self._limit(config.key_limits)
         before, self._way = self._way, (config.type, config.base_url, config.proxy)
         if self._way != before:
             self._faults.end()
+            self.breakers.reset()
         self._judge.served.list_models(config.models)
         self.standings.configure(config, probing)
 

@@ -17,6 +17,7 @@ from random import Random
 from gateway.config.model import Config
 from gateway.config.provider import ProviderConfig
 from gateway.providers import probe_kind
+from gateway.upstream.breakers import Note, tell_nobody
 from gateway.upstream.key import BUILT_IN_KEY, Key
 from gateway.upstream.keypool import KeyPool
 
@@ -27,10 +28,11 @@ SLICE = 250
 class KeyPools:
     """`of` has the pools of the arranged configuration by provider. Iterating gives all, the retired ones first."""
 
-    def __init__(self, clock: Callable[[], float], rng: Random) -> None:
+    def __init__(self, clock: Callable[[], float], rng: Random, note_circuit: Note = tell_nobody) -> None:
         self.of: Mapping[str, KeyPool] = {}
         self._clock = clock
         self._rng = rng
+        self._note_circuit = note_circuit
         self._pools: dict[tuple[str, bool], KeyPool] = {}  # by provider, and whether it has key files
 
     def __iter__(self) -> Iterator[KeyPool]:
@@ -66,7 +68,9 @@ class KeyPools:
         place = (provider.name, bool(provider.keys))
         pool = self._pools.get(place)
         if pool is None:
-            pool = self._pools[place] = KeyPool(provider.name, provider.health, clock=self._clock, rng=self._rng)
+            pool = self._pools[place] = KeyPool(
+                provider.name, provider.health, clock=self._clock, rng=self._rng, note_circuit=self._note_circuit
+            )
             if not provider.keys:
                 pool.standings.add([Key(BUILT_IN_KEY, BUILT_IN_KEY.digest)])
         pool.configure(provider, probe_kind(provider.probe.kind, provider.type), config.queue.max)

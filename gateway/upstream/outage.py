@@ -1,8 +1,9 @@
 """Whether a provider is out for whoever asks, and why: attempts that failed in a row for no key's fault.
 
-Server errors, overloads, timeouts, connections that cannot be had, refused addresses: they bench no key and close
-nothing, so only a record of them shows that nobody gets through. Rejected keys are `guard.py`'s affair; with both at
-hand, `cause_of_rejections` says what is behind these.
+Server errors, overloads, timeouts, connections that cannot be had, refused addresses: they bench no key, so only a
+record of them shows that nobody gets through. Here the cause is named to people, from the third on; `breakers.py` stops
+sending after some more. Rejected keys are `guard.py`'s affair; with both at hand, `cause_of_rejections` says what is
+behind these.
 
 Rules of the file:
 

@@ -73,6 +73,10 @@ class ProxyChoice:
         """Whether a usable one was not tried."""
         return len(self.usable) > sum(proxy in self.usable for proxy in tried)
 
+    def offers_beyond(self, shut: Collection[Proxy]) -> bool:
+        """Whether one would be chosen that is not among these."""
+        return any(proxy not in shut for proxy in self.usable or self.resting)
+
     def _choose(self, digest: bytes, choice: tuple[Proxy, int] | None) -> Proxy | None:
         candidates: Iterable[Proxy] = self.usable
         if choice is not None and choice[0] in self.usable:
