@@ -2,7 +2,8 @@
 
 Everything here happens before the commit point; the client has not seen a byte. A key that a verdict blamed is not
 tried again in the same request; after a provider's fault any untried key goes first, then one that was tried. After a
-proxy's fault the same key goes through another proxy.
+proxy's fault the same key goes through another proxy. While the provider's circuit is open nothing is sent: no first
+attempt, which is a RequestError `circuit_open`, and no further one.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from gateway.observe.record import RequestRecord
 from gateway.policy.retry import GiveUp, Tally, decide
 from gateway.policy.verdict import Scope, Status, Verdict
 from gateway.quick import dataclass
+from gateway.upstream.breakers import Refusal
 from gateway.upstream.exchange import Call, Exchange, Outcome
 from gateway.upstream.key import Key, Lease, Shortage
 from gateway.upstream.provider import Provider
@@ -87,16 +89,13 @@ class Attempts:
         again: Key | None = None  # it goes through another proxy next
         last: tuple[Outcome, Lease] | None = None
         while True:
-            if provider.pool.waiters:
-                provider.pool.waiters.serve()  # nobody passes those who came before
-            lease = None if again is None else provider.pool.lease_key(again, call.model, call.tokens)
-            if lease is None:
-                lease = course.lease()
-            if lease is None:
-                lease = await self._wait(course)
+            lease = await self._lease(course, again)
             if lease is None:
                 if last is not None:
                     return last
+                refusal = provider.pool.breakers.refusal()
+                if refusal is not None:
+                    raise circuit_error(provider, refusal)
                 raise shortage_error(provider, self._shortage(course))
             outcome = await self._attempt(course, lease)
             key = lease.key
@@ -122,8 +121,29 @@ class Attempts:
             )
             if isinstance(decision, GiveUp) or self._loop.time() + decision.delay >= deadline:
                 return last
+            if provider.pool.breakers.refusal() is not None:
+                return last
             if decision.delay:
                 await self._sleep(decision.delay, record)
+
+    async def _lease(self, course: _Course, again: Key | None) -> Lease | None:
+        """A key for the next attempt, now or after a wait; `again`: this one, if it can be had. None while the circuit
+        is open, which it may have become during the wait."""
+        pool, call = course.provider.pool, course.call
+        if pool.breakers.refusal() is not None:
+            return None
+        if pool.waiters:
+            pool.waiters.serve()  # nobody passes those who came before
+        lease = None if again is None else pool.lease_key(again, call.model, call.tokens)
+        if lease is None:
+            lease = course.lease()
+        if lease is not None:
+            return lease
+        lease = await self._wait(course)
+        if lease is not None and pool.breakers.refusal() is not None:
+            pool.release(lease)
+            return None
+        return lease
 
     async def _attempt(self, course: _Course, lease: Lease) -> Outcome:
         provider, record = course.provider, course.record
@@ -133,17 +153,21 @@ class Attempts:
         record.key = lease.key.fingerprint
         started = self._loop.time()
         outcome = None
+        entry = pool.breakers.enter()
+        avoided = course.avoided.union(entry.avoided) if entry.avoided else course.avoided
         try:
-            outcome = await self._exchange.call(provider, lease.key, course.call, course.deadline, course.avoided)
+            outcome = await self._exchange.call(provider, lease.key, course.call, course.deadline, avoided)
         finally:
             record.upstream_seconds += self._loop.time() - started
             if outcome is None:
                 pool.release(lease)  # the client left: nobody is to blame
+                pool.breakers.leave(entry)
         lease.way = outcome.way
         if outcome.verdict is None:
             pool.succeed(lease, answering=True)
         else:
             outcome.verdict = pool.report(lease, outcome.verdict)
+        pool.breakers.end(entry, outcome.verdict, outcome.way)
         record.proxy = "" if outcome.proxy is None else outcome.proxy.url.fingerprint
         self._note(provider, lease.key, outcome.verdict)
         return outcome
@@ -196,6 +220,22 @@ def _has_other_proxy(provider: Provider, outcome: Outcome, avoided: set[Proxy]) 
     if outcome.proxy is not None:
         avoided.add(outcome.proxy)
     return provider.proxies.has_other(avoided)
+
+
+def circuit_error(provider: Provider, refusal: Refusal) -> RequestError:
+    """503 `circuit_open`, with the time at which somebody may look whether it is over. What the provider said last is
+    not told: it may repeat what somebody else wrote."""
+    wait = refusal.retry_after
+    if wait is None:
+        message = "it has failed too often, and nothing is sent to it until the gateway's operator says so"
+    else:
+        message = "it has failed too often, and is left alone for a while"
+    return RequestError(
+        503,
+        "circuit_open",
+        f"The circuit of the provider {provider.name!r} is open: {message}.",
+        retry_after=NO_RECOVERY_KNOWN if wait is None else max(wait, 1.0),
+    )
 
 
 def shortage_error(provider: Provider, shortage: Shortage) -> RequestError:
