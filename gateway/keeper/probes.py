@@ -8,6 +8,9 @@ Kinds: `models` lists the provider's models, which is free and proves the creden
 of the credential or the balance count, and about a key that may not list them live requests decide. `request` is a tiny
 completion; all that it says counts. With `shared_key_status = false` a request is made for each model in use.
 
+While the provider's circuit is open or full of trials (`upstream/breakers.py`) nothing is probed but for the operator;
+of a half-open one a request is a trial, a list of models, which tells nothing about requests, is not.
+
 Invariants: a probe that gets no answer changes no key; at most `probe.concurrency` at once, their calls
 `probe.min_interval` apart, those for the operator included, each within `probe.timeout`; batches grow and shrink as
 `policy/pacing.py` says.
@@ -25,6 +28,7 @@ from gateway.observe.logs import Log
 from gateway.policy.pacing import Pace
 from gateway.policy.verdict import Scope, Status, Verdict
 from gateway.quick import dataclass
+from gateway.upstream.breakers import UNCOUNTED
 from gateway.upstream.exchange import Call, Exchange
 from gateway.upstream.key import Key, Rest
 from gateway.upstream.provider import Provider
@@ -45,7 +49,7 @@ JITTER = 0.2
 """Share by which a key's checks come earlier or later, so that those of a file do not come together for ever."""
 
 CANARY_TICK = 1.0
-"""Seconds between two looks at whether the guard is due for a probe."""
+"""Seconds between two looks at whether the guard is due for a probe, or an open circuit admits any."""
 
 MODELS_PROBED = 20
 """Models in use that a key is probed for, where each has its own status."""
@@ -104,6 +108,9 @@ class Prober:
     async def run(self) -> None:
         """The background task: batch after batch, as long as anything wants a probe."""
         while True:
+            if self._pool.breakers.refusal() is not None:
+                await self._sleep(CANARY_TICK)
+                continue
             if self._pool.guard.tripped:
                 await self._look_whether_it_is_over()
                 continue
@@ -188,7 +195,7 @@ class Prober:
         outcome, standings = SKIPPED, self._pool.standings
         if checked is not None:
             outcome = await self._probe(rest)
-        elif self._pool.guard.tripped:
+        elif self._pool.guard.tripped or self._pool.breakers.refusal() is not None:
             standings.probing.wanted[rest] = None  # when it is over
         elif standings.probing.wants(rest):  # it may have waited for its turn
             outcome = await self._probe(rest)
@@ -228,12 +235,14 @@ class Prober:
         if lease is None:
             return SKIPPED
         outcome = None
+        entry = pool.breakers.enter() if self._kind == "request" else UNCOUNTED
         try:
             deadline = asyncio.get_running_loop().time() + timeout
-            outcome = await self._exchange.call(self.provider, key, self._call(model), deadline)
+            outcome = await self._exchange.call(self.provider, key, self._call(model), deadline, entry.avoided)
         finally:
             if outcome is None:
                 pool.release(lease)  # cancelled: nothing was learned
+                pool.breakers.leave(entry)
         outcome.close()
         lease.way = outcome.way
         verdict = outcome.verdict
@@ -242,6 +251,7 @@ class Prober:
                 pool.succeed(lease)
             else:
                 verdict = pool.report(lease, verdict)
+            pool.breakers.end(entry, verdict, outcome.way)
         elif verdict is None:
             pool.listed(lease)
         elif verdict.status in TELLING:

@@ -16,6 +16,7 @@ from gateway.config.provider import HealthConfig, ProbeConfig, ProviderConfig
 from gateway.keeper.probes import SKIPPED, Checked, Prober
 from gateway.net.client import Client
 from gateway.observe.logs import Log
+from gateway.policy.breaker import State
 from gateway.policy.verdict import Scope, Status, Verdict
 from gateway.secret import Secret
 from gateway.upstream.exchange import Exchange
@@ -28,6 +29,7 @@ from tests.fakes.behaviours import (
     Answer,
     Behaviour,
     CloseBeforeAnswer,
+    Hang,
     error,
     quota,
     rate_limited,
@@ -35,7 +37,7 @@ from tests.fakes.behaviours import (
     unauthorized,
 )
 from tests.fakes.provider import FakeProvider
-from tests.upstream.pools import REJECTED, Clock, lease_of
+from tests.upstream.pools import REJECTED, SERVER_ERROR, Clock, lease_of
 
 S = Status
 FORBIDDEN = error(403, None, "Missing scopes: api.model.read", "permission_error")
@@ -566,5 +568,78 @@ def test_a_probe_is_the_canary_of_a_closed_pool() -> None:
                 await asyncio.sleep(0)
             running.cancel()
             assert [*b.fake.calls_by_key] == [keys[4].secret.reveal()], "that of a proven one"
+
+    run(scenario())
+
+
+def shut(b: Bench) -> None:
+    """Open the provider's circuit."""
+    for _ in range(5):
+        b.pool.breakers.end(b.pool.breakers.enter(), SERVER_ERROR, None)
+    assert b.pool.breakers.state() is State.OPEN
+
+
+@pytest.mark.parametrize(("kind", "after"), [("request", State.CLOSED), ("models", State.HALF_OPEN)])
+def test_nothing_is_probed_while_the_circuit_is_open_and_requests_are_trials_then(kind: str, after: State) -> None:
+    async def scenario() -> None:
+        async with bench(kind) as b:
+            for name in "abcde":
+                b.add(name)
+            shut(b)
+            opened = b.clock.now
+            running = asyncio.create_task(b.prober.run(), name="probes")
+            while len(b.fake.requests) < 5:
+                if b.clock.now < opened + 48:
+                    assert not b.fake.requests
+                await asyncio.sleep(0)
+            while b.pool.breakers.state() is not after:
+                await asyncio.sleep(0)
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+
+    run(scenario())
+
+
+def test_probes_that_fail_open_a_circuit_and_stop() -> None:
+    async def scenario() -> None:
+        async with bench("request") as b:
+            for n in range(20):
+                b.add(f"number-{n}", server_error())
+            outcomes = await b.probe()
+            assert b.pool.breakers.state() is State.OPEN
+            assert outcomes["server_error"] == len(b.fake.requests) <= 5 + b.prober.provider.config.probe.concurrency
+            assert outcomes[SKIPPED] == 20 - len(b.fake.requests)
+            assert len(b.pool.standings.probing.wanted) == outcomes[SKIPPED], "when it is over"
+
+    run(scenario())
+
+
+def test_the_operators_check_goes_through_an_open_circuit_and_leaves_it_open() -> None:
+    async def scenario() -> None:
+        async with bench("request") as b:
+            keys = [b.add("one"), b.add("two", unauthorized())]
+            shut(b)
+            checked = Checked(2)
+            await b.prober.check(keys, checked)
+            assert checked.outcomes == {"success": 1, "suspect": 1}
+            assert b.pool.breakers.state() is State.OPEN
+
+    run(scenario())
+
+
+def test_a_probe_that_is_cancelled_gives_its_place_back() -> None:
+    async def scenario() -> None:
+        async with bench("request") as b:
+            key = b.add("one", Hang())
+            shut(b)
+            b.clock.advance(60)
+            probing = asyncio.create_task(b.prober.probe_all([Rest(key, None)]), name="probes")
+            while not b.fake.requests:
+                await asyncio.sleep(0)
+            (circuit,) = b.pool.breakers.circuits()
+            assert circuit.breaker.trials == 1
+            probing.cancel()
+            await asyncio.gather(probing, return_exceptions=True)
+            assert (circuit.breaker.state, circuit.breaker.trials) == (State.HALF_OPEN, 0)
 
     run(scenario())

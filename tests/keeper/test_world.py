@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from gateway.config.provider import CircuitBreakerConfig
 from gateway.policy.verdict import Status
 from tests.conftest import run
 from tests.keeper.world import (
@@ -27,6 +28,7 @@ from tests.upstream.pools import Clock
 
 START = Clock().now
 FOREVER = START + 10_000 * DAY
+LONGEST_OPEN = CircuitBreakerConfig().max_open_for
 
 
 def a_world(**groups: tuple[int, Callable[[], Plan]]) -> World:
@@ -148,7 +150,7 @@ def test_an_outage_of_an_hour_costs_no_key(probing: str) -> None:
     world.outages = [(START + DAY, START + DAY + HOUR)]
     gateway = live(world, START + 2 * DAY, MINUTE, probing)
     assert gateway.lost() == [] and len(usable(gateway)) == 20
-    assert gateway.failed <= 60
+    assert gateway.failed <= 60 + LONGEST_OPEN / MINUTE
 
 
 def test_a_clock_that_jumps_back_and_forth_loses_nothing() -> None:
@@ -234,7 +236,7 @@ def test_an_outage_costs_neither_a_key_nor_a_proxy(sticky: bool) -> None:
     world.exits = {"one.test": Exit(), "two.test": Exit(), "three.test": Exit()}
     world.outages = [HOUR_OF_TROUBLE]
     gateway, resting, out = live_through(world, START + 4 * HOUR, 20.0, sticky=sticky)
-    assert gateway.failed <= HOUR / 20 + 1
+    assert gateway.failed <= (HOUR + LONGEST_OPEN) / 20 + 1
     assert out == [] and resting == []
 
 
