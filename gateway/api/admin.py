@@ -14,6 +14,7 @@ from urllib.parse import parse_qs
 
 from gateway import __version__, jsonlib
 from gateway.api.admin_accounts import AccountAdmin, Endpoint
+from gateway.api.admin_breakers import BreakerAdmin, breaker_rows
 from gateway.api.admin_cache import CacheAdmin
 from gateway.api.admin_keys import BATCH, asked, each_key, export_keys, matching, meant, parse_limit, parse_statuses
 from gateway.api.admin_money import MoneyAdmin
@@ -64,6 +65,7 @@ class AdminSurface:
         self._accounts = accounts
         self._cache = cache
         self._money = money
+        self._breakers = BreakerAdmin(providers)
         self._control = control
         self._now = now
         self._started = started
@@ -72,7 +74,7 @@ class AdminSurface:
 
     def _routes(self) -> Mapping[str, tuple[str, Endpoint]]:
         """Made for each call: kept, it would be a circle, and frozen ones (`gc.freeze`) are never collected."""
-        proxies = self._proxies
+        proxies, breakers = self._proxies, self._breakers
         return {
             "/admin/status": ("GET", self._status),
             "/admin/keys": ("GET", self._keys),
@@ -88,7 +90,9 @@ class AdminSurface:
             "/admin/cache": ("GET", self._cache.show),
             "/admin/cache/clear": ("POST", self._cache.clear),
             "/admin/checks": ("GET", self._checked),
-            "/admin/guard/reset": ("POST", self._reset_guard),
+            "/admin/breakers": ("GET", breakers.list),
+            "/admin/breakers/reset": ("POST", breakers.reset),
+            "/admin/guard/reset": ("POST", breakers.reset_guard),
             "/admin/maintenance/purge": ("POST", partial(self._maintain, "purge")),
             "/admin/maintenance/vacuum": ("POST", partial(self._maintain, "vacuum")),
             "/admin/maintenance/checkpoint": ("POST", partial(self._maintain, "checkpoint")),
@@ -193,6 +197,7 @@ class AdminSurface:
             "to_probe": await _count_to_probe(pool.standings),
             "guard": _guard(pool),
             "outage": _outage(pool),
+            "breakers": [row for row in breaker_rows(provider) if row["state"] != "closed" and row["of"] != "keys"],
             "groups": await _groups(pool),
             "files": files,
         }
@@ -246,14 +251,6 @@ class AdminSurface:
         if checked is None:
             raise RequestError(404, "not_found", f"There is no check {name[:100]!r}.", param="check")
         return checked
-
-    async def _reset_guard(self, inbound: Inbound) -> dict[str, Any]:
-        """The operator says that the common cause of many rejections is gone: {"provider"?}."""
-        name, _ = asked({"pattern": "*", **read_object(inbound.request.body)})
-        reset = [each for each in self._providers.values() if name in ("", each.name) and each.pool.guard.tripped]
-        for provider in reset:
-            provider.pool.reset_guard()
-        return {"reset": [provider.name for provider in reset]}
 
     async def _change(self, inbound: Inbound, act: Callable[[Standings, Key], bool]) -> dict[str, Any]:
         """Apply the operator's word to the keys that the body names, and save it: {"pattern", "provider"?}. Of the keys

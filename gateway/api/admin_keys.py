@@ -53,10 +53,7 @@ async def matching(
 ) -> AsyncIterator[tuple[Provider, Key]]:
     """Keys by fingerprint (`…` may be typed as `...`), by the beginning of their digest, by a `*` pattern, or the
     one that is the pattern itself. Raises RequestError 404 for an unknown provider."""
-    if provider_name and provider_name not in providers:
-        hint = did_you_mean(provider_name, providers) or f"there are: {', '.join(providers) or 'none'}"
-        message = f"There is no provider {provider_name[:100]!r}; {hint}"
-        raise RequestError(404, "not_found", message, param="provider")
+    refuse_unknown(provider_name, providers)
     wanted, digest = pattern.replace("...", "…"), Secret(pattern).digest
     for provider in providers.values():
         if provider_name in ("", provider.name):
@@ -79,6 +76,14 @@ async def meant(
     refuse_ambiguous("keys", len({key.digest for _, key in named}))
     for each in named:
         yield each
+
+
+def refuse_unknown(provider_name: str, providers: Mapping[str, Provider]) -> None:
+    """Raises RequestError 404 for a name that no provider has; the empty one means all of them."""
+    if provider_name and provider_name not in providers:
+        hint = did_you_mean(provider_name, providers) or f"there are: {', '.join(providers) or 'none'}"
+        message = f"There is no provider {provider_name[:100]!r}; {hint}"
+        raise RequestError(404, "not_found", message, param="provider")
 
 
 def has_wildcard(pattern: str) -> bool:

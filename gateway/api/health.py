@@ -1,4 +1,4 @@
-"""`/health`, `/ready` and `/metrics`. None of them calls a provider."""
+"""`/health…`, `/ready` and `/metrics`. None of them calls a provider."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 
 from gateway import __version__, jsonlib
+from gateway.api.admin_breakers import health_of_breakers
 from gateway.api.errors import JSON
 from gateway.api.inbound import Inbound
 from gateway.errors import StoreError
@@ -61,6 +62,11 @@ class HealthSurface:
             missing.append(f"database: {error.message}")
         body = {"status": "unavailable" if missing else "ready", "missing": missing}
         await reply.send(503 if missing else 200, [JSON], jsonlib.dumps(body))
+
+    async def circuit_breakers(self, inbound: Inbound, reply: Reply) -> None:
+        """How many providers are shut off; which, why and until when to those who may read."""
+        answer = health_of_breakers(self._providers, detailed=inbound.identity.may("read"))
+        await reply.send(200, [JSON], jsonlib.dumps(answer))
 
     async def metrics(self, inbound: Inbound, reply: Reply) -> None:
         """Prometheus text. https://prometheus.io/docs/instrumenting/exposition_formats/"""

@@ -9,9 +9,12 @@
 | GET /v1[beta]/models, /v1[beta]/models/M | use | ModelsSurface           |
 | ANY /p/PROVIDER/…                      | use   | PassthroughSurface.any  |
 | GET /, /health, /ready                 | –     | HealthSurface           |
+| GET /health/circuit-breakers           | read? | HealthSurface           |
 | GET /metrics                           | read  | HealthSurface.metrics   |
 | GET /billing/balance, /billing/transactions | use | BillingSurface       |
 | /admin/…                               | admin | AdminSurface            |
+
+`read?`: anybody, who is told more with a credential that may read.
 """
 
 from __future__ import annotations
@@ -42,10 +45,14 @@ from gateway.observe.record import RequestRecord
 Handler = Callable[[Inbound, Reply], Awaitable[None]]
 
 
+STRANGER = Identity("", scopes=frozenset())
+"""Who asks without a credential for what others are told more of."""
+
+
 class Route(NamedTuple):
     surface: str  # empty: by the client, see `errors.surface_of`
     methods: tuple[str, ...]  # empty: any
-    scope: str  # empty: anybody
+    scope: str  # empty: anybody; with a question mark: anybody, who is known all the same
     handler: Handler
 
 
@@ -97,6 +104,7 @@ class Router:
             "/billing/transactions": Route("billing", ("GET", "HEAD"), "use", billing.transactions),
             "/": Route("health", ("GET", "HEAD"), "", health.health),  # Claude Code asks whether anybody is there
             "/health": Route("health", ("GET", "HEAD"), "", health.health),
+            "/health/circuit-breakers": Route("health", ("GET", "HEAD"), "read?", health.circuit_breakers),
             "/ready": Route("health", ("GET", "HEAD"), "", health.ready),
             "/metrics": Route("health", ("GET", "HEAD"), "" if public_metrics else "read", health.metrics),
         }
@@ -213,6 +221,8 @@ class Router:
         identity = authenticator.identify(fields, request.query, peer)
         if identity is None:
             identity = await authenticator.look_up(fields, request.query, peer)
+        if route.scope.endswith("?"):
+            return identity or STRANGER
         if identity is None:
             raise no_token(surface_of(request.method, request.path, fields))
         if not identity.may(route.scope):

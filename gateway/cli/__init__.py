@@ -87,6 +87,7 @@ def build_parser(*, serving: bool = False) -> argparse.ArgumentParser:
     serve.add_parser(commands)
     if not serving:
         from gateway.cli import (
+            breakers,
             cache,
             config,
             help_topics,
@@ -100,6 +101,19 @@ def build_parser(*, serving: bool = False) -> argparse.ArgumentParser:
             users,
         )
 
-        for module in (config, status, keys, proxies, users, tokens, usage, prices, cache, maintenance, help_topics):
+        for module in (
+            config,
+            status,
+            keys,
+            proxies,
+            breakers,
+            users,
+            tokens,
+            usage,
+            prices,
+            cache,
+            maintenance,
+            help_topics,
+        ):
             module.add_parser(commands)
     return parser

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from gateway.cli.admin import add_socket_argument, call
+from gateway.cli.breakers import describe_shut
 from gateway.cli.table import cut, duration, in_words, print_json, print_table, printable
 
 WATCH_SECONDS = 2.0
@@ -82,6 +83,8 @@ def _show(answer: dict[str, Any]) -> None:
     for provider in answer["providers"]:
         if (trouble := _trouble(provider)) is not None:
             print(f"\n{provider['name']}: {trouble}")
+        for row in provider["breakers"]:
+            print(f"\n{provider['name']}: {describe_shut(row, time.time())}")
         if provider["to_probe"]:
             waiting = "key is" if provider["to_probe"] == 1 else "keys are"
             print(f"\n{provider['name']}: {provider['to_probe']} {waiting} waiting for a probe ({provider['probing']})")

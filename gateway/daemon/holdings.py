@@ -28,6 +28,7 @@ from gateway.net.client import Client
 from gateway.observe.logs import Log
 from gateway.observe.metrics import Metrics
 from gateway.observe.record import decimal
+from gateway.policy.breaker import State
 from gateway.policy.verdict import Verdict
 from gateway.store import unwritten
 from gateway.store.accounts import AccountStore
@@ -38,6 +39,7 @@ from gateway.store.ledger import Ledger
 from gateway.store.proxies import ProxyStore
 from gateway.store.responses import ResponseStore
 from gateway.store.usage_hourly import UsageStore
+from gateway.upstream.breakers import Circuit
 from gateway.upstream.exchange import Exchange
 from gateway.upstream.key import Key
 from gateway.upstream.keypools import KeyPools
@@ -50,6 +52,9 @@ if TYPE_CHECKING:
     from gateway.conductor.sharing import SharedAnswers
     from gateway.policy.pricing import PriceBook
     from gateway.secret import Secret
+
+CIRCUIT_STATES = {State.CLOSED: 0, State.HALF_OPEN: 1, State.OPEN: 2}
+"""As the metric has them: what is worse is more."""
 
 
 def connect_answers(url: Secret) -> SharedAnswers:
@@ -69,7 +74,7 @@ class Holdings:
         self.clock = clock
         self.rng = Random()  # noqa: S311 - rotation and jitter, no secrets
         self.started = clock()
-        self.pools = KeyPools(clock, self.rng)
+        self.pools = KeyPools(clock, self.rng, self.note_circuit)
         self.proxy_pools = ProxyPools(clock, self.rng)
         self.exchange = Exchange(client, clock)
         self.metrics = Metrics()
@@ -97,6 +102,7 @@ class Holdings:
         self.maintenance = Maintenance(database, log, clock, self.metrics.maintained)
         self.metrics.collect_keys(self.count_keys)
         self.metrics.collect_proxies(self.proxy_pools.counts)
+        self.metrics.collect_circuits(self.circuit_states)
         self.metrics.collect_store(database.statistics)
         self.metrics.collect_limits(self.admission.counted, self.admission.fallbacks)
         self.metrics.collect_ledger(lambda: self.ledger.queued)
@@ -187,8 +193,24 @@ class Holdings:
             evidence=verdict.evidence,
         )
 
+    def note_circuit(self, provider: str, circuit: Circuit) -> None:
+        """Log that a circuit opened, closed, or is half-open."""
+        breaker = circuit.breaker
+        proxy = {} if circuit.way is None else {"proxy": circuit.way.proxy.url.fingerprint}
+        if breaker.state is State.OPEN:
+            until, said = breaker.until, circuit.last_error
+            self.log.warning(
+                "circuit_opened", provider=provider, **proxy, openings=breaker.openings, until=until, last_error=said
+            )
+        else:
+            self.log.info(f"circuit_{breaker.state.value}", provider=provider, **proxy)
+
     def note_probe(self, provider: Provider, outcome: str) -> None:
         self.metrics.probe(provider.name, outcome)
+
+    def circuit_states(self) -> dict[str, int]:
+        """0 closed, 1 half-open, 2 open, by provider."""
+        return {name: CIRCUIT_STATES[pool.breakers.state()] for name, pool in self.pools.of.items()}
 
     def count_keys(self) -> dict[tuple[str, str], int]:
         """Keys by provider and status."""

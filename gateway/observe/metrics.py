@@ -114,6 +114,9 @@ FAMILIES = {
     "llm_gateway_proxies": Family(
         "gauge", "Proxies by status; no file for one that a provider names itself", ("file", "status")
     ),
+    "llm_gateway_circuit_state": Family(
+        "gauge", "The circuit breaker of a provider: 0 closed, 1 half-open, 2 open", ("provider",)
+    ),
     "llm_gateway_store_seconds": Family("summary", "Time spent in database transactions"),
     "llm_gateway_store_bytes": Family("gauge", "Size of the database on disk, by part: database, log", ("part",)),
     "llm_gateway_ledger_queued": Family("gauge", "Reservations and charges that wait for the database"),
@@ -201,6 +204,7 @@ class Metrics:
         self._keys_seen: set[tuple[str, str]] = set()
         self._count_proxies: Callable[[], Mapping[tuple[str, str], int]] = dict
         self._proxies_seen: set[tuple[str, str]] = set()
+        self._read_circuits: Callable[[], Mapping[str, int]] = dict
         self._read_store: Callable[[], StoreStatistics] | None = None
         self._count_limits: Callable[[], Mapping[tuple[str, str], int]] = dict
         self._count_fallbacks: Callable[[], int] = int
@@ -286,6 +290,10 @@ class Metrics:
         """Where the number of proxies by (file, status) comes from. A pair that is gone is reported as zero."""
         self._count_proxies = count
 
+    def collect_circuits(self, read: Callable[[], Mapping[str, int]]) -> None:
+        """Where the states of the circuits by provider come from: 0 closed, 1 half-open, 2 open."""
+        self._read_circuits = read
+
     def collect_store(self, read: Callable[[], StoreStatistics]) -> None:
         """Where the database's statistics come from."""
         self._read_store = read
@@ -353,6 +361,7 @@ class Metrics:
             "llm_requests_in_flight": {(): self.in_flight},
             "llm_gateway_keys": _with_gone(self._count_keys(), self._keys_seen),
             "llm_gateway_proxies": _with_gone(self._count_proxies(), self._proxies_seen),
+            "llm_gateway_circuit_state": self._read_circuits(),
             "llm_gateway_store_bytes": self._read_store().bytes_on_disk if self._read_store is not None else {},
             "llm_gateway_maintenance_total": self._maintenance,
             "llm_gateway_maintenance_seconds_total": self._maintenance_seconds,

@@ -134,6 +134,7 @@ def test_status_groups_what_is_benched_by_reason(tmp_path: Path) -> None:
                 "probing": "none",
                 "to_probe": 0,
                 "guard": None,
+                "breakers": [],
                 "outage": None,
                 "files": [{"path": "keys/main.txt", "keys": 3}],
             }

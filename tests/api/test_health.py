@@ -28,7 +28,9 @@ def test_health_says_that_the_process_lives(tmp_path: Path, more: str) -> None:
     run(scenario())
 
 
-@pytest.mark.parametrize("path", ["/health", "/ready", "/metrics", "/v1/models", "/v1/models/gpt-4o"])
+@pytest.mark.parametrize(
+    "path", ["/health", "/health/circuit-breakers", "/ready", "/metrics", "/v1/models", "/v1/models/gpt-4o"]
+)
 def test_what_can_be_got_has_a_head(tmp_path: Path, path: str) -> None:
     async def scenario() -> None:
         async with FakeProvider() as fake, gateway(tmp_path, configuration(fake.base_url)) as running:

@@ -15,7 +15,8 @@ def provider(name: str, to_probe: int = 0, problems: list[str] | None = None, **
     file = {"path": f"{name}.txt", "world_readable": False, "problems": problems or []}
     return {
         "name": name, "type": "openai", "keys": 1, "usable": 1, "waiting": 0, "counts": {}, "next_recovery": None,
-        "guard": None, "outage": None, "due": 0, "to_probe": to_probe, "probing": "models", "groups": [],
+        "guard": None, "outage": None, "breakers": [],
+        "due": 0, "to_probe": to_probe, "probing": "models", "groups": [],
         "files": [file], **more,
     }  # fmt: skip
 
