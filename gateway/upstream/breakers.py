@@ -92,6 +92,7 @@ class Breakers:
         self._own = Circuit(Breaker(self.config, self._versions))
         self._ways: dict[Proxy, Circuit] = {}  # those that had faults
         self._shut: dict[Proxy, Circuit] = {}  # of these, those that are not closed
+        self._plain = Entry(0)  # what nearly all attempts begin with
         self._reset_at = 0  # version of the operator's last word
 
     def configure(self, config: CircuitBreakerConfig) -> None:
@@ -148,7 +149,9 @@ class Breakers:
         """An attempt begins, which `refusal` has nothing against."""
         own = self._own.breaker
         if own.state is State.CLOSED and not self._shut:
-            return Entry(self._versions.latest)
+            if self._plain.version != self._versions.latest:
+                self._plain = Entry(self._versions.latest)
+            return self._plain
         now = self._clock()
         for circuit in (self._own, *self._shut.values()):
             self._look(circuit, now)  # what changes by time is to change before the attempt gets its version
@@ -167,6 +170,11 @@ class Breakers:
 
     def end(self, entry: Entry, verdict: Verdict | None, way: Way | None) -> None:
         """What became of it (None: success), and which way it went."""
+        own = self._own.breaker
+        if verdict is None and own.state is State.CLOSED and not self._ways:
+            self._successes += 1
+            own.succeed(entry.version, self._clock())
+            return
         if verdict is not None and (not verdict.blames_provider or not self.config.enabled):
             self.leave(entry)
             return
