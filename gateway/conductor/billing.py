@@ -15,10 +15,11 @@ from collections.abc import Callable
 
 from gateway import jsonlib
 from gateway.conductor.ask import Ask
-from gateway.conductor.estimate import prompt_bytes, refuse_background
+from gateway.conductor.estimate import SILENT, prompt_bytes, refuse_background
 from gateway.conductor.extras import Extras, find_extras, refuse_models
+from gateway.conductor.hiddenthought import may_think_unseen
 from gateway.conductor.models import Target
-from gateway.conductor.upperbound import at_most
+from gateway.conductor.upperbound import at_most, referred
 from gateway.config.accounts import BillingConfig
 from gateway.errors import RequestError, StoreError, Withheld
 from gateway.observe.record import NANO, RequestRecord, decimal
@@ -27,7 +28,7 @@ from gateway.policy.settlement import Ending, Seen, Settlement, settle
 from gateway.store.entries import Entry, Refusal, Reservation
 from gateway.store.ledger import Ledger
 from gateway.usage import Usage
-from gateway.wire.output_tap import OutputTap
+from gateway.wire.output_tap import OutputTap, text_size
 
 FREE = frozenset({"count_tokens", "count", "stored"})
 """Shapes of calls that providers do not charge for: they count tokens, or ask for what there is already."""
@@ -83,6 +84,7 @@ class Billing:
             raise self._refused(ask, amount, granted)
         bill = Bill(ask, price, granted, self._ledger, self._clock)
         bill.left_out = left_out
+        bill.longest = most.output if may_think_unseen(ask, target.model) else 0
         return bill
 
     async def charge_hit(self, ask: Ask, amount: int, record: RequestRecord) -> None:
@@ -164,10 +166,13 @@ class Billing:
 
 
 class Bill:
-    """One request's. `output` is to be told of the text of a stream as it passes. `left_out` are the tools that the
-    provider must not see."""
+    """One request's. `output` is to be told of the text of a stream as it passes; `unread` is set where nobody looks at
+    what passes. `left_out` are the tools that the provider must not see. `longest` is as in `Seen`."""
 
-    __slots__ = ("_ask", "_charged", "_clock", "_ended", "_ledger", "_price", "_reservation", "left_out", "output")
+    __slots__ = (
+        "_ask", "_charged", "_clock", "_ended", "_ledger", "_price", "_reservation", "left_out", "longest", "output",
+        "unread",
+    )  # fmt: skip
 
     def __init__(
         self, ask: Ask, price: Price, reservation: Reservation, ledger: Ledger, clock: Callable[[], float]
@@ -181,11 +186,22 @@ class Bill:
         self._charged: int | None = None  # for a stream that may go on
         self.output = OutputTap(ask.shape)
         self.left_out: tuple[str, ...] = ()
+        self.longest = 0
+        self.unread = False
 
     @property
     def by_tokens(self) -> bool:
         """Whether what it costs is only known at the end of the answer."""
         return self._ask.shape in BY_TOKENS
+
+    def see(self, decoded: object, shape: str, record: RequestRecord) -> None:
+        """Look at a whole answer, if it does not report its output. None: it cannot be read."""
+        if record.usage is not None and record.usage.output:
+            return
+        if decoded is None:
+            self.unread = True
+        else:
+            self.output.add(text_size(decoded, shape))
 
     async def settle(self, record: RequestRecord) -> None:
         """Charge for a whole answer, before it is sent. `record` has its usage, and gets its cost. Raises RequestError
@@ -247,10 +263,15 @@ class Bill:
         usage = record.usage
         if not self.by_tokens and usage is None:
             usage = Usage()  # the request alone has a price
-        seen = Seen(prompt_bytes(self._ask), self.output.seen, self.output.since_report)
+        ask, output = self._ask, self.output
+        beside = referred(ask, self._price) if usage is None or usage.input_uncached is None else 0
+        unread = self.unread and ask.shape not in SILENT
+        seen = Seen(prompt_bytes(ask), output.seen, output.since_report, beside, self.longest, unread)
         return settle(ending, usage, seen, output_sent=output_sent)
 
     def _amount(self, settlement: Settlement) -> int:
+        if settlement.reserved:
+            return self._reservation.amount
         amount = min(cost(self._price, settlement.usage or Usage()), CHARGE_LIMIT)
         return min(amount, self._reservation.amount) if settlement.estimated else amount
 

@@ -38,7 +38,7 @@ from gateway.upstream.key import Key
 from gateway.upstream.owners import Owner, ResponseOwners
 from gateway.upstream.provider import Provider
 from gateway.wire.sse import UsageTap
-from gateway.wire.usage_tail import UsageTail
+from gateway.wire.usage_tail import UsageAround, UsageTail
 
 if TYPE_CHECKING:
     from gateway.conductor.billing import Bill
@@ -135,29 +135,35 @@ class Delivery:
         return ", ".join(filter(None, lost))
 
     async def _bytes(self) -> None:
-        """A body that nobody looks into: audio, images, whatever `/p/…` brings."""
-        outcome, record = self.outcome, self.record
+        """A body that nobody looks into: audio, images, whatever `/p/…` brings, and what is too long to be read."""
+        outcome, record, bill = self.outcome, self.record, self.bill
         assert outcome.answer is not None
-        tail = UsageTail() if self.ask.array else None
-        settle = None
-        if self.bill is not None and not self.bill.by_tokens:
-            await self.bill.settle(record)
-        elif self.bill is not None:
-            settle = partial(self._settle_array, tail)
+        tail: UsageTail | UsageAround | None = UsageTail() if self.ask.array else None
+        settle = watch = None
+        if bill is not None and not bill.by_tokens:
+            await bill.settle(record)
+        elif bill is not None:
+            bill.unread = tail is None
+            tail, watch = tail or UsageAround(), None if tail is None else bill.output.feed_part
+            settle = partial(self._settle_passed, tail)
         record.first_byte_at, record.phase = self._loop.time(), "streaming"
         await self.reply.start(outcome.status, self._headers(), _length(outcome))
         try:
-            await relay(outcome.answer, outcome.body, self.reply, record, tail, settle)
+            await relay(outcome.answer, outcome.body, self.reply, record, tail, settle, watch)
         finally:
             record.upstream_seconds += self._loop.time() - record.first_byte_at
             if tail is not None:
-                record.usage = tapped_usage(tail, usage_words(self.ask.shape))
+                self._note_usage(tail)
 
-    async def _settle_array(self, tail: UsageTail | None) -> None:
+    async def _settle_passed(self, tail: UsageTail | UsageAround) -> None:
         assert self.bill is not None
-        if tail is not None:
-            self.record.usage = tapped_usage(tail, usage_words(self.ask.shape))
+        self._note_usage(tail)
         await self.bill.settle_stream(self.record)
+
+    def _note_usage(self, tail: UsageTail | UsageAround) -> None:
+        self.record.usage = tapped_usage(tail, usage_words(self.ask.shape))
+        if self.bill is not None:
+            self.bill.output.flush()
 
     async def _whole(self) -> None:
         outcome, record = self.outcome, self.record
@@ -169,6 +175,7 @@ class Delivery:
             if self.target.renamed:
                 body = rename_model(body, self.ask.model) or body
         if self.bill is not None:
+            self.bill.see(outcome.decoded, self.ask.shape, record)
             await self.bill.settle(record)
         record.first_byte_at = self._loop.time()
         record.bytes_out = len(body)
@@ -236,6 +243,8 @@ class Delivery:
             decoded = await self._decoded()
             body = translation.stream_from_answer(decoded) if self.ask.stream else translation.answer(decoded)
             record.usage = translation.usage
+            if self.bill is not None:
+                self.bill.see(decoded, translation.shape, record)
         await self._send(body, EVENTS if self.ask.stream and not self.ask.array else JSON)
 
     async def _figures(self, translation: Embedding | Counting) -> None:
@@ -256,7 +265,9 @@ class Delivery:
         """A stream that was not asked for, as one answer."""
         from gateway.dialects.whole import Collector
 
-        outcome, reader, collector = self.outcome, translation.reader(partial(conceal_text, self.key)), Collector()
+        outcome, collector = self.outcome, Collector()
+        output = None if self.bill is None else self.bill.output
+        reader = translation.reader(partial(conceal_text, self.key), output)
         size = len(outcome.body)
         try:
             collector.feed(reader.feed(outcome.body))

@@ -22,7 +22,7 @@ from gateway.net.deadline import Deadline
 from gateway.observe.record import RequestRecord
 from gateway.upstream.exchange import UpstreamAnswer
 from gateway.wire.sse import Event, EventReader, UsageTap
-from gateway.wire.usage_tail import UsageTail
+from gateway.wire.usage_tail import UsageAround, UsageTail
 
 if TYPE_CHECKING:
     from gateway.conductor.lastword import LastWord
@@ -66,17 +66,20 @@ async def relay(
     first: bytes,
     reply: Outlet,
     record: RequestRecord,
-    tail: UsageTail | None = None,
+    tail: UsageTail | UsageAround | None = None,
     settle: Callable[[], Awaitable[None]] | None = None,
+    watch: Callable[[bytes], None] | None = None,
 ) -> None:
     """Pass a body on as it comes; `first` was read already. Raises BrokenAnswerError. `settle` is awaited before the
-    last byte goes out that is no white space."""
+    last byte goes out that is no white space. `watch` sees the bytes as they come."""
     held = b""
     try:
         data = first or await answer.read()
         while data:
             if tail is not None:
                 tail.feed(data)
+            if watch is not None:
+                watch(data)
             record.bytes_out += len(data)
             if settle is not None:
                 data, held = without_last(held + data)

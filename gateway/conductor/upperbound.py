@@ -42,6 +42,9 @@ PART = re.compile(
 PART_WORDS = (b'rl"', b'file_data"', b"inlineData", b"inline_data", b'"base64"')
 """An image or a file, and what stands in a body that may have one."""
 
+LINK = re.compile(rb'"(?:url|image_url|file_url|document_url)"\s*:\s*"(?!data:)')
+"""Those of them that only their provider sees."""
+
 KEPT = re.compile(
     rb'"(?:previous_response_id|conversation|file_id|cachedContent|cached_content|fileUri|file_uri)"\s*:\s*["{]'
 )
@@ -86,6 +89,13 @@ def at_most(ask: Ask, price: Price, unsaid: int, *, long_name: bool = True) -> M
         images=hidden or b"image" in body or b"IMAGE" in body or price.rates.output_image > price.rates.output,
     )
     return Most(into, out, amount)
+
+
+def referred(ask: Ask, price: Price) -> int:
+    """Tokens that are reserved for what a request only refers to: links, and what its provider keeps. Of what is in the
+    body there is a better estimate."""
+    links = PART_TOKENS * len(LINK.findall(ask.body)) if b'rl"' in ask.body else 0
+    return links + (_longest_input(ask, price) if jsonlib.hides_names(ask.body) or _keeps(ask) else 0)
 
 
 def _longest_input(ask: Ask, price: Price) -> int:

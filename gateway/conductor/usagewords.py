@@ -9,7 +9,7 @@ from gateway.dialects.openai_chat.usage import read_usage as read_chat_usage
 from gateway.dialects.openai_responses.usage import read_usage as read_responses_usage
 from gateway.usage import Usage
 from gateway.wire.sse import UsageTap
-from gateway.wire.usage_tail import UsageTail
+from gateway.wire.usage_tail import UsageAround, UsageTail
 
 
 class UsageWords(NamedTuple):
@@ -33,7 +33,7 @@ def usage_words(shape: str) -> UsageWords:
     return UsageWords(read_responses_usage if shape in ("responses", "stored") else read_chat_usage)
 
 
-def tapped_usage(tap: UsageTap | UsageTail, words: UsageWords) -> Usage | None:
+def tapped_usage(tap: UsageTap | UsageTail | UsageAround, words: UsageWords) -> Usage | None:
     """The usage of a stream, by its first report and its last."""
     usage = None
     for payload in tap.payloads:

@@ -3,17 +3,24 @@
 | how it ended                            | charged for                                                        |
 |-----------------------------------------|--------------------------------------------------------------------|
 | complete, usage reported (zeros too)    | the usage as reported                                              |
-| complete, nothing reported              | an estimate                                                        |
+| complete, nothing reported              | an estimate, of what was not reported                              |
 | client gone before the first output     | nothing                                                            |
 | client gone after it, usage reported    | the usage so far, and an estimate of the output seen since         |
 | client gone after it, nothing reported  | an estimate: of the prompt, and of the output seen                 |
+| client gone after it, and the model may | as above, but of the output no less than the longest answer that   |
+| have thought unseen, not reported       | the request allows: what was thought, nobody can know              |
+| answer passed on unread (too long, of   | everything that was reserved, unless usage was found at its ends   |
+| another type), however it ended         |                                                                    |
 | provider failed before the first output | nothing, whatever was reported                                     |
 | provider failed after it                | as if the client had gone                                          |
 | answer undelivered: store unavailable   | nothing                                                            |
 | attempt that another one followed       | nothing; only the answer that reached the client is charged for,   |
 |                                         | at the price of the model that gave it, dearer or not              |
 
-An estimate takes four bytes for a token, is marked as one in the ledger, and never costs more than what was reserved.
+An estimate takes four bytes for a token, and what the reservation has for input that the request only refers to (links,
+files, earlier answers). It is marked in the ledger, is rather too high than nothing where nobody can know, and never
+costs more than what was reserved.
+
 The last two rows are no rows of the table below: whoever has no answer to give does not ask.
 """
 
@@ -67,18 +74,26 @@ TABLE: Mapping[tuple[Ending, bool, bool], Basis] = {
 
 
 class Seen(NamedTuple):
-    """What passed by: bytes of the prompt, of output text in all, and of that after the last report of usage."""
+    """What passed by: bytes of the prompt, of output text in all, and of that after the last report of usage.
+
+    `beside` are tokens of input that are not among the prompt's bytes. `longest` are tokens of the longest answer where
+    the model may think unseen, elsewhere 0. `unread`: nobody has looked at the answer."""
 
     prompt: int
     output: int
     since_report: int = 0
+    beside: int = 0
+    longest: int = 0
+    unread: bool = False
 
 
 class Settlement(NamedTuple):
-    """What is charged for. None: nothing. `estimated`: not all of it was reported."""
+    """What is charged for. None: nothing. `estimated`: not all of it was reported. `reserved`: whatever that is, it
+    costs what was reserved."""
 
     usage: Usage | None
     estimated: bool = False
+    reserved: bool = False
 
 
 def settle(ending: Ending, reported: Usage | None, seen: Seen, *, output_sent: bool) -> Settlement:
@@ -86,12 +101,36 @@ def settle(ending: Ending, reported: Usage | None, seen: Seen, *, output_sent: b
     basis = TABLE[ending, output_sent, reported is not None]
     if basis is Basis.NOTHING:
         return Settlement(None)
+    longest = seen.longest if ending is Ending.CLIENT_GONE else 0
     if basis is Basis.ESTIMATE or reported is None:
-        return Settlement(Usage(tokens_of(seen.prompt), output_text=tokens_of(seen.output)), True)
-    if basis is Basis.REPORT or not seen.since_report:
+        if seen.unread:
+            return Settlement(Usage(), True, True)
+        text = max(tokens_of(seen.output), longest)
+        return Settlement(Usage(tokens_of(seen.prompt) + seen.beside, output_text=text), True)
+    if basis is Basis.REPORT:
+        return _completed(reported, seen)
+    if not seen.since_report:
         return Settlement(reported)
     text = (reported.output_text or 0) + tokens_of(seen.since_report)
+    if reported.reasoning is None:
+        text = max(text, longest)
     return Settlement(reported._replace(output_text=text), True)
+
+
+def _completed(reported: Usage, seen: Seen) -> Settlement:
+    """A report, and an estimate of the side of which it says nothing at all."""
+    if reported == Usage():  # the request alone has a price
+        return Settlement(reported)
+    r = reported
+    ins = (r.input_uncached, r.cache_read, r.cache_write_5m, r.cache_write_1h, r.input_audio, r.input_image)
+    outs = (r.output_text, r.reasoning, r.output_audio, r.output_image)
+    if set(outs) == {None} and seen.unread:
+        return Settlement(reported, True, True)
+    if set(outs) == {None} and seen.output:
+        reported = reported._replace(output_text=tokens_of(seen.output))
+    if set(ins) == {None}:
+        reported = reported._replace(input_uncached=tokens_of(seen.prompt) + seen.beside)
+    return Settlement(reported, reported != r)
 
 
 def tokens_of(size: int) -> int:

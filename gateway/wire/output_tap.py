@@ -45,6 +45,9 @@ PLACES: Mapping[str, str] = {
 }
 """Where a whole answer has what it says."""
 
+FRAME = frozenset({"id", "type", "role", "status", "object", "call_id", "finish_reason", "finishReason", "stop_reason"})
+"""Fields there that say nothing."""
+
 _USAGE = re.compile(rb'"usage(?:Metadata)?"\s*:\s*\{')
 
 CARRY_LIMIT = 64 * 1024
@@ -98,13 +101,13 @@ class OutputTap:
 
 
 def text_size(decoded: object, shape: str) -> int:
-    """Bytes of all strings in what a whole answer says, names of fields apart."""
+    """Bytes of all strings in what a whole answer says."""
     place, size = PLACES.get(shape, ""), 0
     rest = [one.get(place) for one in (decoded if isinstance(decoded, list) else [decoded]) if isinstance(one, dict)]
     while rest:  # JSON may be deeper than Python's stack
         value = rest.pop()
         if isinstance(value, dict):
-            rest.extend(value.values())
+            rest.extend(inside for name, inside in value.items() if name not in FRAME)
         elif isinstance(value, list):
             rest.extend(value)
         elif isinstance(value, str):

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from gateway.conductor.upperbound import FRAME_TOKENS
 from gateway.store.entries import Reservation
+from gateway.upstream.exchange import PLAIN_LIMIT
 from tests.api.billed import CENT, SHORT, ask, charges, charging
-from tests.api.harness import AS_ANN, AS_ROOT, CHAT, until
+from tests.api.harness import AS_ANN, AS_ROOT, CHAT, KEYS, until
 from tests.conftest import run
-from tests.fakes.behaviours import Answer, Hang, server_error, unauthorized
+from tests.fakes.behaviours import Answer, Hang, Stream, server_error, unauthorized
 from tests.fakes.provider import FakeProvider
 
 KEY = "sk-first-000000000001"
@@ -50,6 +52,8 @@ def test_an_answer_is_charged_for_by_its_usage_before_it_arrives(tmp_path: Path)
     [
         ({"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}, 0),  # zero is a number
         (None, 1),
+        ({}, 1),
+        ({"prompt_tokens": -1, "completion_tokens": 1.5}, 1),
     ],
 )
 def test_usage_of_zero_costs_nothing_and_none_costs_an_estimate(tmp_path: Path, usage: object, estimated: int) -> None:
@@ -59,9 +63,64 @@ def test_usage_of_zero_costs_nothing_and_none_costs_an_estimate(tmp_path: Path, 
             got = await ask(running)
             (written,) = await charges(running)
             prompt = -(-len(json.dumps(SHORT)) // 4)
+            due = prompt + 2 * 2 if estimated else 0  # "Hello!" is two tokens
             assert written.entry.estimated == estimated
-            assert -written.entry.amount == (prompt * CENT if estimated else 0)
-            assert float(got.header("x-llmgateway-cost")) == (prompt / 100 if estimated else 0)
+            assert -written.entry.amount == due * CENT
+            assert float(got.header("x-llmgateway-cost")) == due / 100
+
+    run(scenario())
+
+
+LONG = answered(USAGE, "x" * (PLAIN_LIMIT + 1)).body
+assert isinstance(LONG, dict)
+EMBEDDED = {"data": [{"embedding": [0.123456789012] * 3072}] * 110, "usage": {"prompt_tokens": 30, "total_tokens": 30}}
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "answer", "cents"),
+    [
+        ("/v1/chat/completions", SHORT, Answer(200, LONG), 40),
+        ("/v1/chat/completions", SHORT, Answer(200, dict(sorted(LONG.items(), reverse=True))), 40),  # usage comes first
+        ("/v1/chat/completions", SHORT, Answer(200, json.dumps(LONG).encode(), {"content-type": "text/plain"}), 40),
+        ("/v1/embeddings", {"model": "gpt-4o-mini", "input": "Hi"}, Answer(200, EMBEDDED), 30),
+    ],
+)
+def test_the_usage_of_an_answer_that_is_too_long_to_be_read_counts(
+    tmp_path: Path, path: str, body: object, answer: Answer, cents: int
+) -> None:
+    async def scenario() -> None:
+        async with FakeProvider() as fake, charging(tmp_path, fake) as running:
+            fake.script(KEY, answer)
+            got = await ask(running, body, path)
+            assert (got.status, got.complete) == (200, True)
+            (written,) = await charges(running)
+            assert (-written.entry.amount, written.entry.estimated) == (cents * CENT, 0)
+
+    run(scenario())
+
+
+ASKED = {"model": "gpt-4o-mini", "max_output_tokens": 10, "input": "Hi"}
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "answer"),
+    [
+        ("/v1/chat/completions", SHORT, answered(None, "x" * (PLAIN_LIMIT + 1))),
+        ("/v1/chat/completions", SHORT, Answer(200, b"\x1f\x8b", {"content-encoding": "gzip"})),
+        ("/v1/chat/completions", SHORT, Answer(200, b"Hello!", {"content-type": "text/plain"})),
+        ("/v1/responses", ASKED, Answer(200, b'{"output": [NaN]}', {"content-type": "application/json"})),
+    ],
+)
+def test_an_answer_that_nobody_can_read_costs_what_was_reserved(
+    tmp_path: Path, path: str, body: object, answer: Answer
+) -> None:
+    async def scenario() -> None:
+        async with FakeProvider() as fake, charging(tmp_path, fake) as running:
+            fake.script(KEY, answer)
+            assert (await ask(running, body, path)).status == 200
+            (written,) = await charges(running)
+            reserved = len(json.dumps(body)) + FRAME_TOKENS + 2 * 10
+            assert (-written.entry.amount, written.entry.estimated) == (reserved * CENT, 1)
 
     run(scenario())
 
@@ -207,6 +266,26 @@ def test_a_client_that_leaves_before_the_answer_pays_nothing(tmp_path: Path) -> 
             assert await charges(running) == []
 
     run(scenario())
+
+
+def test_a_translated_answer_without_usage_costs_an_estimate_of_what_it_says(tmp_path: Path) -> None:
+    message = {"model": "gpt-4o-mini", "max_tokens": 100, "messages": [{"role": "user", "content": "Hi"}]}
+
+    async def scenario() -> None:
+        async with FakeProvider() as fake, charging(tmp_path, fake) as running:
+            for answer in (answered(None, "x" * 200), Stream((word("x" * 200), word("", "stop"), "[DONE]"))):
+                for key in KEYS:
+                    fake.script(key, answer)
+                assert (await ask(running, message, "/v1/messages")).status == 200
+                (written, *_) = await charges(running)
+                prompt = -(-len(json.dumps(message)) // 4)
+                assert (-written.entry.amount, written.entry.estimated) == ((prompt + 2 * 50) * CENT, 1)
+
+    run(scenario())
+
+
+def word(text: str, reason: str | None = None) -> dict[str, object]:
+    return {"id": "c", "choices": [{"index": 0, "delta": {"content": text}, "finish_reason": reason}]}
 
 
 def test_a_translated_answer_is_charged_for_too(tmp_path: Path) -> None:

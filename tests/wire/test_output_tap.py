@@ -60,7 +60,14 @@ def test_a_line_that_does_not_end_counts_as_a_whole() -> None:
 @pytest.mark.parametrize(
     ("shape", "answer", "size"),
     [
-        ("chat", {"id": "1234", "choices": [{"message": {"content": "Hé", "tool_calls": [{"arguments": "{}"}]}}]}, 5),
+        (
+            "chat",
+            {
+                "id": "1234",
+                "choices": [{"message": {"role": "assistant", "content": "Hé", "tool_calls": [{"arguments": "{}"}]}}],
+            },
+            5,
+        ),
         ("messages", {"content": [{"input": {"a": ["Hello"]}}], "model": "m"}, 5),
         ("responses", {"output": [{"content": [{"text": "Hello"}]}], "instructions": "long"}, 5),
         ("array", [{"candidates": [{"content": {"parts": [{"text": "a"}]}}]}] * 2, 2),

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from gateway.wire.usage_tail import TAIL, UsageTail
+from gateway.wire.usage_tail import TAIL, UsageAround, UsageTail
 
 PIECES = [
     {"candidates": [{"content": {"parts": [{"text": 'so "usageMetadata" it is'}]}}], "usageMetadata": {"total": 1}},
@@ -36,3 +36,33 @@ def test_a_body_that_was_cut_off_has_no_report(body: bytes) -> None:
     tail = UsageTail()
     tail.feed(body)
     assert tail.payloads == []
+
+
+FILLING = "x" * (3 * TAIL)
+
+
+@pytest.mark.parametrize("cut", [7, 4096, 1 << 20])
+@pytest.mark.parametrize(
+    ("answer", "found"),
+    [
+        ({"choices": FILLING, "usage": {"n": {"m": 1}}, "id": "a"}, {"usage": {"n": {"m": 1}}}),
+        ({"id": "a", "usage": {"n": 1}, "choices": FILLING}, {"usage": {"n": 1}}),
+        ({"usage": {"n": 1}}, {"usage": {"n": 1}}),
+        ({"candidates": FILLING, "usageMetadata": {"n": 1}}, {"usageMetadata": {"n": 1}}),
+        ({"usage": {"n": 1}, "x": FILLING, "tools": [{"usage": {"n": 2}}]}, {"usage": {"n": 1}}),
+        ({"tools": {"usage": {"n": 2}}, "x": FILLING, "usage": {"n": 1}}, {"usage": {"n": 1}}),
+        ({"tools": {"usage": {"n": 2}}, "x": FILLING}, None),
+        ({"tools": [{"usage": {"n": 2}}] * 100, "x": FILLING}, None),
+        ({"x": FILLING, "tools": [{"usage": {"n": 2}}]}, None),
+        ({"x": FILLING, "usage": None}, None),
+        ({"x": FILLING + '"usage": {"n": 1}}'}, None),
+        ([{"x": FILLING, "usage": {"n": 1}}], None),
+    ],
+)
+def test_the_usage_of_a_long_object_is_its_own_field(answer: object, found: object, cut: int) -> None:
+    body = json.dumps(answer).encode()
+    around = UsageAround()
+    for at in range(0, len(body), cut):
+        around.feed(body[at : at + cut])
+    assert around.payloads == ([] if found is None else [found])
+    assert around.whole
