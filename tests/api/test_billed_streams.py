@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from gateway.conductor.upperbound import FRAME_TOKENS, KEPT_TOKENS, TOOLS_TOKENS
 from gateway.errors import StoreUnavailable
 from tests.api.billed import CENT, SHORT, ask, charges, charging
 from tests.api.harness import AS_ANN, KEYS, Gateway, until
@@ -290,6 +291,71 @@ def test_a_client_that_leaves_a_stream_pays_for_what_it_saw(
             expected = -(-len(json.dumps(body)) // 4) + 2 * 2 if cents is None else cents
             assert -entry.amount == expected * CENT
             assert (entry.estimated, entry.note) == (0 if kind == "gemini" else 1, "client gone")
+
+    run(scenario())
+
+
+THINKS = {**STREAMED, "max_tokens": 500, "reasoning_effort": "low"}
+REFERS = {**ASK_RESPONSE, "input": [{"role": "user", "content": [{"type": "input_file", "file_id": "file-1"}]}]}
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "events", "beside", "out"),
+    [
+        ("/v1/chat/completions", THINKS, CHAT, 0, 500),  # thought, up to the limit
+        ("/v1/responses", REFERS, RESPONSE, KEPT_TOKENS - TOOLS_TOKENS, 2),
+    ],
+)
+def test_who_leaves_before_the_usage_does_not_leave_before_what_it_may_be(
+    tmp_path: Path, path: str, body: dict[str, Any], events: tuple[Any, ...], beside: int, out: int
+) -> None:
+    async def scenario() -> None:
+        async with FakeProvider() as fake, charging(tmp_path, fake, balance="10000") as running:
+            for key in KEYS:
+                fake.script(key, Stream(events, gap=0.2))
+            async with running.talk() as talk:
+                await talk.send("POST", path, body, AS_ANN)
+                await talk.head()
+                await talk.until(b"Hello")
+            await running.logged()
+            (written,) = await charges(running)
+            prompt = -(-len(json.dumps(body)) // 4)
+            assert -written.entry.amount == (prompt + beside + 2 * out) * CENT
+            assert (written.entry.estimated, written.entry.note) == (1, "client gone")
+
+    run(scenario())
+
+
+def test_who_leaves_an_array_pays_for_what_came_of_it(tmp_path: Path) -> None:
+    piece = json.dumps({"candidates": [{"content": {"parts": [{"text": "Hello " * 10}]}}]}).encode()
+
+    async def scenario() -> None:
+        async with FakeProvider() as fake, charging(tmp_path, fake, kind="gemini") as running:
+            array = Stream((b"[" + piece + b",\n" + piece + b",\n",), headers={"content-type": "application/json"})
+            fake.script(KEY, HangAfter(2 * len(piece) + 5, array))
+            async with running.talk() as talk:
+                await talk.send("POST", "/v1beta/models/gpt-4o-mini:streamGenerateContent", ASK_GEMINI, AS_ANN)
+                await talk.head()
+                await talk.until(b"Hello")
+            await running.logged()
+            (written,) = await charges(running)
+            prompt = -(-len(json.dumps(ASK_GEMINI)) // 4)
+            assert -written.entry.amount == (prompt + 2 * 30) * CENT
+
+    run(scenario())
+
+
+def test_who_leaves_an_answer_that_nobody_reads_pays_what_was_reserved(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with FakeProvider() as fake, charging(tmp_path, fake) as running:
+            fake.script(KEY, HangAfter(5, Stream((b"Hello, you",), headers={"content-type": "text/plain"})))
+            async with running.talk() as talk:
+                await talk.send("POST", "/v1/chat/completions", SHORT, AS_ANN)
+                await talk.head()
+                await talk.until(b"Hell")
+            await running.logged()
+            (written,) = await charges(running)
+            assert -written.entry.amount == (len(json.dumps(SHORT)) + FRAME_TOKENS + 2 * 10) * CENT
 
     run(scenario())
 
