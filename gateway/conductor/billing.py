@@ -83,8 +83,7 @@ class Billing:
         if isinstance(granted, Refusal):
             raise self._refused(ask, amount, granted)
         bill = Bill(ask, price, granted, self._ledger, self._clock)
-        bill.left_out = left_out
-        bill.longest = most.output if may_think_unseen(ask, target.model) else 0
+        bill.left_out, bill.longest, bill.model = left_out, most.output, target.model
         return bill
 
     async def charge_hit(self, ask: Ask, amount: int, record: RequestRecord) -> None:
@@ -167,11 +166,12 @@ class Billing:
 
 class Bill:
     """One request's. `output` is to be told of the text of a stream as it passes; `unread` is set where nobody looks at
-    what passes. `left_out` are the tools that the provider must not see. `longest` is as in `Seen`."""
+    what passes. `left_out` are the tools that the provider must not see, `longest` are the tokens of the longest answer
+    that `model` may give."""
 
     __slots__ = (
-        "_ask", "_charged", "_clock", "_ended", "_ledger", "_price", "_reservation", "left_out", "longest", "output",
-        "unread",
+        "_ask", "_charged", "_clock", "_ended", "_ledger", "_price", "_reservation", "left_out", "longest", "model",
+        "output", "unread",
     )  # fmt: skip
 
     def __init__(
@@ -187,6 +187,7 @@ class Bill:
         self.output = OutputTap(ask.shape)
         self.left_out: tuple[str, ...] = ()
         self.longest = 0
+        self.model = ""
         self.unread = False
 
     @property
@@ -266,7 +267,8 @@ class Bill:
         ask, output = self._ask, self.output
         beside = referred(ask, self._price) if usage is None or usage.input_uncached is None else 0
         unread = self.unread and ask.shape not in SILENT
-        seen = Seen(prompt_bytes(ask), output.seen, output.since_report, beside, self.longest, unread)
+        longest = self.longest if ending is Ending.CLIENT_GONE and may_think_unseen(ask, self.model) else 0
+        seen = Seen(prompt_bytes(ask), output.seen, output.since_report, beside, longest, unread)
         return settle(ending, usage, seen, output_sent=output_sent)
 
     def _amount(self, settlement: Settlement) -> int:

@@ -140,7 +140,7 @@ class EndTap:
         """Look at the next bytes, which are whole events."""
         self._last = events[-LAST_EVENTS:]
         if not self._whole:
-            self._whole = self._marks.end_in(events)
+            self._whole = self._marks.finished.search(events) is not None and self._marks.end_in(events)
             self._known = self._known or self._marks.own in events
 
     def whole(self, rest: bytes, is_last: Callable[[Event], bool]) -> bool:

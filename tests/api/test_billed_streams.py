@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gateway.conductor.upperbound import FRAME_TOKENS, KEPT_TOKENS, TOOLS_TOKENS
+from gateway.conductor.upperbound import FRAME_TOKENS, KEPT_TOKENS
 from gateway.errors import StoreUnavailable
 from tests.api.billed import CENT, SHORT, ask, charges, charging
 from tests.api.harness import AS_ANN, KEYS, Gateway, until
@@ -303,7 +303,7 @@ REFERS = {**ASK_RESPONSE, "input": [{"role": "user", "content": [{"type": "input
     ("path", "body", "events", "beside", "out"),
     [
         ("/v1/chat/completions", THINKS, CHAT, 0, 500),  # thought, up to the limit
-        ("/v1/responses", REFERS, RESPONSE, KEPT_TOKENS - TOOLS_TOKENS, 2),
+        ("/v1/responses", REFERS, RESPONSE, KEPT_TOKENS, 2),
     ],
 )
 def test_who_leaves_before_the_usage_does_not_leave_before_what_it_may_be(

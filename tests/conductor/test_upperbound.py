@@ -9,7 +9,15 @@ import pytest
 
 from gateway.conductor.ask import Ask
 from gateway.conductor.auth import Identity
-from gateway.conductor.upperbound import FRAME_TOKENS, GEMINI_TOKENS, KEPT_TOKENS, PART_TOKENS, TOOLS_TOKENS, at_most
+from gateway.conductor.upperbound import (
+    FRAME_TOKENS,
+    GEMINI_TOKENS,
+    KEPT_TOKENS,
+    PART_TOKENS,
+    TOOLS_TOKENS,
+    at_most,
+    referred,
+)
 from gateway.policy.pricing import MILLION, Price, price_of
 
 PRICE = price_of({"input": MILLION, "output": 10 * MILLION})
@@ -48,6 +56,21 @@ def test_bytes_links_and_the_longest_answer_count(fields: dict[str, Any], shape:
     asked = ask(fields, shape)
     into = len(asked.body) + FRAME_TOKENS + beside
     assert at_most(asked, PRICE, 99) == (into, out, into + 10 * out)
+
+
+@pytest.mark.parametrize(
+    ("fields", "tokens"),
+    [
+        ({"messages": []}, 0),
+        (
+            {"image_url": {"url": "https://a/b.png"}, "n": {"image_url": {"url": "data:image/png;base64,AA"}}},
+            PART_TOKENS,
+        ),
+        ({"previous_response_id": "resp_1", "image_url": "https://a/b.png"}, KEPT_TOKENS + PART_TOKENS),
+    ],
+)
+def test_what_is_only_referred_to_is_known_apart(fields: dict[str, Any], tokens: int) -> None:
+    assert referred(ask(fields, "responses"), PRICE) == tokens
 
 
 def test_what_fits_into_the_model_is_the_most() -> None:
