@@ -118,11 +118,12 @@ class OpenAISurface:
     def _multipart_ask(self, inbound: Inbound, endpoint: Endpoint, content_type: bytes) -> Ask:
         body = inbound.request.body
         ask = self._ask(inbound, endpoint.shape, body)
-        fields = read_fields(body, content_type, ("model", "stream"))
+        fields = read_fields(body, content_type, ("model", "stream", "n"))
         field = fields.get("model")
         if field is not None:
             ask.model = field.value
             ask.with_model = lambda model: body[: field.start] + model.encode() + body[field.end :]
+        ask.form_n = fields["n"].value if "n" in fields else None
         ask.stream = "stream" in fields and fields["stream"].value == "true"
         return ask
 

@@ -58,6 +58,7 @@ class Ask:
     metered: bool = False
     array: bool = False  # a stream is wanted as one JSON array (Gemini without alt=sse)
     cache_control: bytes = b""  # the header, for the response cache alone
+    form_n: str | None = None  # how many pictures a form asks for; of JSON `fields` has it
 
 
 REPORTS_IF_ASKED = frozenset({"chat", "completions"})

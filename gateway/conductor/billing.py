@@ -12,10 +12,11 @@ Invariants:
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from gateway import jsonlib
 from gateway.conductor.ask import Ask
-from gateway.conductor.estimate import SILENT, prompt_bytes, refuse_background
+from gateway.conductor.estimate import SILENT, pictures, prompt_bytes, refuse_background
 from gateway.conductor.extras import Extras, find_extras, refuse_models
 from gateway.conductor.hiddenthought import may_think_unseen
 from gateway.conductor.models import Target
@@ -69,6 +70,8 @@ class Billing:
         price = self._price(ask, target)
         if price is None:
             return None
+        if ask.shape not in BY_TOKENS:
+            price = replace(price, request=price.request * pictures(ask))
         provider = target.provider  # without quirks it is OpenAI; translated, the limit has the name that it knows
         long_name = not provider.quirks or ask.dialect not in provider.endpoints
         most = at_most(ask, price, self._config.reserve_output_tokens, long_name=long_name)

@@ -93,6 +93,11 @@ def longest_answer(ask: Ask, unsaid: int, *, long_name: bool = True) -> tuple[in
     return length, _largest(settings, NUMBERS, 1) * _prompts(ask)
 
 
+def pictures(ask: Ask) -> int:
+    """How many are wanted of what has no tokens, in JSON or in a form. Raises RequestError 400."""
+    return _largest([{"n": ask.form_n} if ask.fields is None else ask.fields], ("n",), 1)
+
+
 def _prompts(ask: Ask) -> int:
     """Completions answer each of several prompts. One prompt may be a list, too: of numbers, its tokens.
     https://platform.openai.com/docs/api-reference/completions/create#completions_create-prompt"""

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from gateway.conductor.upperbound import FRAME_TOKENS
-from tests.api.billed import SHORT, ask, charges, charging
+from tests.api.billed import CENT, SHORT, ask, charges, charging
 from tests.api.harness import AS_ANN, TOKENS, configuration, gateway
 from tests.conftest import run
+from tests.fakes.behaviours import Answer
 from tests.fakes.provider import FakeProvider
 
 RESPONSE: dict[str, Any] = {"model": "gpt-4o-mini", "input": "hi", "max_output_tokens": 10}
@@ -146,5 +147,40 @@ def test_tools_priced_by_the_call_that_are_merely_offered_are_left_out(
             assert (got.status, got.header("x-llmgateway-dropped")) == (status, dropped)
             assert [json.loads(request.body).get("tools") for request in fake.requests] == ([tools] if tools else [])
             assert (await running.logged()).get("dropped") == dropped
+
+    run(scenario())
+
+
+def form(n: str | None) -> bytes:
+    """An edit of an image as a form."""
+    parts = {"model": "whisper-1", "prompt": "a cat"} | ({} if n is None else {"n": n})
+    named = [f'--xyz\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{parts[name]}\r\n' for name in parts]
+    return ("".join(named) + "--xyz--\r\n").encode()
+
+
+@pytest.mark.parametrize(("n", "pictures"), [(None, 1), (1, 1), (3, 3), ("3", 3), (0, 1)])
+@pytest.mark.parametrize("as_form", [False, True])
+def test_each_picture_costs_what_the_request_does(tmp_path: Path, n: Any, pictures: int, as_form: bool) -> None:
+    async def scenario() -> None:
+        async with FakeProvider() as fake, charging(tmp_path, fake) as running:
+            fake.script("sk-first-000000000001", Answer(200, {"data": []}))
+            if as_form:
+                headers = {**AS_ANN, "content-type": "multipart/form-data; boundary=xyz"}
+                body = form(None if n is None else str(n))
+                got = await running.ask("POST", "/v1/images/edits", body, headers)
+            else:
+                fields = {"model": "whisper-1", "prompt": "a cat", "n": n}  # the one with a price for a request
+                got = await ask(running, fields, "/v1/images/generations")
+            assert got.status == 200
+            assert [-written.entry.amount for written in await charges(running)] == [50 * CENT * pictures]
+
+    run(scenario())
+
+
+def test_pictures_beyond_the_balance_are_refused(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with FakeProvider() as fake, charging(tmp_path, fake, balance="1") as running:
+            got = await ask(running, {"model": "whisper-1", "prompt": "a cat", "n": 3}, "/v1/images/generations")
+            assert (got.status, got.code, got.error["required"]) == (402, "insufficient_quota", 1.5)
 
     run(scenario())
