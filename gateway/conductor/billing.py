@@ -132,8 +132,8 @@ class Billing:
     def _left_out(self, ask: Ask, target: Target, price: Price) -> tuple[str, ...]:
         """Tools that are not served since their calls have no price. Raises RequestError 402 for what the request
         insists on."""
-        if self._config.unpriced_extras == "free" or ask.fields is None:
-            return ()
+        if self._config.unpriced_extras == "free" or ask.fields is None or ask.shape not in BY_TOKENS:
+            return ()  # speech has a `speed`, too
         extras = find_extras(ask.fields, target.model, calls_priced=price.request > 0)
         if extras.offered and self._config.unpriced_extras == "reject":
             extras = Extras(extras.offered[0])

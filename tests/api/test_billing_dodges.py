@@ -151,6 +151,16 @@ def test_tools_priced_by_the_call_that_are_merely_offered_are_left_out(
     run(scenario())
 
 
+def test_the_speed_of_speech_is_no_faster_service(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with FakeProvider() as fake, charging(tmp_path, fake) as running:
+            fake.script("sk-first-000000000001", Answer(200, b"sound", {"content-type": "audio/mpeg"}))
+            got = await ask(running, {"model": "whisper-1", "input": "Hi", "speed": 1.5}, "/v1/audio/speech")
+            assert got.status == 200
+
+    run(scenario())
+
+
 def form(n: str | None) -> bytes:
     """An edit of an image as a form."""
     parts = {"model": "whisper-1", "prompt": "a cat"} | ({} if n is None else {"n": n})
