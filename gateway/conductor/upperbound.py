@@ -36,11 +36,10 @@ KEPT_TOKENS = 200_000
 GEMINI_TOKENS = 1 << 20
 """The same for Gemini. https://ai.google.dev/gemini-api/docs/models"""
 
-PART = re.compile(
-    rb'"(?:(?:url|image_url|file_url|document_url|file_data)"\s*:\s*"|inline_?[dD]ata"\s*:|type"\s*:\s*"base64")'
-)
-PART_WORDS = (b'rl"', b'file_data"', b"inlineData", b"inline_data", b'"base64"')
-"""An image or a file, and what stands in a body that may have one."""
+LINK = re.compile(rb'url"\s*:\s*"')
+PARTS = (b'file_data"', b'inlineData"', b'inline_data"', b'"base64"')
+"""How an image or a file stands in a body: as a link or a data URL (`image_url` may hold an object with the `url`), or
+as data under a name of its dialect."""
 
 LINK = re.compile(rb'"(?:url|image_url|file_url|document_url)"\s*:\s*"(?!data:)')
 """Those of them that only their provider sees."""
@@ -68,8 +67,8 @@ def at_most(ask: Ask, price: Price, unsaid: int, *, long_name: bool = True) -> M
     into = len(body) + FRAME_TOKENS
     if b'"tools"' in body:
         into += TOOLS_TOKENS
-    if any(word in body for word in PART_WORDS):
-        into += PART_TOKENS * len(PART.findall(body))
+    parts = sum(map(body.count, PARTS)) + len(LINK.findall(body))
+    into += PART_TOKENS * parts
     if hidden or _keeps(ask):
         into += _longest_input(ask, price)
     if price.max_input is not None:
