@@ -149,7 +149,7 @@ class Attempts:
         provider, record = course.provider, course.record
         pool = provider.pool
         record.attempts += 1
-        record.phase = "waiting"
+        record.phase, record.sent = "waiting", False
         record.key = lease.key.fingerprint
         started = self._loop.time()
         outcome = None
@@ -167,6 +167,7 @@ class Attempts:
             pool.succeed(lease, answering=True)
         else:
             outcome.verdict = pool.report(lease, outcome.verdict)
+            record.sent = False
         pool.breakers.end(entry, outcome.verdict, outcome.way)
         record.proxy = "" if outcome.proxy is None else outcome.proxy.url.fingerprint
         self._note(provider, lease.key, outcome.verdict)

@@ -114,6 +114,11 @@ class Billing:
             raise _unavailable(error) from None
         record.cost = amount
 
+    def departure(self, record: RequestRecord) -> Ending:
+        """What it is when the client leaves now: before the first output the provider may have been asked, or not."""
+        asked_in_vain = record.sent and record.phase != "streaming" and self._config.aborted == "prompt"
+        return Ending.ABANDONED if asked_in_vain else Ending.CLIENT_GONE
+
     def _price(self, ask: Ask, target: Target) -> Price | None:
         """None: nothing is charged."""
         provider = target.provider

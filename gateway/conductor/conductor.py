@@ -109,15 +109,16 @@ class Conductor:
                 return
         else:
             translation = await self._translator.translate(ask, target.provider, target.model)
-        bill = None if self._billing is None else await self._billing.open(ask, target)
-        if bill is None:
+        billing = self._billing
+        bill = None if billing is None else await billing.open(ask, target)
+        if billing is None or bill is None:
             await self._answer(ask, target, translation, pinned, reply, record)
             return
         ending = Ending.PROVIDER_FAILED
         try:
             await self._answer(ask, target, translation, pinned, reply, record, bill)
         except (asyncio.CancelledError, ConnectionError):
-            ending = Ending.CLIENT_GONE
+            ending = billing.departure(record)
             raise
         finally:
             bill.close(ending, record)
@@ -140,6 +141,8 @@ class Conductor:
         unasked = (bill is not None or ask.metered) and translation is None and may_ask_for_usage(ask)
         if unasked and NO_STREAM_OPTIONS not in target.provider.quirks:
             call = call._replace(body=asking_for_usage(call.body, ask))
+        if bill is not None:
+            call = call._replace(written=record.note_sent)
         outcome, lease = await self._attempts.run(target.provider, call, record, pinned)
         delivery = Delivery(ask, target, translation, outcome, lease.key, self._owners, reply, record, bill, unasked)
         try:

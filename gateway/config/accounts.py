@@ -126,6 +126,11 @@ class BillingConfig:
         '"drop": offers are left out, demands get 402 | "reject": 402 | "free"',
         choices=("drop", "reject", "free"),
     )
+    aborted: str = setting(
+        "prompt",
+        'clients that leave before the first output, though the provider was asked: "prompt": pay for it | "free"',
+        choices=("prompt", "free"),
+    )
     reserve_output_tokens: int = setting(
         4096, "reserved for an answer whose length the request does not limit", minimum=1, maximum=10**7
     )

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import h11
 
@@ -170,12 +170,14 @@ class Client:
         *,
         max_connections: int = 10000,
         proxy: ProxyUrl | None = None,
+        written: Callable[[], object] | None = None,
     ) -> Answer:
         """Send a request; returns when the head of the answer (any status from 200) has arrived.
 
         `headers` have lower-case names and legal values; Host and Content-Length are added where they are
         missing. `deadline`, a `loop.time()`, is for everything including the body. Waiting for one of
         `max_connections` to this origin (through this proxy) counts as connecting, as does the way through a proxy.
+        `written` is called once the whole request is on its way, before anything is waited for.
 
         Raises ConnectError (ProxyError where the proxy is in the way), UpstreamTimeout, Disconnect, ProtocolError;
         ValueError for a request that is not HTTP, before anything is sent.
@@ -188,11 +190,11 @@ class Client:
         if connection is None and not self._pool.reserve(place, max_connections):
             connection = await self._wait_for_place(place, timeouts, deadline)
         if connection is not None:
-            answer = await self._attempt(place, connection, request, body, timeouts, deadline, reused=True)
+            answer = await self._attempt(place, connection, request, body, timeouts, deadline, written, reused=True)
             if answer is not None:
                 return answer
         connection = await self._dial(place, timeouts, deadline)
-        answer = await self._attempt(place, connection, request, body, timeouts, deadline, reused=False)
+        answer = await self._attempt(place, connection, request, body, timeouts, deadline, written, reused=False)
         assert answer is not None
         return answer
 
@@ -232,6 +234,7 @@ class Client:
         body: bytes,
         timeouts: Timeouts,
         deadline: float,
+        written: Callable[[], object] | None,
         *,
         reused: bool,
     ) -> Answer | None:
@@ -239,6 +242,8 @@ class Client:
         try:
             if not connection.closed:
                 await send(connection, request, body, timeouts.write, deadline)
+                if written is not None:
+                    written()
                 return Answer(self, place, connection, await read_head(connection, timeouts.first_byte), timeouts.idle)
         except Disconnect:
             if not reused or connection.heard:

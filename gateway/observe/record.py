@@ -42,6 +42,7 @@ class RequestRecord:
         "provider",
         "proxy",
         "request_id",
+        "sent",
         "started",
         "status",
         "streamed",
@@ -66,6 +67,7 @@ class RequestRecord:
         self.key = ""  # fingerprint of the key that was used last
         self.proxy = ""  # the proxy that was used last, without its password
         self.attempts = 0  # upstream calls made
+        self.sent = False  # whether the one under way has been written to the provider, and has not failed
         self.status = 0  # HTTP status that the client saw; 0: none was sent
         self.user = ""
         self.token_name = ""  # name of the API token, never the token
@@ -81,6 +83,9 @@ class RequestRecord:
         self.dropped = ""  # paths of what a translation could not say
         self.bytes_in = 0  # of the request's body
         self.bytes_out = 0  # of the answer's body
+
+    def note_sent(self) -> None:
+        self.sent = True
 
     def overhead(self, duration: float) -> float:
         """Seconds of `duration` that were the gateway's own: all but the waiting for others."""

@@ -5,6 +5,8 @@
 | complete, usage reported (zeros too)    | the usage as reported                                              |
 | complete, nothing reported              | an estimate, of what was not reported                              |
 | client gone before the first output     | nothing                                                            |
+| client gone before it, but the provider | the usage as reported, else an estimate of the prompt; with        |
+| had been asked                          | billing.aborted = "free" it is the row above                       |
 | client gone after it, usage reported    | the usage so far, and an estimate of the output seen since         |
 | client gone after it, nothing reported  | an estimate: of the prompt, and of the output seen                 |
 | client gone after it, and the model may | as above, but of the output no less than the longest answer that   |
@@ -39,6 +41,7 @@ BYTES_PER_TOKEN = 4
 class Ending(Enum):
     COMPLETE = "complete"
     CLIENT_GONE = "client gone"
+    ABANDONED = "client gone before the answer"
     PROVIDER_FAILED = "provider failed"
     UNDELIVERED = "undelivered"
 
@@ -62,6 +65,10 @@ TABLE: Mapping[tuple[Ending, bool, bool], Basis] = {
     (Ending.CLIENT_GONE, True, False): Basis.ESTIMATE,
     (Ending.CLIENT_GONE, False, True): Basis.NOTHING,
     (Ending.CLIENT_GONE, False, False): Basis.NOTHING,
+    (Ending.ABANDONED, True, True): Basis.REPORT_AND_SEEN,
+    (Ending.ABANDONED, True, False): Basis.ESTIMATE,
+    (Ending.ABANDONED, False, True): Basis.REPORT,
+    (Ending.ABANDONED, False, False): Basis.ESTIMATE,
     (Ending.PROVIDER_FAILED, True, True): Basis.REPORT_AND_SEEN,
     (Ending.PROVIDER_FAILED, True, False): Basis.ESTIMATE,
     (Ending.PROVIDER_FAILED, False, True): Basis.NOTHING,

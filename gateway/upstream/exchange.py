@@ -85,7 +85,7 @@ class Call(NamedTuple):
     "embeddings", "embed", "count_tokens", "count", "other", "stored" for what was made earlier, or "raw" for bytes that
     nobody looks into. `dialect` says how the key travels; a provider that does not speak it is asked in
     its own way. `tokens` is an estimate of what it will use, `affinity` names the conversation that it belongs to; both
-    matter only for choosing a key."""
+    matter only for choosing a key. `written` is called when the request is on its way."""
 
     method: bytes
     path: str
@@ -98,6 +98,7 @@ class Call(NamedTuple):
     tokens: int = 0
     affinity: str = ""
     dialect: str = CHAT
+    written: Callable[[], object] | None = None
 
 
 @dataclass(slots=True)
@@ -231,6 +232,7 @@ class Exchange:
             deadline,
             max_connections=provider.config.max_connections,
             proxy=proxy,
+            written=call.written,
         )
 
     async def _judge(self, provider: Provider, key: Key, call: Call, answer: UpstreamAnswer) -> Outcome:

@@ -29,13 +29,17 @@ request = 0.5
 SHORT: dict[str, Any] = {**CHAT, "max_tokens": 10}
 
 
+def prices(balance: str = "100", billing: str = "") -> str:
+    return PRICES.format(balance=balance, billing=billing)
+
+
 @asynccontextmanager
 async def charging(
     folder: Path, fake: FakeProvider, balance: str = "100", billing: str = "", kind: str = "openai"
 ) -> AsyncIterator[Gateway]:
     """`kind` is the provider's type. Afterwards nothing is reserved, and all sums are right."""
     base = f"{fake.origin}/v1beta" if kind == "gemini" else fake.base_url
-    text = configuration(base, more=TOKENS + PRICES.format(balance=balance, billing=billing))
+    text = configuration(base, more=TOKENS + prices(balance, billing))
     text = text.replace('type = "openai"', f'type = "{kind}"')
     async with gateway(folder, text) as running:
         yield running

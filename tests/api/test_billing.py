@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from gateway.conductor.upperbound import FRAME_TOKENS
+from gateway.policy.settlement import tokens_of
 from gateway.store.entries import Reservation
 from gateway.upstream.exchange import PLAIN_LIMIT
-from tests.api.billed import CENT, SHORT, ask, charges, charging
-from tests.api.harness import AS_ANN, AS_ROOT, CHAT, KEYS, until
+from tests.api.billed import CENT, SHORT, ask, charges, charging, prices
+from tests.api.harness import AS_ANN, AS_ROOT, CHAT, KEYS, TOKENS, configuration, gateway, until
 from tests.conftest import run
 from tests.fakes.behaviours import Answer, Hang, Stream, server_error, unauthorized
 from tests.fakes.provider import FakeProvider
@@ -254,16 +255,61 @@ def test_each_user_pays_for_himself(tmp_path: Path) -> None:
     run(scenario())
 
 
-def test_a_client_that_leaves_before_the_answer_pays_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("aborted", ["prompt", "free"])
+def test_a_client_that_leaves_before_the_answer_pays_for_the_prompt_or_nothing_as_the_operator_says(
+    tmp_path: Path, aborted: str, stream: bool
+) -> None:
     async def scenario() -> None:
-        async with FakeProvider() as fake, charging(tmp_path, fake) as running:
+        async with FakeProvider() as fake, charging(tmp_path, fake, billing=f'aborted = "{aborted}"') as running:
             fake.script(KEY, Hang())
+            body = {**SHORT, "stream": stream}
             async with running.talk() as talk:
-                await talk.send("POST", "/v1/chat/completions", SHORT, AS_ANN)
+                await talk.send("POST", "/v1/chat/completions", body, AS_ANN)
                 await until(lambda: bool(fake.requests))
                 assert await running.database.fetchval("SELECT COUNT(*) FROM reservations") == 1
             await running.logged()
-            assert await charges(running) == []
+            written = [each.entry for each in await charges(running)]
+            if aborted == "free":
+                assert written == []
+                return
+            (entry,) = written
+            assert (entry.amount, entry.estimated) == (-tokens_of(len(json.dumps(body))) * CENT, 1)
+            assert (entry.note, entry.provider) == ("client gone before the answer", "main")
+
+    run(scenario())
+
+
+def test_a_client_that_leaves_while_its_request_waits_for_a_place_pays_nothing(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with FakeProvider() as fake:
+            text = configuration(fake.base_url, provider="max_connections = 1", more=TOKENS + prices())
+            async with gateway(tmp_path, text) as running, running.talk() as first:
+                fake.script(KEY, Hang())
+                await first.send("POST", "/v1/chat/completions", SHORT, AS_ROOT)
+                await until(lambda: bool(fake.requests))
+                async with running.talk() as talk:
+                    await talk.send("POST", "/v1/chat/completions", SHORT, AS_ANN)
+                    while await running.database.fetchval("SELECT COUNT(*) FROM reservations") != 2:
+                        pass
+                await running.logged()
+                assert await charges(running) == []
+
+    run(scenario())
+
+
+def test_a_client_that_leaves_after_an_attempt_has_failed_pays_nothing(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        retry = "on_server_error = {attempts = 2, backoff = 60}"
+        async with FakeProvider() as fake:
+            text = configuration(fake.base_url, retry=retry, more=TOKENS + prices())
+            async with gateway(tmp_path, text) as running:
+                fake.script(KEY, server_error())
+                async with running.talk() as talk:
+                    await talk.send("POST", "/v1/chat/completions", SHORT, AS_ANN)
+                    await until(lambda: running.metric('llm_attempts_total{provider="main",outcome="server_error"}'))
+                assert (await running.logged())["outcome"] == "client_gone"
+                assert await charges(running) == []
 
     run(scenario())
 

@@ -127,6 +127,39 @@ async def test_a_request_that_is_not_http_is_not_sent(
         assert upstream.requests == []
 
 
+@both_loops
+async def test_it_is_told_when_a_request_is_on_its_way_and_not_before() -> None:
+    told: list[str] = []
+    so_far: list[str] = []
+    asking = asyncio.Event()
+
+    async def slow(wire: Wire) -> None:
+        await wire.read_request()
+        await asking.wait()
+        so_far.extend(told)
+        wire.write(OK)
+        await wire.wait_gone()
+
+    async with talking(slow) as (client, upstream):
+
+        async def ask(name: str) -> Answer:
+            at, note = upstream.origin, lambda: told.append(name)
+            return await client.exchange(
+                at, b"POST", b"/v1", [], b"hello", PATIENT, 1e12, max_connections=1, written=note
+            )
+
+        first = asyncio.create_task(ask("first"), name="first")
+        while not told:
+            await asyncio.sleep(0)
+        second = asyncio.create_task(ask("second"), name="second")  # there is no place for it
+        await turns()
+        asking.set()
+        (await first).close()
+        second.cancel()
+        await asyncio.gather(second, return_exceptions=True)
+        assert so_far == ["first"]
+
+
 FRAMINGS = {
     "content-length": (b"HTTP/1.1 200 OK\r\ncontent-length: 11\r\n\r\nhello world", True),
     "chunked": (CHUNKED + b"6;x=y\r\nhello \r\n5\r\nworld\r\n0\r\ntrailer: ignored\r\n\r\n", True),
