@@ -158,6 +158,7 @@ def test_users_are_listed_a_page_at_a_time(tmp_path: Path) -> None:
         ("GET", "/admin/tokens/revoke", b"", 405, None),
         ("POST", "/admin/tokens/jwt", {"user": "ann", "ttl": 60}, 200, None),
         ("POST", "/admin/tokens/jwt", {"ttl": 60}, 400, "user"),
+        ("POST", "/admin/tokens/jwt", {"user": "ann", "scopes": ["admin"]}, 409, None),  # auth.jwt.scopes
         ("POST", "/admin/tokens/jwt", {"user": "ann", "ttl": "60"}, 400, "ttl"),
         ("POST", "/admin/tokens/jwt", {"user": "ann", "models": ["m" * 9000]}, 400, None),
     ],
