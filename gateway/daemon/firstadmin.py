@@ -25,21 +25,24 @@ USER = "admin"
 
 
 async def ensure_admin(config: Config, accounts: AccountStore, log: Log, now: float) -> None:
-    """Make the token, if auth is on and there is none with the scope admin. Raises StartError, StoreError."""
+    """Make the token, if auth is on and there is none with the scope admin; for USER, or, where he is disabled, for a
+    user with a name of his own. Raises StartError, StoreError."""
     if not auth_is_on(config) or any("admin" in token.scopes for token in config.tokens.values()):
         return
     if await accounts.has_admin(now):
         return
+    known = await accounts.user(USER)
     token, path = make_token(secrets.token_bytes), config.state_dir / FILE
+    user = f"{USER}-{token.public_id}" if known is not None and known.disabled else USER
     try:
         await asyncio.to_thread(_write, path, token)
     except OSError as error:
         raise StartError(
             "the first admin token cannot be written", detail=f"{path}: {error.strerror or error}"
         ) from error
-    row = TokenRow(token.public_id, token.secret.digest.hex(), f"{NAME}-{token.public_id}", USER, ("admin",), now)
+    row = TokenRow(token.public_id, token.secret.digest.hex(), f"{NAME}-{token.public_id}", user, ("admin",), now)
     await accounts.create_token(row)
-    log.info("admin_token_made", path=str(path))
+    log.info("admin_token_made", path=str(path), user=user)
 
 
 def _write(path: Path, token: NewToken) -> None:

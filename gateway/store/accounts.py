@@ -67,8 +67,9 @@ COUNT_TOKENS = """
     SELECT COUNT(*) FROM api_tokens WHERE ($1 = '' OR user_name = $1) AND ($2 = '' OR public_id = $2 OR name = $2)"""
 
 FIND_ADMIN = """
-    SELECT COUNT(*) FROM api_tokens
-    WHERE revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $1) AND scopes LIKE '%"admin"%'"""
+    SELECT COUNT(*) FROM api_tokens LEFT JOIN users ON users.name = api_tokens.user_name
+    WHERE revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $1) AND scopes LIKE '%"admin"%'
+        AND COALESCE(users.disabled, 0) = 0"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +188,7 @@ class AccountStore:
         return _number(await self._database.fetchval(COUNT_TOKENS, user, called))
 
     async def has_admin(self, now: float) -> bool:
-        """Whether any token that is valid now may do everything."""
+        """Whether any token that is valid now, and whose user is not disabled, may do everything."""
         return _number(await self._database.fetchval(FIND_ADMIN, now)) > 0
 
     async def _change(self, statement: Statement) -> bool:

@@ -17,7 +17,7 @@ from gateway.daemon.firstadmin import ensure_admin
 from gateway.errors import StartError
 from gateway.observe.logs import Log
 from gateway.secret import Secret
-from gateway.store.accounts import AccountStore, TokenRow
+from gateway.store.accounts import AccountStore, TokenRow, UserRow
 from tests.conftest import run
 from tests.store.conftest import opened
 
@@ -93,6 +93,23 @@ def test_the_next_start_makes_no_other_unless_it_was_revoked(tmp_path: Path) -> 
             assert (started.token, started.lines) == (first, [])
             await store.revoke_token(public_id_of(first.encode()), 100.0)
             assert (await start(tmp_path, ON, store)).token != first
+
+    run(scenario())
+
+
+def test_another_is_made_for_somebody_else_when_the_only_admin_is_disabled(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with opened(tmp_path) as database:
+            store = AccountStore(database)
+            first = (await start(tmp_path, ON, store)).token
+            await store.create_user(UserRow("admin", 1.0))
+            await store.change_user("admin", disabled=True)
+            second = await start(tmp_path, ON, store)
+            public_id = public_id_of(second.token.encode())
+            found = await store.token(public_id)
+            assert found is not None
+            assert (found[0].user, second.token != first) == (f"admin-{public_id}", True)
+            assert (await start(tmp_path, ON, store)).lines == []
 
     run(scenario())
 

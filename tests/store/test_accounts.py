@@ -115,6 +115,19 @@ def test_an_admin_is_who_may_do_everything_now(
     run(scenario())
 
 
+@pytest.mark.parametrize("disabled", [False, True])
+def test_an_admin_who_is_disabled_is_none(tmp_path: Path, disabled: bool) -> None:
+    async def scenario() -> None:
+        async with opened(tmp_path) as database:
+            store = AccountStore(database)
+            await store.create_user(ANN)
+            await store.create_token(TokenRow("id-1", "d", "n", "ann", ("admin",), 1.0))
+            await store.change_user("ann", disabled=disabled)
+            assert await store.has_admin(50.0) is not disabled
+
+    run(scenario())
+
+
 def test_every_change_of_rights_is_counted_here_and_heard_of_elsewhere(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with opened(tmp_path) as database, opened(tmp_path) as another:
