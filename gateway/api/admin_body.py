@@ -6,7 +6,7 @@ from math import isfinite
 
 from gateway.api.bodies import read_object, wrong
 from gateway.api.inbound import Inbound
-from gateway.conductor.jwt_tokens import NAME_LIMIT, SCOPES
+from gateway.conductor.jwt_tokens import NAME_LIMIT, SCOPES, is_user_name
 from gateway.config.accounts import NO_LIMITS, RateLimits
 from gateway.config.problems import did_you_mean
 from gateway.errors import RequestError
@@ -40,7 +40,7 @@ class Body:
 
     def user_name(self, name: str) -> str:
         value = self.text(name)
-        if len(value) > NAME_LIMIT or not value.isprintable() or value != value.strip():
+        if not is_user_name(value):
             raise wrong(name, f"up to {NAME_LIMIT} characters without control characters, and no spaces around them")
         return value
 

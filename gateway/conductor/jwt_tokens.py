@@ -153,6 +153,8 @@ class JwtVerifier:
             raise UnbelievableError("it was issued in the future (iat)")
         names = config.claims
         allowed = frozenset(config.scopes)
+        # `scope` is a standard claim with words for others: without one for us it says nothing, empty or not. The
+        # claims of providers and models are for us alone, and one that is empty is meant so.
         scopes = allowed.intersection(_words(claims, names.scopes) or ()) or allowed & {"use"}
         providers, models = _words(claims, names.providers), _words(claims, names.models)
         if not scopes or providers == () or models == ():
@@ -247,9 +249,15 @@ def _time(claims: Mapping[str, Any], name: str, default: float) -> float:
 def _user(claims: Mapping[str, Any], name: str, prefix: str) -> str:
     value = _find(claims, name)
     text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-    if not isinstance(text, str) or not 0 < len(text) <= NAME_LIMIT - len(prefix) or not text.isprintable():
+    if not isinstance(text, str) or not text or not is_user_name(prefix + text):
         raise UnbelievableError(f"its claim {name!r} names no user")
     return prefix + text
+
+
+def is_user_name(text: str) -> bool:
+    """Whether a user can be called so, by a token or by an administrator: what a command line cannot show apart is no
+    name of anybody."""
+    return 0 < len(text) <= NAME_LIMIT and text.isprintable() and text == text.strip()
 
 
 def _words(claims: Mapping[str, Any], name: str) -> tuple[str, ...] | None:

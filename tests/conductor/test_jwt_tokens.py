@@ -89,6 +89,8 @@ def test_a_token_signed_by_the_issuer_is_believed_until_its_keys_are_old(
         ({"scope": "openid profile admin read"}, "scopes", {"use"}),  # an issuer's words are not ours
         ({"scope": ["use", "admin"]}, "scopes", {"use"}),
         ({"scope": "openid"}, "scopes", {"use"}),
+        ({"scope": ""}, "scopes", {"use"}),
+        ({"scope": []}, "scopes", {"use"}),
         ({"models": ["gpt-4o", "gpt-4o-mini"]}, "models", {"gpt-4o", "gpt-4o-mini"}),
         ({"models": "gpt-4o gpt-4o-mini"}, "models", {"gpt-4o", "gpt-4o-mini"}),
         ({"models": None}, "models", frozenset()),
@@ -196,6 +198,7 @@ FORGED: dict[str, Callable[[], str | bytes]] = {
     "issuer that is a list": lambda: signed(HS, changed(iss=["us"])),
     "without user": lambda: hs(changed(sub=None)),
     "empty user": lambda: hs(changed(sub="")),
+    "user with spaces around": lambda: hs(changed(sub=" ann")),
     "user with a line feed": lambda: hs(changed(sub="ann\nbob")),
     "user that is an object": lambda: signed(HS, changed(sub={"name": "ann"})),
     "endless user": lambda: hs(changed(sub="a" * 201)),
