@@ -35,6 +35,9 @@ UNIT_LIMIT = 256
 PATIENCE = 10.0
 """Seconds that a request waits for its reservation, or with its answer for its entry. Its client waits as well."""
 
+ASKED = 5
+"""Times that a reservation is asked for while what is refused at one moment could be had at the next."""
+
 FIRST_PAUSE = 0.05
 LONGEST_PAUSE = 1.0
 """Seconds until a unit that failed is tried again. The database itself waits for a lock much longer than that."""
@@ -162,8 +165,10 @@ class Ledger:
         return len(self._pending)
 
     async def reserve(self, user: str, amount: int) -> Reservation | Refusal:
-        """Set aside so many nano-units, if the user has them. Raises StoreUnavailable, when it takes long at that."""
-        while True:
+        """Set aside so many nano-units, if the user has them. Raises StoreUnavailable, when it takes long at that.
+
+        What a refusal says is read after it. When there is enough by then, it is asked for again."""
+        for _ in range(ASKED):
             if self._away:
                 raise StoreUnavailable("the ledger cannot be written for now")
             if len(self._pending) >= PENDING_LIMIT:
@@ -181,9 +186,11 @@ class Ledger:
             if granted:
                 return reservation
             account = await read_account(self._database, user)
-            if account is not None:
+            if account is None:
+                self._known.discard(user)  # the row was removed by hand: begin again
+            elif account.disabled or account.balance - account.reserved < amount:
                 return Refusal(account.balance, account.reserved, account.disabled)
-            self._known.discard(user)  # the row was removed by hand: begin again
+        raise StoreUnavailable("the balance changes too fast")
 
     async def settle(self, reservation: Reservation, entry: Entry, *, keep: bool = False) -> None:
         """Write the entry in place of its reservation, and wait until that is durable. Raises StoreUnavailable when it

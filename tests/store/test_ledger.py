@@ -9,6 +9,7 @@ import pytest
 
 from gateway.errors import StoreUnavailable
 from gateway.store import ledger as ledger_module
+from gateway.store.database import Row, Value
 from gateway.store.entries import Refusal, Reservation
 from tests.conftest import run
 from tests.store.money import NOW, charge, till
@@ -61,6 +62,32 @@ def test_more_than_is_left_is_refused_and_the_refusal_says_what_is_left(tmp_path
             await it.reserve("ann", 70)
             assert await it.refused("ann", 31) == Refusal(balance=100, reserved=70, disabled=False)
             await it.reserve("ann", 30)
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("taken_again", [False, True])
+def test_what_is_free_again_before_a_refusal_is_told_is_asked_for_anew(tmp_path: Path, taken_again: bool) -> None:
+    async def scenario() -> None:
+        async with till(tmp_path, balance=100) as it:
+            held = await it.reserve("ann", 80)
+            read = it.unsteady.fetchrow
+
+            async def read_later(sql: str, *args: Value) -> Row | None:
+                nonlocal held
+                it.ledger.release(held)
+                await it.rest()
+                row = await read(sql, *args)
+                if taken_again:
+                    held = await it.reserve("ann", 80)
+                return row
+
+            it.unsteady.fetchrow = read_later  # type: ignore[method-assign]
+            if taken_again:
+                with pytest.raises(StoreUnavailable, match="changes too fast"):
+                    await it.ledger.reserve("ann", 40)
+            else:
+                await it.reserve("ann", 40)
 
     run(scenario())
 
