@@ -37,6 +37,7 @@ from gateway.upstream.exchange import Outcome
 from gateway.upstream.key import Key
 from gateway.upstream.owners import Owner, ResponseOwners
 from gateway.upstream.provider import Provider
+from gateway.wire.output_tap import text_size
 from gateway.wire.sse import UsageTap
 from gateway.wire.usage_tail import UsageAround, UsageTail
 
@@ -346,6 +347,8 @@ class Delivery:
             )
         if outcome.streamed and not outcome.body:
             raise RequestError(502, "upstream_error", f"The provider {name!r} sent a stream without any event.")
+        if self.bill is not None and self.translation is None and outcome.status < 300:
+            await self._settle_failure(self.bill)
         headers, status, body = self._headers(), outcome.status, outcome.body
         if self.ask.shape != "raw":
             headers.extend((name, value) for name, value in outcome.headers if name in FORWARDED_WITH_ERRORS)
@@ -357,6 +360,14 @@ class Delivery:
                 headers.append((b"retry-after", b"%d" % max(1, math.ceil(retry_after))))
         record.bytes_out = len(body)
         await self.reply.send(status, headers, body)
+
+    async def _settle_failure(self, bill: Bill) -> None:
+        """An answer that says it failed is charged for when it has output, and its usage: the client gets both."""
+        decoded, shape = self.outcome.decoded, self.ask.shape
+        usage = usage_words(shape).read(decoded)
+        if usage is not None and text_size(decoded, shape):
+            self.record.usage = usage
+            await bill.settle(self.record)
 
     @property
     def _makes_response(self) -> bool:
