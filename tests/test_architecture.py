@@ -22,7 +22,7 @@ LAYERS: list[set[str]] = [
     {"policy", "wire"},
     {"observe"},
     {"config"},
-    {"errors", "secret", "usage", "jsonlib"},
+    {"errors", "money", "secret", "usage", "jsonlib"},
     {"quick"},
 ]
 """From top to bottom. A room imports from rooms below its own, never from one beside or above it."""

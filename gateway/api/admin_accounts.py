@@ -32,6 +32,7 @@ from gateway.config.accounts import NO_LIMITS
 from gateway.config.model import Config
 from gateway.config.problems import did_you_mean
 from gateway.errors import GatewayError, RequestError
+from gateway.money import NANO
 from gateway.store.accounts import AccountStore, TokenRow, UserRow
 
 Endpoint = Callable[[Inbound], Awaitable[dict[str, Any]]]
@@ -43,8 +44,6 @@ TOKEN_NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
 
 DEFAULT_TTL = 1800.0
 """Seconds that a JSON Web Token is valid unless the caller says so."""
-
-NANO = 1_000_000_000
 
 
 class AccountAdmin:

@@ -21,7 +21,8 @@ from gateway.api.inbound import Inbound
 from gateway.conductor.jwt_tokens import NAME_LIMIT
 from gateway.config.model import Config
 from gateway.errors import RequestError
-from gateway.observe.record import NANO, decimal
+from gateway.money import NANO
+from gateway.observe.record import decimal
 from gateway.store.accounts import AccountStore
 from gateway.store.books import PAGE_LIMIT, Books
 from gateway.store.entries import Entry, Written

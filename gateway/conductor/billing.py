@@ -23,7 +23,8 @@ from gateway.conductor.models import Target
 from gateway.conductor.upperbound import at_most, referred
 from gateway.config.accounts import BillingConfig
 from gateway.errors import RequestError, StoreError, Withheld
-from gateway.observe.record import NANO, RequestRecord, decimal
+from gateway.money import NANO
+from gateway.observe.record import RequestRecord, decimal
 from gateway.policy.pricing import Price, PriceBook, cost
 from gateway.policy.settlement import Ending, Seen, Settlement, settle
 from gateway.store.entries import Entry, Refusal, Reservation

@@ -24,7 +24,8 @@ from collections.abc import Callable, Mapping
 
 from gateway import jsonlib
 from gateway.errors import GatewayError
-from gateway.observe.record import NANO, RequestRecord
+from gateway.money import NANO
+from gateway.observe.record import RequestRecord
 from gateway.usage import Usage
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}

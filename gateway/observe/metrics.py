@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from gateway import __version__
-from gateway.observe.record import NANO, RequestRecord
+from gateway.money import NANO
+from gateway.observe.record import RequestRecord
 
 MODELS_LIMIT = 200
 """Model names that get series of their own. Each has some ten, so that a scrape stays below a megabyte."""

@@ -7,10 +7,8 @@ secret (`key` is a fingerprint), a prompt, an answer, a query string.
 
 from __future__ import annotations
 
+from gateway.money import NANO
 from gateway.usage import Usage
-
-NANO = 10**9
-"""Of a record's `cost` for one of the currency."""
 
 
 def decimal(amount: int) -> str:

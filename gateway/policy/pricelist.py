@@ -17,7 +17,8 @@ from typing import Any, Final
 
 from gateway import jsonlib
 from gateway.errors import GatewayError
-from gateway.policy.pricing import FALLBACKS, NANO, Price, Rates, price_of
+from gateway.money import NANO
+from gateway.policy.pricing import FALLBACKS, Price, Rates, price_of
 
 FORM: Final = "llmgateway-prices-1"
 CURRENCY: Final = "USD"

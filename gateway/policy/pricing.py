@@ -20,10 +20,10 @@ from types import MappingProxyType
 from typing import Final, NamedTuple, Protocol
 
 from gateway.config.accounts import PriceConfig, PriceTierConfig
+from gateway.money import NANO
 from gateway.quick import dataclass
 from gateway.usage import Usage
 
-NANO: Final = 10**9
 MILLION: Final = 10**6
 
 FOUND_MAX: Final = 4096

@@ -10,8 +10,9 @@ from gateway.config.load import load_config
 from gateway.config.model import Config
 from gateway.daemon.pricefiles import PricesDamaged, load_price_book
 from gateway.errors import ConfigError
+from gateway.money import NANO
 from gateway.policy.pricelist import to_text, write_list
-from gateway.policy.pricing import NANO, PriceBook, price_of
+from gateway.policy.pricing import PriceBook, price_of
 from gateway.providers import PROVIDER_FACTS
 from tests.conftest import run
 from tests.daemon.running import daemon, free_port

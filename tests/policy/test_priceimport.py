@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import GatewayError
+from gateway.money import NANO
 from gateway.policy.priceimport import Reading, in_other_units, merged, read_any, without_dates
 from gateway.policy.pricelist import write_entry, write_list
-from gateway.policy.pricing import NANO, Price, price_of
+from gateway.policy.pricing import Price, price_of
 
 TODAY = "2026-11-21"
 

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from gateway import jsonlib, policy
 from gateway.errors import GatewayError
+from gateway.money import NANO
 from gateway.policy.pricelist import ListedPrices, changed, read_entry, to_text, write_entry, write_list
-from gateway.policy.pricing import NANO, Price, Rates, price_of
+from gateway.policy.pricing import Price, Rates, price_of
 from gateway.policy.quotes import HIGHEST, LOWEST, VENDORS
 from gateway.providers import PROVIDER_TYPES, price_vendor
 
