@@ -26,6 +26,11 @@ SHAPES: dict[DialectName, str] = {
 """How answers of a conversation are read, by dialect."""
 
 
+FREE = frozenset({"count_tokens", "count", "stored"})
+"""Shapes of calls that use no tokens, and that providers do not charge for: they count some, or ask for what there is
+already."""
+
+
 @dataclass(slots=True)
 class Ask:
     """`path` is the dialect's own, after the version; with Gemini it has `{model}` where the model stands. On `/p/…`,

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from gateway import jsonlib
-from gateway.conductor.ask import Ask
+from gateway.conductor.ask import FREE, Ask
 from gateway.conductor.estimate import SILENT, pictures, prompt_bytes, refuse_background
 from gateway.conductor.extras import Extras, find_extras, refuse_models
 from gateway.conductor.hiddenthought import may_think_unseen
@@ -31,9 +31,6 @@ from gateway.store.entries import Entry, Refusal, Reservation
 from gateway.store.ledger import Ledger
 from gateway.usage import Usage
 from gateway.wire.output_tap import OutputTap, text_size
-
-FREE = frozenset({"count_tokens", "count", "stored"})
-"""Shapes of calls that providers do not charge for: they count tokens, or ask for what there is already."""
 
 FREE_PATHS = frozenset({"/responses/input_tokens"})
 

@@ -11,7 +11,7 @@ from math import nan
 from typing import Any
 
 from gateway import jsonlib
-from gateway.conductor.ask import Ask
+from gateway.conductor.ask import FREE, Ask
 from gateway.errors import RequestError
 
 LENGTHS: Mapping[str, tuple[str, ...]] = {
@@ -31,9 +31,6 @@ UNSAID_OUTPUT = 1024
 
 OUTPUT_LIMIT = 10**9
 """Tokens of an answer beyond which it does not matter how many; a sum of them still fits into 64 bits."""
-
-UNUSED = frozenset({"count_tokens", "count", "stored"})
-"""Shapes of calls that use no tokens: they count some, or ask for what there is already."""
 
 SILENT = frozenset({"embeddings", "embed"})
 """Shapes of calls that are answered without a word."""
@@ -63,7 +60,7 @@ def refuse_background(ask: Ask) -> None:
 def estimate_tokens(ask: Ask) -> int:
     """The bytes of a request at four a token, an image at its own price, and the longest answer it allows. Raises
     RequestError 400 for a limit that nobody can read."""
-    if ask.shape in UNUSED:
+    if ask.shape in FREE:
         return 0
     fields = ask.fields
     if fields is None:  # a form with a file, or bytes that nobody looks into
