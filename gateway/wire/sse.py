@@ -20,6 +20,12 @@ MAX_LINE = 1 << 20
 """Bytes of an unfinished line that the tap keeps. A usage payload has some hundred bytes; a Responses answer
 repeats its whole output beside the usage, and only base64 images make that larger than this."""
 
+LINE_END = 64 * 1024
+"""Bytes that are kept of a longer one. Usage comes behind the output."""
+
+TRIES = 16
+"""Places in them that are looked at. Others than the payload's own are what it repeats of a request."""
+
 MAX_EVENT = 1 << 20
 """Bytes of one unfinished event that the reader keeps."""
 
@@ -39,16 +45,17 @@ class UsageTap:
     """Remembers the first and the last payload with a usage object while a stream's bytes pass by.
 
     Bytes may be cut anywhere; lines end with LF, CRLF or CR. A payload over several `data:` lines is not
-    put together: no provider splits one. A line longer than `MAX_LINE` is skipped.
+    put together: no provider splits one. Of a line longer than `MAX_LINE` only the end counts.
     """
 
-    __slots__ = ("_carry", "_first", "_last", "_skipping")
+    __slots__ = ("_carry", "_first", "_last", "_line_end", "_skipping")
 
     def __init__(self) -> None:
         self._carry = bytearray()
         self._first = b""
         self._last = b""
         self._skipping = False
+        self._line_end = b""  # of the line that is skipped
 
     def feed(self, data: bytes) -> None:
         """Look at the next bytes. On nearly every call these are whole lines without usage."""
@@ -74,8 +81,9 @@ class UsageTap:
             self._take(lines)
             data = data[end:]
         if self._skipping:
-            return
-        if len(self._carry) + len(data) > MAX_LINE:
+            self._line_end = (self._line_end + data)[-LINE_END:]
+        elif len(self._carry) + len(data) > MAX_LINE:
+            self._line_end = (bytes(self._carry[-LINE_END:]) + data)[-LINE_END:]
             self._carry.clear()
             self._skipping = True
         else:
@@ -85,17 +93,35 @@ class UsageTap:
         """Whole lines, but for the first one if its beginning was skipped."""
         if self._skipping:
             self._skipping = False
-            _, _, lines = lines.replace(b"\r", b"\n").partition(b"\n")
+            rest, _, lines = lines.replace(b"\r", b"\n").partition(b"\n")
+            self._note(_report_at_end((self._line_end + rest)[-LINE_END:]))
         if not _USAGE_OBJECT.search(lines):
             return  # nothing, or the `"usage":null` of every chunk before the last
-        found = [line for line in lines.splitlines() if _is_report(line)]
-        if found:
-            self._first = self._first or found[0]
-            self._last = found[-1]
+        for line in lines.splitlines():
+            if _is_report(line):
+                self._note(line)
+
+    def _note(self, line: bytes) -> None:
+        self._first = self._first or line
+        self._last = line or self._last
 
 
 def _is_report(line: bytes) -> bool:
     return line.removeprefix(_BOM).startswith(b"data:") and _USAGE_OBJECT.search(line) is not None
+
+
+def _report_at_end(line: bytes) -> bytes:
+    """What a line ends with from its payload's usage on, as a line of its own; empty if it has none. The usage is the
+    payload's own, or that of the `response` in it: for any other, brackets do not match."""
+    for match in list(_USAGE_OBJECT.finditer(line))[-TRIES:]:
+        for before in (b"{", b'{"response":{'):
+            payload = before + line[match.start() :]
+            try:
+                jsonlib.loads(payload)
+            except ValueError:
+                continue
+            return b"data:" + payload
+    return b""
 
 
 def _payload(line: bytes) -> dict[str, Any] | None:

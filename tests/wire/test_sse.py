@@ -24,6 +24,33 @@ def tapped(*pieces: bytes) -> object:
     return None if payload is None else payload["usage"]
 
 
+@pytest.mark.parametrize("cut", [999, 1 << 16, 1 << 21])
+@pytest.mark.parametrize(
+    ("end", "payload"),
+    [
+        (b'","usage":{"a":1}}', {"usage": {"a": 1}}),
+        (b'","usageMetadata":{"a":{"b":1}},"id":"c"}', {"usageMetadata": {"a": {"b": 1}}, "id": "c"}),
+        (b'","tools":[{"usage":{"a":1}}]}', None),
+        (b'","tools":' + b"[" + b'{"usage":{"a":1}},' * 99 + b"0]" + b',"usage":{"a":2}}', {"usage": {"a": 2}}),
+        (b'"}', None),
+    ],
+)
+def test_usage_at_the_end_of_a_line_beyond_the_limit_counts(cut: int, end: bytes, payload: object) -> None:
+    stream = b'data: {"image":"' + b"x" * 4 * MAX_LINE + end + b"\n\n" + DONE
+    tap = UsageTap()
+    for at in range(0, len(stream), cut):
+        tap.feed(stream[at : at + cut])
+    assert tap.payloads == ([] if payload is None else [payload])
+
+
+def test_usage_in_the_response_of_such_a_line_counts() -> None:
+    tap = UsageTap()
+    tap.feed(b'data: {"type":"response.completed","response":{"output":"' + b"x" * MAX_LINE)
+    tap.feed(b'","usage":{"a":1},"metadata":{}},"sequence_number":7}\n\n')
+    (payload,) = tap.payloads
+    assert payload["response"] == {"usage": {"a": 1}, "metadata": {}}
+
+
 @pytest.mark.parametrize("newline", [b"\n", b"\r\n", b"\r"])
 def test_the_tap_finds_usage_wherever_the_bytes_are_cut(newline: bytes) -> None:
     stream = (CHUNK + b": comment\n\n" + USAGE + DONE).replace(b"\n", newline)
@@ -55,7 +82,7 @@ def test_a_line_beyond_the_limit_is_skipped_and_the_next_one_is_read() -> None:
     huge = b'data: {"usage":{"a":1},"image":"' + b"x" * MAX_LINE
     assert tapped(huge, b'"}\n\n', USAGE) == {"total_tokens": 3}
     assert tapped(huge, b'"}\n\n') is None
-    assert tapped(huge, b'","usage":{"a":1}}\r\n' + USAGE) == {"total_tokens": 3}
+    assert tapped(huge, b'","usage":{"a":9}}\r\n' + USAGE) == {"total_tokens": 3}
     assert tapped(huge, b"x", b'"', b"}\n" + USAGE + b"data: ") == {"total_tokens": 3}
 
 
