@@ -6,6 +6,7 @@ the end replaces it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from math import nan
 from typing import Any
@@ -38,6 +39,9 @@ SILENT = frozenset({"embeddings", "embed"})
 DATA = 8000
 """Characters of base64 that are paid for. What is longer is an image, or a file, and counts as 2,000 tokens: an image
 or a page cost about that much (dialects/anthropic/count_tokens.py has the sources)."""
+
+BASE64 = re.compile(r"(?:data:[^,\s]{0,200},)?[A-Za-z0-9+/=_\r\n-]*+")
+"""RFC 4648, in both alphabets, perhaps in lines, perhaps in a URL (RFC 2397). Code has other characters."""
 
 
 def refuse_background(ask: Ask) -> None:
@@ -138,8 +142,6 @@ def _data_bytes(fields: Mapping[str, Any]) -> int:
             rest.extend(value.values())
         elif isinstance(value, list):
             rest.extend(value)
-        elif isinstance(value, str) and len(value) > DATA:
-            beginning = value[:DATA]
-            if beginning.isascii() and " " not in beginning:
-                found += len(value) - DATA
+        elif isinstance(value, str) and len(value) > DATA and BASE64.fullmatch(value[:DATA]) is not None:
+            found += len(value) - DATA
     return found

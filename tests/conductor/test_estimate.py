@@ -9,7 +9,14 @@ import pytest
 
 from gateway.conductor.ask import Ask
 from gateway.conductor.auth import Identity
-from gateway.conductor.estimate import OUTPUT_LIMIT, UNSAID_OUTPUT, estimate_tokens, longest_answer
+from gateway.conductor.estimate import (
+    DATA,
+    OUTPUT_LIMIT,
+    UNSAID_OUTPUT,
+    estimate_tokens,
+    longest_answer,
+    prompt_bytes,
+)
 from gateway.errors import RequestError
 
 PROMPT = {"messages": [{"role": "user", "content": "x" * 353}]}
@@ -54,6 +61,20 @@ def test_the_longest_answer_that_a_request_allows_counts(fields: dict[str, Any],
     shape = next((SHAPES[name] for name in SHAPES if name in fields), "chat")
     asked = ask({**PROMPT, **fields}, shape)
     assert estimate_tokens(asked) == len(asked.body) // 4 + output
+
+
+@pytest.mark.parametrize(
+    "text", ["if(a){b('c');}" * 5_000, '{"a":[1,2]}' * 5_000, "a.b,c;" * 9_000, "x " * 20_000, "ж" * 20_000]
+)
+def test_code_without_a_space_is_text_and_no_image(text: str) -> None:
+    asked = ask({"messages": [{"role": "user", "content": text}]})
+    assert prompt_bytes(asked) == len(asked.body)
+
+
+@pytest.mark.parametrize("data", [IMAGE, IMAGE.partition(",")[2], "QUJD-_A=\r\n" * 9_000])
+def test_base64_counts_as_an_image(data: str) -> None:
+    asked = ask({"messages": [{"role": "user", "content": data}]})
+    assert prompt_bytes(asked) == len(asked.body) - len(data) + DATA
 
 
 @pytest.mark.parametrize("value", [True, "two", "", 5.5, "5.5", "nan", "inf", [5], {}, "9" * 5000 + "x"])
