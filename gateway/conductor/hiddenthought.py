@@ -1,7 +1,7 @@
 """Whether a model may think where nobody sees it: such tokens are charged for, and only the usage at the end has them.
 
 What matters is a stream that its client leaves before that. Thought that passes by in the stream is hidden all the same
-where providers show a summary of it. Gemini is not asked about: each of its events reports the thoughts so far.
+where providers show a summary of it. In Gemini's own dialect nothing is hidden: each event reports the thoughts so far.
 """
 
 from __future__ import annotations
