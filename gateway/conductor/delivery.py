@@ -37,7 +37,6 @@ from gateway.upstream.exchange import Outcome
 from gateway.upstream.key import Key
 from gateway.upstream.owners import Owner, ResponseOwners
 from gateway.upstream.provider import Provider
-from gateway.wire.output_tap import text_size
 from gateway.wire.sse import UsageTap
 from gateway.wire.usage_tail import UsageAround, UsageTail
 
@@ -363,6 +362,8 @@ class Delivery:
 
     async def _settle_failure(self, bill: Bill) -> None:
         """An answer that says it failed is charged for when it has output, and its usage: the client gets both."""
+        from gateway.wire.output_tap import text_size  # so that a start without billing does without
+
         decoded, shape = self.outcome.decoded, self.ask.shape
         usage = usage_words(shape).read(decoded)
         if usage is not None and text_size(decoded, shape):

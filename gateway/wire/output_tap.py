@@ -45,7 +45,12 @@ PLACES: Mapping[str, str] = {
 }
 """Where a whole answer has what it says."""
 
-FRAME = frozenset({"id", "type", "role", "status", "object", "call_id", "finish_reason", "finishReason", "stop_reason"})
+FRAME = frozenset(
+    {
+        "id", "type", "role", "status", "object", "call_id", "finish_reason", "native_finish_reason", "finishReason",
+        "stop_reason",
+    }
+)  # fmt: skip
 """Fields there that say nothing."""
 
 _USAGE = re.compile(rb'"usage(?:Metadata)?"\s*:\s*\{')

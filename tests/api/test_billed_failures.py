@@ -27,7 +27,7 @@ def failed_response(*output: object, usage: bool = True) -> dict[str, Any]:
 def failed_chat(content: str) -> dict[str, Any]:
     """As OpenRouter has it when the provider behind it breaks off."""
     message, error = {"role": "assistant", "content": content}, {"code": 502, "message": "It broke."}
-    choice = {"index": 0, "message": message, "finish_reason": "error"}
+    choice = {"index": 0, "message": message, "finish_reason": "error", "native_finish_reason": "error"}
     return {
         "error": error,
         "choices": [choice],
