@@ -9,6 +9,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+BYTES_PER_TOKEN = 4
+"""Of English text; of other languages and of code there are fewer, so an estimate is rather too low."""
+
 
 class Usage(NamedTuple):
     """Tokens by bucket; every bucket is disjoint from every other."""
@@ -42,3 +45,8 @@ class Usage(NamedTuple):
     def output(self) -> int:
         """All tokens that came out, reasoning included."""
         return (self.output_text or 0) + (self.reasoning or 0) + (self.output_audio or 0) + (self.output_image or 0)
+
+
+def tokens_of(size: int) -> int:
+    """About how many tokens so many bytes of text are."""
+    return -(-size // BYTES_PER_TOKEN)

@@ -14,6 +14,7 @@ from typing import Any
 from gateway import jsonlib
 from gateway.conductor.ask import FREE, Ask
 from gateway.errors import RequestError
+from gateway.usage import tokens_of
 
 LENGTHS: Mapping[str, tuple[str, ...]] = {
     "chat": ("max_completion_tokens", "max_tokens"),
@@ -68,9 +69,9 @@ def estimate_tokens(ask: Ask) -> int:
         return 0
     fields = ask.fields
     if fields is None:  # a form with a file, or bytes that nobody looks into
-        return UNSAID_OUTPUT + (len(ask.body) // 4 if ask.shape == "raw" else 0)
+        return UNSAID_OUTPUT + (tokens_of(len(ask.body)) if ask.shape == "raw" else 0)
     length, several = longest_answer(ask, UNSAID_OUTPUT)
-    return prompt_bytes(ask) // 4 + (0 if ask.shape in SILENT else min(length * several, OUTPUT_LIMIT))
+    return tokens_of(prompt_bytes(ask)) + (0 if ask.shape in SILENT else min(length * several, OUTPUT_LIMIT))
 
 
 def prompt_bytes(ask: Ask) -> int:

@@ -32,10 +32,7 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import NamedTuple
 
-from gateway.usage import Usage
-
-BYTES_PER_TOKEN = 4
-"""Of English text; of other languages and of code there are fewer, so an estimate is rather too low."""
+from gateway.usage import Usage, tokens_of
 
 
 class Ending(Enum):
@@ -138,8 +135,3 @@ def _completed(reported: Usage, seen: Seen) -> Settlement:
     if set(ins) == {None}:
         reported = reported._replace(input_uncached=tokens_of(seen.prompt) + seen.beside)
     return Settlement(reported, reported != r)
-
-
-def tokens_of(size: int) -> int:
-    """About how many tokens so many bytes of text are."""
-    return -(-size // BYTES_PER_TOKEN)

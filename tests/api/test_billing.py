@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from gateway.conductor.upperbound import FRAME_TOKENS
-from gateway.policy.settlement import tokens_of
 from gateway.store.entries import Reservation
 from gateway.upstream.exchange import PLAIN_LIMIT
+from gateway.usage import tokens_of
 from tests.api.billed import CENT, SHORT, ask, charges, charging, prices
 from tests.api.harness import AS_ANN, AS_ROOT, CHAT, KEYS, TOKENS, configuration, gateway, until
 from tests.conftest import run

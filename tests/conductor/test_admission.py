@@ -10,6 +10,7 @@ import pytest
 
 from gateway.conductor.admission import format_reset
 from gateway.config.accounts import LimitsConfig, RateLimits
+from gateway.usage import tokens_of
 from tests.api.harness import AS_ANN, AS_ROOT, CHAT, KEYS, STREAM, TOKENS, Gateway, configuration, gateway, until
 from tests.conftest import run
 from tests.fakes.behaviours import Answer, Behaviour, Cut, Hang, HangAfter, Stream, server_error
@@ -121,7 +122,7 @@ requests_per_hour = 10
 
     async def scenario() -> None:
         async with FakeProvider() as fake, gateway(tmp_path, limited(fake, limits)) as running:
-            reserved = len(as_bytes(BOUNDED)) // 4 + 50
+            reserved = tokens_of(len(as_bytes(BOUNDED))) + 50
             for body in (BOUNDED, {**BOUNDED, "stream": True}):
                 got = await running.ask("POST", CHAT_PATH, body)
                 assert got.status == 200
@@ -185,7 +186,7 @@ def test_what_was_reserved_is_corrected_at_the_end(
                 fake.script(key, behaviour)
             await running.ask("POST", CHAT_PATH, body)
             await until(lambda: running.metric("llm_requests_in_flight") == 0)
-            reserved = len(as_bytes(body)) // 4 + 50
+            reserved = tokens_of(len(as_bytes(body))) + 50
             assert await free_tokens(running) == 1000 - (reserved if used is None else used)
 
     run(scenario())
@@ -254,7 +255,7 @@ def test_a_client_that_leaves_before_the_answer_gets_its_tokens_back(
                     await talk.head()
             await fake.wait_aborted()
             await until(lambda: running.metric("llm_requests_in_flight") == 0)
-            assert await free_tokens(running) == 1000 - (len(as_bytes(body)) // 4 + 50 if begun else 0)
+            assert await free_tokens(running) == 1000 - (tokens_of(len(as_bytes(body))) + 50 if begun else 0)
 
     run(scenario())
 
@@ -278,7 +279,7 @@ def test_reservations_keep_requests_at_once_below_the_limit(tmp_path: Path) -> N
     async def scenario() -> None:
         limits = "[limits.user]\ntokens_per_minute = 400"
         async with FakeProvider() as fake, gateway(tmp_path, limited(fake, limits)) as running:
-            fits = 400 // (len(as_bytes(BOUNDED)) // 4 + 50)
+            fits = 400 // (tokens_of(len(as_bytes(BOUNDED))) + 50)
             for key in KEYS:
                 fake.script(key, *[Hang()] * 20)
             async with asyncio.TaskGroup() as group:

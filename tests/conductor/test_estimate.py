@@ -18,6 +18,7 @@ from gateway.conductor.estimate import (
     prompt_bytes,
 )
 from gateway.errors import RequestError
+from gateway.usage import tokens_of
 
 PROMPT = {"messages": [{"role": "user", "content": "x" * 353}]}
 """400 bytes as JSON."""
@@ -60,7 +61,7 @@ def ask(fields: dict[str, Any] | None, shape: str = "chat", body: bytes | None =
 def test_the_longest_answer_that_a_request_allows_counts(fields: dict[str, Any], output: int) -> None:
     shape = next((SHAPES[name] for name in SHAPES if name in fields), "chat")
     asked = ask({**PROMPT, **fields}, shape)
-    assert estimate_tokens(asked) == len(asked.body) // 4 + output
+    assert estimate_tokens(asked) == tokens_of(len(asked.body)) + output
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from itertools import product
 
 import pytest
 
-from gateway.policy.settlement import TABLE, Ending, Seen, Settlement, settle, tokens_of
+from gateway.policy.settlement import TABLE, Ending, Seen, Settlement, settle
 from gateway.usage import Usage
 
 REPORT = Usage(100, output_text=7)
@@ -77,7 +77,3 @@ def test_each_cell_charges_what_it_says(
 def test_every_cell_is_in_the_table_and_tested() -> None:
     assert set(TABLE) == set(product(Ending, (True, False), (True, False)))
     assert {(ending, sent, reported is not None) for ending, reported, sent, *_ in CELLS} == set(TABLE)
-
-
-def test_four_bytes_are_a_token_and_a_part_of_one_is_one() -> None:
-    assert [tokens_of(size) for size in (0, 1, 4, 5)] == [0, 1, 1, 2]

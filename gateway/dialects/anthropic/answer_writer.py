@@ -17,7 +17,7 @@ from gateway import jsonlib
 from gateway.dialects import custom_tools
 from gateway.dialects.anthropic.answer_reader import FINISHES, any_calls
 from gateway.dialects.anthropic.block_reader import DIALECT
-from gateway.dialects.anthropic.count_tokens import estimate_output, estimate_tokens
+from gateway.dialects.anthropic.count_tokens import estimate_tokens
 from gateway.dialects.anthropic.usage import write_usage
 from gateway.dialects.continuity import show_signature, with_seal
 from gateway.dialects.conversation import (
@@ -38,7 +38,7 @@ from gateway.dialects.conversation import (
 from gateway.dialects.dialect import Scene
 from gateway.dialects.losses import Losses, has_address
 from gateway.dialects.names import Json
-from gateway.usage import Usage
+from gateway.usage import Usage, tokens_of
 
 _REASONS = {
     Finish.STOP: "end_turn",
@@ -79,7 +79,7 @@ def _usage(known: Usage | None, choice: Choice, scene: Scene) -> Usage:
     if usage.input_uncached is None:
         usage = usage._replace(input_uncached=estimate_tokens(scene.request))
     if usage.output_text is None:
-        usage = usage._replace(output_text=estimate_output(sum(_length(part) for part in choice.parts)))
+        usage = usage._replace(output_text=tokens_of(sum(_length(part) for part in choice.parts)))
     return usage
 
 

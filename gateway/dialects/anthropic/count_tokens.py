@@ -30,6 +30,7 @@ from gateway.dialects.conversation import (
     ToolResult,
 )
 from gateway.dialects.names import Json
+from gateway.usage import tokens_of
 
 IMAGE = 1_600
 """An image of the size to which larger ones are scaled down."""
@@ -58,11 +59,6 @@ def estimate_tokens(request: Request) -> int:
     if request.response_format is not None:
         counted += _json(request.response_format.schema or {})
     return max(counted, 1)
-
-
-def estimate_output(characters: int) -> int:
-    """About how many tokens an answer of so many characters has."""
-    return -(-characters // 4)
 
 
 def _parts(parts: Iterable[Part]) -> int:
@@ -105,6 +101,6 @@ def _text(text: str) -> int:
     """Letters of Europe are a byte or two in UTF-8, others three or four: their bytes beyond the second are counted as
     tokens of their own."""
     if text.isascii():
-        return -(-len(text) // 4)
+        return tokens_of(len(text))
     wide = sum(character >= "\u0800" for character in text)
-    return wide + -(-(len(text) - wide) // 4)
+    return wide + tokens_of(len(text) - wide)

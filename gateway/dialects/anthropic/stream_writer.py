@@ -17,7 +17,7 @@ from __future__ import annotations
 from gateway import jsonlib
 from gateway.dialects.anthropic.answer_writer import arguments_object, call_id, shown, write_block, write_citation
 from gateway.dialects.anthropic.answer_writer import write_ending as ending_fields
-from gateway.dialects.anthropic.count_tokens import estimate_output, estimate_tokens
+from gateway.dialects.anthropic.count_tokens import estimate_tokens
 from gateway.dialects.anthropic.errors import write_failure
 from gateway.dialects.anthropic.events import write_event
 from gateway.dialects.anthropic.usage import write_delta_usage, write_usage
@@ -27,7 +27,7 @@ from gateway.dialects.deltas import Begin, Broken, Cited, Close, Delta, End, Fin
 from gateway.dialects.dialect import Scene
 from gateway.dialects.losses import Losses, has_address
 from gateway.dialects.names import Json
-from gateway.usage import Usage
+from gateway.usage import Usage, tokens_of
 
 _FIELD_OF_DELTA = {"text_delta": "text", "thinking_delta": "thinking", "input_json_delta": "partial_json"}
 
@@ -208,7 +208,7 @@ class StreamWriter:
         self._over = True
         usage = self._usage
         if usage is None or usage.output_text is None:
-            usage = (usage or Usage())._replace(output_text=estimate_output(self._said))
+            usage = (usage or Usage())._replace(output_text=tokens_of(self._said))
         delta = ending_fields(self._ending, called=self._called, refused=self._refused)
         events += [
             {"type": "message_delta", "delta": delta, "usage": write_delta_usage(usage)},
