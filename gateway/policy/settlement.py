@@ -14,6 +14,8 @@
 | answer passed on unread (too long, of   | everything that was reserved, unless usage was found at its ends   |
 | another type), however it ended         |                                                                    |
 | provider failed before the first output | nothing, whatever was reported                                     |
+| whole answer that says it failed, with  | the usage as reported                                              |
+| output and usage in it                  |                                                                    |
 | provider failed after it                | as if the client had gone                                          |
 | answer undelivered: store unavailable   | nothing                                                            |
 | attempt that another one followed       | nothing; only the answer that reached the client is charged for,   |
@@ -40,7 +42,6 @@ class Ending(Enum):
     CLIENT_GONE = "client gone"
     ABANDONED = "client gone before the answer"
     PROVIDER_FAILED = "provider failed"
-    UNDELIVERED = "undelivered"
 
 
 class Basis(Enum):
@@ -70,10 +71,6 @@ TABLE: Mapping[tuple[Ending, bool, bool], Basis] = {
     (Ending.PROVIDER_FAILED, True, False): Basis.ESTIMATE,
     (Ending.PROVIDER_FAILED, False, True): Basis.NOTHING,
     (Ending.PROVIDER_FAILED, False, False): Basis.NOTHING,
-    (Ending.UNDELIVERED, True, True): Basis.NOTHING,
-    (Ending.UNDELIVERED, True, False): Basis.NOTHING,
-    (Ending.UNDELIVERED, False, True): Basis.NOTHING,
-    (Ending.UNDELIVERED, False, False): Basis.NOTHING,
 }
 
 

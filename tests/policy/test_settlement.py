@@ -60,10 +60,6 @@ CELLS = [
     (Ending.PROVIDER_FAILED, REPORT, True, LATER, Settlement(Usage(100, output_text=10), True)),
     (Ending.PROVIDER_FAILED, None, True, SEEN, ESTIMATE),
     (Ending.PROVIDER_FAILED, None, True, THOUGHT, ESTIMATE),
-    (Ending.UNDELIVERED, REPORT, True, SEEN, NOTHING),
-    (Ending.UNDELIVERED, None, True, SEEN, NOTHING),
-    (Ending.UNDELIVERED, REPORT, False, SEEN, NOTHING),
-    (Ending.UNDELIVERED, None, False, SEEN, NOTHING),
 ]
 
 
