@@ -4,7 +4,8 @@ Counting is `policy/limits.py`'s, in memory, or `store/redis.py`'s for several g
 decided whose limits apply and how many tokens are reserved, and the client is told how much is left.
 
 Invariants:
-- A request is counted once, however it ends. Its tokens are those that its provider reported; those that were
+- A request is counted once, however it ends, but for one that is refused before a provider was asked: that one is
+  given back, as long as there is no flood of them. Its tokens are those that its provider reported; those that were
   reserved, if an answer began and nothing was reported; none, if no answer began, or if it came from the cache.
 - What was counted outlives a reload; the limits are those of the configuration in force.
 - What several gateways decide together is counted here as well, so that this one can go on alone.
@@ -116,13 +117,15 @@ class Admission:
             return self._limits.note(subjects, tokens, self._clock()), shared
         return self._limits.take(subjects, tokens, self._clock()), None
 
-    def leave(self, admitted: Admitted, record: RequestRecord) -> None:
-        """The request has ended, well or not."""
+    def leave(self, admitted: Admitted, record: RequestRecord, *, refused: bool = False) -> None:
+        """The request has ended, well or not; `refused`: by the gateway, without having asked a provider."""
         ticket, shared = admitted
         used = _used(ticket.reserved, record)
-        ticket.settle(used, self._clock())
+        now = self._clock()
+        ticket.settle(used, now)
+        given_back = refused and ticket.give_back(now)
         if shared is not None:
-            self._shared.settle(shared, used)
+            self._shared.settle(shared, used, given_back=given_back)
 
     def _subjects(self, identity: Identity) -> list[Subject]:
         """Whose limits apply."""

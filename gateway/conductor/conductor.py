@@ -73,11 +73,15 @@ class Conductor:
         BrokenAnswerError after it."""
         record.model, record.streamed = ask.model, ask.stream
         admitted = await self._admission.enter(ask, reply)
+        refused = False
         try:
             await self._serve(ask, reply, record)
+        except RequestError:
+            refused = not record.attempts
+            raise
         finally:
             if admitted is not None:
-                self._admission.leave(admitted, record)
+                self._admission.leave(admitted, record, refused=refused)
 
     async def _serve(self, ask: Ask, reply: Reply, record: RequestRecord) -> None:
         pinned, owner = await self._pinned(ask)

@@ -103,9 +103,9 @@ class SharedLimits:
         self._note_success()
         return decision if isinstance(decision, Refusal) else Shared(decision, where)
 
-    def settle(self, shared: Shared, used: int) -> None:
-        """The request has ended, and has used so many tokens."""
-        shared.where.settle(shared.grant, used)
+    def settle(self, shared: Shared, used: int, *, given_back: bool) -> None:
+        """The request has ended, and has used so many tokens; `given_back`: it was none."""
+        shared.where.settle(shared.grant, used, given_back=given_back)
         self._work.set()
 
     async def run(self) -> None:

@@ -2,7 +2,8 @@
 
 A request is subject to up to three sets of limits (`Subject`). It passes all of them, or none counts it. Its tokens
 are reserved before they are known: an estimate that should be more than what it will use, so that requests at once
-cannot overshoot together; what it did use is put right at its end (`Ticket.settle`).
+cannot overshoot together; what it did use is put right at its end (`Ticket.settle`). One that was refused for another
+reason, before a provider was asked, is given back (`Ticket.give_back`), unless there are too many of them.
 
 Invariants:
 - In no interval of 60 seconds (or of an hour), wherever it begins, are more requests counted, or tokens reserved,
@@ -44,6 +45,10 @@ many within an hour are addresses of an attack, as a rule: the limits of all cli
 
 FORGOTTEN_AT_ONCE = 2
 """Subjects looked at for each new one: more than come, so that those kept become fewer."""
+
+RETURNS_PER_MINUTE = 60
+"""Requests of one subject that are given back within a minute, or as many as it may make in one, if those are more.
+Refusing takes work, too, so beyond that they count like others, and a flood of them is stopped by the limit."""
 
 BUSY_SECONDS = 1.0
 """When a request may be expected to end, where too many run at once: nobody knows."""
@@ -91,7 +96,7 @@ class Refusal(NamedTuple):
 class Meter:
     """What one subject has used, and has in flight."""
 
-    __slots__ = ("_apart", "in_flight", "limits", "most", "requests", "tokens")
+    __slots__ = ("_apart", "_returns", "in_flight", "limits", "most", "requests", "tokens")
 
     def __init__(self, limits: RateLimits) -> None:
         self.in_flight = 0
@@ -99,6 +104,7 @@ class Meter:
         self.tokens: Window | None = None
         self.limits = NO_LIMITS
         self._apart: tuple[tuple[Kind, Window], ...] = ()  # of kinds that are no limit now, but were
+        self._returns: Window | None = None  # requests that were given back; made for the first of them
         self.apply(limits)
 
     def apply(self, limits: RateLimits) -> None:
@@ -119,7 +125,20 @@ class Meter:
         windows = [*self.requests, *(window for _, window in self._apart)]
         if self.tokens is not None:
             windows.append(self.tokens)
+        if self._returns is not None:
+            windows.append(self._returns)
         return not self.in_flight and all(window.empty_at(now) <= now for window in windows)
+
+    def may_return(self, now: float) -> bool:
+        """Whether another request may be given back; then it is counted among those that were."""
+        returns = self._returns
+        if returns is None:
+            returns = self._returns = Window(0, 60.0, SLOTS)
+        returns.limit = max(RETURNS_PER_MINUTE, self.limits.requests_per_minute or 0)
+        if returns.room(now) <= 0:
+            return False
+        returns.add(now, 1)
+        return True
 
     def readings(self, scope: Scope, now: float, tokens: int) -> Iterable[Reading]:
         """Where it stands, for a request with so many tokens."""
@@ -136,10 +155,11 @@ class Meter:
 class Ticket:
     """A request that was counted. `requests` and `tokens`: the tightest limits of each, after it."""
 
-    __slots__ = ("_meters", "_of_tokens", "_taken_at", "requests", "reserved", "tokens")
+    __slots__ = ("_meters", "_of_requests", "_of_tokens", "_taken_at", "requests", "reserved", "tokens")
 
     def __init__(self, meters: Sequence[Meter], windows: Windows, reserved: int, now: float) -> None:
         self._meters = meters
+        self._of_requests = windows.of_requests
         self._of_tokens = windows.of_tokens
         self._taken_at = now
         self.reserved = reserved
@@ -160,6 +180,15 @@ class Ticket:
             for window in self._of_tokens:
                 if not window.correct(self._taken_at, now, more) and more > 0:
                     window.add(now, more)
+
+    def give_back(self, now: float) -> bool:
+        """The request was refused before a provider was asked, so it was none. False: so many were that it stays
+        counted. The last subject decides, the token or the user: nobody else's refusals are held against it."""
+        if not self._of_requests or not self._meters[-1].may_return(now):
+            return False
+        for window in self._of_requests:
+            window.correct(self._taken_at, now, -1)
+        return True
 
 
 class Windows:

@@ -108,7 +108,7 @@ return answer
 """
 
 SETTLE = """
--- Correct what was counted: tokens by what was used, leases by renewing or ending them.
+-- Correct what was counted: tokens by what was used, requests that were none, leases by renewing or ending them.
 -- KEYS: what is counted, one for each correction.
 -- ARGV: now in microseconds ('' for the server's time), slots of a window; then for each key what is to be done:
 -- 'add', the length of a slot, when it was counted, how much more; 'renew', the lease's name and its length; 'end' it.

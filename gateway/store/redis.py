@@ -78,13 +78,14 @@ def unavailable(error: BaseException) -> StoreUnavailable:
 
 class Grant(NamedTuple):
     """A request that was counted. `requests` and `tokens`: the tightest limits of each, after it. `taken_at` is in
-    microseconds of Redis' time."""
+    microseconds of Redis' time, as are the slots of `request_keys`."""
 
     requests: Headroom | None
     tokens: Headroom | None
     taken_at: int
     reserved: int
     lease: str
+    request_keys: tuple[tuple[str, int], ...]
     token_keys: tuple[str, ...]
     lease_keys: tuple[str, ...]
 
@@ -142,10 +143,15 @@ class RedisLimits:
         if lease_keys:
             self._leases[lease] = lease_keys
         token_keys = tuple(rule.key for rule in rules if rule.kind == "tokens_per_minute")
-        return Grant(*tightest_readings(readings), taken_at, tokens, lease, token_keys, lease_keys)
+        request_keys = tuple((rule.key, _step(rule.kind)) for rule in rules if rule.kind in REQUEST_KINDS)
+        return Grant(*tightest_readings(readings), taken_at, tokens, lease, request_keys, token_keys, lease_keys)
 
-    def settle(self, grant: Grant, used: int) -> None:
-        """A request has ended, and has used so many tokens. It is sent by `send`."""
+    def settle(self, grant: Grant, used: int, *, given_back: bool = False) -> None:
+        """A request has ended, and has used so many tokens; `given_back`: it was none. It is sent by `send`."""
+        if given_back:
+            self._corrections.extend(
+                Correction(key, ("add", step, grant.taken_at, -1)) for key, step in grant.request_keys
+            )
         self._leases.pop(grant.lease, None)
         more, step = used - grant.reserved, _step("tokens_per_minute")
         if more:

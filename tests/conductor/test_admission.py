@@ -10,7 +10,9 @@ import pytest
 
 from gateway.conductor.admission import format_reset
 from gateway.config.accounts import LimitsConfig, RateLimits
+from gateway.policy.limits import RETURNS_PER_MINUTE
 from gateway.usage import tokens_of
+from tests.api.billed import prices
 from tests.api.harness import AS_ANN, AS_ROOT, CHAT, KEYS, STREAM, TOKENS, Gateway, configuration, gateway, until
 from tests.conftest import run
 from tests.fakes.behaviours import Answer, Behaviour, Cut, Hang, HangAfter, Stream, server_error
@@ -79,7 +81,6 @@ def test_what_is_beyond_a_limit_is_a_429_that_names_it(
         ("POST", "/v1/responses", {"model": "gpt-4o", "input": "x"}),
         ("POST", "/v1/audio/speech", {"model": "gpt-4o", "input": "x"}),
         ("GET", "/p/main/v1/files", b""),
-        ("GET", "/v1/responses/resp_1", b""),
         ("POST", "/v1/messages", {"model": "gpt-4o", "max_tokens": 5, "messages": [{"role": "user", "content": "x"}]}),
         ("POST", "/v1/messages/count_tokens", {"model": "gpt-4o", "messages": [{"role": "user", "content": "x"}]}),
         ("POST", "/v1beta/models/gpt-4o:generateContent", {"contents": [{"parts": [{"text": "x"}]}]}),
@@ -107,6 +108,68 @@ def test_what_goes_to_no_provider_does_not_count(tmp_path: Path, path: str) -> N
             assert (await running.administrate("GET", "/admin/status")).status == 200
             assert (await running.chat()).status == 200
             assert (await running.ask("GET", path)).status == 200
+
+    run(scenario())
+
+
+AS_BEN = {"authorization": "Bearer token-of-ben"}
+ON_SALE = f"""
+{TOKENS}
+[tokens.ben]
+token = "token-of-ben"
+models = ["gpt-4o"]
+{prices("0")}
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "who", "status"),
+    [
+        (CHAT_PATH, {**CHAT, "model": "o1"}, AS_BEN, 403),
+        (CHAT_PATH, CHAT, AS_ANN, 402),
+        ("/v1/responses", {"model": CHAT["model"], "input": "x", "background": True}, AS_ANN, 400),
+        ("/p/nosuch/v1/chat/completions", CHAT, AS_ANN, 404),
+    ],
+)
+def test_what_is_refused_before_a_provider_is_asked_is_given_back(
+    tmp_path: Path, path: str, body: object, who: dict[str, str], status: int
+) -> None:
+    limits = """
+[limits.global]
+requests_per_minute = 1
+[limits.user]
+requests_per_hour = 1
+"""
+
+    async def scenario() -> None:
+        async with FakeProvider() as fake, gateway(tmp_path, limited(fake, limits, ON_SALE)) as running:
+            for _ in range(3):
+                assert (await running.ask("POST", path, body, who)).status == status
+            assert not fake.requests
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("path", ["/p/nosuch/v1/files", "/v1/responses/resp_1"])
+def test_a_flood_of_refusals_ends_at_the_limit(tmp_path: Path, path: str) -> None:
+    async def scenario() -> None:
+        limits = "[limits.user]\nrequests_per_minute = 2"
+        async with FakeProvider() as fake, gateway(tmp_path, limited(fake, limits)) as running:
+            statuses = [(await running.ask("GET", path)).status for _ in range(RETURNS_PER_MINUTE + 3)]
+            assert statuses == [404] * (RETURNS_PER_MINUTE + 2) + [429]
+            running.pass_time(61)
+            assert (await running.chat()).status == 200
+
+    run(scenario())
+
+
+def test_what_a_provider_refused_stays_counted(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        limits = "[limits.user]\nrequests_per_minute = 1"
+        async with FakeProvider() as fake, gateway(tmp_path, limited(fake, limits)) as running:
+            fake.script(KEYS[0], Answer(400))
+            assert (await running.chat()).status == 400
+            assert (await running.chat()).status == 429
 
     run(scenario())
 

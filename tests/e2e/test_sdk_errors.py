@@ -46,6 +46,7 @@ def test_errors_arrive_as_the_sdks_own_classes(fresh: Stage, provider: str, stre
                 words = FAILURES[provider][failure]
                 assert words in str(error) and '{"' not in str(error), "the provider's words, not its JSON"
                 for pool in fresh.running.pools.values():
+                    pool.breakers.reset()
                     for key in pool.standings.keys.values():
                         pool.standings.clear(key)
 

@@ -64,7 +64,7 @@ REQUESTS = st.lists(
         st.integers(0, 70 * MICRO),
         st.sampled_from(["ann", "bob"]),
         st.integers(0, 12),
-        st.booleans(),
+        st.sampled_from([None, False, True]),
         st.integers(0, 20),
     ),
     max_size=25,
@@ -74,13 +74,13 @@ REQUESTS = st.lists(
 @settings(max_examples=40)
 @given(SETS, SETS, REQUESTS)
 def test_redis_decides_as_memory_does(
-    server: RedisServer, of_all: RateLimits, of_each: RateLimits, requests: list[tuple[int, str, int, bool, int]]
+    server: RedisServer, of_all: RateLimits, of_each: RateLimits, requests: list[tuple[int, str, int, bool | None, int]]
 ) -> None:
     async def scenario() -> None:
         memory, shared, run_of = Limits(), RedisLimits(Secret(server.url)), next(NAMES)
         now = BASE * MICRO
         running: list[tuple[Ticket, Grant]] = []
-        for pause, name, tokens, ends, used in requests:
+        for pause, name, tokens, refused, used in requests:
             while pause > 30 * MICRO:
                 pause, now = pause - 30 * MICRO, now + 30 * MICRO
                 shared.renew()
@@ -98,10 +98,10 @@ def test_redis_decides_as_memory_does(
                 assert (here.scope, here.kind) == (there.scope, there.kind)
                 assert here.retry_after == pytest.approx(there.retry_after)
                 assert (left(here.requests), left(here.tokens)) == (left(there.requests), left(there.tokens))
-            if ends and running:
+            if refused is not None and running:
                 ticket, grant = running.pop(0)
                 ticket.settle(used, now / MICRO)
-                shared.settle(grant, used)
+                shared.settle(grant, used, given_back=refused and ticket.give_back(now / MICRO))
                 await send_all(shared, now / MICRO - BASE)
         await shared.close()
 
