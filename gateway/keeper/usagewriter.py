@@ -21,6 +21,9 @@ EVERY = 10.0
 LIMIT = 10_000
 """Sums in memory, some megabytes: what a thousand users do with ten models in ten seconds."""
 
+FROM_CACHE = "cache"
+"""The key of what was answered from the cache: it has used none, nor tokens, but it may have cost."""
+
 
 class UsageWriter:
     """`clock` gives unix seconds."""
@@ -33,12 +36,14 @@ class UsageWriter:
         self._failed = False
 
     def note(self, record: RequestRecord) -> None:
-        """A request has ended. It counts if a provider was asked."""
-        if not record.attempts:
+        """A request has ended. It counts if a provider was asked, or if it was answered from the cache."""
+        hit = record.cache == "hit" and record.first_byte_at > 0
+        if not record.attempts and not hit:
             return
         user = record.user if record.token_name else ""
         hour = int(self._clock()) // HOUR * HOUR
-        place = Place(hour, user, record.provider, record.upstream_model or record.model, record.key)
+        key = FROM_CACHE if hit else record.key
+        place = Place(hour, user, record.provider, record.upstream_model or record.model, key)
         sums = self._sums.get(place)
         if sums is None:
             if len(self._sums) >= LIMIT:

@@ -51,6 +51,22 @@ def test_requests_of_an_hour_are_added_up_and_reported_by_what_is_asked(tmp_path
     run(scenario())
 
 
+def test_answers_from_the_cache_are_requests_of_their_own_without_tokens(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with opened(tmp_path) as database:
+            store = UsageStore(database)
+            writer = UsageWriter(store, Log(write=lambda _: None), lambda: NOW)
+            writer.note(record(cache="miss"))
+            writer.note(record(cache="hit", attempts=0, key="", usage=None, cost=4, first_byte_at=1.0))
+            writer.note(record(cache="hit", attempts=0, key="", usage=None, cost=None, status=402, outcome="error"))
+            assert await writer.flush()
+            assert await store.report("model", 0, 10) == [("gpt-4o", Sums(2, 0, 15, 5, 3, 11))]
+            asked, kept = Sums(1, 0, 15, 5, 3, 7), Sums(1, 0, 0, 0, 0, 4)
+            assert await store.report("key", 0, 10) == [("sk-a…z", asked), ("cache", kept)]
+
+    run(scenario())
+
+
 def test_what_the_database_did_not_take_is_written_with_the_next(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with opened(tmp_path) as database:
