@@ -58,6 +58,10 @@ TOKEN_KINDS = (
 )
 """The buckets of `Usage`, which do not overlap: their sum is the total."""
 
+STATES_OF_PROVIDERS = frozenset({"keys_cooling", "no_usable_key", "circuit_open"})
+"""Errors that say how a provider stands, though it was not asked. What else is refused without asking one is the
+gateway's own: a user's empty balance shall not look like the provider's."""
+
 
 class Family(NamedTuple):
     """A metric: its type, what it says, its labels."""
@@ -229,7 +233,9 @@ class Metrics:
         series = (record.surface, provider, model, status)
         self._requests[series] = self._requests.get(series, 0) + 1
         if outcome == "error" or (status >= 400 and status != 499):
-            self._count_error(provider, record.error or f"http_{status}")
+            reason = record.error or f"http_{status}"
+            own = not record.attempts and reason not in STATES_OF_PROVIDERS
+            self._count_error("" if own else provider, reason)
         if record.surface in OWN_SURFACES:
             return
         self._duration.observe(duration)

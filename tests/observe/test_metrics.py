@@ -69,9 +69,24 @@ def test_requests_are_counted_by_surface_provider_model_and_status() -> None:
 
 def test_an_error_without_a_code_is_named_by_its_status() -> None:
     metrics = Metrics()
-    metrics.request_done(a_record(status=502), 0.1)
+    metrics.request_done(a_record(status=502, attempts=1), 0.1)
     assert samples(metrics, "llm_requests_errors_total") == [
         'llm_requests_errors_total{provider="main",reason="http_502"} 1'
+    ]
+
+
+@pytest.mark.parametrize(
+    ("reason", "attempts", "provider"),
+    [("insufficient_quota", 0, ""), ("store_unavailable", 0, ""), ("insufficient_quota", 2, "main"),
+     ("no_usable_key", 0, "main"), ("circuit_open", 0, "main")],
+)  # fmt: skip
+def test_what_the_gateway_refuses_by_itself_is_no_error_of_the_provider(
+    reason: str, attempts: int, provider: str
+) -> None:
+    metrics = Metrics()
+    metrics.request_done(a_record(status=402, error=reason, attempts=attempts), 0.1)
+    assert samples(metrics, "llm_requests_errors_total") == [
+        f'llm_requests_errors_total{{provider="{provider}",reason="{reason}"}} 1'
     ]
 
 
@@ -168,7 +183,7 @@ def test_a_model_that_nobody_knows_gets_no_series(fields: dict[str, object], lab
 def test_reasons_are_bounded_too() -> None:
     metrics = Metrics()
     for n in range(REASONS_LIMIT + 7):
-        metrics.request_done(a_record(status=500, error=f"reason-{n}"), 0.1)
+        metrics.request_done(a_record(status=500, error=f"reason-{n}", attempts=1), 0.1)
     lines = samples(metrics, "llm_requests_errors_total")
     assert len(lines) == REASONS_LIMIT + 1
     assert lines[-1] == 'llm_requests_errors_total{provider="main",reason="other"} 7'
