@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from importlib.util import find_spec
 from urllib.parse import urlsplit
 
 from gateway.config.accounts import JwtConfig, PriceConfig
 from gateway.config.model import Config
-from gateway.config.problems import Problems
+from gateway.config.problems import Problems, did_you_mean
 from gateway.config.serverside import check_path
 from gateway.config.setting import settings_of
 from gateway.config.tomltext import key_path
@@ -27,8 +28,13 @@ LOWEST_PRICE = 0.0005
 """For a million tokens, unless they are free: less is the price of a single token, which price lists often give."""
 
 
-def check_accounts(config: Config, auth_on: bool, problems: Problems) -> None:
-    """File what is wrong with [auth.jwt], [limits], [billing], [prices] and [cache]."""
+OTHER_LISTS = ("none", "zai")
+"""What providers.NAME.prices may be beside a type of provider: nobody's, and a vendor's that is a type under another
+name."""
+
+
+def check_accounts(config: Config, auth_on: bool, provider_types: Collection[str], problems: Problems) -> None:
+    """File what is wrong with [auth.jwt], [limits], [billing], [prices] and [cache], and with whose prices hold."""
     check_path(config, "auth.jwt.jwks_file", problems)
     _check_jwt(config.auth.jwt, problems)
     if config.billing.enabled and not auth_on:
@@ -43,6 +49,11 @@ def check_accounts(config: Config, auth_on: bool, problems: Problems) -> None:
         key = key_path("prices", model)
         if not problems.has(key):
             check_price(price, key, problems)
+    for name, provider in config.providers.items():
+        key, known = f"{key_path('providers', name)}.prices", (*provider_types, *OTHER_LISTS)
+        if provider.prices and provider.prices not in known:
+            near = "" if config.is_masked(key) else did_you_mean(provider.prices[:100], known)
+            problems.add(key, "is no known type of provider", near or 'write a type such as "openai", or "none"')
 
 
 def _check_jwt(jwt: JwtConfig, problems: Problems) -> None:

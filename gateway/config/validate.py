@@ -83,7 +83,7 @@ def validate(
     _check_store(config.store.url, problems)
     _check_auth(config, problems)
     _check_tokens(config, problems)
-    check_accounts(config, auth_is_on(config), problems)
+    check_accounts(config, auth_is_on(config), provider_types, problems)
     _check_providers(config, provider_types, problems)
     _check_inventory(config, problems)
     _check_default_provider(config, config.server.default_provider, "server.default_provider", problems)

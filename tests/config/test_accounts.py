@@ -8,6 +8,8 @@ import pytest
 
 from gateway.config.load import Loaded, parse
 from gateway.config.show import show_config
+from gateway.daemon.pricefiles import load_bundled
+from gateway.providers import PROVIDER_FACTS
 from tests.config.facts import ECHO, FACTS, PATH, problems_of
 
 SECRET = "x" * 32
@@ -34,6 +36,8 @@ BAD = [
     ('[billing]\ndefault_balance = "NaN"', "billing.default_balance", "finite", ""),
     ("[billing]\ndefault_balance = -1", "billing.default_balance", "at least 0", ""),
     ("[billing]\ndefault_balance = true", "billing.default_balance", "must be a number", ""),
+    ('[providers.b]\ntype = "echo"\nprices = "ecko"', "providers.b.prices", "no known type", 'did you mean "echo"?'),
+    ('[providers.b]\ntype = "echo"\nprices = "nix"', "providers.b.prices", "no known type", '"none"'),
     ("[prices.m]\ncache_read = 1", "prices.m", "has no price", "input"),
     ("[prices.m]\ninput = 0.00000015", "prices.m.input", "no likely price", "1,000,000"),
     ("[prices.m]\noutput = 600000", "prices.m.output", "no likely price", "1,000,000"),
@@ -51,6 +55,12 @@ def test_a_mistake_is_named_with_what_to_do(text: str, key: str, message: str, h
     assert set(found) == {key}
     assert message in found[key].message
     assert hint in found[key].hint
+
+
+def test_every_vendor_of_the_bundled_list_may_be_named() -> None:
+    for vendor in load_bundled().prices:
+        text = f'[providers.main]\ntype = "openai"\nkeys = "keys.txt"\nprices = "{vendor}"\n'
+        assert parse(text, PATH, {}, PROVIDER_FACTS).config.providers["main"].prices == vendor
 
 
 def test_amounts_are_taken_as_they_are_written() -> None:
