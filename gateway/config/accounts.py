@@ -115,7 +115,7 @@ class BillingConfig:
     """[billing]: a prepaid balance for each user. See `llmgateway help billing`."""
 
     enabled: bool = setting(False, "charge users for what they use; needs auth")
-    currency: str = setting("USD", "what amounts are in; the bundled prices are US dollars")
+    currency: str = setting("USD", "what amounts are in, by ISO 4217; the bundled prices are US dollars")
     default_balance: Decimal = setting(Decimal(0), "credit of a user that is seen for the first time", minimum=0)
     unpriced: str = setting(
         "reject", 'requests for what has no price: "reject": 402 | "free"', choices=("reject", "free")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from importlib.util import find_spec
 from urllib.parse import urlsplit
@@ -28,6 +29,9 @@ LOWEST_PRICE = 0.0005
 """For a million tokens, unless they are free: less is the price of a single token, which price lists often give."""
 
 
+CURRENCY = re.compile("[A-Z]{3}")
+"""The form of ISO 4217."""
+
 OTHER_LISTS = ("none", "zai")
 """What providers.NAME.prices may be beside a type of provider: nobody's, and a vendor's that is a type under another
 name."""
@@ -41,6 +45,8 @@ def check_accounts(config: Config, auth_on: bool, provider_types: Collection[str
         problems.add(
             "billing.enabled", "is true, but auth is off", "set auth.required = true: who is charged is the user"
         )
+    if not CURRENCY.fullmatch(config.billing.currency):
+        problems.add("billing.currency", "is no currency", 'write three capital letters: "USD", say')
     if config.limits.storage == "redis":
         _check_redis(config.limits.url, "limits.url", problems)
     if config.cache.enabled and config.cache.storage == "redis":

@@ -8,11 +8,15 @@ from gateway.errors import ConfigError, Problem
 
 
 def refuse_what_cannot_change(old: Config, new: Config) -> None:
-    """A database cannot be exchanged under a running process, and waits for the disk from its opening on or not."""
+    """A database cannot be exchanged under a running process, and waits for the disk from its opening on or not. What
+    balances are in cannot become something else beneath them."""
     if old.store.url != new.store.url or old.state_dir != new.state_dir:
         raise ConfigError([Problem(str(new.path), "store.url", "cannot change while running", "restart instead")])
-    if old.billing.enabled != new.billing.enabled:
-        raise ConfigError([Problem(str(new.path), "billing.enabled", "cannot change while running", "restart instead")])
+    for name in ("enabled", "currency"):  # balances would not be converted
+        if getattr(old.billing, name) != getattr(new.billing, name):
+            raise ConfigError(
+                [Problem(str(new.path), f"billing.{name}", "cannot change while running", "restart instead")]
+            )
 
 
 def list_changes(old: Config, new: Config) -> list[str]:
