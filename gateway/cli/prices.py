@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.cli import price_import
 from gateway.cli.admin import add_socket_argument
-from gateway.cli.table import print_json, print_table, row_limit
-from gateway.errors import GatewayError
+from gateway.cli.table import count, print_json, print_table, row_limit
+from gateway.errors import ConfigError, GatewayError
 
 if TYPE_CHECKING:
     from gateway.config.model import Config
@@ -51,7 +51,8 @@ def add_parser(commands: Any) -> None:
     setting = actions.add_parser("set", help="write a price into the configuration; it goes before all others")
     setting.add_argument("model", metavar="MODEL", help="by the provider's name for it; PROVIDER/MODEL for just one")
     for name, text in AMOUNTS:
-        setting.add_argument(f"--{name}", type=_amount, metavar="AMOUNT", help=text)
+        setting.add_argument(f"--{name}", type=_amount, default=argparse.SUPPRESS, metavar="AMOUNT", help=text)
+    setting.add_argument("--remove", action="store_true", help="take your own price of the model away again")
     setting.set_defaults(run=run_set)
     for action in (show, setting):
         action.add_argument("--config", metavar="FILE", help="configuration file")
@@ -59,20 +60,25 @@ def add_parser(commands: Any) -> None:
     price_import.add_parser(actions)
 
 
-def _amount(text: str) -> Decimal:
+def _amount(text: str) -> Decimal | None:
+    """None for `none`: there is to be no such price."""
+    if text == "none":
+        return None
     try:
         amount = Decimal(text)
     except InvalidOperation:
         amount = Decimal(-1)
     if not amount.is_finite() or amount < 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is no amount such as 2.50")
+        raise argparse.ArgumentTypeError(f"{text!r} is no amount such as 2.50, or none")
     return amount
 
 
 def run_show(args: argparse.Namespace) -> int:
     from gateway.policy.pricelist import write_entry
 
-    rows = list(_rows(price_import.load(args), args.provider, args.model))
+    config = price_import.load(args)
+    _tell_alias(config, args.model)
+    rows = list(_rows(config, args.provider, args.model))
     rows.sort(key=lambda row: not row[2].version.startswith("config "))  # one's own first
     shown = rows[: args.limit]
     if args.json:
@@ -90,11 +96,40 @@ def run_show(args: argparse.Namespace) -> int:
     if not rows:
         raise GatewayError(
             "there is no price" + ("" if args.model == "*" else f" of {args.model!r}"),
-            hint="'llmgateway prices set MODEL --input 2.50 --output 10' gives it one",
+            hint=_whose(config, args.provider, args.model)
+            or "'llmgateway prices set MODEL --input 2.50 --output 10' gives it one",
         )
     if len(rows) > len(shown):
         print(f"… and {len(rows) - len(shown)} more (--limit)", file=sys.stderr)
     return 0
+
+
+def _whose(config: Config, provider: str, model: str) -> str:
+    """A hint for a model that a vendor's list has, at a provider of that type which has nobody's list; empty: none."""
+    from gateway.daemon.pricefiles import load_lists
+    from gateway.policy.pricing import names_of
+    from gateway.providers import price_vendor
+
+    lists = load_lists(config.state_dir)
+    for name, each in config.providers.items():
+        names = names_of(each.type, model)
+        if (
+            provider in ("", name)
+            and not price_vendor(each)
+            and any(listed.price(each.type, one) for listed in lists for one in names)
+        ):
+            return f'if {name} charges what its vendor does, write prices = "{each.type}" into [providers.{name}]'
+    return ""
+
+
+def _tell_alias(config: Config, model: str) -> None:
+    """Prices are by the provider's own name, never by a name that the operator gave it."""
+    for name, each in config.providers.items():
+        for alias, _, meant in (one.partition("=") for one in each.models):
+            if meant and meant != alias and model in (alias, f"{name}/{alias}"):
+                print(
+                    f"note: {alias} is an alias of {meant} at {name}; what counts is {meant}'s price", file=sys.stderr
+                )
 
 
 def _rows(config: Config, provider: str, pattern: str) -> Iterator[tuple[str, str, Price]]:
@@ -143,17 +178,38 @@ def run_set(args: argparse.Namespace) -> int:
     from gateway.cli.config import ask_for_reload
     from gateway.config.files import write_atomically
     from gateway.config.load import find_config, read_config
-    from gateway.config.prices import set_price
+    from gateway.config.prices import own_price, remove_price, set_price
 
-    names = [name.replace("-", "_") for name, _ in AMOUNTS]
-    amounts = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
-    if not amounts:
-        raise GatewayError("no price was given", hint="write --input 2.50 --output 10, say, or 0 for what is free")
+    said = vars(args)
+    amounts = {name: said[name] for name in (name.replace("-", "_") for name, _ in AMOUNTS) if name in said}
+    if bool(amounts) == args.remove:
+        problem = "--remove takes no amounts" if args.remove else "no price was given"
+        raise GatewayError(problem, hint="write --input 2.50 --output 10, say, or 0 for what is free")
     path = find_config(args.config, os.environ)
-    write_atomically(path, set_price(read_config(path), args.model, amounts, path))
-    said = ", ".join(f"{name} {amount:f}" for name, amount in amounts.items())
-    print(
-        f"{path}: {args.model} costs {said} for a million tokens" + (" (request: each)" if "request" in amounts else "")
-    )
+    text = read_config(path)
+    text = remove_price(text, args.model, path) if args.remove else set_price(text, args.model, amounts, path)
+    price = own_price(text, args.model, path)
+    if "input" in price and "output" not in price:
+        raise GatewayError(f"{args.model} would have no price of the answer", hint="add --output, 0 if it is free")
+    write_atomically(path, text)
+    print(f"{path}: {args.model} {_in_words(price)}")
+    try:
+        _tell_alias(price_import.load(args), args.model)
+    except ConfigError:
+        pass  # which the reload says
     ask_for_reload(args, path)
     return 0
+
+
+def _in_words(price: dict[str, Any]) -> str:
+    """All of an operator's price as it stands in the file."""
+    if not price:
+        return "has no price of your own any more; what a list says counts"
+    amounts = (
+        f"{name} {value if isinstance(value, str) else format(Decimal(str(value)), 'f')}"
+        for name, value in price.items()
+        if name != "tiers"
+    )
+    tiers = f", with {count(len(price['tiers']), 'tier')}" if "tiers" in price else ""
+    each = " (request: each)" if "request" in price else ""
+    return f"costs {', '.join(amounts)} for a million tokens{each}{tiers}"

@@ -101,6 +101,9 @@ def test_a_price_that_is_set_goes_before_all_others(folder: Path, shown: Any) ->
         (("gpt-4o", "--input", "nan"), 2),
         (("gpt-4o", "--input", "2,50"), 2),
         (("gpt-4o", "--input", "0.0000025"), 3),
+        (("gpt-4o", "--input", "2"), 1),
+        (("gpt-4o", "--remove"), 3),
+        (("gpt-4o", "--remove", "--input", "2", "--output", "3"), 1),
     ],
 )
 def test_a_price_that_is_none_changes_nothing(folder: Path, words: tuple[str, ...], code: int) -> None:
@@ -183,3 +186,28 @@ def test_a_damaged_import_is_named_and_mended_by_another(folder: Path, capsys: p
     assert "prices.json" in capsys.readouterr().err
     assert run("prices", "import", write(folder, "a.json", {"gpt-4o": PER_TOKEN})) == 0
     assert run("prices", "show", "gpt-4o") == 0
+
+
+def test_a_bucket_is_taken_away_and_the_whole_price_is_said(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("prices", "set", "mine", "--input", "3", "--output", "12.50", "--cache-read", "1") == 0
+    capsys.readouterr()
+    assert run("prices", "set", "mine", "--output", "10") == 0
+    assert "mine costs input 3, output 10, cache_read 1 for a million tokens" in capsys.readouterr().out
+    assert run("prices", "set", "mine", "--cache-read", "none") == 0
+    assert "mine costs input 3, output 10 for a million tokens" in capsys.readouterr().out
+    assert run("prices", "set", "mine", "--output", "none") == 1
+    assert "add --output, 0 if it is free" in capsys.readouterr().err
+    assert run("prices", "set", "mine", "--remove") == 0
+    assert (folder / "config.toml").read_text().strip() == CONFIG.strip()
+
+
+def test_whose_list_has_the_model_is_a_hint(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("prices", "show", "gpt-4o", "--provider", "mirror") == 1
+    assert 'write prices = "openai" into [providers.mirror]' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [("set", "mine", "--input", "1", "--output", "2"), ("show", "mine")])
+def test_an_alias_is_told_as_such(folder: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...]) -> None:
+    (folder / "config.toml").write_text(CONFIG + 'models = ["mine=llama3"]\n')
+    run("prices", *words)
+    assert "note: mine is an alias of llama3 at local" in capsys.readouterr().err

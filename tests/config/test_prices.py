@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config.prices import AMOUNTS, set_price
+from gateway.config.prices import AMOUNTS, remove_price, set_price
 from gateway.errors import ConfigError
 
 PATH = Path("config.toml")
@@ -89,3 +89,19 @@ def test_every_amount_of_a_price_can_be_set() -> None:
     from gateway.cli.prices import AMOUNTS as OPTIONS
 
     assert {name.replace("-", "_") for name, _ in OPTIONS} == set(AMOUNTS)
+
+
+def test_amounts_and_whole_prices_are_taken_away() -> None:
+    text = "# a\n[prices.m] # ours\ninput = 1\noutput = 2 # was 3\ncache_read = 1\n[[prices.m.tiers]]\nabove = 9\n"
+    without = set_price(text, "m", {"cache_read": None, "output": Decimal(4)}, PATH)
+    assert without == text.replace("cache_read = 1\n", "").replace("= 2 #", "= 4 #")
+    assert remove_price(text, "m", PATH) == "# a\n"
+    assert remove_price("[prices]\nm.input = 1\nn.input = 2\n", "m", PATH) == "[prices]\nn.input = 2\n"
+    for inline in ("prices = {m = {input = 1}}\n", "[prices]\nn.input = 1\n"):
+        with pytest.raises(ConfigError, match=r"prices\.m"):
+            remove_price(inline, "m", PATH)
+
+
+def test_the_last_amount_goes_with_the_whole_price_alone() -> None:
+    with pytest.raises(ConfigError, match="has no price"):
+        set_price("[prices.m]\ninput = 1\ncache_read = 2\n", "m", {"input": None}, PATH)
