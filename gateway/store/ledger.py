@@ -7,8 +7,8 @@ Invariants:
 - A charge stays queued until it is durable, however long the database is away. There are never more of them than
   reservations were granted, and while the database is away none is.
 - A reservation that nobody waits for any more, or of which nobody knows whether it was granted, is released.
-- After a unit that failed, reservations are refused at once until one succeeds: there is no free ride, and no queue of
-  requests that would only time out.
+- After a unit that failed, or took longer than anybody waits, reservations are refused at once until one succeeds:
+  there is no free ride, and no queue of requests that would only time out.
 
 Reservations of the same user are granted together or not at all, which is one update for all of them; where they are
 not, each is tried by itself. Who reads or corrects the ledger, uses `books.py`.
@@ -152,7 +152,7 @@ class Ledger:
         self._wanted = asyncio.Event()
         self._turn = asyncio.Lock()
         self._unsure: _Batch | None = None  # sent to the database, and no answer yet
-        self._away = False  # the last unit failed
+        self._away = False  # the last unit failed, or takes too long
         self._known: set[str] = set()
         self._beginning = os.urandom(8).hex()
         self._reservations = 0
@@ -260,7 +260,9 @@ class Ledger:
         while waiting and (waiting[0][0] <= now or waiting[0][1].done()):
             _, future = waiting.popleft()
             if not future.done():
-                future.set_exception(StoreUnavailable("the ledger does not answer", detail=f"{self._patience:g} s"))
+                error = StoreUnavailable("the ledger does not answer", detail=f"{self._patience:g} s")
+                self._lose(error, len(self._left_over()))
+                future.set_exception(error)
         self._timer = self._loop.call_at(waiting[0][0], self._give_up) if waiting else None
 
     # -- written -----------------------------------------------------------------------------------------------
@@ -362,11 +364,15 @@ class Ledger:
 
     def _failed(self, batch: _Batch, error: StoreError) -> None:
         """Nobody knows whether the unit was done; it is tried again. Who waits for a reservation need not."""
-        if not self._away:
-            self._away = True
-            self._note("ledger_away", detail=str(error), queued=len(self._pending) + len(batch.orders))
+        self._lose(error, len(self._pending) + len(batch.orders))
         for order in (*batch.orders, *self._pending):
             order.refuse(error)
+
+    def _lose(self, error: StoreError, queued: int) -> None:
+        """From now on reservations are refused at once, until a unit succeeds."""
+        if not self._away:
+            self._away = True
+            self._note("ledger_away", detail=str(error), queued=queued)
 
     def _recovered(self) -> None:
         if self._away:

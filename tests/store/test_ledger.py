@@ -214,8 +214,12 @@ def test_a_reservation_is_waited_for_only_so_long(tmp_path: Path) -> None:
             it.unsteady.gate.clear()
             with pytest.raises(StoreUnavailable):
                 await it.ledger.reserve("ann", 100)
+            assert it.events == ["ledger_away"]  # not only when the database says so, much later
+            with pytest.raises(StoreUnavailable, match="cannot be written for now"):
+                await it.ledger.reserve("ann", 100)
             it.unsteady.gate.set()
             await it.rest()
+            assert it.events == ["ledger_away", "ledger_back"]
             assert await it.funds("ann") == (100, 0)
 
     run(scenario())
