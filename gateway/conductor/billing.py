@@ -95,7 +95,7 @@ class Billing:
         try:
             granted = await self._ledger.reserve(ask.identity.user, amount)
             if isinstance(granted, Refusal):
-                raise self._refused(ask, amount, granted)
+                raise self._refused(ask, amount, granted, kept=True)
             entry = Entry(
                 granted.id,
                 "charge",
@@ -150,22 +150,29 @@ class Billing:
             param=extras.demanded[:100],
         )
 
-    def _refused(self, ask: Ask, amount: int, refusal: Refusal) -> RequestError:
+    def _refused(self, ask: Ask, amount: int, refusal: Refusal, *, kept: bool = False) -> RequestError:
+        """`kept`: the answer is there already, in the cache."""
         if refusal.disabled:
             return RequestError(403, "permission_denied", f"The user {ask.identity.user[:200]!r} is disabled.")
         currency, available = self._config.currency, refusal.balance - refusal.reserved
-        price = f"This request may cost up to {decimal(amount)} {currency}"
-        if refusal.balance < amount:
+        price = f"This {'answer costs' if kept else 'request may cost up to'} {decimal(amount)} {currency}"
+        if refusal.balance <= 0:
             message = f"The balance is exhausted. {price}, the balance is {decimal(refusal.balance)} {currency}."
+        elif refusal.balance < amount:
+            message = (
+                f"The balance is too small for this. {price}, the balance is {decimal(refusal.balance)} {currency}."
+            )
         else:
             message = (
                 f"The balance is not exhausted, but reserved by requests in flight. {price}, and of "
                 f"{decimal(refusal.balance)} {currency} {decimal(max(available, 0))} {currency} are free for now."
             )
+        if refusal.balance > 0 and not kept and ask.shape in BY_TOKENS - SILENT:
+            message += " A shorter limit for the answer takes less."
         return RequestError(
             402,
             "insufficient_quota",
-            f"{message} A shorter limit for the answer takes less.",
+            message,
             extra={"required": amount / NANO, "available": available / NANO},
         )
 

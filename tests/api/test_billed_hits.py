@@ -78,6 +78,8 @@ def test_a_hit_that_nobody_can_pay_is_not_given(tmp_path: Path) -> None:
             again = await ask(running)
             assert (again.status, again.code) == (402, "insufficient_quota")
             assert (again.error["required"], again.error["available"]) == (0.23, 0.01)
+            assert "This answer costs 0.23 USD, and of" in again.error["message"]
+            assert again.error["message"].endswith("are free for now.")
             running.ledger.release(held)
             assert len(await charges(running)) == 1
 

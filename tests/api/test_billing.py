@@ -153,7 +153,11 @@ def test_who_cannot_pay_gets_402_with_what_it_takes_and_what_is_there(tmp_path: 
             assert not got.header("retry-after")
             assert error["available"] == 1
             assert error["required"] > 1.6
-            assert "exhausted" in error["message"]
+            assert error["message"].startswith("The balance is too small for this. This request may cost up to 1.")
+            assert error["message"].endswith("A shorter limit for the answer takes less.")
+            speechless = {"model": "gpt-4o-mini", "input": "x" * 1000}
+            message = (await ask(running, speechless, "/v1/embeddings")).error["message"]
+            assert message.endswith("the balance is 1 USD.")
             assert not fake.requests
 
     run(scenario())
@@ -181,6 +185,8 @@ def test_the_402_has_the_shape_of_its_surface(tmp_path: Path) -> None:
         async with FakeProvider() as fake, charging(tmp_path, fake, balance="0") as running:
             got = await ask(running, message, "/v1/messages")
             assert (got.status, got.json["type"], got.json["error"]["details"]["available"]) == (402, "error", 0)
+            assert got.json["error"]["message"].startswith("The balance is exhausted.")
+            assert got.json["error"]["message"].endswith("the balance is 0 USD.")
             got = await ask(
                 running, {"contents": [{"parts": [{"text": "Hi"}]}]}, "/v1beta/models/gpt-4o-mini:generateContent"
             )
