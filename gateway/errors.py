@@ -43,6 +43,11 @@ class GatewayError(Exception):
         return f"{self.message}: {self.detail}" if self.detail else self.message
 
 
+def sentence(text: str) -> str:
+    """With its full stop. A hint may end as a question."""
+    return text if text.endswith("?") else f"{text}."
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One thing wrong with a configuration: where, what, and what to do."""

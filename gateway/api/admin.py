@@ -24,7 +24,7 @@ from gateway.api.errors import JSON
 from gateway.api.inbound import Inbound
 from gateway.config.model import Config
 from gateway.config.tomltext import key_path
-from gateway.errors import ConfigError, GatewayError, RequestError, StoreError
+from gateway.errors import ConfigError, GatewayError, RequestError, StoreError, sentence
 from gateway.net.connection import Reply
 from gateway.upstream.control import KeeperControl
 from gateway.upstream.key import Key, Rest
@@ -111,7 +111,7 @@ class AdminSurface:
             answer = await endpoint(inbound)
         except StoreError as error:  # with the detail, which is nobody's business elsewhere
             message = "; ".join(filter(None, (str(error), error.hint)))
-            raise RequestError(503, "store_unavailable", f"{message}.", retry_after=5.0) from None
+            raise RequestError(503, "store_unavailable", sentence(message), retry_after=5.0) from None
         await reply.send(200, [JSON, *inbound.own_headers()], jsonlib.dumps(answer))
 
     def _endpoint(self, method: str, path: str) -> Endpoint:

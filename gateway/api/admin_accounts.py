@@ -31,7 +31,7 @@ from gateway.conductor.jwt_tokens import NAME_LIMIT, sign
 from gateway.config.accounts import NO_LIMITS
 from gateway.config.model import Config
 from gateway.config.problems import did_you_mean
-from gateway.errors import GatewayError, RequestError
+from gateway.errors import GatewayError, RequestError, sentence
 from gateway.money import NANO
 from gateway.store.accounts import AccountStore, TokenRow, UserRow
 
@@ -194,7 +194,7 @@ class AccountAdmin:
         except GatewayError as error:
             if isinstance(error, RequestError):
                 raise
-            raise RequestError(409, "not_configured", f"{error}; {error.hint}.") from None
+            raise RequestError(409, "not_configured", sentence(f"{error}; {error.hint}")) from None
         if len(token) > CREDENTIAL_LIMIT:
             message = f"The token would be longer than {CREDENTIAL_LIMIT} bytes, which nobody accepts."
             raise RequestError(400, "invalid_request_error", message)
@@ -205,7 +205,7 @@ class AccountAdmin:
         for name in names:
             if name not in self._config.providers:
                 near = did_you_mean(name[:100], self._config.providers)
-                message = f"There is no provider {name[:100]!r}{f'; {near}' if near else ''}."
+                message = sentence(f"There is no provider {name[:100]!r}{f'; {near}' if near else ''}")
                 raise RequestError(400, "invalid_request_error", message, param="providers")
         return names
 

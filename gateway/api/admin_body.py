@@ -9,7 +9,7 @@ from gateway.api.inbound import Inbound
 from gateway.conductor.jwt_tokens import NAME_LIMIT, SCOPES, is_user_name
 from gateway.config.accounts import NO_LIMITS, RateLimits
 from gateway.config.problems import did_you_mean
-from gateway.errors import RequestError
+from gateway.errors import RequestError, sentence
 
 NOTE_LIMIT = 1000
 WORDS_LIMIT = 1000
@@ -26,9 +26,8 @@ class Body:
         for name in self.fields:
             if name not in fields:
                 near = did_you_mean(name[:40], fields) or f"there are: {', '.join(fields)}"
-                raise RequestError(
-                    400, "invalid_request_error", f"There is no field {name[:40]!r}; {near}.", param=name
-                )
+                message = sentence(f"There is no field {name[:40]!r}; {near}")
+                raise RequestError(400, "invalid_request_error", message, param=name)
 
     def text(self, name: str, default: str | None = None) -> str:
         value = self.fields.get(name)

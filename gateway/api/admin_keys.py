@@ -15,7 +15,7 @@ from gateway import jsonlib
 from gateway.api.bodies import read_object
 from gateway.api.inbound import Inbound
 from gateway.config.problems import did_you_mean
-from gateway.errors import RequestError
+from gateway.errors import RequestError, sentence
 from gateway.net.connection import Reply
 from gateway.policy.verdict import Status
 from gateway.secret import Secret
@@ -82,7 +82,7 @@ def refuse_unknown(provider_name: str, providers: Mapping[str, Provider]) -> Non
     """Raises RequestError 404 for a name that no provider has; the empty one means all of them."""
     if provider_name and provider_name not in providers:
         hint = did_you_mean(provider_name, providers) or f"there are: {', '.join(providers) or 'none'}"
-        message = f"There is no provider {provider_name[:100]!r}; {hint}"
+        message = sentence(f"There is no provider {provider_name[:100]!r}; {hint}")
         raise RequestError(404, "not_found", message, param="provider")
 
 
