@@ -1,6 +1,7 @@
 """`/admin/users/NAME/credit|debit|transactions` and `/admin/usage`: money and use, for admins only.
 
-An adjustment with an `id` is made once, however often it is asked for; the same id for anything else is a 409.
+An adjustment with an `id` is made once, however often it is asked for; the answer says whether it is `repeated`, and
+the `balance` of now. The same id for anything else is a 409, and so is a debit below zero without `force`.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ class MoneyAdmin:
         return endpoint
 
     async def _adjust(self, name: str, kind: str, inbound: Inbound) -> dict[str, Any]:
-        body = Body(inbound, "amount", "note", "id")
+        body = Body(inbound, "amount", "note", "id", "force")
         amount = _amount(body)
         called = body.text("id", os.urandom(12).hex())
         if len(called) > ID_LIMIT:
@@ -87,12 +88,25 @@ class MoneyAdmin:
         await self._check_known(name)
         signed = amount if kind == "credit" else -amount
         entry = Entry(f"{kind} {called}", kind, signed, self._now(), note=body.note())
+        if kind == "debit" and not body.flag("force", False):
+            await self._check_covered(name, entry)
         written = await self._books.adjust(name, entry, self._default_balance)
         if written is None:
             raise RequestError(400, "invalid_request_error", "The balance would become absurd.", param="amount")
         if (written.user, written.entry.amount) != (name, signed):
             raise RequestError(409, "already_exists", f"There is another {kind} with the id {called!r}.", param="id")
-        return _describe(written)
+        account = await self._books.account(name)
+        balance = written.balance_after if account is None else account.balance
+        repeated = written.entry.made_at != entry.made_at
+        return {**_describe(written), "repeated": repeated, "balance": balance / NANO}
+
+    async def _check_covered(self, name: str, debit: Entry) -> None:
+        """A slip shall not lock a user out. Raises RequestError 409."""
+        account = await self._books.open(name, self._default_balance, debit.made_at)
+        if account.balance + debit.amount < 0 and await self._books.find(debit.charge_id) is None:
+            left = decimal(account.balance + debit.amount)
+            message = f"The balance is {decimal(account.balance)} and would be {left}; 'force' takes it below zero."
+            raise RequestError(409, "below_zero", message, param="amount")
 
     async def _transactions(self, name: str, inbound: Inbound) -> dict[str, Any]:
         query = parse_qs(inbound.request.query)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -43,8 +44,9 @@ def add_parser(commands: Any) -> None:
         action.add_argument("amount", help="in the currency: 12.50")
         action.add_argument("--note", default="", help="what for; the user sees it")
         action.add_argument("--id", help="said twice, it counts once: the number of a payment, say")
-        action.set_defaults(run=run_adjust, kind=name)
+        action.set_defaults(run=run_adjust, kind=name, force=False)
         adjusting.append(action)
+    actions.choices["debit"].add_argument("--force", action="store_true", help="below zero, too")
     for action in (
         create,
         listing,
@@ -102,12 +104,17 @@ def run_set_limit(args: argparse.Namespace) -> int:
 
 
 def run_adjust(args: argparse.Namespace) -> int:
-    body = {"amount": args.amount, "note": args.note, **({"id": args.id} if args.id else {})}
+    body = {"amount": args.amount, "note": args.note, "force": args.force}
+    if args.id is not None:
+        body["id"] = args.id
     answer = call(args, "POST", f"{_place(args.name)}/{args.kind}", body)
     if args.json:
         print_json(answer)
+    elif answer["repeated"]:
+        made = datetime.fromtimestamp(answer["timestamp"], UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+        print(f"{args.name}: this {answer['kind']} was already made on {made}; the balance is {answer['balance']}")
     else:
-        print(f"{args.name}: {answer['kind']} of {args.amount}, the balance is {answer['balance_after']}")
+        print(f"{args.name}: {answer['kind']} of {args.amount}, the balance is {answer['balance']}")
     return 0
 
 

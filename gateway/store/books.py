@@ -88,7 +88,11 @@ class Books:
                 Statement(WRITE_ONCE, args=(user, 0, 0, *entry)),
             ]
         )
-        row = await self._database.fetchrow(FIND, entry.charge_id)
+        return await self.find(entry.charge_id)
+
+    async def find(self, charge_id: str) -> Written | None:
+        """The entry of that charge id."""
+        row = await self._database.fetchrow(FIND, charge_id)
         return None if row is None else _written(row)
 
     async def make_up(self, charges: Sequence[tuple[str, Entry]]) -> int:

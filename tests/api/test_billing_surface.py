@@ -89,7 +89,7 @@ def test_an_admin_credits_and_debits_with_a_note(tmp_path: Path) -> None:
         async with FakeProvider() as fake, charging(tmp_path, fake, balance="1") as running:
             got = await adjust(running, "ann", "credit", amount="20.123456789", note="invoice 7")
             assert (got.status, got.json["balance_after"], got.json["kind"]) == (200, 21.123456789, "credit")
-            got = await adjust(running, "ann", "debit", amount=30, note="paid back")
+            got = await adjust(running, "ann", "debit", amount=30, note="paid back", force=True)
             assert (got.json["amount"], got.json["balance_after"]) == (-30, -8.876543211)
             listed = (await running.administrate("GET", "/admin/users/ann/transactions?limit=2")).json
             assert [one["description"] for one in listed["transactions"]] == ["paid back", "invoice 7"]
@@ -103,11 +103,29 @@ def test_an_adjustment_with_an_id_is_made_once(tmp_path: Path) -> None:
         async with FakeProvider() as fake, charging(tmp_path, fake, balance="0") as running:
             first = await adjust(running, "ann", "credit", amount=5, id="order-1")
             again = await adjust(running, "ann", "credit", amount=5, id="order-1")
-            assert first.json == again.json
+            await adjust(running, "ann", "credit", amount=1)
+            last = await adjust(running, "ann", "credit", amount=5, id="order-1")
+            assert again.json == {**first.json, "repeated": True}
+            assert (first.json["repeated"], last.json["repeated"]) == (False, True)
+            assert (last.json["balance_after"], last.json["balance"]) == (5, 6)
             for user, amount in (("ann", 6), ("root", 5)):
                 got = await adjust(running, user, "credit", amount=amount, id="order-1")
                 assert (got.status, got.code) == (409, "already_exists")
-            assert (await see(running, "/billing/balance")).json["balance"] == 5
+            assert (await see(running, "/billing/balance")).json["balance"] == 6
+            assert (await adjust(running, "ann", "credit", amount=5, id="")).error["param"] == "id"
+
+    run(scenario())
+
+
+def test_a_debit_below_zero_has_to_be_forced(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with FakeProvider() as fake, charging(tmp_path, fake, balance="9.5") as running:
+            got = await adjust(running, "ann", "debit", amount=989)
+            assert (got.status, got.code) == (409, "below_zero")
+            assert "would be -979.5" in got.error["message"]
+            assert (await adjust(running, "ann", "debit", amount=9.5, id="a")).json["balance"] == 0
+            assert (await adjust(running, "ann", "debit", amount=9.5, id="a")).json["repeated"]
+            assert (await adjust(running, "ann", "debit", amount=1, force=True)).json["balance"] == -1
 
     run(scenario())
 
