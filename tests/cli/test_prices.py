@@ -211,3 +211,24 @@ def test_an_alias_is_told_as_such(folder: Path, capsys: pytest.CaptureFixture[st
     (folder / "config.toml").write_text(CONFIG + 'models = ["mine=llama3"]\n')
     run("prices", *words)
     assert "note: mine is an alias of llama3 at local" in capsys.readouterr().err
+
+
+BILLED = "\n[auth]\nrequired = true\n[billing]\nenabled = true\n"
+
+
+def test_providers_at_which_nothing_has_a_price_are_named_by_a_check(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def warned(text: str) -> set[str]:
+        (folder / "config.toml").write_text(text)
+        assert run("config", "check") == 0
+        said = capsys.readouterr().err.splitlines()
+        return {line.split(": ")[1] for line in said if "no model has a price" in line}
+
+    assert warned(CONFIG) == set()
+    assert warned(CONFIG + BILLED) == {"providers.mirror", "providers.local"}
+    assert warned(CONFIG + 'models = ["gpt-4o"]\n' + BILLED + "[prices.'mirror/x']\noutput = 1\n") == {
+        "providers.local"
+    }
+    assert warned(CONFIG + 'models = ["a=b"]\n' + BILLED + "[prices.b]\noutput = 1\n") == set()
+    assert warned(CONFIG + BILLED + "unpriced = 'free'\n") == set()
