@@ -33,7 +33,11 @@ class Body:
         value = self.fields.get(name)
         if value is None and default is not None:
             return default
-        if not isinstance(value, str) or not value:
+        if value is None:
+            raise RequestError(400, "invalid_request_error", f"{name!r} is missing.", param=name)
+        if value == "":
+            raise RequestError(400, "invalid_request_error", f"{name!r} is empty.", param=name)
+        if not isinstance(value, str):
             raise wrong(name, "a text")
         return value
 
@@ -81,5 +85,5 @@ class Body:
         value = self.fields.get(name, default)
         number = isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
         if not number or not 1 <= value <= LONGEST_SECONDS:
-            raise wrong(name, "a number of seconds, at least one")
+            raise wrong(name, f"a number of seconds, from one to {LONGEST_SECONDS:.0f}")
         return float(value)

@@ -21,11 +21,24 @@ class Parser(argparse.ArgumentParser):
 
     def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> tuple[Any, list[str]]:  # type: ignore[override]
         found, others = super().parse_known_args(args, namespace)
+        if others and not any(each.startswith("-") for each in others):
+            others = self._take(found, others)
         if others:
             given = next((each.partition("=")[0] for each in others if each.startswith("-")), "")
             near = did_you_mean(given, re.findall(r"--[\w-]+", self.format_help())) if given else ""
             self.error(f"unrecognized arguments: {' '.join(others)}{f'; {near}' if near else ''}")
         return found, others
+
+    def _take(self, found: Any, words: list[str]) -> list[str]:
+        """Words that stand behind an option, for which argparse had closed a list of words as empty. What is left."""
+        lists = [each for each in self._get_positional_actions() if each.nargs == "*"]
+        if not lists or getattr(found, lists[0].dest):
+            return words
+        try:
+            setattr(found, lists[0].dest, [self._get_value(lists[0], each) for each in words])
+        except argparse.ArgumentError as error:
+            self.error(str(error))
+        return []
 
     def error(self, message: str) -> NoReturn:
         """Exit with 2 and the message."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -18,23 +19,38 @@ LIMITS = {
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 
+DIGITS = 13
+"""More are too many of anything here."""
+
+LONGEST = 36_500 * UNITS["d"]
+"""Seconds of the longest span that the admin API takes."""
+
+
 def limit(text: str) -> tuple[str, int]:
     """`rpm=60`. Raises argparse's error."""
+    from gateway.config.accounts import HIGHEST_LIMIT
+
     name, _, value = text.partition("=")
     name = LIMITS.get(name, name)
     if name not in LIMITS.values():
         raise argparse.ArgumentTypeError(f"there is no limit {name!r}; there are: {', '.join(LIMITS)}")
-    if not value.isascii() or not value.isdigit() or len(value) > 12:
+    if not value.isascii() or not value.isdigit():
         raise argparse.ArgumentTypeError(f"{text!r} needs a whole number, 0 for no limit: rpm=60, say")
+    if len(value) > DIGITS or int(value) > HIGHEST_LIMIT:
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is too large: {HIGHEST_LIMIT} at most, 0 for no limit")
     return name, int(value)
 
 
 def span(text: str) -> float:
-    """Seconds of `30d`, `12h`, `30m`, `90s`, `90`. Raises argparse's error."""
-    match = re.fullmatch(r"([0-9]{1,9})([smhdw]?)", text)
-    if match is None or not int(match[1]):
-        raise argparse.ArgumentTypeError(f"{text!r} is no span of time: 30d, 12h, 30m or 90s, say")
-    return float(int(match[1]) * UNITS.get(match[2], 1))
+    """Seconds of `30d`, `12h`, `30m`, `90s`. Raises argparse's error."""
+    match = re.fullmatch(r"([0-9]+)([smhdw])", text)
+    if match is None or not match[1].strip("0"):
+        unit = ", with its unit" if text.isascii() and text.isdigit() else ""
+        raise argparse.ArgumentTypeError(f"{text!r} is no span of time{unit}: 30d, 12h, 30m or 90s, say")
+    seconds = float(int(match[1]) * UNITS[match[2]]) if len(match[1]) <= DIGITS else math.inf
+    if seconds > LONGEST:
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is too long: {LONGEST // UNITS['d']}d at most")
+    return seconds
 
 
 def add_rights_arguments(parser: argparse.ArgumentParser) -> None:

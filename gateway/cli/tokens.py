@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 from gateway.cli.admin import add_socket_argument, call
 from gateway.cli.rights import add_rights_arguments, limits_in_words, rights, rights_in_words, span
 from gateway.cli.table import in_words, print_json, print_table, row_limit
+from gateway.errors import GatewayError
 
 SCOPES = ("use", "read", "admin")
 
@@ -48,10 +49,13 @@ def add_parser(commands: Any) -> None:
 
 def run_create(args: argparse.Namespace) -> int:
     body = {"scopes": args.scope, "expires_in": args.expires, **rights(args)}
-    if args.user or args.name:
-        body |= {name: value for name, value in (("user", args.user), ("name", args.name)) if value}
+    named = {name: value for name, value in (("user", args.user), ("name", args.name)) if value is not None}
+    if named:
+        body |= named
     elif "admin" in args.scope:
         body["user"] = FIRST_USER
+    else:
+        raise GatewayError("whose token is it to be?", hint="write --user NAME")
     answer = call(args, "POST", "/admin/tokens", body)
     if args.json:
         print_json(answer)

@@ -12,6 +12,7 @@ from gateway.cli.admin import add_socket_argument, call
 from gateway.cli.rights import add_rights_arguments, limit, limits_in_words, rights, rights_in_words
 from gateway.cli.table import print_json, print_table, row_limit
 from gateway.cli.tokens import show_tokens
+from gateway.errors import GatewayError
 
 
 def add_parser(commands: Any) -> None:
@@ -96,6 +97,8 @@ def run_switch(args: argparse.Namespace) -> int:
 
 
 def run_set_limit(args: argparse.Namespace) -> int:
+    if not args.limits and not args.none:
+        raise GatewayError("no limit was given", hint="write rpm=60, say, or --none")
     if args.none:
         call(args, "PATCH", _place(args.name), {"limits": None})
     answer = call(args, "PATCH", _place(args.name), {"limits": dict(args.limits)})

@@ -120,6 +120,15 @@ def test_users_are_listed_a_page_at_a_time(tmp_path: Path) -> None:
     run(scenario())
 
 
+@pytest.mark.parametrize(("body", "said"), [({}, "missing"), ({"name": ""}, "empty"), ({"name": 1}, "a text")])
+def test_what_is_wrong_with_a_name_is_said(tmp_path: Path, body: dict[str, object], said: str) -> None:
+    async def scenario() -> None:
+        async with gateway(tmp_path, configuration("http://127.0.0.1:1")) as running:
+            assert said in (await running.administrate("POST", "/admin/users", body)).error["message"]
+
+    run(scenario())
+
+
 @pytest.mark.parametrize(
     ("method", "path", "body", "status", "param"),
     [

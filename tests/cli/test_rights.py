@@ -10,16 +10,27 @@ from gateway.cli.rights import limit, limits_in_words, span
 
 
 @pytest.mark.parametrize(
-    ("text", "seconds"), [("90", 90), ("90s", 90), ("30m", 1800), ("12h", 43200), ("30d", 2592000), ("2w", 1209600)]
+    ("text", "seconds"),
+    [("90s", 90), ("36500d", 36500 * 86400), ("30m", 1800), ("12h", 43200), ("30d", 2592000), ("2w", 1209600)],
 )
 def test_a_span_is_a_number_with_a_unit(text: str, seconds: float) -> None:
     assert span(text) == seconds
 
 
-@pytest.mark.parametrize("text", ["", "0", "0d", "d", "1.5h", "-1d", "1y", "30 d", "9" * 10, "٣d"])
+@pytest.mark.parametrize("text", ["", "0", "0d", "d", "1.5h", "-1d", "1y", "30 d", "30", "9" * 10, "٣d"])
 def test_what_is_no_span_is_refused(text: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError, match="30d"):
         span(text)
+
+
+def test_what_is_wrong_is_said() -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="with its unit"):
+        span("30")
+    for text in ("36501d", "99999999w", "9" * 5000 + "d"):
+        with pytest.raises(argparse.ArgumentTypeError, match="too long: 36500d at most"):
+            span(text)
+    with pytest.raises(argparse.ArgumentTypeError, match="too large: 1000000000000 at most"):
+        limit("rpm=" + "9" * 5000)
 
 
 @pytest.mark.parametrize(
