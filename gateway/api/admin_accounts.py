@@ -31,8 +31,10 @@ from gateway.conductor.jwt_tokens import NAME_LIMIT, sign
 from gateway.config.accounts import NO_LIMITS
 from gateway.config.model import Config
 from gateway.config.problems import did_you_mean
+from gateway.config.tomltext import key_path
 from gateway.errors import GatewayError, RequestError, sentence
 from gateway.money import NANO
+from gateway.secret import Secret
 from gateway.store.accounts import AccountStore, TokenRow, UserRow
 
 Endpoint = Callable[[Inbound], Awaitable[dict[str, Any]]]
@@ -88,7 +90,8 @@ class AccountAdmin:
     async def _user(self, name: str, inbound: Inbound) -> dict[str, Any]:
         row = await self._known_user(name)
         tokens = await self._accounts.tokens(ROWS_LIMIT, user=name)
-        return {"user": describe_user(row), "tokens": [self._describe_token(token) for token in tokens]}
+        shown = [*map(self._describe_token, tokens), *self._configured(name)]
+        return {"user": describe_user(row), "tokens": shown}
 
     async def _create_user(self, inbound: Inbound) -> dict[str, Any]:
         body = Body(inbound, "name", "limits", "providers", "models", "note")
@@ -131,9 +134,29 @@ class AccountAdmin:
     async def _tokens(self, inbound: Inbound) -> dict[str, Any]:
         query = parse_qs(inbound.request.query)
         user = query.get("user", [""])[0]
-        rows = await self._accounts.tokens(parse_limit(query, ROWS_LIMIT), user=user)
-        total = await self._accounts.count_tokens(user=user)
-        return {"tokens": [self._describe_token(row) for row in rows], "total": total}
+        limit, configured = parse_limit(query, ROWS_LIMIT), self._configured(user)
+        rows = await self._accounts.tokens(limit, user=user)
+        total = await self._accounts.count_tokens(user=user) + len(configured)
+        return {"tokens": [*map(self._describe_token, rows), *configured][:limit], "total": total}
+
+    def _configured(self, user: str = "") -> list[dict[str, Any]]:
+        """Tokens that stand in the configuration, of a user or of all: without an id, and not to be revoked here."""
+        rows = [
+            TokenRow(
+                "",
+                "",
+                name,
+                token.user or name,
+                token.scopes,
+                0.0,
+                limits=token.limits,
+                providers=token.providers,
+                models=token.models,
+            )
+            for name, token in self._config.tokens.items()
+            if user in ("", token.user or name)
+        ]
+        return [{**self._describe_token(row), "created_at": None, "configured": True} for row in rows]
 
     async def _create_token(self, inbound: Inbound) -> dict[str, Any]:
         """Without a name it is called by its id; without a user it is its name's, as in the configuration."""
@@ -166,6 +189,7 @@ class AccountAdmin:
         found = await self._accounts.tokens(ROWS_LIMIT, user=body.text("user", ""), called=called)
         meant = [row for row in found if row.public_id == called] or [row for row in found if row.revoked_at is None]
         if not meant:
+            self._refuse_configured(body)
             raise RequestError(404, "not_found", "No token that could be revoked is called that.", param="token")
         if len(meant) > 1:
             ids = ", ".join(row.public_id for row in meant[:10])
@@ -176,6 +200,17 @@ class AccountAdmin:
         if await self._accounts.revoke_token(row.public_id, now):
             row = replace(row, revoked_at=now)
         return {"revoked": self._describe_token(row)}
+
+    def _refuse_configured(self, body: Body) -> None:
+        """Raises RequestError 409 for a token that no call takes away, by its name or by itself."""
+        called, user = body.text("token"), body.text("user", "")
+        digest = Secret(called).digest
+        for name, token in self._config.tokens.items():
+            if (called == name or token.token.digest == digest) and user in ("", token.user or name):
+                message = (
+                    f"The token {name!r} stands in the configuration: take [{key_path('tokens', name)}] out, reload."
+                )
+                raise RequestError(409, "in_configuration", message, param="token")
 
     async def _sign(self, inbound: Inbound) -> dict[str, Any]:
         body = Body(inbound, "user", "ttl", "scopes", "limits", "providers", "models")
@@ -213,6 +248,7 @@ class AccountAdmin:
         expired = row.expires_at is not None and row.expires_at <= self._now()
         return {
             "id": row.public_id,
+            "configured": False,
             "name": row.name,
             "user": row.user,
             "state": "revoked" if row.revoked_at is not None else "expired" if expired else "valid",

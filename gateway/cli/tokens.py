@@ -106,7 +106,7 @@ def show_tokens(rows: Sequence[dict[str, Any]]) -> None:
         ("ID", "NAME", "USER", "STATE", "SCOPES", "EXPIRES", "LIMITS", "ONLY"),
         (
             (
-                row["id"],
+                "(configured)" if row["configured"] else row["id"],
                 row["name"],
                 row["user"],
                 row["state"],

@@ -32,7 +32,8 @@ def test_a_token_is_shown_once_and_counts_until_it_is_revoked(tmp_path: Path) ->
             token = made["token"]
             assert (await use(running, token), await use(running, token, "gpt-4o")) == (200, 403)
             listed = (await running.administrate("GET", "/admin/tokens?user=ann")).json
-            assert listed == {"tokens": [{name: value for name, value in made.items() if name != "token"}], "total": 1}
+            assert listed["tokens"][0] == {name: value for name, value in made.items() if name != "token"}
+            assert [each["name"] for each in listed["tokens"]] == ["ci", "ann"]  # the latter of the configuration
             shown = await running.administrate("POST", "/admin/tokens/revoke", {"token": token})
             assert shown.json["revoked"]["state"] == "revoked" and token not in str(shown.json)
             assert await use(running, token) == 401
@@ -103,6 +104,26 @@ def test_a_user_is_made_changed_and_shown_with_his_tokens(tmp_path: Path) -> Non
             shown = (await running.administrate("GET", place)).json["user"]
             assert (shown["limits"], shown["models"], shown["note"]) == ({}, [], "")
             assert await use(running, token["token"]) == 200
+
+    run(scenario())
+
+
+def test_tokens_of_the_configuration_are_listed_and_revoked_there_alone(tmp_path: Path) -> None:
+    more = "[tokens.alice]\ntoken = 'token-of-alice'\n[tokens.'b.c']\ntoken = 'token-of-bob'\nuser = 'bob'\n"
+
+    async def scenario() -> None:
+        async with gateway(tmp_path, configuration("http://127.0.0.1:1", more=more)) as running:
+            made = await created(running, {"user": "bob"})
+            listed = (await running.administrate("GET", "/admin/tokens?user=bob")).json
+            assert [(each["id"], each["configured"]) for each in listed["tokens"]] == [(made["id"], False), ("", True)]
+            assert listed["total"] == 2
+            assert "token-of" not in str(listed)
+            for called, place in (("alice", "[tokens.alice]"), ("token-of-bob", '[tokens."b.c"]')):
+                got = await running.administrate("POST", "/admin/tokens/revoke", {"token": called})
+                assert (got.status, got.code) == (409, "in_configuration")
+                assert place in got.error["message"]
+            got = await running.administrate("POST", "/admin/tokens/revoke", {"token": "alice", "user": "bob"})
+            assert got.status == 404
 
     run(scenario())
 
