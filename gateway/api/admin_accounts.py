@@ -8,7 +8,8 @@
 | /admin/tokens/revoke  |                 | by id, name, or the token itself  |                      |
 | /admin/tokens/jwt     |                 | sign a JSON Web Token             |                      |
 
-What is created, changed or revoked here counts in this process at once (`AccountStore.changes`).
+Amounts are texts, `"12.5"`, of which no reader loses a digit. What is created, changed or revoked here counts in this
+process at once (`AccountStore.changes`).
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from gateway.config.model import Config
 from gateway.config.problems import did_you_mean
 from gateway.config.tomltext import key_path
 from gateway.errors import GatewayError, RequestError, sentence
-from gateway.money import NANO
+from gateway.observe.record import decimal
 from gateway.secret import Secret
 from gateway.store.accounts import AccountStore, TokenRow, UserRow
 
@@ -266,8 +267,8 @@ def describe_user(row: UserRow) -> dict[str, Any]:
     return {
         "name": row.name,
         "disabled": row.disabled,
-        "balance": row.balance / NANO,
-        "reserved": row.reserved / NANO,
+        "balance": decimal(row.balance),
+        "reserved": decimal(row.reserved),
         "limits": row.limits.named(),
         "providers": list(row.providers),
         "models": list(row.models),

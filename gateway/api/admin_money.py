@@ -2,6 +2,7 @@
 
 An adjustment with an `id` is made once, however often it is asked for; the answer says whether it is `repeated`, and
 the `balance` of now. The same id for anything else is a 409, and so is a debit below zero without `force`.
+Amounts are texts, `"12.5"`, of which no reader loses a digit.
 """
 
 from __future__ import annotations
@@ -98,7 +99,7 @@ class MoneyAdmin:
         account = await self._books.account(name)
         balance = written.balance_after if account is None else account.balance
         repeated = written.entry.made_at != entry.made_at
-        return {**_describe(written), "repeated": repeated, "balance": balance / NANO}
+        return {**_describe(written), "repeated": repeated, "balance": decimal(balance)}
 
     async def _check_covered(self, name: str, debit: Entry) -> None:
         """A slip shall not lock a user out. Raises RequestError 409."""
@@ -135,7 +136,7 @@ class MoneyAdmin:
             "by": by,
             "since": seconds,
             "currency": self._config.billing.currency,
-            "usage": [{by: name, **sums._asdict(), "cost": sums.cost / NANO} for name, sums in rows],
+            "usage": [{by: name, **sums._asdict(), "cost": decimal(sums.cost)} for name, sums in rows],
         }
 
 
@@ -157,8 +158,8 @@ def _describe(written: Written) -> dict[str, Any]:
         "seq": written.seq,
         "id": entry.charge_id,
         "kind": entry.kind,
-        "amount": entry.amount / NANO,
-        "balance_after": written.balance_after / NANO,
+        "amount": decimal(entry.amount),
+        "balance_after": decimal(written.balance_after),
         "description": describe(entry.kind, entry.model, entry.note),
         "timestamp": entry.made_at,
         "request_id": entry.request_id,

@@ -91,7 +91,7 @@ def test_a_user_is_made_changed_and_shown_with_his_tokens(tmp_path: Path) -> Non
         async with FakeProvider() as fake, gateway(tmp_path, configuration(fake.base_url)) as running:
             limits = {"requests_per_minute": 60, "concurrency": 2}
             made = await created(running, {"name": "a/n ü", "limits": limits, "note": "x"}, "users")
-            assert made["user"]["limits"] == limits and made["user"]["balance"] == 0
+            assert made["user"]["limits"] == limits and made["user"]["balance"] == "0"
             place = "/admin/users/a%2Fn%20%C3%BC"
             got = await running.administrate("PATCH", place, {"limits": {"concurrency": 0}, "models": ["gpt-4o"]})
             assert got.json["user"]["limits"] == {"requests_per_minute": 60}

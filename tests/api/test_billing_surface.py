@@ -88,9 +88,9 @@ def test_an_admin_credits_and_debits_with_a_note(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with FakeProvider() as fake, charging(tmp_path, fake, balance="1") as running:
             got = await adjust(running, "ann", "credit", amount="20.123456789", note="invoice 7")
-            assert (got.status, got.json["balance_after"], got.json["kind"]) == (200, 21.123456789, "credit")
+            assert (got.status, got.json["balance_after"], got.json["kind"]) == (200, "21.123456789", "credit")
             got = await adjust(running, "ann", "debit", amount=30, note="paid back", force=True)
-            assert (got.json["amount"], got.json["balance_after"]) == (-30, -8.876543211)
+            assert (got.json["amount"], got.json["balance_after"]) == ("-30", "-8.876543211")
             listed = (await running.administrate("GET", "/admin/users/ann/transactions?limit=2")).json
             assert [one["description"] for one in listed["transactions"]] == ["paid back", "invoice 7"]
             assert (await ask(running)).status == 402
@@ -107,12 +107,24 @@ def test_an_adjustment_with_an_id_is_made_once(tmp_path: Path) -> None:
             last = await adjust(running, "ann", "credit", amount=5, id="order-1")
             assert again.json == {**first.json, "repeated": True}
             assert (first.json["repeated"], last.json["repeated"]) == (False, True)
-            assert (last.json["balance_after"], last.json["balance"]) == (5, 6)
+            assert (last.json["balance_after"], last.json["balance"]) == ("5", "6")
             for user, amount in (("ann", 6), ("root", 5)):
                 got = await adjust(running, user, "credit", amount=amount, id="order-1")
                 assert (got.status, got.code) == (409, "already_exists")
             assert (await see(running, "/billing/balance")).json["balance"] == 6
             assert (await adjust(running, "ann", "credit", amount=5, id="")).error["param"] == "id"
+
+    run(scenario())
+
+
+def test_operators_see_every_nano_unit_of_large_sums(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with FakeProvider() as fake, charging(tmp_path, fake, balance="0") as running:
+            for _ in range(3):
+                got = await adjust(running, "ann", "credit", amount="999999999.123456789")
+            assert (got.json["amount"], got.json["balance"]) == ("999999999.123456789", "2999999997.370370367")
+            (user,) = (await running.administrate("GET", "/admin/users")).json["users"]
+            assert (user["balance"], user["reserved"]) == ("2999999997.370370367", "0")
 
     run(scenario())
 
@@ -123,9 +135,9 @@ def test_a_debit_below_zero_has_to_be_forced(tmp_path: Path) -> None:
             got = await adjust(running, "ann", "debit", amount=989)
             assert (got.status, got.code) == (409, "below_zero")
             assert "would be -979.5" in got.error["message"]
-            assert (await adjust(running, "ann", "debit", amount=9.5, id="a")).json["balance"] == 0
+            assert (await adjust(running, "ann", "debit", amount=9.5, id="a")).json["balance"] == "0"
             assert (await adjust(running, "ann", "debit", amount=9.5, id="a")).json["repeated"]
-            assert (await adjust(running, "ann", "debit", amount=1, force=True)).json["balance"] == -1
+            assert (await adjust(running, "ann", "debit", amount=1, force=True)).json["balance"] == "-1"
 
     run(scenario())
 
@@ -149,7 +161,7 @@ def test_a_user_who_is_not_known_is_not_credited(tmp_path: Path) -> None:
             await running.administrate("POST", "/admin/users", {"name": "bob"})
             await running.administrate("POST", "/admin/tokens", {"user": "cid"})
             for user in ("bob", "cid"):
-                assert (await adjust(running, user, "credit", amount=5)).json["balance_after"] == 105
+                assert (await adjust(running, user, "credit", amount=5)).json["balance_after"] == "105"
             got = await running.ask("POST", "/admin/users/ann/credit", {"amount": 5}, AS_ANN)
             assert got.status == 403
             assert (await running.administrate("GET", "/admin/users/ann/credit")).status == 405
@@ -171,7 +183,7 @@ def test_usage_is_reported_by_user_model_provider_and_key(tmp_path: Path) -> Non
                 (row,) = (await running.administrate("GET", f"/admin/usage?by={by}&since=3600")).json["usage"]
                 assert (row[by], row["requests"], row["errors"]) == (name, 3, 0)
                 assert row["input"] > 0 < row["output"]
-                assert row["cost"] > 0
+                assert Decimal(row["cost"]) > 0
             keys = (await running.administrate("GET", "/admin/usage?by=key")).json["usage"]
             assert sum(row["requests"] for row in keys) == 3
             for query in ("by=nothing", "since=x"):

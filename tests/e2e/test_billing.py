@@ -23,19 +23,19 @@ def test_users_are_credited_and_debited_by_command_and_what_they_used_is_reporte
                 told = await running.command("users", "credit", "ann", "50.25", "--note", "invoice 7", "--id", "7")
                 assert (told.code, told.out) == (0, "ann: credit of 50.25, the balance is 50.25\n")
                 again = await running.command("users", "credit", "ann", "50.25", "--id", "7", "--json")
-                assert (again.json["balance_after"], again.json["repeated"]) == (50.25, True)
+                assert (again.json["balance_after"], again.json["repeated"]) == ("50.25", True)
                 again = await running.command("users", "credit", "ann", "50.25", "--id", "7")
                 assert "already made on 20" in again.out
                 assert again.out.endswith("UTC; the balance is 50.25\n")
                 told = await running.command("users", "debit", "ann", "0.25")
-                assert told.out == "ann: debit of 0.25, the balance is 50.0\n"
+                assert told.out == "ann: debit of 0.25, the balance is 50\n"
                 slip = await running.command("users", "credit", "amn", "1")
                 assert (slip.code, "no user 'amn'" in slip.err) == (1, True)
                 answer = await ann.post("/v1/chat/completions", asking("two"))
                 assert answer.status == 200
                 cost = float(answer.headers["x-llmgateway-cost"])
                 (row,) = (await running.command("usage", "--by", "user", "--json")).json
-                assert (row["user"], row["requests"], row["cost"]) == ("ann", 1, cost)
+                assert (row["user"], row["requests"], row["cost"]) == ("ann", 1, answer.headers["x-llmgateway-cost"])
                 shown = await running.command("usage", "--by", "model", "--since", "1h")
                 assert shown.out.splitlines()[0].split() == [
                     "MODEL",
