@@ -141,8 +141,7 @@ def run_list(args: argparse.Namespace) -> int:
 def run_check(args: argparse.Namespace) -> int:
     """Exit code 0, a summary and warnings about key files, proxy files and prices, or 3 and every problem on a line of
     its own; 1 if a provider cannot be reached."""
-    from gateway.cli.filecheck import check_files
-    from gateway.cli.prices import warn_of_unpriced
+    from gateway.cli.filecheck import check_files, warn_of_unpriced
 
     try:
         config = _load(args).config

@@ -1,6 +1,7 @@
 """`llmgateway config check`: what is in the key files and proxy files, and what is wrong with them.
 
-The daemon says the same in `llmgateway status`; this needs none. No line shows what a file holds.
+The daemon says the same in `llmgateway status`; this needs none. No line shows what a file holds. Beside that, whether
+anything has a price.
 """
 
 from __future__ import annotations
@@ -28,6 +29,26 @@ def check_files(config: Config) -> None:
         if provider.enabled and provider.proxy.listed and file not in looked_at:
             looked_at.add(file)
             _report(name, "proxy", read_proxies(file))
+
+
+def warn_of_unpriced(config: Config) -> None:
+    """A line for each provider at which, with billing, nothing has a price: it would answer 402 to everything."""
+    from gateway.daemon.pricefiles import load_lists, price_book
+    from gateway.providers import price_vendor
+
+    if not config.billing.enabled or config.billing.unpriced != "reject":
+        return
+    lists = load_lists(config.state_dir)
+    book = price_book(config, lists)
+    for name, each in config.providers.items():
+        if each.models:
+            models = {model.rpartition("=")[2] for model in each.models}
+        else:  # the provider's own list, of which nothing is known here
+            others = config.providers.keys() - {name}
+            models = {key.removeprefix(f"{name}/") for key in config.prices if key.partition("/")[0] not in others}
+            models |= {model for listed in lists for model in listed.prices.get(price_vendor(each), ())}
+        if each.enabled and not any(book.find(name, each.type, model) for model in models):
+            print(f"warning: providers.{name}: no model has a price: every request is refused (402)", file=sys.stderr)
 
 
 def read_proxies(file: str) -> SourceReading:

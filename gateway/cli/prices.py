@@ -132,26 +132,6 @@ def _tell_alias(config: Config, model: str) -> None:
                 )
 
 
-def warn_of_unpriced(config: Config) -> None:
-    """A line for each provider at which, with billing, nothing has a price: it would answer 402 to everything."""
-    from gateway.daemon.pricefiles import load_lists, price_book
-    from gateway.providers import price_vendor
-
-    if not config.billing.enabled or config.billing.unpriced != "reject":
-        return
-    lists = load_lists(config.state_dir)
-    book = price_book(config, lists)
-    for name, each in config.providers.items():
-        if each.models:
-            models = {model.rpartition("=")[2] for model in each.models}
-        else:  # the provider's own list, of which nothing is known here
-            others = config.providers.keys() - {name}
-            models = {key.removeprefix(f"{name}/") for key in config.prices if key.partition("/")[0] not in others}
-            models |= {model for listed in lists for model in listed.prices.get(price_vendor(each), ())}
-        if each.enabled and not any(book.find(name, each.type, model) for model in models):
-            print(f"warning: providers.{name}: no model has a price: every request is refused (402)", file=sys.stderr)
-
-
 def _rows(config: Config, provider: str, pattern: str) -> Iterator[tuple[str, str, Price]]:
     """Provider, model and price of what fits: of the configured provider of that name, of a type, or of all."""
     from gateway.daemon.pricefiles import load_lists, price_book
