@@ -36,6 +36,9 @@ HELD = {"rate_limited", "no_quota"}
 HEALTH = "[providers.main.health]\nguard_window = 0\nbatch_size = 5000\n"
 """All keys are one batch, and bad ones are not taken for a common cause."""
 
+PROVIDER = "probe.min_interval = 0\ncircuit_breaker.enabled = false"
+"""In the end only keys with server errors are left to be probed, for which the circuit would open."""
+
 SYNC = "[sync]\ninterval = 0.1\nshrink_guard = false\n"
 
 Rows = Mapping[tuple[str, str], Mapping[str, Any]]
@@ -52,9 +55,7 @@ class Box:
 
     async def start(self, *, probe: str = "none", ready: bool = True) -> None:
         config = self.folder / "config.toml"
-        config.write_text(
-            one_provider(self._fake.base_url, provider="probe.min_interval = 0", more=HEALTH + SYNC, probe=probe)
-        )
+        config.write_text(one_provider(self._fake.base_url, provider=PROVIDER, more=HEALTH + SYNC, probe=probe))
         self.running = GatewayProcess(config, {})
         await self.running.start(ready=ready)
 
