@@ -274,7 +274,7 @@ class ProviderConfig:
     )
     prices: str = setting(
         "",
-        'whose listed prices hold: a provider type, or "none"; default: those of `type`, at the vendor\'s own address',
+        'whose listed prices hold: a provider type, or "none"; default: those of `type`',
     )
     selection: str = setting(
         "round_robin",

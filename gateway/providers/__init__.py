@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from urllib.parse import urlsplit
 
 from gateway.config.provider import ProviderConfig
 from gateway.config.validate import ProviderFacts
@@ -120,17 +119,10 @@ def quirks_of(provider: ProviderConfig) -> frozenset[str]:
 def price_vendor(provider: ProviderConfig) -> str:
     """Whose prices in a price list are a configured provider's; "": nobody's.
 
-    What is configured, or its type's, unless the address is in another domain than the vendor's: whoever is there has
-    prices of his own. Types without an address (Azure) are at the customer's.
+    What is configured, else its type's, wherever it is: who calls a server of his own by a vendor's type and its models
+    by the vendor's names has that vendor behind it, as a rule.
     """
-    if provider.prices:
-        return "" if provider.prices == "none" else provider.prices
-    vendors = PROVIDER_TYPES[provider.type].base_url
-    return provider.type if not vendors or _domain(provider.base_url) == _domain(vendors) else ""
-
-
-def _domain(url: str) -> list[str]:
-    return (urlsplit(url).hostname or "").split(".")[-2:]
+    return "" if provider.prices == "none" else provider.prices or provider.type
 
 
 def meanings_of(provider: ProviderConfig) -> Meanings:

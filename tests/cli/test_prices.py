@@ -19,6 +19,7 @@ keys = "keys.txt"
 [providers.mirror]
 type = "openai"
 base_url = "https://openai.example.org/v1"
+prices = "none"
 keys = "keys.txt"
 
 [providers.local]
