@@ -37,10 +37,10 @@ def prices(balance: str = "100", billing: str = "") -> str:
 async def charging(
     folder: Path, fake: FakeProvider, balance: str = "100", billing: str = "", kind: str = "openai"
 ) -> AsyncIterator[Gateway]:
-    """`kind` is the provider's type. Afterwards nothing is reserved, and all sums are right."""
+    """Of a provider of type `kind`, without listed prices. Afterwards nothing is reserved, and all sums are right."""
     base = f"{fake.origin}/v1beta" if kind == "gemini" else fake.base_url
     text = configuration(base, more=TOKENS + prices(balance, billing))
-    text = text.replace('type = "openai"', f'type = "{kind}"')
+    text = text.replace('type = "openai"', f'type = "{kind}"\nprices = "none"')
     async with gateway(folder, text) as running:
         yield running
         while await running.ledger.flush(10):

@@ -211,7 +211,7 @@ def test_what_has_no_price_is_refused_or_free_as_the_operator_says(tmp_path: Pat
         async with FakeProvider() as fake:
             async with charging(tmp_path, fake) as running:
                 for body, path in (
-                    ({**SHORT, "model": "nobody-lists-it"}, "/v1/chat/completions"),
+                    ({**SHORT, "model": "gpt-4o"}, "/v1/chat/completions"),
                     ({"model": "gpt-4o-mini", "prompt": "a cat"}, "/v1/images/generations"),
                     (CHAT, "/p/main/v1/chat/completions"),
                 ):
@@ -219,7 +219,7 @@ def test_what_has_no_price_is_refused_or_free_as_the_operator_says(tmp_path: Pat
                     assert (got.status, got.json["error"]["code"]) == (402, "unpriced_model"), path
                 assert not fake.requests
             async with charging(tmp_path, fake, billing='unpriced = "free"') as running:
-                got = await ask(running, {**SHORT, "model": "nobody-lists-it"})
+                got = await ask(running, {**SHORT, "model": "gpt-4o"})
                 assert got.status == 200
                 assert not got.header("x-llmgateway-cost")
                 assert await charges(running) == []
