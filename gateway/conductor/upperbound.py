@@ -36,7 +36,7 @@ KEPT_TOKENS = 200_000
 GEMINI_TOKENS = 1 << 20
 """The same for Gemini. https://ai.google.dev/gemini-api/docs/models"""
 
-LINK = re.compile(rb'url"\s*:\s*"')
+URL = re.compile(rb'url"\s*:\s*"')
 PARTS = (b'file_data"', b'inlineData"', b'inline_data"', b'"base64"')
 """How an image or a file stands in a body: as a link or a data URL (`image_url` may hold an object with the `url`), or
 as data under a name of its dialect."""
@@ -67,7 +67,7 @@ def at_most(ask: Ask, price: Price, unsaid: int, *, long_name: bool = True) -> M
     into = len(body) + FRAME_TOKENS
     if b'"tools"' in body:
         into += TOOLS_TOKENS
-    parts = sum(map(body.count, PARTS)) + len(LINK.findall(body))
+    parts = sum(map(body.count, PARTS)) + len(URL.findall(body))
     into += PART_TOKENS * parts
     if hidden or _keeps(ask):
         into += _longest_input(ask, price)
