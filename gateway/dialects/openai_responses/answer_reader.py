@@ -25,6 +25,7 @@ from gateway.dialects.conversation import (
 )
 from gateway.dialects.dialect import MalformedAnswerError, Plan
 from gateway.dialects.names import Json
+from gateway.dialects.openai_chat.answer_reader import NAMELESS
 from gateway.dialects.openai_responses import DIALECT
 from gateway.dialects.openai_responses.content import read_citation
 from gateway.dialects.openai_responses.items import read_generated_image, read_thoughts
@@ -124,8 +125,11 @@ def read_item_signature(item: Json, plan: Plan) -> Signature | None:
 
 
 def read_call(item: Json, plan: Plan) -> ToolCall:
-    """A call with its arguments. One without `call_id` is known by its item's id."""
+    """A call with its arguments. One without `call_id` is known by its item. Raises MalformedAnswerError for a call of
+    nobody knows what."""
     name = _text(item, "name")
+    if not name:
+        raise MalformedAnswerError(NAMELESS)
     call_id = _text(item, "call_id") or _text(item, "id")
     name = plan.names.get(name, name)
     if item.get("type") == "custom_tool_call":

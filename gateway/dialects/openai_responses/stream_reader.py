@@ -17,7 +17,7 @@ from typing import Any
 
 from gateway.dialects.conversation import Citation, Part, Refusal, Signature, Text, Thinking, ToolCall
 from gateway.dialects.deltas import Begin, Broken, Cited, Close, Delta, End, Finished, More, Open, Signed, Used
-from gateway.dialects.dialect import Plan
+from gateway.dialects.dialect import MalformedAnswerError, Plan
 from gateway.dialects.failure import Failure, FailureKind
 from gateway.dialects.names import Json
 from gateway.dialects.openai_chat.errors import carries_error
@@ -60,12 +60,13 @@ class StreamReader:
             return self._broken(read_failure(0, payload), payload)
         deltas: list[Delta] = []
         self._begin(deltas, payload)
-        if kind in _ENDS:
-            self._end(deltas, payload)
-        else:
-            handle = _HANDLERS.get(kind)
-            if handle is not None:
+        try:
+            if kind in _ENDS:
+                self._end(deltas, payload)
+            elif (handle := _HANDLERS.get(kind)) is not None:
                 handle(self, payload, deltas)
+        except MalformedAnswerError as error:
+            deltas += self._broken(Failure(0, FailureKind.SERVER, str(error)))
         return deltas
 
     def end(self) -> list[Delta]:

@@ -342,3 +342,14 @@ def test_nothing_follows_the_end() -> None:
 @pytest.mark.parametrize("data", ["{}", '{"type":"keepalive"}', '{"type":"response.brand_new"}'])
 def test_events_that_say_nothing_are_passed_over(data: str) -> None:
     assert read(Event("message", data), completed()) == [BEGIN, DONE, End()]
+
+
+@pytest.mark.parametrize("name", [{}, {"name": ""}, {"name": -1}])
+def test_a_call_of_a_tool_that_is_not_named_ends_the_stream_as_broken(name: dict[str, object]) -> None:
+    call = {"type": "function_call", "call_id": "call_1", "arguments": "{}", **name}
+    reader = StreamReader(Plan())
+    deltas = reader.feed(event("output_item.done", output_index=0, item=call))
+    assert isinstance(deltas[-1], Broken)
+    assert deltas[-1].failure.kind is FailureKind.SERVER
+    assert "without its name" in deltas[-1].failure.message
+    assert reader.feed(event("completed", response=HEAD)) == reader.end() == []
