@@ -218,6 +218,8 @@ def read_citation(citation: object) -> Citation | None:
 
 def _answer_call(block: Json, plan: Plan) -> Part:
     name = _string(block, "name")
+    if not name:
+        raise MalformedAnswerError("a tool_use block without a name")
     arguments = jsonlib.dumps(block.get("input") or {}).decode()
     if name == plan.forced_tool:
         return Text(arguments)

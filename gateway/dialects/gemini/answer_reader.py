@@ -26,7 +26,7 @@ from gateway.dialects.gemini.tiers import read_tier
 from gateway.dialects.gemini.usage import read_usage
 from gateway.dialects.losses import Losses
 from gateway.dialects.names import Json
-from gateway.dialects.reading import required_text, text
+from gateway.dialects.reading import refuse, required_text, text
 from gateway.errors import RequestError
 
 
@@ -135,6 +135,8 @@ class AnswerCalls:
 
     def call(self, fields: Json, path: str, signature: Signature | None) -> ToolCall:
         name, arguments = required_text(fields, "name", path), read_arguments(fields, path)
+        if not name:
+            refuse(f"{path}.name", "is empty.")
         call_id = text(fields, "id", path) or answer_id(self._seed, self._count)
         self._count += 1
         custom = name in self._plan.custom

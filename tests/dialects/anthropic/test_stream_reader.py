@@ -300,3 +300,11 @@ def test_whatever_comes_the_grammar_of_deltas_is_kept(events: list[Event]) -> No
                 open_blocks.remove(delta.block)
         elif isinstance(delta, Finished):
             assert not open_blocks
+
+
+def test_a_call_of_a_tool_without_a_name_ends_the_stream_as_broken() -> None:
+    block = {"type": "tool_use", "id": "toolu_1", "name": "", "input": {}}
+    event = {"type": "content_block_start", "index": 0, "content_block": block}
+    last = StreamReader(Plan()).feed(Event("content_block_start", json.dumps(event)))[-1]
+    assert isinstance(last, Broken)
+    assert last.failure.kind is FailureKind.SERVER

@@ -212,3 +212,10 @@ def test_a_server_may_end_as_openai_does() -> None:
     reader.feed(event(chunk({"text": "a"}, finishReason="STOP")))
     assert kinds(reader.feed(Event("message", "[DONE]"))) == ["Close", "Finished", "End"]
     assert reader.end() == []
+
+
+def test_a_call_of_a_function_without_a_name_ends_the_stream_as_broken() -> None:
+    call = {"candidates": [{"content": {"parts": [{"functionCall": {"name": "", "args": {}}}]}, "index": 0}]}
+    last = StreamReader(Plan()).feed(event(call))[-1]
+    assert isinstance(last, Broken)
+    assert last.failure.kind is FailureKind.SERVER
