@@ -273,6 +273,8 @@ def test_look_ups_that_nobody_waits_for_are_bounded_and_stop_no_configured_token
             await asyncio.sleep(0)
             go_on.set()
             assert (await configured).user == "ann"
+            while place.authenticator._looking:
+                await asyncio.sleep(0)
             assert (await place.who(token)).user == "ann"
 
     run(scenario())
