@@ -278,10 +278,12 @@ class Bill:
         if not self.by_tokens and usage is None:
             usage = Usage()  # the request alone has a price
         ask, output = self._ask, self.output
-        beside = referred(ask, self._price) if usage is None or usage.input_uncached is None else 0
+        prompt = beside = 0  # looked at only where nobody has counted: a conversation may have megabytes
+        if usage is None or usage.input_uncached is None:
+            prompt, beside = prompt_bytes(ask), referred(ask, self._price)
         unread = self.unread and ask.shape not in SILENT
         longest = self.longest if ending is Ending.CLIENT_GONE and may_think_unseen(ask, self.model) else 0
-        seen = Seen(prompt_bytes(ask), output.seen, output.since_report, beside, longest, unread)
+        seen = Seen(prompt, output.seen, output.since_report, beside, longest, unread)
         return settle(ending, usage, seen, output_sent=output_sent)
 
     def _amount(self, settlement: Settlement) -> int:

@@ -118,7 +118,7 @@ class Delivery:
         headers.append((b"x-llmgateway-attempts", b"%d" % record.attempts))
         if record.upstream_model:
             headers.append((b"x-llmgateway-model", _field(record.upstream_model)))
-        if lost := self._dropped():
+        if (self.translation is not None or self.bill is not None) and (lost := self._dropped()):
             headers.append((b"x-llmgateway-dropped", _field(lost, DROPPED_LIMIT)))
         if "admin" in ask.identity.scopes:
             headers.append((b"x-llmgateway-key", _field(record.key.replace("…", "..."))))
