@@ -7,10 +7,10 @@ The path after the provider's name is the path at the provider's origin, so an S
 from __future__ import annotations
 
 from gateway.api.inbound import Inbound
+from gateway.conductor.answerheaders import KEPT_INSIDE, named_hop_by_hop
 from gateway.conductor.ask import Ask
 from gateway.conductor.auth import without_credential
 from gateway.conductor.conductor import Conductor
-from gateway.conductor.delivery import KEPT_INSIDE, named_hop_by_hop
 from gateway.errors import RequestError
 from gateway.net.connection import Reply
 from gateway.providers.openai import ADDED_TO_REQUEST

@@ -12,9 +12,10 @@ from urllib.parse import quote, unquote
 
 from gateway import jsonlib
 from gateway.conductor.admission import Admission
+from gateway.conductor.answerheaders import JSON
 from gateway.conductor.ask import Ask, may_ask_for_usage
 from gateway.conductor.attempts import Attempts
-from gateway.conductor.delivery import JSON, Delivery
+from gateway.conductor.delivery import Delivery
 from gateway.conductor.estimate import estimate_tokens
 from gateway.conductor.extras import without_extras
 from gateway.conductor.models import ModelResolver, Target

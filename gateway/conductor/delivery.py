@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from gateway import jsonlib
+from gateway.conductor.answerheaders import EVENTS, JSON, answer_headers, promised_length
 from gateway.conductor.ask import Ask, Header
 from gateway.conductor.models import Target
 from gateway.conductor.outlet import Outlet
@@ -28,9 +29,9 @@ from gateway.conductor.streaming import (
 )
 from gateway.conductor.usagewords import tapped_usage, usage_words
 from gateway.errors import RequestError, UpstreamError, UpstreamTimeout
-from gateway.observe.record import RequestRecord, decimal
+from gateway.observe.record import RequestRecord
 from gateway.policy.verdict import Status
-from gateway.providers.openai import FORWARDED_TO_CLIENT, FORWARDED_WITH_ERRORS, REQUEST_IDS
+from gateway.providers.openai import FORWARDED_WITH_ERRORS
 from gateway.quick import dataclass
 from gateway.upstream.concealment import conceal_text
 from gateway.upstream.exchange import Outcome
@@ -44,24 +45,6 @@ if TYPE_CHECKING:
     from gateway.conductor.billing import Bill
     from gateway.conductor.counting import Counting
     from gateway.conductor.translation import Embedding, Translation
-
-KEPT_INSIDE = frozenset(
-    {
-        b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-connection", b"te", b"trailer",
-        b"transfer-encoding", b"upgrade", b"content-length", b"set-cookie", b"set-cookie2", b"alt-svc",
-        b"strict-transport-security",
-    }
-)  # fmt: skip
-"""Hop-by-hop fields (RFC 9110, 7.6.1), cookies, and promises about the provider's host that would not hold for ours."""
-
-CORS_HEADERS = b"access-control-"
-"""Which pages may read an answer is for `server.cors_origins` to say; twice the same field, and none may."""
-
-JSON: Header = (b"content-type", b"application/json")
-EVENTS: Header = (b"content-type", b"text/event-stream; charset=utf-8")
-
-DROPPED_LIMIT = 2000
-"""Characters of x-llmgateway-dropped: twenty paths of a deep request; clients take heads of 8 KB."""
 
 WHOLE_LIMIT = 64 * 1024 * 1024
 """Bytes of an answer that is translated as a whole: several images in base64 fit."""
@@ -100,32 +83,8 @@ class Delivery:
             await self._whole()
 
     def _headers(self) -> list[Header]:
-        """What the client hears: the answer's own type, and who answered. On `/p/…` all but what concerns our side."""
-        ask, outcome, record = self.ask, self.outcome, self.record
-        headers: list[Header] = []
-        dropped = KEPT_INSIDE
-        if ask.shape == "raw":
-            dropped |= named_hop_by_hop(outcome.header(b"connection"))
-        forwarded = FORWARDED_TO_CLIENT if self.translation is None else frozenset[bytes]()
-        for name, value in outcome.headers:
-            if name in REQUEST_IDS:
-                headers.append((b"x-llmgateway-upstream-id", value))
-            elif name in forwarded or (
-                ask.shape == "raw" and name not in dropped and not name.startswith(CORS_HEADERS)
-            ):
-                headers.append((name, value))
-        headers.append((b"x-llmgateway-provider", record.provider.encode()))
-        headers.append((b"x-llmgateway-attempts", b"%d" % record.attempts))
-        if record.upstream_model:
-            headers.append((b"x-llmgateway-model", _field(record.upstream_model)))
-        if (self.translation is not None or self.bill is not None) and (lost := self._dropped()):
-            headers.append((b"x-llmgateway-dropped", _field(lost, DROPPED_LIMIT)))
-        if "admin" in ask.identity.scopes:
-            headers.append((b"x-llmgateway-key", _field(record.key.replace("…", "..."))))
-        if record.cost is not None:
-            headers.append((b"x-llmgateway-cost", decimal(record.cost).encode()))
-        headers.append((b"x-request-id", record.request_id.encode()))
-        return headers
+        lost = self._dropped() if self.translation is not None or self.bill is not None else ""
+        return answer_headers(self.ask, self.outcome, self.record, lost, translated=self.translation is not None)
 
     def _dropped(self) -> str:
         """What the provider did not hear, or the client will not."""
@@ -147,7 +106,7 @@ class Delivery:
             tail, watch = tail or UsageAround(), None if tail is None else bill.output.feed_part
             settle = partial(self._settle_passed, tail)
         record.first_byte_at, record.phase = self._loop.time(), "streaming"
-        await self.reply.start(outcome.status, self._headers(), _length(outcome))
+        await self.reply.start(outcome.status, self._headers(), promised_length(outcome))
         try:
             await relay(outcome.answer, outcome.body, self.reply, record, tail, settle, watch)
         finally:
@@ -389,18 +348,6 @@ def _said(body: bytes) -> object:
         return body.decode("utf-8", "replace")
 
 
-def named_hop_by_hop(connection: bytes | None) -> frozenset[bytes]:
-    """The fields that a Connection header declares to be for the next hop only (RFC 9110, 7.6.1)."""
-    return frozenset(token.strip().lower() for token in connection.split(b",")) if connection else frozenset()
-
-
-def _field(text: str, limit: int = 200) -> bytes:
-    """A header value of a text that came from a client: anything but plain ASCII becomes `?`."""
-    if text.isascii() and text.isprintable():
-        return text[:limit].encode()
-    return bytes(code if 32 <= code < 127 else 63 for code in text[:limit].encode("ascii", "replace"))
-
-
 def _no_answer(error: UpstreamError, provider: Provider) -> RequestError:
     if isinstance(error, UpstreamTimeout):
         return RequestError(504, "upstream_timeout", f"The provider {provider.name!r} took too long: {error.message}.")
@@ -424,11 +371,3 @@ def _no_json(provider: Provider) -> RequestError:
 
 def _no_event(error: UpstreamError) -> bytes:
     return b""
-
-
-def _length(outcome: Outcome) -> int | None:
-    """What the body was promised to have. A length beside a Transfer-Encoding counts for nothing (RFC 9112, 6.3)."""
-    if outcome.header(b"transfer-encoding") is not None:
-        return None
-    value = outcome.header(b"content-length") or b""
-    return int(value) if value.isdigit() else None
