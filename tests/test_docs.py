@@ -17,7 +17,7 @@ from gateway.cli.help_topics import topics
 from gateway.config.load import parse_config
 from gateway.config.model import Config
 from gateway.config.setting import settings_of
-from gateway.observe.metrics import FAMILIES
+from gateway.observe.families import FAMILIES
 from gateway.providers import PROVIDER_FACTS, PROVIDER_TYPES
 from gateway.providers.endpoints import ANTHROPIC, CHAT, GEMINI, RESPONSES
 from tests import errors_page

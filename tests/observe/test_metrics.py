@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from gateway.observe.metrics import FAMILIES, MODELS_LIMIT, REASONS_LIMIT, TOKEN_KINDS, Metrics
+from gateway.observe.families import FAMILIES
+from gateway.observe.metrics import MODELS_LIMIT, REASONS_LIMIT, TOKEN_KINDS, Metrics
 from gateway.observe.record import RequestRecord
 from gateway.usage import Usage
 
