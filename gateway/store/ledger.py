@@ -23,8 +23,9 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from gateway.errors import StoreCorrupt, StoreError, StoreUnavailable
-from gateway.store.database import Database, Statement
+from gateway.store.database import Database
 from gateway.store.entries import FIND_UNIT, Entry, Refusal, Reservation, Unit, read_account, refund_of
+from gateway.store.orders import Batch, Order
 
 PENDING_LIMIT = 4096
 """Orders that may wait for the database when a reservation comes: some seconds of work. It is refused beyond."""
@@ -52,81 +53,6 @@ class Note(Protocol):
     def __call__(self, event: str, **facts: object) -> None: ...
 
 
-class _Order:
-    """To reserve (`future` is True when it is granted), to charge (`entry` is set, and `future`, if any, True when that
-    is durable), or to release. `alone`: it was refused together with others. `keep`: to be charged, whatever becomes of
-    who waits for it."""
-
-    __slots__ = ("alone", "entry", "future", "keep", "reservation")
-
-    def __init__(
-        self,
-        reservation: Reservation,
-        future: asyncio.Future[bool] | None = None,
-        entry: Entry | None = None,
-        keep: bool = False,
-    ) -> None:
-        self.reservation = reservation
-        self.future = future
-        self.entry = entry
-        self.keep = keep
-        self.alone = False
-
-    @property
-    def left(self) -> bool:
-        """Whether it asks for what nobody waits for any more."""
-        return self.entry is None and self.future is not None and self.future.done()
-
-    @property
-    def revoked(self) -> bool:
-        """Whether it is a charge of which somebody was told that it cannot be had. Who just left was told nothing."""
-        future = self.future
-        if self.keep or self.entry is None or future is None or not future.done() or future.cancelled():
-            return False
-        return future.exception() is not None
-
-    def answer(self, value: bool) -> None:
-        if self.future is not None and not self.future.done():
-            self.future.set_result(value)
-
-    def refuse(self, error: StoreError) -> None:
-        """A reservation that cannot be had."""
-        if self.entry is None and self.future is not None and not self.future.done():
-            self.future.set_exception(StoreUnavailable(error.message, detail=error.detail, hint=error.hint))
-
-
-class _Batch:
-    """The orders of one unit. `asks` are those for reservations, by user, with their place in the unit."""
-
-    def __init__(self, name: str, orders: Sequence[_Order], unit: Unit) -> None:
-        self.name = name
-        self.orders = orders
-        self.unit = unit
-        self.statements: Sequence[Statement] = ()
-        self.asks: list[tuple[int, list[_Order]]] = []
-
-    def write(self, welcome: Callable[[Unit, str], None], owner: str) -> None:
-        """`welcome` sees to users who may be new."""
-        unit = self.unit
-        charges: dict[str, list[_Order]] = {}
-        asks: dict[str, list[_Order]] = {}
-        for order in self.orders:
-            if order.entry is not None:
-                charges.setdefault(order.reservation.user, []).append(order)
-            elif order.future is not None:
-                asks.setdefault(order.reservation.id if order.alone else order.reservation.user, []).append(order)
-            else:
-                unit.release(order.reservation)
-        for user, group in charges.items():
-            entries = [order.entry for order in group if order.entry is not None]
-            unit.charge(user, [order.reservation for order in group], entries)
-        for group in asks.values():
-            user = group[0].reservation.user
-            welcome(unit, user)
-            self.asks.append((unit.reserve(user, [order.reservation for order in group], owner), group))
-        self.statements = unit.statements()
-
-
 class Ledger:
     """`owner` names this gateway in its reservations. `clock` gives unix seconds. `run` has to run, and `flush` to be
     called when it does not any more. `default_balance` (nano-units) is what users begin with."""
@@ -146,12 +72,12 @@ class Ledger:
         self._note = note
         self._patience = patience
         self._loop = asyncio.get_running_loop()
-        self._pending: deque[_Order] = deque()
+        self._pending: deque[Order] = deque()
         self._waiting: deque[tuple[float, asyncio.Future[bool]]] = deque()  # until when, the earliest first
         self._timer: asyncio.TimerHandle | None = None
         self._wanted = asyncio.Event()
         self._turn = asyncio.Lock()
-        self._unsure: _Batch | None = None  # sent to the database, and no answer yet
+        self._unsure: Batch | None = None  # sent to the database, and no answer yet
         self._away = False  # the last unit failed, or takes too long
         self._known: set[str] = set()
         self._beginning = os.urandom(8).hex()
@@ -176,7 +102,7 @@ class Ledger:
             self._reservations += 1
             reservation = Reservation(f"chg_{self._beginning}{self._reservations:010x}", user, amount)
             future = self._promise()
-            self._give(_Order(reservation, future))
+            self._give(Order(reservation, future))
             try:
                 granted = await future
             except asyncio.CancelledError:
@@ -196,17 +122,17 @@ class Ledger:
         """Write the entry in place of its reservation, and wait until that is durable. Raises StoreUnavailable when it
         takes long; nothing is charged then, unless it is to `keep`. When this is cancelled, the entry stays queued."""
         future = self._promise()
-        self._give(_Order(reservation, future, entry, keep))
+        self._give(Order(reservation, future, entry, keep))
         if not await future:
             raise StoreUnavailable("the ledger refused an entry")
 
     def settle_later(self, reservation: Reservation, entry: Entry) -> None:
         """Write it without anybody waiting for it, as soon as the database can."""
-        self._give(_Order(reservation, None, entry))
+        self._give(Order(reservation, None, entry))
 
     def release(self, reservation: Reservation) -> None:
         """Nothing is charged."""
-        self._give(_Order(reservation))
+        self._give(Order(reservation))
 
     async def run(self) -> None:
         """The background task."""
@@ -234,12 +160,12 @@ class Ledger:
                 entries += [(order.reservation.user, entry) for entry in both]
         return entries
 
-    def _left_over(self) -> list[_Order]:
+    def _left_over(self) -> list[Order]:
         return [*(self._unsure.orders if self._unsure is not None else ()), *self._pending]
 
     # -- asked for ---------------------------------------------------------------------------------------------
 
-    def _give(self, order: _Order) -> None:
+    def _give(self, order: Order) -> None:
         self._pending.append(order)
         self._wanted.set()
 
@@ -278,22 +204,22 @@ class Ledger:
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, LONGEST_PAUSE)
 
-    def _take(self) -> list[_Order]:
+    def _take(self) -> list[Order]:
         """The orders of the next unit."""
         pending = self._pending
-        taken: list[_Order] = []
+        taken: list[Order] = []
         while pending and len(taken) < UNIT_LIMIT:
             order = pending.popleft()
             if order.revoked:
-                order = _Order(order.reservation)
+                order = Order(order.reservation)
             if not order.left:
                 taken.append(order)
         return taken
 
-    def _next(self, orders: Sequence[_Order]) -> _Batch:
+    def _next(self, orders: Sequence[Order]) -> Batch:
         self._units += 1
         name = f"{self._beginning}{self._units:010x}"
-        batch = _Batch(name, orders, Unit(name, self._done, self._clock()))
+        batch = Batch(name, orders, Unit(name, self._done, self._clock()))
         batch.write(self._welcome, self._owner)
         return batch
 
@@ -301,7 +227,7 @@ class Ledger:
         if user not in self._known:
             unit.open(user, self.default_balance)
 
-    async def _write(self, batch: _Batch) -> StoreError | None:
+    async def _write(self, batch: Batch) -> StoreError | None:
         """One unit, and what is told of it. Returns why the database cannot do it for now."""
         self._unsure = batch  # also when this task is ended meanwhile
         try:
@@ -317,7 +243,7 @@ class Ledger:
         self._recovered()
         return None
 
-    def _tell(self, batch: _Batch, counts: Sequence[int]) -> None:
+    def _tell(self, batch: Batch, counts: Sequence[int]) -> None:
         gone = batch.unit.gone(counts)
         for order in batch.orders:
             if order.entry is None:
@@ -326,7 +252,7 @@ class Ledger:
                 self._drop(order, "its user has no row any more")
             else:
                 self._written(order)
-        again: list[_Order] = []
+        again: list[Order] = []
         for place, group in batch.asks:
             granted = batch.unit.is_granted(place, counts)
             if granted:
@@ -341,13 +267,13 @@ class Ledger:
                     again.append(order)
         self._pending.extendleft(reversed(again))
 
-    def _written(self, order: _Order) -> None:
+    def _written(self, order: Order) -> None:
         order.answer(True)
         if order.revoked and order.entry is not None:
             back = refund_of(order.entry)
-            self._give(_Order(Reservation(back.charge_id, order.reservation.user, 0), None, back))
+            self._give(Order(Reservation(back.charge_id, order.reservation.user, 0), None, back))
 
-    def _drop(self, order: _Order, why: str) -> None:
+    def _drop(self, order: Order, why: str) -> None:
         """What can never be written. A charge leaves nothing reserved."""
         entry = order.entry
         charge = {} if entry is None else {"charge": entry.charge_id, "amount": entry.amount}
@@ -362,7 +288,7 @@ class Ledger:
             self._known.clear()
         self._known.add(user)
 
-    def _failed(self, batch: _Batch, error: StoreError) -> None:
+    def _failed(self, batch: Batch, error: StoreError) -> None:
         """Nobody knows whether the unit was done; it is tried again. Who waits for a reservation need not."""
         self._lose(error, len(self._pending) + len(batch.orders))
         for order in (*batch.orders, *self._pending):
@@ -379,7 +305,7 @@ class Ledger:
             self._away = False
             self._note("ledger_back", queued=len(self._pending))
 
-    async def _refused(self, batch: _Batch, error: StoreError) -> StoreError | None:
+    async def _refused(self, batch: Batch, error: StoreError) -> StoreError | None:
         """The unit was done already, or an order in it is nonsense to the database, which is a bug or somebody's
         trigger: then the others shall not suffer for it."""
         try:
@@ -402,7 +328,7 @@ class Ledger:
             return await self._write_singly(deque(batch.orders))
         return None
 
-    async def _write_singly(self, orders: deque[_Order]) -> StoreError | None:
+    async def _write_singly(self, orders: deque[Order]) -> StoreError | None:
         try:
             while orders:
                 failed = await self._write(self._next([orders.popleft()]))

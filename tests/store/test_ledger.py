@@ -247,16 +247,16 @@ def test_a_client_that_leaves_just_when_it_is_granted_leaves_nothing_reserved(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The answer is there, but its task has not turned yet."""
-    answer = ledger_module._Order.answer
+    answer = ledger_module.Order.answer
     asking: list[asyncio.Future[Reservation | Refusal]] = []
 
-    def answer_and_leave(order: ledger_module._Order, value: bool) -> None:
+    def answer_and_leave(order: ledger_module.Order, value: bool) -> None:
         answer(order, value)
         asking[0].cancel()
 
     async def scenario() -> None:
         async with till(tmp_path, balance=100) as it:
-            monkeypatch.setattr(ledger_module._Order, "answer", answer_and_leave)
+            monkeypatch.setattr(ledger_module.Order, "answer", answer_and_leave)
             asking.append(asyncio.ensure_future(it.ledger.reserve("ann", 10)))
             with pytest.raises(asyncio.CancelledError):
                 await asking[0]
