@@ -70,21 +70,7 @@ def assemble(config: Config, holdings: Holdings, control: KeeperControl, drainin
     balances = holdings.books.balances if on and config.metrics.user_balance else None
     health = HealthSurface(providers, holdings.database, holdings.metrics, draining, balances)
     accounts = BillingSurface(holdings.books, holdings.ledger.default_balance if on else None, holdings.clock)
-    writer = holdings.usage_writer
-    money = MoneyAdmin(holdings.books, holdings.usage, holdings.accounts, config, writer.flush, holdings.clock)
-    admin = AdminSurface(
-        config,
-        providers,
-        ProxyAdmin(holdings.proxy_pools, control),
-        AccountAdmin(holdings.accounts, config, holdings.clock),
-        CacheAdmin(holdings.cache),
-        money,
-        control,
-        holdings.clock,
-        holdings.started,
-        holdings.admission.state,
-        holdings.prices,
-    )
+    admin = _admin_surface(config, holdings, providers, control)
     auth_on = auth_is_on(config)
     jwt = jwt_verifier(config.auth.jwt, holdings.client, holdings.log, holdings.clock)
     authenticator = Authenticator(config, auth_on, holdings.accounts, jwt, holdings.clock)
@@ -103,7 +89,7 @@ def assemble(config: Config, holdings: Holdings, control: KeeperControl, drainin
             authenticator,
             holdings.log,
             holdings.metrics,
-            writer.note,
+            holdings.usage_writer.note,
             log_requests=config.logging.requests,
             public_metrics=config.metrics.public,
         )
@@ -114,4 +100,23 @@ def assemble(config: Config, holdings: Holdings, control: KeeperControl, drainin
         catalog,
         router(Guard(config.server, auth_on=auth_on), authenticator),
         router(Guard(ServerConfig(), auth_on=True), Authenticator.of_operator()),
+    )
+
+
+def _admin_surface(
+    config: Config, holdings: Holdings, providers: Mapping[str, Provider], control: KeeperControl
+) -> AdminSurface:
+    flush = holdings.usage_writer.flush
+    return AdminSurface(
+        config,
+        providers,
+        ProxyAdmin(holdings.proxy_pools, control),
+        AccountAdmin(holdings.accounts, config, holdings.clock),
+        CacheAdmin(holdings.cache),
+        MoneyAdmin(holdings.books, holdings.usage, holdings.accounts, config, flush, holdings.clock),
+        control,
+        holdings.clock,
+        holdings.started,
+        holdings.admission.state,
+        holdings.prices,
     )
