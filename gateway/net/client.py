@@ -280,7 +280,7 @@ class Client:
             raise _unsent(UpstreamTimeout(phase, seconds)) from None
         except ProxyError as exc:
             self._pool.free(place)
-            if phase == "total" and asyncio.get_running_loop().time() >= deadline:
+            if phase == "total" and isinstance(exc.__cause__, TimeoutError):
                 raise _unsent(UpstreamTimeout(phase, seconds)) from exc  # no proxy could have been fast enough
             raise
         except BaseException:
