@@ -6,6 +6,7 @@ https://ai.google.dev/api/models. The list is always whole: there is no second p
 
 from __future__ import annotations
 
+from collections.abc import Container, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -15,17 +16,22 @@ from gateway import jsonlib
 from gateway.api.errors import JSON, surface_of
 from gateway.api.inbound import Inbound
 from gateway.conductor.auth import Identity
+from gateway.conductor.routes import Route
 from gateway.errors import RequestError
 from gateway.net.connection import Reply
 from gateway.upstream.catalog import Catalog, Model
 
+OURS = "llmgateway"
+"""Whose a route is."""
+
 
 class ModelsSurface:
-    def __init__(self, catalog: Catalog) -> None:
+    def __init__(self, catalog: Catalog, routes: Mapping[str, Route]) -> None:
         self._catalog = catalog
+        self._routes = routes
 
     async def all(self, inbound: Inbound, reply: Reply) -> None:
-        """`GET /v1/models`, `GET /v1beta/models`: the models of all providers, merged."""
+        """`GET /v1/models`, `GET /v1beta/models`: the routes, and the models of all providers, merged."""
         _, write_list = SHAPES[surface_of("GET", inbound.path, inbound.fields)]
         await _send(inbound, reply, write_list(await self._listed(inbound.identity)))
 
@@ -37,25 +43,38 @@ class ModelsSurface:
     async def _find(self, inbound: Inbound) -> Model:
         """An id may have slashes, and a provider's name in front. Raises RequestError 404."""
         wanted = unquote(inbound.path.partition("/models/")[2])
-        for model in await self._listed(inbound.identity):
-            if wanted in (model.id, f"{model.provider}/{model.id}"):
+        listed = await self._listed(inbound.identity)
+        for model in listed:
+            if wanted == model.id:
+                return model
+        for model in listed:
+            if model.provider != OURS and wanted in [f"{provider}/{model.id}" for provider in model.providers]:
                 return model
         raise RequestError(404, "model_not_found", f"The model {wanted[:200]!r} does not exist.", param="model")
 
     async def _listed(self, identity: Identity) -> list[Model]:
-        """What an identity may use, each with the provider that it would get."""
-        models = await self._catalog.models()
+        """What an identity may use, each with the providers that it would get."""
+        models = [
+            Model(name, OURS, 0, tuple(dict.fromkeys(target.provider.name for target in route.targets)))
+            for name, route in self._routes.items()
+        ]
+        for model in await self._catalog.models():
+            if model.id not in self._routes:
+                serving = (provider.name for provider in self._catalog.serving(model.id))
+                models.append(replace(model, providers=tuple(serving)))
         if identity.models:
             models = [model for model in models if model.id in identity.models]
         if not identity.providers:
             return models
-        allowed = []
-        for model in models:
-            serving = [provider.name for provider in self._catalog.serving(model.id)]
-            mine = next((name for name in serving if name in identity.providers), None)
-            if mine is not None:
-                allowed.append(replace(model, provider=mine))
-        return allowed
+        return [mine for model in models if (mine := _of(model, identity.providers)) is not None]
+
+
+def _of(model: Model, allowed: Container[str]) -> Model | None:
+    """A model as it is for somebody who may use these providers; None: it is not."""
+    mine = tuple(name for name in model.providers if name in allowed)
+    if not mine:
+        return None
+    return replace(model, provider=model.provider if model.provider == OURS else mine[0], providers=mine)
 
 
 async def _send(inbound: Inbound, reply: Reply, body: dict[str, Any]) -> None:
@@ -67,7 +86,9 @@ def openai_list(models: list[Model]) -> dict[str, Any]:
 
 
 def openai_entry(model: Model) -> dict[str, Any]:
-    return {"id": model.id, "object": "model", "created": model.created, "owned_by": model.provider}
+    """`providers` is not OpenAI's."""
+    entry = {"id": model.id, "object": "model", "created": model.created, "owned_by": model.provider}
+    return {**entry, "providers": list(model.providers)}
 
 
 def anthropic_list(models: list[Model]) -> dict[str, Any]:

@@ -77,3 +77,14 @@ def may_ask_for_usage(ask: Ask) -> bool:
         return False
     options = ask.fields.get("stream_options")
     return not (isinstance(options, dict) and options.get("include_usage") is True)
+
+
+def conversation(ask: Ask) -> str:
+    """What tells the conversation a request belongs to: the body's own word, the header x-session-id, or the user."""
+    fields = ask.fields or {}
+    metadata = fields.get("metadata")
+    user = fields.get("user") or (metadata.get("user_id") if isinstance(metadata, dict) else None)
+    for said in (fields.get("prompt_cache_key"), ask.session, fields.get("safety_identifier"), user):
+        if isinstance(said, str) and said:
+            return said
+    return ""

@@ -12,6 +12,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import field
 from random import Random
+from typing import NamedTuple
 
 from gateway.config.model import QueueConfig
 from gateway.errors import RequestError
@@ -34,6 +35,20 @@ BUSY = 1.0
 
 NoteAttempt = Callable[[Provider, Key, Verdict | None], None]
 """Told of every attempt's end; None is success. Counts it, and logs what happened to a key."""
+
+
+class Chance(NamedTuple):
+    """What a target is given. `deadline`: in loop time, for all targets together; None: the provider's own. `causes` of
+    failures after which another one is asked. `patient`: requests wait for a key that is soon back. `alone`: there is
+    no other."""
+
+    deadline: float | None = None
+    causes: frozenset[str] = frozenset()
+    patient: bool = True
+    alone: bool = False
+
+
+ALONE = Chance(alone=True)
 
 
 @dataclass(slots=True)
@@ -76,14 +91,22 @@ class Attempts:
         self._loop = asyncio.get_running_loop()
 
     async def run(
-        self, provider: Provider, call: Call, record: RequestRecord, pinned: Key | None = None
+        self,
+        provider: Provider,
+        call: Call,
+        record: RequestRecord,
+        pinned: Key | None = None,
+        chance: Chance = ALONE,
     ) -> tuple[Outcome, Lease]:
         """The first success, or the last failure, and the lease it came with, which the caller finishes.
 
         `pinned`: only this key will do. Raises RequestError when no key can be had at all.
         """
         deadline = self._loop.time() + provider.config.timeouts.total
-        course = _Course(provider, call, record, pinned, deadline, self._queue.timeout)
+        if chance.deadline is not None:
+            deadline = min(deadline, chance.deadline)
+        patience = self._queue.timeout if chance.patient else 0.0
+        course = _Course(provider, call, record, pinned, deadline, patience)
         provider.budget.deposit()
         tally = Tally()
         again: Key | None = None  # it goes through another proxy next

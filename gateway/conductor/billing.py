@@ -19,7 +19,7 @@ from gateway.conductor.ask import FREE, Ask
 from gateway.conductor.estimate import SILENT, pictures, prompt_bytes, refuse_background
 from gateway.conductor.extras import Extras, find_extras, refuse_models
 from gateway.conductor.hiddenthought import may_think_unseen
-from gateway.conductor.models import Target
+from gateway.conductor.routes import Target
 from gateway.conductor.upperbound import at_most, referred
 from gateway.config.accounts import BillingConfig
 from gateway.errors import RequestError, StoreError, Withheld

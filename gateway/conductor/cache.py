@@ -26,9 +26,9 @@ from typing import Any
 from gateway.conductor.answers import Answers, KeptAnswer
 from gateway.conductor.ask import Ask
 from gateway.conductor.cachekeys import Wishes, is_cacheable, key_of, read_wishes
-from gateway.conductor.models import Target
 from gateway.conductor.outlet import Outlet
 from gateway.conductor.recording import Recording
+from gateway.conductor.routes import Plan
 from gateway.conductor.sharing import SharedAnswers, Sharing
 from gateway.config.accounts import CacheConfig
 from gateway.config.model import Config
@@ -62,7 +62,14 @@ class ResponseCache:
 
     def arrange(self, config: Config) -> None:
         """Another configuration. What was kept under the old one is gone, if answers may be others now."""
-        depends = (config.cache, config.providers, config.translation, config.limits.url, config.billing.currency)
+        depends = (
+            config.cache,
+            config.providers,
+            config.routes,
+            config.translation,
+            config.limits.url,
+            config.billing.currency,
+        )
         if depends == self._depends:
             return
         first, self._depends, self._config = not self._depends, depends, config.cache
@@ -75,14 +82,14 @@ class ResponseCache:
             store = self._connect(config.cache.url or config.limits.url)
             self._sharing = Sharing(store, self._log, cleared=first)
 
-    def visit(self, ask: Ask, target: Target) -> Visit | None:
+    def visit(self, ask: Ask, plan: Plan) -> Visit | None:
         """None: the cache is off, or not for this request."""
         if not self._config.enabled or not is_cacheable(ask):
             return None
         wishes = read_wishes(ask.cache_control) if ask.cache_control else Wishes()
         if not wishes.store:
             return None
-        key = key_of(ask, target.provider.name, target.model, shared=self._config.shared)
+        key = key_of(ask, *plan.place(), shared=self._config.shared)
         return Visit(self, key, ask, wishes, self._epoch)
 
     async def clear(self) -> dict[str, Any]:

@@ -7,7 +7,8 @@ question that they have not asked.
 
 The model is the provider's and its name there, as resolved for this client, beside the name in the body: a token that
 may not use a provider gets no answer of its, another target of an alias gives other answers, and the name in the answer
-is the one that was asked for. So providers that serve the same model by turns are asked once each.
+is the one that was asked for. Of several targets all count, whichever has answered: those who may use the same ones
+share.
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ def _acts(tools: object) -> bool:
 
 
 def key_of(ask: Ask, provider: str, model: str, *, shared: bool) -> bytes:
-    """32 bytes. `provider` and `model` are those that will be asked."""
+    """32 bytes. `provider` and `model` are those that may be asked (`Plan.place`)."""
     identity = ask.identity
     parts = [
         None if shared else [bool(identity.token), identity.user],

@@ -1,4 +1,4 @@
-"""One request's story, top to bottom: resolve the model, find the key, try, and bring the answer back.
+"""One request's story, top to bottom: resolve the model, find the key, try, fall back, and bring the answer back.
 
 What comes in is an `Ask`: a client's call that its surface (`api/`) has read and authenticated. What goes out is an
 answer on `reply`, or a RequestError that the surface renders. The request record is filled on the way.
@@ -7,20 +7,23 @@ answer on `reply`, or a RequestError that the surface renders. The request recor
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
 from gateway import jsonlib
 from gateway.conductor.admission import Admission
 from gateway.conductor.answerheaders import JSON
-from gateway.conductor.ask import Ask, may_ask_for_usage
-from gateway.conductor.attempts import Attempts
+from gateway.conductor.ask import Ask, conversation, may_ask_for_usage
+from gateway.conductor.attempts import ALONE, Attempts, Chance
 from gateway.conductor.delivery import Delivery
 from gateway.conductor.estimate import estimate_tokens
 from gateway.conductor.extras import without_extras
-from gateway.conductor.models import ModelResolver, Target
+from gateway.conductor.fallback import Failed, refused, unserved, worth_most
+from gateway.conductor.models import ModelResolver
 from gateway.conductor.outlet import Outlet
 from gateway.conductor.rename import insert_field
+from gateway.conductor.routes import Plan, Target
 from gateway.conductor.translator import Translator
 from gateway.dialects.openai_chat.quirks import NO_STREAM_OPTIONS
 from gateway.errors import RequestError, StoreError
@@ -48,6 +51,14 @@ NOT_THERE = frozenset({404, 405, 501})
 """Many who speak Messages have nothing that counts. From these types it would be another error."""
 
 
+NoteFallback = Callable[[Target, str, Target], None]
+"""Told that a target did not serve, for which cause, and which one is asked next."""
+
+
+def tell_nobody(failed: Target, cause: str, following: Target) -> None:
+    pass
+
+
 class Conductor:
     """Serves asks. Made anew at each reload; requests in flight finish with the one they began with."""
 
@@ -60,6 +71,7 @@ class Conductor:
         admission: Admission,
         billing: Billing | None = None,
         cache: ResponseCache | None = None,
+        note_fallback: NoteFallback = tell_nobody,
     ) -> None:
         self._resolver = resolver
         self._translator = translator
@@ -68,6 +80,8 @@ class Conductor:
         self._admission = admission
         self._billing = billing
         self._cache = cache
+        self._note_fallback = note_fallback
+        self._loop = asyncio.get_running_loop()
 
     async def serve(self, ask: Ask, reply: Reply, record: RequestRecord) -> None:
         """The whole way of one request, or the short one to the cache. Raises RequestError before the commit point,
@@ -86,11 +100,12 @@ class Conductor:
 
     async def _serve(self, ask: Ask, reply: Reply, record: RequestRecord) -> None:
         pinned, owner = await self._pinned(ask)
-        target = await self._target(ask, owner)
-        record.provider, record.upstream_model = target.provider.name, target.model
-        visit = None if self._cache is None else self._cache.visit(ask, target)
+        plan = await self._plan(ask, owner)
+        first = plan.targets[0]
+        record.provider, record.upstream_model = first.provider.name, first.model
+        visit = None if self._cache is None else self._cache.visit(ask, plan)
         if visit is None:
-            await self._ask_provider(ask, target, pinned, reply, record)
+            await self._follow(plan, ask, pinned, reply, record)
         elif (kept := await visit.find(record)) is not None:
             if self._billing is not None:
                 await self._billing.charge_hit(ask, visit.cost(kept), record)
@@ -98,35 +113,99 @@ class Conductor:
         else:
             recording = visit.record(reply)
             try:
-                await self._ask_provider(ask, target, pinned, recording, record)
+                await self._follow(plan, ask, pinned, recording, record)
                 visit.keep(recording, record)
             finally:
                 recording.forget()
 
-    async def _ask_provider(
-        self, ask: Ask, target: Target, pinned: Key | None, reply: Outlet, record: RequestRecord
-    ) -> None:
-        translation: Translation | Embedding | Counting | None
-        if ask.shape in COUNTS and ask.dialect not in target.provider.endpoints:
-            translation = await self._translator.count(ask, target.provider, target.model)
-            if translation is None:
-                await self._estimate(ask, reply, record)
-                return
-        else:
-            translation = await self._translator.translate(ask, target.provider, target.model)
-        billing = self._billing
-        bill = None if billing is None else await billing.open(ask, target)
-        if billing is None or bill is None:
-            await self._answer(ask, target, translation, pinned, reply, record)
+    async def _follow(self, plan: Plan, ask: Ask, pinned: Key | None, reply: Outlet, record: RequestRecord) -> None:
+        """One target after the other, until one serves, or fails for a cause after which no other is asked."""
+        targets, route = plan.targets, plan.route
+        if len(targets) == 1 and route is None:
+            await self._ask_provider(ask, targets[0], pinned, reply, record, ALONE)
             return
+        deadline = self._loop.time() + max(target.provider.config.timeouts.total for target in targets)
+        chance = Chance(deadline, plan.causes, patient="rate_limit" not in plan.causes)
+        failures: list[Failed] = []
+        for number, target in enumerate(targets, 1):
+            if number == len(targets):
+                chance = chance._replace(causes=frozenset(), patient=chance.patient or not failures)
+            failed = await self._take(target, plan, ask, pinned, reply, record, chance)
+            if failed is None:
+                return
+            failures.append(failed)
+            if not (failed.passed_over or failed.cause in plan.causes) or self._loop.time() >= deadline:
+                break
+            if number < len(targets):
+                self._note_fallback(target, failed.cause or "passed_over", targets[number])
+        best = worth_most(failures)
+        record.provider, record.upstream_model = best.target.provider.name, best.target.model
+        if best.delivery is not None:
+            await best.delivery.run()
+        elif best.retry_after is not None and not chance.patient:
+            await self._ask_provider(ask, best.target, pinned, reply, record, Chance(deadline, alone=True))
+        else:
+            assert best.error is not None
+            raise best.error
+
+    async def _take(
+        self,
+        target: Target,
+        plan: Plan,
+        ask: Ask,
+        pinned: Key | None,
+        reply: Outlet,
+        record: RequestRecord,
+        chance: Chance,
+    ) -> Failed | None:
+        """One of several targets; its route learns how soon it answers."""
+        record.provider, record.upstream_model = target.provider.name, target.model
+        route = plan.route
+        if route is None:
+            return await self._ask_provider(ask, target, pinned, reply, record, chance)
+        started = self._loop.time()
+        route.enter(target)
+        try:
+            failed = await self._ask_provider(ask, target, pinned, reply, record, chance)
+        finally:
+            route.leave(target)
+        if failed is None and record.outcome == "ok" and record.first_byte_at:
+            route.answered(target, record.first_byte_at - started, plan.stay)
+        elif failed is not None and not failed.passed_over:
+            route.failed(target, self._loop.time() - started)
+        return failed
+
+    async def _ask_provider(
+        self, ask: Ask, target: Target, pinned: Key | None, reply: Outlet, record: RequestRecord, chance: Chance
+    ) -> Failed | None:
+        """None: the client has its answer, or the failure that is the last word. Raises RequestError if the target is
+        the only one."""
+        try:
+            translation = await self._translation(ask, target)
+            if translation is None and ask.shape in COUNTS and ask.dialect not in target.provider.endpoints:
+                await self._estimate(ask, reply, record)
+                return None
+            billing = self._billing
+            bill = None if billing is None else await billing.open(ask, target)
+        except RequestError as error:
+            if chance.alone:
+                raise
+            return refused(target, error)
+        if billing is None or bill is None:
+            return await self._answer(ask, target, translation, pinned, reply, record, chance)
         ending = Ending.PROVIDER_FAILED
         try:
-            await self._answer(ask, target, translation, pinned, reply, record, bill)
+            return await self._answer(ask, target, translation, pinned, reply, record, chance, bill)
         except (asyncio.CancelledError, ConnectionError):
             ending = billing.departure(record)
             raise
         finally:
             bill.close(ending, record)
+
+    async def _translation(self, ask: Ask, target: Target) -> Translation | Embedding | Counting | None:
+        if ask.shape in COUNTS and ask.dialect not in target.provider.endpoints:
+            return await self._translator.count(ask, target.provider, target.model)
+        return await self._translator.translate(ask, target.provider, target.model)
 
     async def _answer(
         self,
@@ -136,25 +215,34 @@ class Conductor:
         pinned: Key | None,
         reply: Outlet,
         record: RequestRecord,
+        chance: Chance,
         bill: Bill | None = None,
-    ) -> None:
-        """Attempts, and the delivery of the last one's outcome."""
-        call = self._call(ask, target, translation)
-        if bill is not None and bill.left_out:
-            call = call._replace(body=without_extras(call.body))
-            record.dropped = ", ".join(bill.left_out)
-        unasked = (bill is not None or ask.metered) and translation is None and may_ask_for_usage(ask)
-        if unasked and NO_STREAM_OPTIONS not in target.provider.quirks:
-            call = call._replace(body=asking_for_usage(call.body, ask))
-        if bill is not None:
-            call = call._replace(written=record.note_sent)
-        outcome, lease = await self._attempts.run(target.provider, call, record, pinned)
+    ) -> Failed | None:
+        """Attempts, and the delivery of the last one's outcome, unless another target may do better."""
+        try:
+            call = self._call(ask, target, translation)
+            if bill is not None and bill.left_out:
+                call = call._replace(body=without_extras(call.body))
+                record.dropped = ", ".join(bill.left_out)
+            unasked = (bill is not None or ask.metered) and translation is None and may_ask_for_usage(ask)
+            if unasked and NO_STREAM_OPTIONS not in target.provider.quirks:
+                call = call._replace(body=asking_for_usage(call.body, ask))
+            if bill is not None:
+                call = call._replace(written=record.note_sent)
+            outcome, lease = await self._attempts.run(target.provider, call, record, pinned, chance)
+        except RequestError as error:
+            if chance.alone:
+                raise
+            return refused(target, error)
         delivery = Delivery(ask, target, translation, outcome, lease.key, self._owners, reply, record, bill, unasked)
         try:
             if ask.shape in COUNTS and outcome.status in NOT_THERE and target.provider.type.name not in COUNTERS:
                 await self._estimate(ask, reply, record)
-            else:
+                return None
+            failed = unserved(delivery, chance.causes) if chance.causes else None
+            if failed is None:
                 await delivery.run()
+            return failed
         finally:
             outcome.close()
             usage = record.usage
@@ -192,17 +280,16 @@ class Conductor:
             param="previous_response_id" if ask.method == b"POST" else None,
         )
 
-    async def _target(self, ask: Ask, owner: Owner | None) -> Target:
+    async def _plan(self, ask: Ask, owner: Owner | None) -> Plan:
         if ask.provider:
-            return Target(self._resolver.named(ask.provider, ask.identity), ask.model, False)
+            return Plan((Target(self._resolver.named(ask.provider, ask.identity), ask.model, False),))
         if owner is None:
-            return await self._resolver.resolve(ask.model, ask.identity)
+            return await self._resolver.resolve(ask)
         provider = self._resolver.named(owner.provider, ask.identity)
         if ask.shape != "stored":  # what is there already was made with a model that was allowed
             self._resolver.check_model(ask.model, ask.identity)
-        name = ask.model.removeprefix(f"{provider.name}/")
-        model = provider.upstream_model(name)
-        return Target(provider, model, model != ask.model)
+        model = self._resolver.model_at(provider, ask.model)
+        return Plan((Target(provider, model, model != ask.model),))
 
     def _call(self, ask: Ask, target: Target, translation: Translation | Embedding | Counting | None) -> Call:
         """The client's bytes as they are, unless the model is called otherwise upstream or they are translated."""
@@ -260,14 +347,3 @@ def asking_for_usage(body: bytes, ask: Ask) -> bytes:
 def has_dot_segment(path: str) -> bool:
     """Whether somebody who resolves `.` and `..` (RFC 3986, 5.2.4), encoded or not, takes a path for another one."""
     return not {".", ".."}.isdisjoint(unquote(path).replace("\\", "/").split("/"))
-
-
-def conversation(ask: Ask) -> str:
-    """What tells the conversation a request belongs to: the body's own word, the header x-session-id, or the user."""
-    fields = ask.fields or {}
-    metadata = fields.get("metadata")
-    user = fields.get("user") or (metadata.get("user_id") if isinstance(metadata, dict) else None)
-    for said in (fields.get("prompt_cache_key"), ask.session, fields.get("safety_identifier"), user):
-        if isinstance(said, str) and said:
-            return said
-    return ""

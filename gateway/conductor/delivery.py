@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 from gateway import jsonlib
 from gateway.conductor.answerheaders import EVENTS, JSON, answer_headers, promised_length
 from gateway.conductor.ask import Ask, Header
-from gateway.conductor.models import Target
 from gateway.conductor.outlet import Outlet
 from gateway.conductor.passing import Passing
 from gateway.conductor.rename import rename_model
+from gateway.conductor.routes import Target
 from gateway.conductor.streaming import (
     Quiet,
     ResponseIdReader,
@@ -28,6 +28,7 @@ from gateway.conductor.streaming import (
     relay_translated,
 )
 from gateway.conductor.usagewords import tapped_usage, usage_words
+from gateway.dialects.names import DialectName
 from gateway.errors import RequestError, UpstreamError, UpstreamTimeout
 from gateway.observe.record import RequestRecord
 from gateway.policy.verdict import Status
@@ -65,6 +66,16 @@ class Delivery:
     bill: Bill | None = None
     unasked: bool = False  # a chat stream reports its usage to us, not to the client
     _loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
+
+    @property
+    def dialect(self) -> DialectName | None:
+        """What the provider was asked in; None: nobody knows."""
+        return self.ask.dialect if self.translation is None else self.translation.dialect
+
+    @property
+    def shape(self) -> str:
+        """What it was asked for."""
+        return self.ask.shape if self.translation is None else self.translation.shape
 
     async def run(self) -> None:
         """Raises RequestError before the commit point, BrokenAnswerError after it."""

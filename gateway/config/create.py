@@ -21,6 +21,7 @@ from gateway.config.load import parse_toml
 from gateway.config.model import Config, TokenConfig
 from gateway.config.problems import did_you_mean
 from gateway.config.provider import ErrorRule, ProviderConfig
+from gateway.config.routes import RouteConfig, TargetConfig
 from gateway.config.setting import Setting, settings_of
 from gateway.config.tomltext import key_path, scalar
 from gateway.config.validate import NAME, ProviderFacts
@@ -32,7 +33,9 @@ WIDTH = 110
 EXAMPLE_RULE = ErrorRule(429, "error.code", "^daily_", "no_quota", 10, "a day's allowance is used up")
 """Rules have no default worth showing: this one stays a comment even where everything is written out."""
 
-EXAMPLES = ("tokens.alice", "prices.my-model")
+EXAMPLE_ROUTE = RouteConfig((TargetConfig("main", "gpt-5.1"), TargetConfig("main", "gpt-5.1-mini", 2.0)))
+
+EXAMPLES = ("tokens.alice", "prices.my-model", "routes.fast")
 """Tables that have names: comments, for the same reason."""
 
 INTRODUCTION = """\
@@ -170,6 +173,9 @@ def _general_tables(*, commented: bool) -> list[str]:
             price = PriceConfig(input=Decimal("2.50"), output=Decimal("10"))
             lines = _table_lines(price, EXAMPLES[1], commented=True, title=setting.rules["help"])
             tables.append("\n".join(["#" + lines[0], *lines[1:]]) + "\n")
+        elif setting.name == "routes":
+            lines = _table_lines(EXAMPLE_ROUTE, EXAMPLES[2], commented=True, title=setting.rules["help"])
+            tables.append("\n".join(["#" + lines[0], *lines[1:]]) + "\n")
         elif setting.name != "providers":
             default = setting.type()
             tables.append(_table_text(default, setting.name, commented=commented, title=setting.rules["help"]))
@@ -198,8 +204,8 @@ def _table_text(table: Any, key: str, *, commented: bool, title: str) -> str:
 
 
 def _is_table(setting: Setting) -> bool:
-    own = is_dataclass(setting.type) and not setting.rules["inline"]
-    return get_origin(setting.type) is dict or own or _is_array(setting)
+    inner = is_dataclass(setting.type) or _is_array(setting)
+    return get_origin(setting.type) is dict or (inner and not setting.rules["inline"])
 
 
 def _is_array(setting: Setting) -> bool:

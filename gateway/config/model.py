@@ -16,6 +16,7 @@ from pathlib import Path
 
 from gateway.config.accounts import BillingConfig, CacheConfig, JwtConfig, LimitsConfig, PriceConfig, RateLimits
 from gateway.config.provider import ProviderConfig
+from gateway.config.routes import RouteConfig
 from gateway.config.setting import setting
 from gateway.quick import dataclass
 from gateway.secret import Secret
@@ -256,6 +257,7 @@ class Config:
     sync: SyncConfig = setting(SyncConfig, "reading key files")
     proxies: ProxiesConfig = setting(ProxiesConfig, "looking after proxies")
     providers: dict[str, ProviderConfig] = setting(dict, "where answers come from")
+    routes: dict[str, RouteConfig] = setting(dict, "model names of your own")
     inventory: InventoryConfig = setting(InventoryConfig, "files that list the keys by status")
     metrics: MetricsConfig = setting(MetricsConfig, "Prometheus")
     logging: LoggingConfig = setting(LoggingConfig, "log lines")

@@ -19,6 +19,7 @@ from gateway.config.model import Config, TokenConfig
 from gateway.config.problems import Problems, did_you_mean, items
 from gateway.config.provider import ErrorRule, ProviderConfig, ProxyConfig
 from gateway.config.proxyurl import SOCKS_HINT, ProxyUrl, socks_installed
+from gateway.config.routeside import check_routes
 from gateway.config.rules import compile_pattern, parse_path
 from gateway.config.serverside import check_path, check_server
 from gateway.config.tomltext import key_path, quoted
@@ -85,6 +86,7 @@ def validate(
     _check_tokens(config, problems)
     check_accounts(config, auth_is_on(config), provider_types, problems)
     _check_providers(config, provider_types, problems)
+    check_routes(config, problems)
     _check_inventory(config, problems)
     _check_default_provider(config, config.server.default_provider, "server.default_provider", problems)
 

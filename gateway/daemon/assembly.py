@@ -24,6 +24,7 @@ from gateway.conductor.auth import Authenticator
 from gateway.conductor.conductor import Conductor
 from gateway.conductor.jwt_tokens import jwt_verifier
 from gateway.conductor.models import ModelResolver
+from gateway.conductor.routes import make_routes
 from gateway.conductor.translator import Translator
 from gateway.config.model import Config, ServerConfig
 from gateway.config.validate import auth_is_on
@@ -54,7 +55,8 @@ def assemble(config: Config, holdings: Holdings, control: KeeperControl, drainin
     }
     exchange = holdings.exchange
     catalog = Catalog(providers, exchange, holdings.clock)
-    resolver = ModelResolver(providers, catalog, config.server.default_provider)
+    routes = make_routes(config.routes, providers, holdings.route_memory, holdings.rng)
+    resolver = ModelResolver(providers, catalog, config.server.default_provider, routes)
     attempts = Attempts(exchange, config.queue, holdings.rng, holdings.note_attempt)
     translator = Translator(config.translation.on_loss, holdings.clock, lambda: os.urandom(12).hex())
     billing = None
@@ -62,8 +64,17 @@ def assemble(config: Config, holdings: Holdings, control: KeeperControl, drainin
         from gateway.conductor.billing import Billing  # so that a start without billing does without
 
         billing = Billing(config.billing, holdings.prices, holdings.ledger, holdings.clock)
-    conductor = Conductor(resolver, translator, attempts, holdings.owners, holdings.admission, billing, holdings.cache)
-    models = ModelsSurface(catalog)
+    conductor = Conductor(
+        resolver,
+        translator,
+        attempts,
+        holdings.owners,
+        holdings.admission,
+        billing,
+        holdings.cache,
+        holdings.note_fallback,
+    )
+    models = ModelsSurface(catalog, routes)
     openai, anthropic, gemini = OpenAISurface(conductor), AnthropicSurface(conductor), GeminiSurface(conductor, models)
     passthrough = PassthroughSurface(conductor)
     on = config.billing.enabled

@@ -14,6 +14,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from gateway.conductor.admission import Admission
+from gateway.conductor.routes import RouteMemory, Target
 from gateway.conductor.shared_limits import SharedLimits
 from gateway.config.model import Config
 from gateway.keeper.accountwatch import AccountWatch
@@ -77,6 +78,7 @@ class Holdings:
         self.pools = KeyPools(clock, self.rng, self.note_circuit)
         self.proxy_pools = ProxyPools(clock, self.rng)
         self.exchange = Exchange(client, clock)
+        self.route_memory = RouteMemory(time.monotonic)
         self.metrics = Metrics()
         self.accounts = AccountStore(database)
         self.ledger = Ledger(database, f"{os.uname().nodename} {database.place}", clock, log.warning)
@@ -191,6 +193,18 @@ class Holdings:
             key_status=standing.status.value,
             until=standing.until,
             evidence=verdict.evidence,
+        )
+
+    def note_fallback(self, failed: Target, cause: str, following: Target) -> None:
+        """Count and log that a request goes on to another target."""
+        self.metrics.fallback(failed.provider.name, cause)
+        self.log.info(
+            "fell_back",
+            provider=failed.provider.name,
+            model=failed.model,
+            cause=cause,
+            to_provider=following.provider.name,
+            to_model=following.model,
         )
 
     def note_circuit(self, provider: str, circuit: Circuit) -> None:

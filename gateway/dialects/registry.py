@@ -110,3 +110,24 @@ _LOADERS: dict[DialectName, Callable[[], Dialect]] = {
     "anthropic": _anthropic,
     "gemini": _gemini,
 }
+
+
+def failure_reader(name: DialectName) -> ReadFailure:
+    """The one part of a dialect that is wanted where nothing is translated."""
+    match name:
+        case "openai_chat":
+            from gateway.dialects.openai_chat import errors as chat
+
+            return chat.read_failure
+        case "openai_responses":
+            from gateway.dialects.openai_responses import errors as responses
+
+            return responses.read_failure
+        case "anthropic":
+            from gateway.dialects.anthropic import errors as anthropic
+
+            return anthropic.read_failure
+        case "gemini":
+            from gateway.dialects.gemini import errors as gemini
+
+            return gemini.read_failure

@@ -25,6 +25,11 @@ FAMILIES = {
     "llm_attempts_total": Family(
         "counter", "Upstream calls, by outcome; more than requests where one was retried", ("provider", "outcome")
     ),
+    "llm_gateway_fallbacks_total": Family(
+        "counter",
+        "Requests that went on to another target, by the provider they left and the cause",
+        ("provider", "cause"),
+    ),
     "llm_gateway_key_probes_total": Family(
         "counter", "Probes of provider keys, by what came of them.", ("provider", "outcome")
     ),

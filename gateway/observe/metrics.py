@@ -112,6 +112,7 @@ class Metrics:
         self._requests: dict[tuple[str, str, str, int], int] = {}
         self._errors: dict[tuple[str, str], int] = {}
         self._attempts: dict[tuple[str, str], int] = {}
+        self._fallbacks: dict[tuple[str, str], int] = {}
         self._probes: dict[tuple[str, str], int] = {}
         self._tokens: dict[tuple[str, str, str], int] = {}
         self._costs: dict[tuple[str, str], int] = {}  # nano-units
@@ -176,6 +177,11 @@ class Metrics:
         """An upstream call has ended: "success", or the status of its verdict."""
         series = (provider, outcome)
         self._attempts[series] = self._attempts.get(series, 0) + 1
+
+    def fallback(self, provider: str, cause: str) -> None:
+        """A request leaves the provider for another target."""
+        series = (provider, cause)
+        self._fallbacks[series] = self._fallbacks.get(series, 0) + 1
 
     def probe(self, provider: str, outcome: str) -> None:
         """A probe ended; `outcome` is "success" or the verdict's status."""
@@ -273,6 +279,7 @@ class Metrics:
             "llm_requests_total": self._requests,
             "llm_requests_errors_total": self._errors,
             "llm_attempts_total": self._attempts,
+            "llm_gateway_fallbacks_total": self._fallbacks,
             "llm_gateway_key_probes_total": self._probes,
             "llm_tokens_total": self._tokens,
             "llm_cost_total": {series: cost / NANO for series, cost in self._costs.items()},

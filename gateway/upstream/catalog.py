@@ -34,11 +34,13 @@ MODELS_LIMIT = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """One entry of a list. `created` in unix seconds, 0 if unknown."""
+    """One entry of a list. `provider` is whose list it is in, `created` in unix seconds, 0 if unknown, `providers` are
+    all who may serve it, in the order in which they are asked."""
 
     id: str
     provider: str
     created: int = 0
+    providers: tuple[str, ...] = ()
 
 
 class Catalog:

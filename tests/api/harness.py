@@ -44,6 +44,7 @@ from gateway.conductor.cache import ResponseCache
 from gateway.conductor.conductor import Conductor
 from gateway.conductor.jwt_tokens import jwt_verifier
 from gateway.conductor.models import ModelResolver
+from gateway.conductor.routes import RouteMemory, Target, make_routes
 from gateway.conductor.shared_limits import SharedLimits
 from gateway.conductor.translator import Translator
 from gateway.config.load import load_config
@@ -305,6 +306,7 @@ class Gateway:
         self.lines: list[dict[str, Any]] = []  # of the log
         self.errors: list[BaseException] = []  # bugs that the servers met
         self.admin_socket = config.path.parent / "admin.sock"
+        self.fallbacks: list[tuple[str, str, str]] = []  # from, cause, to
         self._more_lines = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._log = Log(write=self._take_lines, human=False)
@@ -342,7 +344,8 @@ class Gateway:
         }
         exchange = Exchange(self._client, self.clock)
         self._catalog = Catalog(providers, exchange, self.clock)
-        resolver = ModelResolver(providers, self._catalog, config.server.default_provider)
+        routes = make_routes(config.routes, providers, RouteMemory(self.clock), rng)
+        resolver = ModelResolver(providers, self._catalog, config.server.default_provider, routes)
         attempts = Attempts(exchange, config.queue, rng, self._note_attempt)
         translator = Translator(config.translation.on_loss, self.clock, lambda: "0123456789abcdef")
         self.ledger = Ledger(database, "here", self.clock, self._log.warning)
@@ -357,8 +360,10 @@ class Gateway:
         if self.cache is not None:
             self.cache.arrange(config)
             self.metrics.collect_cache(self.cache.statistics)
-        conductor = Conductor(resolver, translator, attempts, self.owners, self.admission, billing, self.cache)
-        models = ModelsSurface(self._catalog)
+        conductor = Conductor(
+            resolver, translator, attempts, self.owners, self.admission, billing, self.cache, self._note_fallback
+        )
+        models = ModelsSurface(self._catalog, routes)
         surfaces = (
             OpenAISurface(conductor),
             AnthropicSurface(conductor),
@@ -453,6 +458,9 @@ class Gateway:
         self, request: Request | None, error: RequestError, peer: str, *, handled: bool
     ) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
         return self.router.refuse(request, error, peer, handled=handled)
+
+    def _note_fallback(self, failed: Target, cause: str, following: Target) -> None:
+        self.fallbacks.append((failed.provider.name, cause, following.provider.name))
 
     def _note_attempt(self, provider: Provider, key: Key, verdict: Verdict | None) -> None:
         self.metrics.attempt(provider.name, "success" if verdict is None else verdict.status.value)

@@ -93,7 +93,13 @@ def test_one_model_is_shown_by_its_name(tmp_path: Path, path: str, status: int) 
             got = await running.ask("GET", f"/v1/models/{path}")
             assert got.status == status
             if status == 200:
-                assert got.json == {"id": "c", "object": "model", "created": 2, "owned_by": "second"}
+                assert got.json == {
+                    "id": "c",
+                    "object": "model",
+                    "created": 2,
+                    "owned_by": "second",
+                    "providers": ["second"],
+                }
             else:
                 assert (got.code, got.error["param"]) == ("model_not_found", "model")
 

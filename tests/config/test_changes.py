@@ -11,12 +11,14 @@ from gateway.config.accounts import BillingConfig, PriceConfig
 from gateway.config.changes import list_changes, refuse_what_cannot_change
 from gateway.config.model import Config, QueueConfig, ServerConfig, StoreConfig, TokenConfig
 from gateway.config.provider import ProviderConfig
+from gateway.config.routes import RouteConfig
 from gateway.errors import ConfigError
 
 OLD = Config(
     providers={"a": ProviderConfig(name="a"), "b": ProviderConfig(name="b")},
     tokens={"t": TokenConfig()},
     prices={"m": PriceConfig()},
+    routes={"r": RouteConfig()},
 )
 
 
@@ -37,7 +39,7 @@ def test_the_tables_that_differ_are_named(new: Config, changed: list[str]) -> No
 
 def test_every_table_is_looked_at() -> None:
     for table in {field.name for field in fields(Config)} - {"path", "state_dir", "masked"}:
-        other = {} if table in ("providers", "tokens", "prices") else None
+        other = {} if table in ("providers", "tokens", "prices", "routes") else None
         assert list_changes(OLD, replace(OLD, **{table: other})), table
 
 
