@@ -1,0 +1,209 @@
+"""One gateway in front of a provider for each case, so that no case sees another's keys and circuits.
+
+A case is a row of the table in one dialect, whole or streamed. It is played twice, each time with a provider of its
+own: *once*, where only the first call fails, and *always*, where every call does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gateway.policy.verdict import Status
+from gateway.store.entries import Written
+from tests.api.harness import AS_ANN, TOKENS, Gateway, Got, gateway, until
+from tests.e2e.failures.acts import Row, good
+from tests.e2e.failures.rows import ROWS
+from tests.e2e.failures.voices import VOICES, Voice
+from tests.fakes.provider import FakeProvider
+
+KEYS = 3
+SCRIPTED = ("shared", "own")
+"""Places at which calls are scripted by their keys."""
+
+RETRIES = 1
+"""On server errors: so two calls are retries, and three are other keys."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """`name` is the provider's, and its model's."""
+
+    row: Row
+    voice: Voice
+    streamed: bool
+    always: bool
+
+    @property
+    def name(self) -> str:
+        return f"{self.voice.name}-{ROWS.index(self.row)}-{'ws'[self.streamed]}{'oa'[self.always]}"
+
+    @property
+    def keys(self) -> list[str]:
+        return [f"sk-{self.name}-{n:04}" for n in range(KEYS)]
+
+
+def cases_of(row: Row, voice: Voice) -> Iterator[Case]:
+    for streamed, sees in ((False, row.whole), (True, row.streamed)):
+        if sees:
+            for always in (True,) if row.place not in SCRIPTED else (False, True):
+                yield Case(row, voice, streamed, always)
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """What came of a case. `calls`: those that the provider saw. `statuses`: of the keys, `of_model` of those for the
+    model; `failures`: what the provider's circuit counts."""
+
+    got: Got
+    calls: int
+    attempts: int
+    outcomes: frozenset[str]
+    statuses: tuple[Status, ...]
+    of_model: tuple[Status, ...]
+    failures: int
+    charges: tuple[Written, ...]
+
+
+class Lab:
+    """The gateway and the places where providers may be."""
+
+    def __init__(self, shared: FakeProvider, own: Mapping[str, FakeProvider], running: Gateway) -> None:
+        self._shared = shared
+        self._own = own
+        self.running = running
+
+    async def play(self, case: Case) -> Played:
+        fake = self._own.get(case.name, self._shared)
+        behaviour = case.row.act(case.voice, case.streamed)
+        fine = good(case.voice, case.streamed)
+        for number, key in enumerate(case.keys):
+            bad = case.always or not number
+            fake.script(key, *([behaviour] if case.always else [behaviour, fine] if bad else [fine]))
+        path, body = case.voice.ask(case.name, streamed=case.streamed)
+        running = self.running
+        got = await running.ask("POST", path, body, AS_ANN)
+        pool = running.pools[case.name]
+        keys = [running.key(key) for key in case.keys]
+        models = [(key.models or {}).get(case.name) for key in keys]
+        line = await self._logged(got)
+        while await running.ledger.flush(10):
+            pass
+        return Played(
+            got,
+            sum(fake.calls_by_key[key] for key in case.keys),
+            int(line["attempts"]),
+            self._outcomes(case.name),
+            tuple(key.standing.status for key in keys),
+            tuple(Status.UNTESTED if model is None else model.status for model in models),
+            pool.breakers.circuits()[0].breaker.failures_in_row,
+            tuple(await self._charges(got)),
+        )
+
+    def _outcomes(self, provider: str) -> frozenset[str]:
+        """Of the provider's attempts."""
+        begin = f'llm_attempts_total{{provider="{provider}",outcome="'
+        lines = self.running.metrics.render().decode().splitlines()
+        return frozenset(line.removeprefix(begin).partition('"')[0] for line in lines if line.startswith(begin))
+
+    async def _logged(self, got: Got) -> dict[str, Any]:
+        """The request's line in the log."""
+        wanted, lines = got.header("x-request-id"), self.running.lines
+        found: list[dict[str, Any]] = []
+
+        def is_there() -> bool:
+            found.extend(line for line in reversed(lines) if line.get("request_id") == wanted)
+            return bool(found)
+
+        await until(is_there)
+        return found[0]
+
+    async def _charges(self, got: Got) -> list[Written]:
+        page = await self.running.books.page("ann", 1000)
+        return [one for one in page if one.entry.request_id == got.header("x-request-id") and one.entry.amount < 0]
+
+
+@asynccontextmanager
+async def laboratory(folder: Path) -> AsyncIterator[Lab]:
+    async with AsyncExitStack() as stack:
+        cases = [case for row in ROWS for voice in VOICES for case in cases_of(row, voice)]
+        shared = await stack.enter_async_context(FakeProvider())
+        own = {case.name: await stack.enter_async_context(FakeProvider()) for case in cases if case.row.place == "own"}
+        places = {
+            "shared": shared.origin,
+            "refused": f"http://127.0.0.1:{stack.enter_context(closed_port())}",
+            "nowhere": "http://nowhere.invalid",
+            "distrusted": (await stack.enter_async_context(FakeProvider(tls=True))).origin,
+            "no_tls": (await stack.enter_async_context(FakeProvider(tls="broken"))).origin,
+            "silent": f"http://127.0.0.1:{stack.enter_context(silent_port())}",
+            "resetting": await stack.enter_async_context(resetting()),
+        }
+        origins = {case.name: own[case.name].origin if case.name in own else places[case.row.place] for case in cases}
+        text = SERVER + TOKENS + "".join(provider(case, origins[case.name]) for case in cases)
+        running = await stack.enter_async_context(gateway(folder, text, {case.name: case.keys for case in cases}))
+        yield Lab(shared, own, running)
+
+
+SERVER = """
+[server]
+listen = ["127.0.0.1:0"]
+[billing]
+enabled = true
+default_balance = 1000000
+"""
+
+
+def provider(case: Case, origin: str) -> str:
+    base = "/v1beta" if case.voice.kind == "gemini" else "/v1"
+    return f"""
+[providers.{case.name}]
+type = "{case.voice.kind}"
+base_url = "{origin}{base}"
+models = ["{case.name}"]
+prices = "none"
+[providers.{case.name}.retry]
+on_server_error = {{attempts = {RETRIES}, backoff = 0}}
+[prices."{case.name}"]
+input = 10000
+output = 20000
+{case.row.settings.format(name=f"providers.{case.name}")}
+"""
+
+
+@asynccontextmanager
+async def resetting() -> AsyncIterator[str]:
+    """The origin of a server that resets every connection at once."""
+
+    def reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        writer.transport.abort()
+
+    server = await asyncio.start_server(reset, "127.0.0.1", 0)
+    async with server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+@contextmanager
+def closed_port() -> Iterator[int]:
+    """A port that is taken, and at which nobody listens."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield taken.getsockname()[1]
+
+
+@contextmanager
+def silent_port() -> Iterator[int]:
+    """A port whose accept queue is full: Linux drops further connection requests."""
+    with socket.socket() as listener, socket.socket() as first, socket.socket() as second:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for filler in (first, second):
+            filler.setblocking(False)
+            filler.connect_ex(listener.getsockname())
+        yield listener.getsockname()[1]

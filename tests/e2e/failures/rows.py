@@ -1,0 +1,116 @@
+"""The failure-mode contract as a literal table: what a provider does, and what follows. `acts.py` explains the words.
+
+`gateway/docs/failures.md` has the same rows for people; `python3 -m tests.e2e.failures.page` renews them there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tests.e2e.failures.acts import (
+    ANOTHER_KEY,
+    BROKE,
+    BROKEN_LATER,
+    CONNECT,
+    FAULT,
+    FINE,
+    FIRST_BYTE,
+    HTML,
+    IDLE,
+    INCOMPLETE,
+    LATE,
+    LATE_LATER,
+    MISTAKE,
+    NO,
+    NOTHING,
+    PAGE,
+    PROVIDER,
+    REJECTED,
+    THE_ANSWER,
+    TOO_LATE,
+    TOTAL,
+    Row,
+    Then,
+    always,
+    cut,
+    error,
+    first_words,
+    good,
+    in_stream,
+    preamble,
+    stall,
+    unfinished,
+    without_end,
+)
+from tests.fakes.behaviours import Answer, CloseBeforeAnswer, Garbage, Hang, Reset, SlowBytes
+
+ENDLESS_HEAD = b"HTTP/1.1 200 OK\r\nx: " + b"y" * 70_000
+
+CONNECTION = (
+    Row("refuses the connection", good, BROKE, BROKE, FAULT, "refused"),
+    Row("has a host name without an address", good, BROKE, BROKE, FAULT, "nowhere"),
+    Row("has a certificate that is not to be trusted", good, BROKE, BROKE, FAULT, "distrusted"),
+    Row("does not speak TLS", good, BROKE, BROKE, FAULT, "no_tls"),
+    Row("does not answer the connection (`timeouts.connect`)", good, LATE, LATE, FAULT, "silent", CONNECT),
+    Row("resets the connection before the request is read", good, BROKE, BROKE, FAULT, "resetting"),
+    Row("resets the connection after the request", always(Reset()), BROKE, BROKE, FAULT, "own"),
+    Row("closes the connection without an answer", always(CloseBeforeAnswer()), BROKE, BROKE, FAULT, "own"),
+    Row("answers with what is not HTTP", always(Garbage()), BROKE, BROKE, FAULT, "own"),
+    Row("has a head that does not end", always(Garbage(ENDLESS_HEAD)), BROKE, BROKE, FAULT, "own"),
+)
+
+TIME = (
+    Row("does not begin to answer (`timeouts.first_byte`)", always(Hang()), LATE, LATE, FAULT, settings=FIRST_BYTE),
+    Row("falls silent in a whole answer (`timeouts.idle`)", stall(), LATE, "", FAULT, settings=IDLE),
+    Row("falls silent before the first word of a stream", stall(preamble), "", LATE, FAULT, settings=IDLE),
+    Row("falls silent after the first word of a stream", stall(first_words), "", LATE_LATER, TOO_LATE, settings=IDLE),
+    Row("takes longer than `timeouts.total`", always(Hang()), LATE, LATE, Then(NO, PROVIDER, NOTHING), settings=TOTAL),
+    Row("is slow, but never silent", lambda v, s: SlowBytes(50, 0.001, good(v, s)), THE_ANSWER, THE_ANSWER, FINE),
+)
+
+CUTS = (
+    Row("closes in the middle of a whole answer", cut(), BROKE, "", FAULT),
+    Row("closes before the first word of a stream", cut(preamble), "", BROKE, FAULT),
+    Row("closes after the first word of a stream", cut(first_words), "", BROKEN_LATER, TOO_LATE),
+)
+
+CAME = {status: f"{status}, as it came" for status in (400, 403, 404, 408, 409, 413, 422, 429, 500, 502, 503, 504, 529)}
+LIMITED = Then(ANOTHER_KEY, "the key: `rate_limited`", NOTHING)
+
+STATUSES = (
+    Row("400", error(400), CAME[400], CAME[400], MISTAKE),
+    Row("401", error(401), REJECTED, REJECTED, Then(ANOTHER_KEY, "the key: `suspect`", NOTHING)),
+    Row("402", error(402), REJECTED, REJECTED, Then(ANOTHER_KEY, "the key: `no_quota`", NOTHING)),
+    Row("403", error(403), CAME[403], CAME[403], Then(ANOTHER_KEY, "the key: `suspect`", NOTHING)),
+    Row("404", error(404), CAME[404], CAME[404], MISTAKE),
+    Row("408", error(408), CAME[408], CAME[408], FAULT),
+    Row("409", error(409), CAME[409], CAME[409], MISTAKE),
+    Row("413", error(413), CAME[413], CAME[413], MISTAKE),
+    Row("422", error(422), CAME[422], CAME[422], MISTAKE),
+    Row("429 with Retry-After", error(429, retry_after="20"), CAME[429], CAME[429], LIMITED),
+    Row("429 without", error(429), CAME[429], CAME[429], LIMITED),
+    Row("500", error(500), CAME[500], CAME[500], FAULT),
+    Row("502", error(502), CAME[502], CAME[502], FAULT),
+    Row("503", error(503), CAME[503], CAME[503], FAULT),
+    Row("504", error(504), CAME[504], CAME[504], FAULT),
+    Row("529", error(529), CAME[529], CAME[529], FAULT),
+    Row("502 with a page (HTML)", always(Answer(502, HTML, PAGE)), CAME[502], CAME[502], FAULT),
+)
+
+NO_END = "no end: neither `[DONE]` nor a reason to stop, no `message_stop`, no `finishReason`"
+
+STREAMS = (
+    Row("no event", in_stream(lambda v: ()), "", BROKE, FAULT),
+    Row(NO_END, in_stream(without_end), "", INCOMPLETE, TOO_LATE),
+    Row("no blank line behind its last event", in_stream(unfinished), "", THE_ANSWER, FINE),
+)
+
+TABLE: Mapping[str, tuple[Row, ...]] = {
+    "The connection": CONNECTION,
+    "Time": TIME,
+    "Cuts": CUTS,
+    "Errors by status": STATUSES,
+    "A stream with": STREAMS,
+}
+
+ROWS = tuple(row for rows in TABLE.values() for row in rows)
