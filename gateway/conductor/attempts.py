@@ -77,7 +77,8 @@ class _Course:
         return lease
 
     def wish(self) -> Wish:
-        return Wish(self.lease, self.call.model, self.call.tokens, choosy=bool(self.tried or self.pinned))
+        choosy = bool(self.tried or self.pinned)
+        return Wish(self.lease, self.call.model, self.call.tokens, choosy, self.record.user)
 
 
 class Attempts:

@@ -305,7 +305,7 @@ class KeyPool:
         return Shortage(wait, _words(counts), busy or Status.RATE_LIMITED in counts)
 
     async def wait(self, wish: Wish, seconds: float) -> Lease | None:
-        """The lease that somebody wishes for, first come, first served. None: time is up, or too many wait."""
+        """The lease that somebody wishes for, in turn with others. None: time is up, or too many wait."""
         return await self.waiters.wait(wish, seconds, self.release)
 
     # -- inside: leases ----------------------------------------------------------------------------------------

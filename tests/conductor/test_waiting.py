@@ -13,6 +13,7 @@ import pytest
 from gateway.conductor.attempts import Attempts
 from gateway.config.model import QueueConfig
 from gateway.config.provider import KeyLimitsConfig, ProviderConfig
+from gateway.errors import RequestError
 from gateway.net.client import Client
 from gateway.observe.record import RequestRecord
 from gateway.upstream.exchange import Call, Exchange
@@ -55,9 +56,11 @@ class Bench:
         self.clock.advance(seconds)
         self.pool.standings.wake_due()
 
-    async def ask(self, name: str, pinned: Key | None = None) -> int:
+    async def ask(self, name: str, pinned: Key | None = None, user: str = "") -> int:
         """The status of the answer; a line in `served` when a key was found."""
-        outcome, lease = await self._attempts.run(self._provider, CALL, RequestRecord(name, 0.0), pinned)
+        record = RequestRecord(name, 0.0)
+        record.user = user
+        outcome, lease = await self._attempts.run(self._provider, CALL, record, pinned)
         self.served.append(name)
         outcome.close()
         self.pool.finish(lease)
@@ -88,6 +91,38 @@ def test_a_newcomer_does_not_pass_who_waits(pinned: bool) -> None:
             assert await b.ask("newcomer", b.key if pinned else None) == 200
             await asyncio.gather(*waiting)
             assert b.served == ["first", "second", "newcomer"]
+
+    run(scenario())
+
+
+def test_a_user_with_many_requests_does_not_keep_others_waiting_for_their_first() -> None:
+    async def scenario() -> None:
+        async with bench() as b:
+            busy = lease_of(b.pool, b.key)
+            names = ("anna 1", "anna 2", "anna 3", "ben")
+            waiting = [asyncio.create_task(b.ask(name, user=name.split()[0]), name=name) for name in names]
+            await until(lambda: len(b.pool.waiters) == 4)
+            b.pool.succeed(busy)
+            await asyncio.gather(*waiting)
+            assert b.served == ["anna 1", "ben", "anna 2", "anna 3"]
+
+    run(scenario())
+
+
+def test_a_user_who_fills_the_queue_is_told_so_in_favour_of_another() -> None:
+    async def scenario() -> None:
+        async with bench() as b:
+            b.pool.waiters.limit = 2
+            busy = lease_of(b.pool, b.key)
+            waiting = [asyncio.create_task(b.ask(name, user="anna"), name=name) for name in ("first", "second")]
+            await until(lambda: len(b.pool.waiters) == 2)
+            waiting.append(asyncio.create_task(b.ask("other", user="ben"), name="other"))
+            with pytest.raises(RequestError) as refused:
+                await waiting[1]
+            assert (refused.value.status, refused.value.code) == (429, "keys_cooling")
+            assert refused.value.retry_after is not None
+            b.pool.succeed(busy)
+            assert [await waiting[0], await waiting[2]] == [200, 200]
 
     run(scenario())
 

@@ -13,6 +13,7 @@ from gateway.policy.verdict import Scope
 from gateway.upstream.key import Key, Lease
 from gateway.upstream.keypool import KeyPool
 from gateway.upstream.waiters import Waiters, Wish
+from tests.api.harness import until
 from tests.conftest import run
 from tests.upstream.pools import Clock, a_key, lease_of, limited, wait_for_key
 
@@ -41,8 +42,8 @@ class Desk:
         self.left -= 1
         return Lease(self._key, name, 1)
 
-    def wait(self, name: str, seconds: float = 10, *, tokens: int = 0) -> asyncio.Task[Lease | None]:
-        wish = Wish(lambda: self.ask(name), "m", tokens, choosy=name.startswith("choosy"))
+    def wait(self, name: str, seconds: float = 10, *, tokens: int = 0, user: str = "") -> asyncio.Task[Lease | None]:
+        wish = Wish(lambda: self.ask(name), "m", tokens, name.startswith("choosy"), user)
         return asyncio.create_task(self.waiters.wait(wish, seconds, self.take_back), name=name)
 
     def put(self, count: int) -> None:
@@ -62,6 +63,57 @@ def test_they_are_served_in_the_order_they_came() -> None:
         desk.put(2)
         assert [lease.model for lease in await asyncio.gather(*waiting[2:]) if lease] == ["2", "3"]
         assert desk.left == 0
+
+    run(scenario())
+
+
+def test_users_take_turns_and_each_ones_requests_are_served_as_they_came() -> None:
+    async def scenario() -> None:
+        desk = Desk()
+        served: list[str] = []
+        for name in ("a1", "a2", "a3", "b1", "b2", "c1"):
+            desk.wait(name, user=name[0]).add_done_callback(lambda task: served.append(task.get_name()))
+        await asyncio.sleep(0)
+        for _ in range(6):
+            desk.put(1)
+            await asyncio.sleep(0)
+            desk.waiters.serve()
+        await until(lambda: len(served) == 6)
+        assert served == ["a1", "b1", "c1", "a2", "b2", "a3"]
+
+    run(scenario())
+
+
+def test_many_leases_at_once_go_round_as_one_by_one() -> None:
+    async def scenario() -> None:
+        desk = Desk()
+        waiting = {name: desk.wait(name, user=name[0]) for name in ("a1", "a2", "a3", "b1", "b2", "c1")}
+        await asyncio.sleep(0)
+        desk.put(4)
+        await until(lambda: sum(task.done() for task in waiting.values()) == 4)
+        assert {name for name, task in waiting.items() if task.done()} == {"a1", "b1", "c1", "a2"}
+        desk.put(1)
+        await waiting["b2"]
+        desk.waiters.dismiss()
+        assert await waiting["a3"] is None
+
+    run(scenario())
+
+
+def test_a_user_who_fills_the_queue_gives_up_its_last_place_to_one_who_has_fewer() -> None:
+    async def scenario() -> None:
+        desk = Desk(4)
+        waiting = {name: desk.wait(name, user=name[0]) for name in ("a1", "a2", "a3", "a4")}
+        await asyncio.sleep(0)
+        waiting["b1"] = desk.wait("b1", user="b")
+        assert await waiting["a4"] is None
+        waiting["b2"] = desk.wait("b2", user="b")
+        assert await waiting["a3"] is None
+        for name in ("a5", "b3"):  # two each: there is nothing to be made fairer
+            assert await desk.wait(name, user=name[0]) is None
+        assert (len(desk.waiters), desk.waiters.turned_away) == (4, 4)
+        desk.put(4)
+        assert None not in await asyncio.gather(*(waiting[name] for name in ("a1", "a2", "b1", "b2")))
 
     run(scenario())
 
@@ -130,6 +182,20 @@ def test_what_a_modest_wish_did_not_get_no_other_one_is_asked_for() -> None:
         await asyncio.sleep(0)
         desk.waiters.serve()
         assert desk.asked == ["choosy", "large", "small", "tiny"]
+        desk.waiters.dismiss()
+
+    run(scenario())
+
+
+def test_where_no_key_is_free_nobody_behind_the_first_is_asked() -> None:
+    async def scenario() -> None:
+        desk = Desk(1000)
+        for number in range(1000):
+            desk.wait(f"{number}", user=str(number % 100))
+        await asyncio.sleep(0)
+        desk.put(1)
+        desk.waiters.serve()
+        assert desk.asked == ["0", "1"]
         desk.waiters.dismiss()
 
     run(scenario())
