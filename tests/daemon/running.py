@@ -76,21 +76,28 @@ async def daemon(folder: Path, listen: str, more: str = "", **environ: str) -> A
     running.change(listen, more=more)
     running.write_keys("a", ["sk-first-000000000001"])
     running.write_keys("b", MANY)
+    async with living(running, **environ):
+        yield running
+
+
+@asynccontextmanager
+async def living(running: Running, **environ: str) -> AsyncIterator[None]:
+    """From the start to the end of a daemon with the files that are in its folder."""
     thresholds, switching = gc.get_threshold(), sys.getswitchinterval()
     mourning = threading.excepthook
     ready = asyncio.Event()
     log = Log(write=running.write, human=False)
     config = load_config(running.path, {}, provider_types=PROVIDER_FACTS)
-    running.daemon = Daemon(config, environ, folder / "admin.sock", log=log, announce=lambda _: ready.set())
-    life = asyncio.create_task(running.daemon.run(), name="daemon")
+    running.daemon = Daemon(config, environ, running.folder / "admin.sock", log=log, announce=lambda _: ready.set())
+    task = asyncio.create_task(running.daemon.run(), name="daemon")
     try:
         waiting = asyncio.create_task(ready.wait(), name="ready")
-        await asyncio.wait({life, waiting}, return_when=asyncio.FIRST_COMPLETED)
-        assert ready.is_set(), life.exception()
-        yield running
+        await asyncio.wait({task, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        assert ready.is_set(), task.exception()
+        yield
     finally:
         running.daemon._stopping.set()
-        await life
+        await task
         log.close()
         gc.set_threshold(*thresholds)
         gc.unfreeze()

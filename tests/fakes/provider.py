@@ -93,6 +93,7 @@ class FakeProvider:
         self.response_owner: dict[str, str] = {}
         self.connections = 0
         self.aborted = 0
+        self.resets_connections = False  # as they come, before any request
         self.ca: trustme.CA | None = trustme.CA() if tls else None
         self.origin = ""
         self.base_url = ""
@@ -101,18 +102,28 @@ class FakeProvider:
         self._aborted_more = asyncio.Event()
         self._planned: dict[int, Callable[[], object]] = {}
         self._scripts: dict[str, list[Behaviour]] = {}
+        self._choose: Callable[[Seen], Behaviour] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._failures: list[BaseException] = []
         self._server: asyncio.Server | None = None
 
     async def __aenter__(self) -> FakeProvider:
+        await self.listen()
+        self.origin = f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}"
+        self.base_url = f"{self.origin}/v1"
+        return self
+
+    async def listen(self) -> None:
+        """Accept connections, those of an earlier time on the same port."""
         self._server = await asyncio.start_server(
             self._accept, "127.0.0.1", self.port, ssl=self._context(), backlog=1024
         )
         self.port = self._server.sockets[0].getsockname()[1]
-        self.origin = f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}"
-        self.base_url = f"{self.origin}/v1"
-        return self
+
+    def refuse(self) -> None:
+        """Refuse connections until `listen`; those that there are stay."""
+        assert self._server is not None
+        self._server.close()
 
     async def __aexit__(self, *exc_info: object) -> None:
         assert self._server is not None
@@ -126,6 +137,10 @@ class FakeProvider:
     def script(self, key: str, *behaviours: Behaviour) -> None:
         """What calls with this key meet from now on, in this order; the last one repeats. None: answers."""
         self._scripts[key] = list(behaviours)
+
+    def script_all(self, choose: Callable[[Seen], Behaviour]) -> None:
+        """What any call meets from now on, whatever its key's script says."""
+        self._choose = choose
 
     def plan(self, count: int, act: Callable[[], object]) -> None:
         """Call `act` when so many more requests have arrived, before the last of them is answered."""
@@ -159,6 +174,9 @@ class FakeProvider:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(Close, ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
             try:
+                if self.resets_connections:
+                    reset(writer)
+                    raise Close
                 if self._tls == "broken":
                     await reader.read(1)
                     writer.write(b"HTTP/1.1 400 this is not TLS\r\n\r\n")
@@ -180,6 +198,8 @@ class FakeProvider:
                 writer.close()
 
     def _next(self, seen: Seen) -> Behaviour:
+        if self._choose is not None:
+            return self._choose(seen)
         script = self._scripts.get(seen.key)
         if not script:
             return Answer()
@@ -261,7 +281,7 @@ class Exchange:
                 self._writer.write(data)
                 raise Close
             case Reset():
-                self._reset()
+                reset(self._writer)
                 raise Close
             case CloseBeforeAnswer():
                 raise Close
@@ -328,6 +348,8 @@ class Exchange:
         for number, piece in enumerate(pieces):
             if answer.gap and number:
                 await self._pause(answer.gap)
+            if self._writer.transport.is_closing():
+                raise Gone
             self._writer.write(b"%x\r\n%b\r\n" % (len(piece), piece) if answer.chunked else piece)
             if answer.gap:
                 await self._writer.drain()
@@ -346,11 +368,13 @@ class Exchange:
             raise AssertionError("the client sent more before its answer was complete")
         raise Gone
 
-    def _reset(self) -> None:
-        # A twin of the socket, because uvloop's stand-in takes no options.
-        with socket.socket(fileno=os.dup(self._writer.get_extra_info("socket").fileno())) as twin:
-            twin.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self._writer.transport.abort()
+
+def reset(writer: asyncio.StreamWriter) -> None:
+    """End a connection with RST."""
+    # A twin of the socket, because uvloop's stand-in takes no options.
+    with socket.socket(fileno=os.dup(writer.get_extra_info("socket").fileno())) as twin:
+        twin.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
 
 
 def _first_bytes(pieces: list[bytes], count: int) -> Iterator[bytes]:
