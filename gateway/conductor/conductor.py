@@ -37,8 +37,7 @@ from gateway.upstream.owners import Owner, ResponseOwners
 if TYPE_CHECKING:
     from gateway.conductor.billing import Bill, Billing
     from gateway.conductor.cache import ResponseCache
-    from gateway.conductor.counting import Counting
-    from gateway.conductor.translation import Embedding, Translation
+    from gateway.conductor.crossing import Crossing
 
 DIALECT_HEADERS = frozenset({b"openai-beta", b"anthropic-version", b"anthropic-beta"})
 """A client's headers that mean something in its own dialect alone."""
@@ -202,7 +201,7 @@ class Conductor:
         finally:
             bill.close(ending, record)
 
-    async def _translation(self, ask: Ask, target: Target) -> Translation | Embedding | Counting | None:
+    async def _translation(self, ask: Ask, target: Target) -> Crossing | None:
         if ask.shape in COUNTS and ask.dialect not in target.provider.endpoints:
             return await self._translator.count(ask, target.provider, target.model)
         return await self._translator.translate(ask, target.provider, target.model)
@@ -211,7 +210,7 @@ class Conductor:
         self,
         ask: Ask,
         target: Target,
-        translation: Translation | Embedding | Counting | None,
+        translation: Crossing | None,
         pinned: Key | None,
         reply: Outlet,
         record: RequestRecord,
@@ -291,7 +290,7 @@ class Conductor:
         model = self._resolver.model_at(provider, ask.model)
         return Plan((Target(provider, model, model != ask.model),))
 
-    def _call(self, ask: Ask, target: Target, translation: Translation | Embedding | Counting | None) -> Call:
+    def _call(self, ask: Ask, target: Target, translation: Crossing | None) -> Call:
         """The client's bytes as they are, unless the model is called otherwise upstream or they are translated."""
         body, shape, headers = ask.body, ask.shape, ask.headers
         if translation is not None:
@@ -310,11 +309,12 @@ class Conductor:
         config = target.provider.config
         tokens = estimate_tokens(ask) if config.key_limits.tpm else 0
         affinity = conversation(ask) if config.selection == "sticky" else ""
-        return Call(ask.method, path, query, headers, body, target.model, shape, ask.stream, tokens, affinity, dialect)
+        return Call(
+            ask.method, path, query, headers, body, target.model, shape, ask.stream, tokens, affinity, dialect,
+            reading=translation,
+        )  # fmt: skip
 
-    def _place(
-        self, ask: Ask, target: Target, translation: Translation | Embedding | Counting | None
-    ) -> tuple[str, str, str]:
+    def _place(self, ask: Ask, target: Target, translation: Crossing | None) -> tuple[str, str, str]:
         """Dialect, path at the origin and query of a call. RequestError 400 for what the provider has not got."""
         provider, model = target.provider, target.model
         if ask.dialect is None:

@@ -11,12 +11,13 @@ from gateway import jsonlib
 from gateway.conductor.ask import Ask
 from gateway.conductor.translation import read_counted, too_deep, translate_failure
 from gateway.dialects.client_names import client_name
-from gateway.dialects.dialect import Target
+from gateway.dialects.dialect import MalformedAnswerError, Target
 from gateway.dialects.losses import Losses
 from gateway.dialects.names import DialectName, Json
 from gateway.dialects.registry import Dialect
-from gateway.errors import RequestError
 from gateway.upstream.provider import Provider
+from gateway.usage import Usage
+from gateway.wire.output_tap import OutputTap
 
 MESSAGES_FIELDS = frozenset({"messages", "model", "output_config", "system", "thinking", "tool_choice", "tools"})
 """What Anthropic's endpoint takes of a request; others are a 400 (`message_count_tokens_params.py` of its SDK)."""
@@ -30,6 +31,9 @@ class Counting:
     def __init__(self, ask: Ask, client: Dialect, upstream: Dialect, provider: Provider, model: str) -> None:
         self._client = client
         self._upstream = upstream
+        self._count = 0
+        self.usage: Usage | None = None  # it takes none
+        self.output = OutputTap("")
         target = Target(provider.name, model, provider.quirks)
         try:
             request = read_counted(ask, client)
@@ -56,12 +60,18 @@ class Counting:
         """Nothing that a count would be for."""
         return ""
 
-    def answer(self, decoded: object) -> bytes:
-        """The count for the client. Raises RequestError 502 for an answer that has none."""
+    def read(self, decoded: object) -> None:
+        """The count. See `upstream.reading.Reading`."""
         count = decoded.get(FIELDS[self._upstream.name]) if isinstance(decoded, dict) else None
         if type(count) is not int:
-            raise RequestError(502, "upstream_error", "The provider's answer has no count of tokens.")
-        return jsonlib.dumps({FIELDS[self._client.name]: count})
+            raise MalformedAnswerError("it has no count of tokens")
+        self._count = count
+
+    def read_stream(self, body: bytes) -> None:
+        raise MalformedAnswerError("a count does not come as a stream")
+
+    def written(self) -> bytes:
+        return jsonlib.dumps({FIELDS[self._client.name]: self._count})
 
     def failure(self, status: int, said: object) -> tuple[int, bytes, float | None]:
         return translate_failure(self._client, self._upstream, status, said)

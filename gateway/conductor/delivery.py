@@ -44,11 +44,8 @@ from gateway.wire.usage_tail import UsageAround, UsageTail
 
 if TYPE_CHECKING:
     from gateway.conductor.billing import Bill
-    from gateway.conductor.counting import Counting
-    from gateway.conductor.translation import Embedding, Translation
-
-WHOLE_LIMIT = 64 * 1024 * 1024
-"""Bytes of an answer that is translated as a whole: several images in base64 fit."""
+    from gateway.conductor.crossing import Crossing
+    from gateway.conductor.translation import Translation
 
 
 @dataclass(slots=True)
@@ -57,7 +54,7 @@ class Delivery:
 
     ask: Ask
     target: Target
-    translation: Translation | Embedding | Counting | None
+    translation: Crossing | None
     outcome: Outcome
     key: Key
     owners: ResponseOwners
@@ -193,77 +190,29 @@ class Delivery:
             record.upstream_seconds += self._loop.time() - record.first_byte_at
             record.usage = tapped_usage(tap, words)
 
-    async def _across(self, translation: Translation | Embedding | Counting) -> None:
-        """From one dialect to another."""
-        from gateway.conductor.translation import Translation
+    async def _across(self, crossing: Crossing) -> None:
+        """A stream that goes on as it comes, or what was read whole before anybody got any of it."""
+        if self.outcome.answer is not None:
+            from gateway.conductor.translation import Translation
 
-        if not isinstance(translation, Translation):
-            await self._figures(translation)
-        elif self.outcome.streamed and self.ask.stream:
-            await self._translated_stream(translation)
-        else:
-            await self._translated(translation)
-
-    async def _translated(self, translation: Translation) -> None:
-        """Whole or streamed as the client wants it, whatever the provider has made of it."""
+            assert isinstance(crossing, Translation)
+            await self._translated_stream(crossing)
+            return
         outcome, record = self.outcome, self.record
-        if outcome.streamed:
-            body = await self._collected(translation)
-        else:
-            decoded = await self._decoded()
-            body = translation.stream_from_answer(decoded) if self.ask.stream else translation.answer(decoded)
-            record.usage = translation.usage
-            if self.bill is not None:
-                self.bill.see(decoded, translation.shape, record)
+        body = crossing.written()
+        record.usage = crossing.usage
+        if self.bill is not None and outcome.streamed:
+            self.bill.output = crossing.output
+        elif self.bill is not None:
+            self.bill.see(outcome.decoded, crossing.shape, record)
         await self._send(body, EVENTS if self.ask.stream and not self.ask.array else JSON)
 
-    async def _figures(self, translation: Embedding | Counting) -> None:
-        """Vectors, or a count: what never comes as a stream."""
-        decoded = await self._decoded()
-        self.record.usage = usage_words(translation.shape).read(decoded)
-        await self._send(translation.answer(decoded), JSON)
-
     async def _send(self, body: bytes, content_type: Header) -> None:
-        if self.translation is not None:
-            self.record.dropped = self._dropped()
+        self.record.dropped = self._dropped()
         if self.bill is not None:
             await self.bill.settle(self.record)
         self.record.first_byte_at, self.record.bytes_out = self._loop.time(), len(body)
         await self.reply.send(self.outcome.status, [*self._headers(), content_type], body)
-
-    async def _collected(self, translation: Translation) -> bytes:
-        """A stream that was not asked for, as one answer."""
-        from gateway.dialects.whole import Collector
-
-        outcome, collector = self.outcome, Collector()
-        output = None if self.bill is None else self.bill.output
-        reader = translation.reader(partial(conceal_text, self.key), output)
-        size = len(outcome.body)
-        try:
-            collector.feed(reader.feed(outcome.body))
-            while not reader.ended and outcome.answer is not None and (data := await outcome.answer.read()):
-                size += len(data)
-                if size > WHOLE_LIMIT:
-                    raise _no_json(self.target.provider)
-                collector.feed(reader.feed(data))
-            collector.feed(reader.end())
-        except UpstreamError as error:
-            raise _no_answer(error, self.target.provider) from None
-        self.record.usage = reader.usage
-        return translation.answer_from_stream(collector)
-
-    async def _decoded(self) -> object:
-        """The JSON of a whole answer, of which a part may still be to come."""
-        outcome = self.outcome
-        if outcome.decoded is not None:
-            return outcome.decoded
-        try:
-            rest = b"" if outcome.answer is None else await outcome.answer.read_all(WHOLE_LIMIT)
-            return jsonlib.loads(outcome.body + rest)
-        except UpstreamError as error:
-            raise _no_answer(error, self.target.provider) from None
-        except ValueError:
-            raise _no_json(self.target.provider) from None
 
     async def _translated_stream(self, translation: Translation) -> None:
         outcome, record, ask = self.outcome, self.record, self.ask
@@ -374,10 +323,6 @@ def _redirected(status: int, provider: Provider) -> RequestError:
         "upstream_error",
         f"The provider {provider.name!r} redirects ({status}), which is not followed: its base_url may be wrong.",
     )
-
-
-def _no_json(provider: Provider) -> RequestError:
-    return RequestError(502, "upstream_error", f"The provider {provider.name!r} answered with what cannot be read.")
 
 
 def _no_event(error: UpstreamError) -> bytes:

@@ -17,6 +17,7 @@ from functools import partial
 from gateway import jsonlib
 from gateway.conductor.ask import SHAPES, Ask
 from gateway.conductor.stream_ends import STATUS_OF_KIND, Reader, Writer, must_not_be_lost
+from gateway.conductor.usagewords import usage_words
 from gateway.dialects.client_names import client_name
 from gateway.dialects.conversation import Answer, Request
 from gateway.dialects.dialect import MalformedAnswerError, Plan, Scene, StreamWriter, Target
@@ -107,8 +108,8 @@ def read_counted(ask: Ask, client: Dialect) -> Request:
 
 class Translation:
     """One call's. `body` and `place` are for the provider; the other methods read what it answers and write it for the
-    client. `losses` are the request's, `unshown` will be the answer's. `usage` is what the last whole answer
-    reported."""
+    client. `losses` are the request's, `unshown` will be the answer's. `usage` is what the last answer that was read
+    reported, `output` the text that came in it, if it was a stream."""
 
     def __init__(
         self,
@@ -130,8 +131,10 @@ class Translation:
         self._unshown = unshown
         self._model = model
         self._ask = ask
+        self._answer: Answer | None = None
         self.body = body
         self.usage: Usage | None = None
+        self.output = OutputTap("")
 
     @property
     def dialect(self) -> DialectName:
@@ -163,22 +166,35 @@ class Translation:
         """What the header x-llmgateway-dropped says; empty: nothing is lost."""
         return notice(Losses(self._losses.entries + self._unshown.entries))
 
-    def answer(self, decoded: object) -> bytes:
-        """A whole answer for the client. Raises RequestError 502 for what is none, 400 for what must not be lost."""
-        return self._write(self._read(decoded))
+    def read(self, decoded: object) -> None:
+        """See `upstream.reading.Reading`."""
+        self._answer = self._upstream.read_answer(decoded, self._plan)
+        self.usage, self.output = self._answer.usage, OutputTap(self.shape)
 
-    def answer_from_stream(self, collector: Collector) -> bytes:
-        """A stream that was not asked for, as the whole answer that was. Raises RequestError 502 if it broke."""
+    def read_stream(self, body: bytes) -> None:
+        """See `upstream.reading.Reading`."""
+        collector, output = Collector(), OutputTap(self.shape)
+        reader = self.reader(str, output)
+        collector.feed(reader.feed(body))
+        if not reader.ended:
+            collector.feed(reader.end())
         if collector.failure is not None:
-            raise RequestError(502, "upstream_error", f"The provider broke off: {collector.failure.message}")
-        return self._write(collector.answer)
+            raise MalformedAnswerError(collector.failure.message)
+        self._answer, self.usage, self.output = collector.answer, reader.usage, output
 
-    def stream_from_answer(self, decoded: object) -> bytes:
-        """A whole answer as the stream that was asked for. Raises RequestError as `answer` does."""
+    def written(self) -> bytes:
+        """The answer that was read, whole or as a stream as the client wants it. Raises RequestError 400 for what must
+        not be lost."""
+        answer = self._answer
+        assert answer is not None
         try:
-            return self._stream_writer().write(to_deltas(self._read(decoded)))
+            if self._ask.stream:
+                return self._stream_writer().write(to_deltas(answer))
+            return jsonlib.dumps(self._client.write_answer(answer, self._scene, self._unshown))
         except ContentLostError as lost:
             raise RequestError(400, "invalid_request_error", must_not_be_lost(lost)) from None
+        except (RecursionError, TypeError):
+            raise RequestError(502, "upstream_error", "The provider's answer is nested too deeply.") from None
 
     def failure(self, status: int, said: object) -> tuple[int, bytes, float | None]:
         """A provider's error in the client's shape; see `translate_failure`."""
@@ -199,24 +215,6 @@ class Translation:
             return ArrayWriter(self._scene, self._unshown, array=True)
         return self._client.stream_writer(self._scene, self._unshown)
 
-    def _read(self, decoded: object) -> Answer:
-        try:
-            answer = self._upstream.read_answer(decoded, self._plan)
-        except MalformedAnswerError as error:
-            raise RequestError(
-                502, "upstream_error", f"The provider {self._scene.provider!r} answered with something else: {error}."
-            ) from None
-        self.usage = answer.usage
-        return answer
-
-    def _write(self, answer: Answer) -> bytes:
-        try:
-            return jsonlib.dumps(self._client.write_answer(answer, self._scene, self._unshown))
-        except ContentLostError as lost:
-            raise RequestError(400, "invalid_request_error", must_not_be_lost(lost)) from None
-        except (RecursionError, TypeError):
-            raise RequestError(502, "upstream_error", "The provider's answer is nested too deeply.") from None
-
 
 class Embedding:
     """Embeddings between OpenAI's dialect and Gemini's, which have no conversation to go through."""
@@ -231,6 +229,8 @@ class Embedding:
         self._fields = dict(ask.fields or {})
         self.losses = Losses()
         self.usage: Usage | None = None
+        self.output = OutputTap("")
+        self._answer: object = None
         write = embeddings.write_gemini_request if upstream.name == "gemini" else embeddings.write_openai_request
         self.body = jsonlib.dumps(write(self._fields, model, self.losses))
 
@@ -252,19 +252,22 @@ class Embedding:
     def dropped(self) -> str:
         return notice(self.losses)
 
-    def answer(self, decoded: object) -> bytes:
-        """The vectors for the client. Raises RequestError 502 for an answer that has none."""
+    def read(self, decoded: object) -> None:
+        """The vectors. See `upstream.reading.Reading`."""
         from gateway.dialects.gemini import embeddings
 
-        try:
-            if self._upstream.name == "gemini":
-                as_base64 = embeddings.wants_base64(self._fields)
-                answer = embeddings.write_openai_answer(decoded, self._ask.model, as_base64=as_base64)
-            else:
-                answer = embeddings.write_gemini_answer(decoded, single="requests" not in self._fields)
-        except MalformedAnswerError as error:
-            raise RequestError(502, "upstream_error", f"The provider's answer has {error}.") from None
-        return jsonlib.dumps(answer)
+        if self._upstream.name == "gemini":
+            as_base64 = embeddings.wants_base64(self._fields)
+            self._answer = embeddings.write_openai_answer(decoded, self._ask.model, as_base64=as_base64)
+        else:
+            self._answer = embeddings.write_gemini_answer(decoded, single="requests" not in self._fields)
+        self.usage = usage_words(self.shape).read(decoded)
+
+    def read_stream(self, body: bytes) -> None:
+        raise MalformedAnswerError("vectors do not come as a stream")
+
+    def written(self) -> bytes:
+        return jsonlib.dumps(self._answer)
 
     def failure(self, status: int, said: object) -> tuple[int, bytes, float | None]:
         return translate_failure(self._client, self._upstream, status, said)

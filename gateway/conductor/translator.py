@@ -14,8 +14,7 @@ from gateway.errors import RequestError
 from gateway.upstream.provider import Provider
 
 if TYPE_CHECKING:
-    from gateway.conductor.counting import Counting
-    from gateway.conductor.translation import Embedding, Translation
+    from gateway.conductor.crossing import Crossing
     from gateway.dialects.registry import Dialect
 
 EMBEDDINGS = frozenset({"embeddings", "embed"})
@@ -41,7 +40,7 @@ class Translator:
         self._new_id = new_id
         self._dialects: dict[DialectName, Dialect] = {}
 
-    async def translate(self, ask: Ask, provider: Provider, model: str) -> Translation | Embedding | None:
+    async def translate(self, ask: Ask, provider: Provider, model: str) -> Crossing | None:
         """None: the provider takes the call as it is. Raises RequestError 400 for what cannot be said to it."""
         dialect = ask.dialect
         if dialect is None:
@@ -64,7 +63,7 @@ class Translator:
         now, new_id = self._clock(), self._new_id()
         return translate(ask, client, upstream, provider, model, self._on_loss, now, new_id)
 
-    async def count(self, ask: Ask, provider: Provider, model: str) -> Counting | None:
+    async def count(self, ask: Ask, provider: Provider, model: str) -> Crossing | None:
         """For a call for a count in a dialect that the provider does not speak. None: there is nothing that counts in
         its own either, or it cannot be said there."""
         assert ask.dialect is not None

@@ -23,7 +23,7 @@ from gateway.dialects.openai_chat.errors import carries_error
 from gateway.errors import ProxyError, UpstreamError
 from gateway.net.client import Client
 from gateway.policy.proxyhealth import UNTESTED, blame_proxy
-from gateway.policy.verdict import Scope, Status, Verdict
+from gateway.policy.verdict import EVIDENCE_LIMIT, Scope, Status, Verdict
 from gateway.providers import echo
 from gateway.providers.classify import (
     EMPTY_ANSWER,
@@ -41,6 +41,7 @@ from gateway.upstream.local import InProcessAnswer
 from gateway.upstream.provider import Provider
 from gateway.upstream.proxy import Proxy
 from gateway.upstream.proxypool import Way
+from gateway.upstream.reading import UNREADABLE_ANSWER, UNSAYABLE, WHOLE_LIMIT, Reading, judge_stream
 from gateway.wire.sse import EventReader
 
 PLAIN_LIMIT = 4 * 1024 * 1024
@@ -85,7 +86,8 @@ class Call(NamedTuple):
     "embeddings", "embed", "count_tokens", "count", "other", "stored" for what was made earlier, or "raw" for bytes that
     nobody looks into. `dialect` says how the key travels; a provider that does not speak it is asked in
     its own way. `tokens` is an estimate of what it will use, `affinity` names the conversation that it belongs to; both
-    matter only for choosing a key. `written` is called when the request is on its way."""
+    matter only for choosing a key. `written` is called when the request is on its way. `reading` is given an answer
+    that is not passed on as it comes: a whole one, or a stream that was not asked for."""
 
     method: bytes
     path: str
@@ -99,6 +101,7 @@ class Call(NamedTuple):
     affinity: str = ""
     dialect: str = CHAT
     written: Callable[[], object] | None = None
+    reading: Reading | None = None
 
 
 @dataclass(slots=True)
@@ -106,8 +109,9 @@ class Outcome:
     """What came of a call. Without a verdict it is a success and `answer`, if any, still has the rest of the body.
 
     `body` is what was read already; `decoded` the JSON in it where it was looked into. `error` is set when there was
-    no answer at all, `unanswered` when the provider may nevertheless have done the work. `way` leads through the proxy
-    that was used, if any. `withheld`: the body of the error is nothing for clients, see `concealment.py`.
+    no answer at all, or (with a `status`) none that can be read; `unanswered` when there was none and the provider may
+    nevertheless have done the work. `way` leads through the proxy that was used, if any. `withheld`: the body of the
+    error is nothing for clients, see `concealment.py`.
     """
 
     verdict: Verdict | None = None
@@ -127,7 +131,7 @@ class Outcome:
 
     @property
     def unanswered(self) -> bool:
-        return self.error is not None and self.error.sent
+        return self.error is not None and self.error.sent and not self.status
 
     def header(self, name: bytes) -> bytes | None:
         for known, value in self.headers:
@@ -246,11 +250,13 @@ class Exchange:
             return outcome
         if call.shape in UNSEEN or answer.status >= 300:
             return outcome
-        if (outcome.header(b"content-encoding") or b"identity") != b"identity":
-            return outcome  # nobody asked for that, and nobody here can read it
         content_type = (outcome.header(b"content-type") or b"").lower()
-        if content_type.startswith(b"text/event-stream"):
-            outcome.streamed = True
+        outcome.streamed = content_type.startswith(b"text/event-stream")
+        if call.reading is not None and not (outcome.streamed and call.stream):
+            await self._read_whole(provider, key, call, call.reading, outcome, answer)
+        elif (outcome.header(b"content-encoding") or b"identity") != b"identity":
+            outcome.streamed = False  # nobody asked for that, and nobody here can read it
+        elif outcome.streamed:
             await self._hold(provider, key, call, outcome, answer)
         elif b"json" in content_type:
             await self._look_inside(provider, key, call, outcome, answer)
@@ -276,12 +282,41 @@ class Exchange:
             outcome.decoded = jsonlib.loads(outcome.body)
         except ValueError:
             pass  # no answer to a question for choices; anything else is the client's to read
-        if call.shape == "stored":
-            return  # that a response failed is its state: the provider has answered what it was asked for
+        if call.shape != "stored":  # that a response failed is its state: what was asked for has been answered
+            outcome.verdict = self._verdict_on_whole(provider, key, call, outcome)
+
+    def _verdict_on_whole(self, provider: Provider, key: Key, call: Call, outcome: Outcome) -> Verdict | None:
         if carries_error(outcome.decoded):
-            outcome.verdict = self._verdict_inside(provider, key, outcome, outcome.decoded)
-        elif (grammar := grammar_of(call.shape)) is not None and grammar.is_empty(outcome.decoded):
-            outcome.verdict = EMPTY_ANSWER
+            return self._verdict_inside(provider, key, outcome, outcome.decoded)
+        grammar = grammar_of(call.shape)
+        return EMPTY_ANSWER if grammar is not None and grammar.is_empty(outcome.decoded) else None
+
+    async def _read_whole(
+        self, provider: Provider, key: Key, call: Call, reading: Reading, outcome: Outcome, answer: UpstreamAnswer
+    ) -> None:
+        """Read all of an answer before anybody gets any of it, and have it read."""
+        outcome.body = await answer.read_all(WHOLE_LIMIT)
+        outcome.answer = None
+        answer.close()
+        try:
+            if outcome.streamed:
+                outcome.verdict, error = judge_stream(call.shape, outcome.body)
+                if error is not None:
+                    outcome.decoded = error
+                    outcome.verdict = self._verdict_inside(provider, key, outcome, error)
+                if outcome.verdict is None:
+                    reading.read_stream(outcome.body)
+            else:
+                outcome.decoded = jsonlib.loads(outcome.body)
+                outcome.verdict = self._verdict_on_whole(provider, key, call, outcome)
+                if outcome.verdict is None:
+                    reading.read(outcome.decoded)
+        except ValueError as error:
+            said = conceal_text(key, f"{UNREADABLE_ANSWER.evidence}: {error}")[:EVIDENCE_LIMIT]
+            outcome.verdict = replace(UNREADABLE_ANSWER, evidence=said)
+        if outcome.verdict is not None and outcome.verdict.reason in UNSAYABLE:
+            outcome.error = UpstreamError(outcome.verdict.evidence)
+            outcome.body, outcome.decoded = b"", None
 
     async def _hold(self, provider: Provider, key: Key, call: Call, outcome: Outcome, answer: UpstreamAnswer) -> None:
         """Keep a stream back until its first meaningful event, for `streaming.hold` seconds and HOLD_LIMIT bytes."""

@@ -334,10 +334,50 @@ def test_a_stream_that_was_not_asked_for_is_one_answer(tmp_path: Path) -> None:
     assert line["output_tokens"] == got.json["usage"]["output_tokens"] > 0
 
 
-@pytest.mark.parametrize("behaviour", [Stream((WORD, ERROR)), Cut(150, Stream((WORD, WORD, WORD)))])
-def test_a_stream_that_was_not_asked_for_and_breaks_is_an_error(tmp_path: Path, behaviour: Behaviour) -> None:
-    got, _, _ = run(ask(tmp_path, "/v1/messages", MESSAGES, behaviour))
-    assert (got.status, got.json["error"]["type"]) == (502, "api_error")
+UNREADABLE = [
+    Stream((WORD, ERROR)),
+    Stream((WORD, WORD)),
+    Stream((WORD, {"choices": [{"index": 0, "delta": {"tool_calls": [{"id": "1"}]}}]}, "[DONE]")),
+    Stream(("[DONE]",)),
+    Cut(150, Stream((WORD, WORD, WORD))),
+    Cut(150),
+    Answer(200, b'{"choices": [{"index": 0, "mess', {"content-type": "application/json"}),
+    Answer(200, {"choices": [{"index": 0, "message": {"tool_calls": [{"id": "1"}]}, "finish_reason": "stop"}]}),
+    Answer(200, b"<html>", {"content-type": "text/html"}),
+    Answer(200, b"{}", {"content-type": "application/json", "content-encoding": "br"}),
+]
+"""What is no answer, though it came with a 200."""
+
+
+@pytest.mark.parametrize("behaviour", UNREADABLE)
+@pytest.mark.parametrize(("path", "body"), PLAIN)
+def test_an_answer_that_breaks_or_cannot_be_read_is_asked_for_again(
+    tmp_path: Path, path: str, body: object, behaviour: Behaviour
+) -> None:
+    got, requests, line = run(ask(tmp_path, path, body, behaviour))
+    assert (got.status, len(requests), line["attempts"], line["outcome"]) == (200, 2, 2, "ok")
+    assert "it broke" not in json.dumps(got.json)
+    assert line["output_tokens"] > 0
+
+
+@pytest.mark.parametrize("behaviour", UNREADABLE)
+def test_an_answer_that_never_can_be_read_is_an_error_and_speaks_against_the_provider(
+    tmp_path: Path, behaviour: Behaviour
+) -> None:
+    async def scenario() -> Any:
+        async with FakeProvider() as fake:
+            more = "[providers.main.circuit_breaker]\nfailure_threshold = 1\n"
+            once = "on_server_error = {attempts = 0}"
+            config = configuration(fake.base_url, provider=CHAT_ONLY, retry=once, more=more)
+            async with gateway(tmp_path, config, ["sk-1"]) as running:
+                fake.script("sk-1", behaviour)
+                first = await running.ask("POST", "/v1/messages", MESSAGES)
+                return first, await running.ask("POST", "/v1/messages", MESSAGES), len(fake.requests)
+
+    first, second, asked = run(scenario())
+    assert (first.status, first.json["error"]["type"]) == (502, "api_error")
+    assert (second.status, second.json["error"]["details"]["error_code"]) == (503, "circuit_open")
+    assert asked == 1
 
 
 @pytest.mark.parametrize("body", [{"choices": "none"}, {"choices": [7]}, b"[]"])

@@ -17,6 +17,7 @@ from gateway.upstream.exchange import Call, Exchange, Outcome
 from gateway.upstream.key import Key
 from gateway.upstream.keypool import KeyPool
 from gateway.upstream.provider import Provider
+from gateway.upstream.reading import Reading
 from tests.fakes.provider import FakeProvider
 from tests.upstream.pools import Clock
 
@@ -58,6 +59,7 @@ class Wire:
         hold: float = 30.0,
         idle: float = 10.0,
         first_byte: float = 10.0,
+        reading: Reading | None = None,
         **settings: Any,
     ) -> Outcome:
         provider = a_provider(
@@ -71,7 +73,7 @@ class Wire:
         body = jsonlib.dumps({"model": "gpt-4o", "messages": [], "input": "x", "stream": stream})
         headers = ((b"content-type", b"application/json"),)
         path = f"{provider.endpoint('openai_chat').root}/{PATHS[shape]}"
-        call = Call(b"POST", path, "", headers, body, "gpt-4o", shape, stream)
+        call = Call(b"POST", path, "", headers, body, "gpt-4o", shape, stream, reading=reading)
         return await self.exchange.call(provider, key, call, asyncio.get_running_loop().time() + seconds)
 
 

@@ -1,0 +1,64 @@
+"""Answers that are not passed on, but read whole before the client gets a byte: to be written in another dialect, or
+as a stream. They are read as a part of the attempt, so that what cannot be read is the provider's failure like any
+other: it is retried, and counts for the circuit.
+
+What they say is left to a `Reading` of the caller's; here is only judged whether there is an answer at all.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from gateway.policy.verdict import Scope, Status, Verdict
+from gateway.providers.classify import EMPTY_STREAM
+from gateway.upstream.grammars import grammar_of
+from gateway.wire.sse import MAX_IMAGE_EVENT, EndTap, Event, EventReader
+
+WHOLE_LIMIT = 64 * 1024 * 1024
+"""Bytes of an answer that is read whole: several images in base64 fit."""
+
+INCOMPLETE_STREAM = Verdict(
+    Scope.PROVIDER, Status.SERVER_ERROR, "incomplete_stream", evidence="its stream ended before the answer did"
+)
+UNREADABLE_ANSWER = Verdict(
+    Scope.PROVIDER, Status.SERVER_ERROR, "unreadable_answer", evidence="its answer cannot be read"
+)
+UNSAYABLE = frozenset({EMPTY_STREAM.reason, INCOMPLETE_STREAM.reason, UNREADABLE_ANSWER.reason})
+"""What a client hears of these is for us to say: the provider's own words say nothing of it."""
+
+
+class Reading(Protocol):
+    """What a call's answer is for. Both keep what the last answer said, and raise ValueError for what is none, with
+    words that quote nothing of it."""
+
+    def read(self, decoded: object) -> None:
+        """A whole answer's JSON."""
+        ...
+
+    def read_stream(self, body: bytes) -> None:
+        """A whole stream of events, which has come to its end."""
+        ...
+
+
+def judge_stream(shape: str, body: bytes) -> tuple[Verdict | None, dict[str, Any] | None]:
+    """What is wrong with a whole stream, or the error that it carries. Raises ValueError for an event that is too
+    long."""
+    grammar = grammar_of(shape)
+    if grammar is None:
+        return None, None
+    reader = EventReader(MAX_IMAGE_EVENT)
+    said = False
+    for event in (*reader.feed(body), reader.rest()):
+        kind = "preamble" if event is None else grammar.classify(event)
+        if event is not None and kind == "error":
+            return None, grammar.carried_error(event)
+        said |= kind == "meaningful"
+    if not said:
+        return EMPTY_STREAM, None
+
+    def is_last(event: Event) -> bool:
+        return grammar.classify(event) == "done"
+
+    tap = EndTap(grammar.marks)
+    tap.feed(body)
+    return (None if tap.whole(b"", is_last) else INCOMPLETE_STREAM), None
