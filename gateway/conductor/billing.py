@@ -278,12 +278,15 @@ class Bill:
         if not self.by_tokens and usage is None:
             usage = Usage()  # the request alone has a price
         ask, output = self._ask, self.output
-        prompt = beside = 0  # looked at only where nobody has counted: a conversation may have megabytes
+        prompt = beside = 0  # looked at only where nobody has counted, as the output is: both may have megabytes
         if usage is None or usage.input_uncached is None:
             prompt, beside = prompt_bytes(ask), referred(ask, self._price)
+        said = since = 0
+        if ending is not Ending.COMPLETE or usage is None or not usage.output:
+            said, since = output.seen, output.since_report
         unread = self.unread and ask.shape not in SILENT
         longest = self.longest if ending is Ending.CLIENT_GONE and may_think_unseen(ask, self.model) else 0
-        seen = Seen(prompt, output.seen, output.since_report, beside, longest, unread)
+        seen = Seen(prompt, said, since, beside, longest, unread)
         return settle(ending, usage, seen, output_sent=output_sent)
 
     def _amount(self, settlement: Settlement) -> int:

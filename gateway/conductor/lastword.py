@@ -101,7 +101,7 @@ def has_several(ask: Ask) -> bool:
 
 
 def _is_done(events: bytes) -> bool:
-    return DONE.search(events) is not None
+    return b"[DONE]" in events and DONE.search(events) is not None
 
 
 def _always(events: bytes) -> bool:

@@ -73,7 +73,7 @@ class Reader:
             if isinstance(delta, Used | Begin):
                 self.usage = delta.usage or self.usage
                 if self._output is not None and delta.usage is not None:
-                    self._output.since_report = 0
+                    self._output.report()
             elif isinstance(delta, More | Open) and self._output is not None:
                 self._output.add(len(delta.text) if isinstance(delta, More) else _size(delta.part))
             elif isinstance(delta, Broken):

@@ -58,26 +58,46 @@ _USAGE = re.compile(rb'"usage(?:Metadata)?"\s*:\s*\{')
 CARRY_LIMIT = 64 * 1024
 """Bytes of an unfinished line that are kept. A longer one counts as a whole."""
 
+UNREAD_LIMIT = 16 * 1024
+"""Bytes that wait to be looked at together: some seventy events of a word each, and no more than what an open stream
+takes anyway."""
+
 
 class OutputTap:
-    """`seen` are bytes of text in all, `since_report` those after the last report of usage."""
+    """Events are looked at when somebody asks, and together: nobody does where a stream reports its usage before many
+    have come."""
 
-    __slots__ = ("_carry", "_objects", "_texts", "seen", "since_report")
+    __slots__ = ("_carry", "_objects", "_seen", "_since_report", "_size", "_texts", "_unread")
 
     def __init__(self, shape: str) -> None:
         self._texts = TEXTS.get(shape)
         self._objects = OBJECTS.get(shape)
         self._carry = b""
-        self.seen = 0
-        self.since_report = 0
+        self._unread: list[bytes] = []
+        self._size = 0  # of them
+        self._seen = 0
+        self._since_report = 0
+
+    @property
+    def seen(self) -> int:
+        """Bytes of text in all."""
+        self._read()
+        return self._seen
+
+    @property
+    def since_report(self) -> int:
+        """Bytes of text after the last report of usage."""
+        self._read()
+        return self._since_report
 
     def feed(self, events: bytes) -> None:
-        """Look at the next bytes, which are whole events."""
+        """Take the next bytes, which are whole events."""
         if self._texts is None:
             return
-        self.add(self._size(self._texts, events))
-        if b'"usage' in events and (reports := list(_USAGE.finditer(events))):
-            self.since_report = self._size(self._texts, events[reports[-1].end() :])
+        self._unread.append(events)
+        self._size += len(events)
+        if self._size > UNREAD_LIMIT:
+            self._read()
 
     def feed_part(self, data: bytes) -> None:
         """Look at the next bytes, cut anywhere. No string in JSON goes over the end of a line."""
@@ -96,10 +116,33 @@ class OutputTap:
 
     def add(self, size: int) -> None:
         """Text that somebody else has found."""
-        self.seen += size
-        self.since_report += size
+        self._read()
+        self._seen += size
+        self._since_report += size
 
-    def _size(self, texts: re.Pattern[bytes], events: bytes) -> int:
+    def report(self) -> None:
+        """Somebody else has found a report of usage."""
+        self._read()
+        self._since_report = 0
+
+    def _read(self) -> None:
+        unread = self._unread
+        if not unread or self._texts is None:
+            return
+        self._unread, self._size = [], 0
+        together = b"".join(unread)
+        if self._objects is not None and self._objects.search(together) is not None:
+            for events in unread:  # of which only those count as a whole that have one
+                self._look(self._texts, events)
+        else:
+            self._look(self._texts, together)
+
+    def _look(self, texts: re.Pattern[bytes], events: bytes) -> None:
+        self.add(self._size_of(texts, events))
+        if b'"usage' in events and (reports := list(_USAGE.finditer(events))):
+            self._since_report = self._size_of(texts, events[reports[-1].end() :])
+
+    def _size_of(self, texts: re.Pattern[bytes], events: bytes) -> int:
         if self._objects is not None and self._objects.search(events) is not None:
             return len(events)
         return sum(map(len, texts.findall(events)))
