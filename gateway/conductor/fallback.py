@@ -37,7 +37,7 @@ class Failed:
     @property
     def retry_after(self) -> float | None:
         """Seconds after which a key or the circuit is expected back, where that is why nobody was asked."""
-        return None if self.error is None or self.passed_over else self.error.retry_after
+        return self.error.retry_after if self.error is not None and self.cause else None
 
 
 def refused(target: Target, error: RequestError) -> Failed:
