@@ -93,6 +93,7 @@ def _verdict(judged: Judgement) -> dict[str, Any]:
         "scope": str(verdict.scope),
         "reason": verdict.reason,
         "until": verdict.until,
+        "wait": verdict.wait,
         "source": hint.source if hint else None,
         "said": hint.raw if hint else None,
         "doubted": _doubted(judged),
@@ -159,6 +160,8 @@ def _show(answer: dict[str, Any], now: float) -> None:
     named = "not named by the provider"
     if verdict["until"] is not None:
         named = f"{_moment(verdict['until'], now)}, by {verdict['source']}: {verdict['said']}"
+    elif verdict["wait"] is not None:
+        named = f"no retry within {duration(verdict['wait'])}, by {verdict['source']}: {verdict['said']}"
     elif (doubted := verdict["doubted"]) is not None:
         named = f"named by {doubted['source']} ({doubted['said']}), but not believed: {doubted['why']}"
     rest = f"{key['status']} until {_moment(key['until'], now)}" if key["until"] else key["status"]

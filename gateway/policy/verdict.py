@@ -77,7 +77,8 @@ class Verdict:
     """The end of an attempt that did not succeed.
 
     `until` is in unix seconds where the provider named a time, else None: the key's policy decides.
-    `reason` is a stable word for logs and metrics, `evidence` what the provider said, bounded.
+    `reason` is a stable word for logs and metrics, `evidence` what the provider said, bounded. `wait`: seconds for
+    which a provider that is at fault itself asks to be left alone; it benches no key, but no retry comes sooner.
     """
 
     scope: Scope
@@ -86,6 +87,7 @@ class Verdict:
     until: float | None = None
     provenance: Provenance = Provenance.HEURISTIC
     evidence: str = ""
+    wait: float | None = None
 
     @property
     def blames_key(self) -> bool:

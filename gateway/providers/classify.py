@@ -19,12 +19,12 @@ from gateway.quick import dataclass
 from gateway.wire.retry_after import Hint, hint
 
 HINTED = frozenset({Status.RATE_LIMITED, Status.NO_QUOTA})
-"""Verdicts whose end the provider may name."""
+"""Verdicts on keys whose end the provider may name."""
 
 QUOTA_HINT_FLOOR = 60.0
 """Seconds. A used-up quota that is said to be back sooner is a rate limit's header beside a quota's error."""
 
-NOT_HINTED = "only the end of a rate limit or quota is the provider's to name"
+NOT_HINTED = "only the end of a rate limit, a quota or a fault of its own is the provider's to name"
 TOO_SOON = f"a used-up quota is not back within {QUOTA_HINT_FLOOR:g} s: that is a rate limit's time"
 """Why a hint is not followed."""
 
@@ -68,21 +68,25 @@ def judge_answer(
     facts = read_facts(status, decoded, text, content_type)
     rule = find_rule(meanings.rules, status, decoded, text)
     row = decide_row(facts, meanings.rows) if rule is None else rule.row
-    named = hint(headers, decoded, facts.message or text, now)
-    said = _time_named(row, named, now)
-    until, provenance, hinted = None, Provenance.HEURISTIC, ""
+    at_fault = row.scope is Scope.PROVIDER
+    named = hint(headers, decoded, facts.message or text, now, limits=not at_fault)
+    said = named if at_fault else _time_named(row, named, now)
+    until, provenance, wait, hinted = None, Provenance.HEURISTIC, None, ""
     if said is not None:
-        until, provenance = now + said.seconds, Provenance.AUTHORITATIVE
         hinted = f"({said.source}: {said.raw})"
+    if said is not None and at_fault:
+        wait = said.seconds
+    elif said is not None:
+        until, provenance = now + said.seconds, Provenance.AUTHORITATIVE
     evidence = " ".join(filter(None, (f"{status}", facts.code or facts.type, hinted, facts.message)))
-    verdict = Verdict(row.scope, row.verdict, row.reason, until, provenance, conceal(evidence)[:EVIDENCE_LIMIT])
+    verdict = Verdict(row.scope, row.verdict, row.reason, until, provenance, conceal(evidence)[:EVIDENCE_LIMIT], wait)
     if said is None and named is not None:
         return Judgement(verdict, row, rule, None, named, TOO_SOON if row.verdict in HINTED else NOT_HINTED)
     return Judgement(verdict, row, rule, said)
 
 
 def _time_named(row: Row, said: Hint | None, now: float) -> Hint | None:
-    """The end that the provider named, where the verdict is one that may have it: its calendar before its hints."""
+    """The end of a key's rest that the provider named, where it may name one: its calendar before its hints."""
     if row.verdict not in HINTED:
         return None
     if row.reset is not None:

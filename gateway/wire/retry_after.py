@@ -98,15 +98,18 @@ def parse_reset(value: str, now: float) -> float | None:
     return number
 
 
-def hint(headers: Headers, body: object | None, text: str, now: float) -> Hint | None:
+def hint(headers: Headers, body: object | None, text: str, now: float, *, limits: bool = True) -> Hint | None:
     """The provider's word on when to come back, or `None`.
 
     `headers` of the answer (names in any case), `body` its JSON if it is any, `text` the error's message,
-    `now` in epoch seconds. "At once" is believed only of Retry-After and when no later source says more:
+    `now` in epoch seconds. Without `limits` no word on a rate limit counts, as those are said beside every answer,
+    whatever was wrong with it. "At once" is believed only of Retry-After and when no later source says more:
     elsewhere a zero stands beside limits that are not reached, or for a day's quota (Google).
     """
     zero: Hint | None = None
     relevant = _relevant(_inner_headers(body)) | _relevant(headers)
+    if not limits:
+        relevant = {name: value for name, value in relevant.items() if name.startswith("retry-after")}
     for seconds, source, raw in _sources(relevant, body, text[:MAX_TEXT], now):
         if seconds is None:
             continue

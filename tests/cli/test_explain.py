@@ -117,7 +117,7 @@ def test_a_rest_that_the_provider_names_holds_for_the_last_key_too(capsys: pytes
 @pytest.mark.parametrize(
     ("status", "body", "why"),
     [
-        ("401", b"", "only the end of a rate limit or quota is the provider's to name"),
+        ("401", b"", "only the end of a rate limit, a quota or a fault of its own is the provider's to name"),
         ("429", openai("No.", code="insufficient_quota"), "a used-up quota is not back within 60 s"),
     ],
 )
@@ -132,6 +132,17 @@ def test_a_time_that_is_not_believed_is_told_with_the_reason(
     verdict = json.loads(capsys.readouterr().out)["verdict"]
     assert verdict["until"] is None and verdict["source"] is None
     assert verdict["doubted"]["said"] == "20"
+
+
+def test_a_provider_at_fault_may_name_the_time_before_which_nothing_is_tried_again(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = ("--provider", "main", "--status", "503", "--header", "Retry-After: 20")
+    assert run("keys", "explain", *words) == 0
+    assert "no retry within 20 s, by retry-after: 20" in capsys.readouterr().out
+    assert run("keys", "explain", *words, "--json") == 0
+    verdict = json.loads(capsys.readouterr().out)["verdict"]
+    assert (verdict["wait"], verdict["until"], verdict["source"]) == (20.0, None, "retry-after")
 
 
 @pytest.mark.parametrize(

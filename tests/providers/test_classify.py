@@ -111,6 +111,34 @@ def test_the_providers_own_time_is_taken_for_limits_and_quotas(
         assert verdict.provenance is Provenance.AUTHORITATIVE
 
 
+@pytest.mark.parametrize(
+    ("status", "headers", "body", "wait"),
+    [
+        (503, [(b"retry-after", b"20")], b"", 20),
+        (529, [(b"retry-after", b"0.5")], openai("Overloaded", "overloaded_error"), 0.5),
+        (500, [(b"retry-after", b"Fri, 15 Jan 2027 08:01:00 GMT")], b"", 60),
+        (502, [(b"retry-after-ms", b"1500")], b"", 1.5),
+        (503, [(b"retry-after", b"0")], b"", 0),
+        (503, [], google(503, "UNAVAILABLE", "The model is overloaded.", RETRY_INFO), 23),
+        (503, [], openai("Overloaded. Please try again in 30 seconds.", "overloaded_error"), 30),
+        (503, [], b"", None),
+        (503, [(b"retry-after", b"soon")], b"", None),
+        (500, [(b"x-ratelimit-remaining-tokens", b"0"), (b"x-ratelimit-reset-tokens", b"9s")], b"", None),
+        (500, [(b"anthropic-ratelimit-tokens-reset", b"2027-01-15T08:00:30Z")], b"", None),
+        (429, [(b"retry-after", b"20")], LIMIT, None),
+        (400, [(b"retry-after", b"20")], b"", None),
+    ],
+)
+def test_a_provider_at_fault_says_how_long_it_wants_to_be_left_alone(
+    status: int, headers: list[tuple[bytes, bytes]], body: bytes, wait: float | None
+) -> None:
+    verdict = classify_answer(COMMON, status, [*JSON, *headers], body, NOW)
+    assert verdict.wait == (None if wait is None else pytest.approx(wait))
+    if wait is not None:
+        assert (verdict.scope, verdict.until) == (Scope.PROVIDER, None), "no key rests for it"
+        assert f"{status} " in verdict.evidence and "(" in verdict.evidence
+
+
 def test_the_raw_hint_is_kept_as_evidence() -> None:
     verdict = classify_answer(COMMON, 429, [*JSON, (b"retry-after", b"20")], LIMIT, NOW)
     assert verdict.evidence == "429 rate_limit_exceeded (retry-after: 20) Rate limit reached."

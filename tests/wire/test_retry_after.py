@@ -183,6 +183,14 @@ def test_a_limit_that_is_far_from_reached_explains_nothing(remaining: dict[str, 
     assert hint({f"x-ratelimit-{name}": value for name, value in headers.items()}, None, "", NOW) is None
 
 
+@pytest.mark.parametrize("header", ["x-ratelimit-reset-tokens", "anthropic-ratelimit-tokens-reset"])
+def test_what_is_said_of_limits_can_be_left_out(header: str) -> None:
+    headers = {header: "9s"}
+    assert hint(headers, None, "", NOW) == Hint(9.0, header, "9s")
+    assert hint(headers, None, "", NOW, limits=False) is None
+    assert hint({**headers, "retry-after-ms": "500"}, None, "", NOW, limits=False) == Hint(0.5, "retry-after-ms", "500")
+
+
 def test_headers_may_come_as_bytes_and_the_first_of_a_repeated_one_counts() -> None:
     headers = [(b"Retry-After", b"3"), (b"retry-after", b"9"), (b"X-\xff", b"\xff")]
     assert hint(headers, None, "", NOW) == Hint(3.0, "retry-after", "3")
