@@ -17,7 +17,8 @@ from typing import NamedTuple
 from gateway.config.model import QueueConfig
 from gateway.errors import RequestError
 from gateway.observe.record import RequestRecord
-from gateway.policy.retry import GiveUp, Tally, decide
+from gateway.policy.fallback import cause_of
+from gateway.policy.retry import Failure, GiveUp, Retries
 from gateway.policy.verdict import Scope, Status, Verdict
 from gateway.quick import dataclass
 from gateway.upstream.breakers import Refusal
@@ -108,8 +109,7 @@ class Attempts:
             deadline = min(deadline, chance.deadline)
         patience = self._queue.timeout if chance.patient else 0.0
         course = _Course(provider, call, record, pinned, deadline, patience)
-        provider.budget.deposit()
-        tally = Tally()
+        retries = Retries(provider.config.retry, call.stream)
         again: Key | None = None  # it goes through another proxy next
         last: tuple[Outcome, Lease] | None = None
         while True:
@@ -121,6 +121,8 @@ class Attempts:
                 if refusal is not None:
                     raise circuit_error(provider, refusal)
                 raise shortage_error(provider, self._shortage(course))
+            if last is None:
+                provider.budget.deposit()
             outcome = await self._attempt(course, lease)
             key = lease.key
             if outcome.verdict is None:
@@ -132,20 +134,12 @@ class Attempts:
                 course.tried.add(key)
             if outcome.verdict.blames_key:
                 course.blamed.add(key)
-            tally = tally.after(outcome.verdict, elsewhere=elsewhere)
-            decision = decide(
-                outcome.verdict,
-                tally,
-                provider.config.retry,
-                provider.budget,
-                self._rng,
-                unanswered=outcome.unanswered,
-                streamed=call.stream,
-                elsewhere=elsewhere,
-            )
-            if isinstance(decision, GiveUp) or self._loop.time() + decision.delay >= deadline:
-                return last
             if provider.pool.breakers.refusal() is not None:
+                return last
+            retries = retries.after(Failure(outcome.verdict, outcome.unanswered, elsewhere))
+            others = bool(chance.causes) and cause_of(outcome.verdict) in chance.causes
+            decision = retries.decide(deadline - self._loop.time(), provider.budget, self._rng, others=others)
+            if isinstance(decision, GiveUp):
                 return last
             if decision.delay:
                 await self._sleep(decision.delay, record)

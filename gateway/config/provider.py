@@ -155,7 +155,7 @@ class RetryConfig:
     )
     budget: float = setting(
         0.2,
-        "retries after server errors, as a share of requests beyond the first ten; 0 means none",
+        "retries after server errors, as a share of the requests; up to ten may come first; 0 means none",
         minimum=0,
         maximum=10,
     )

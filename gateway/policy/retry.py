@@ -1,24 +1,70 @@
 """What happens after a failed attempt: rotate to another key, retry, or give up.
 
-A decision is a value; whoever asked carries it out. Counts are per request, the budget is per provider: it
-keeps retries after *server* errors below a share of the traffic, so that an outage is not made worse. Rotating
-away from bad keys is bounded by its own count only, because it does not add load where the trouble is.
+`Retries` is what one request has met at one provider, as a value: each failure gives the next one, which says what
+follows. Whoever asked carries it out. What is decided by:
+
+| the failure is | counts | waits | costs |
+|---|---|---|---|
+| a key's | `on_key_error` | full jitter | nothing: it adds no load where the trouble is |
+| a proxy's, and another one is left | `on_key_error`, apart from keys | full jitter | nothing |
+| the provider's, or its only way's | `on_server_error` | what the provider asked for, and full jitter | the budget |
+| anybody else's | never tried again | | |
+
+A wait that does not fit into the time that is left is not begun: the client hears at once what the provider said. What
+was sent and not answered goes out again as `replay_unanswered` says.
+
+The budget is the provider's: it keeps retries after *server* errors below a share of the requests, so that an outage
+is not made worse.
+
+Left to others: which keys are tried (none again that was blamed), and the deadline itself (`conductor/attempts.py`).
+Pure: chance comes as `rng`.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
+from enum import Enum
 from random import Random
+from typing import NamedTuple
 
 from gateway.config.provider import RetryConfig, RetryCount
 from gateway.policy.verdict import Verdict
 from gateway.quick import dataclass
 
-BUDGET_FLOOR = 10.0
-"""Retries that a provider begins with and can save up, so that a quiet gateway may retry its first failures."""
+RESERVE = 10
+"""Retries that a provider may be ahead of its share, so that a quiet gateway may retry its first failures."""
 
 LAST_GROWTH = 64
 """Tries after which a wait grows no more: far beyond any deadline, and before the largest factor overflows."""
+
+
+class Kind(Enum):
+    """Whose failure it is, as far as retries go."""
+
+    KEY = "key"
+    PROXY = "proxy"
+    SERVER = "server"
+    FINAL = "final"
+
+
+class Failure(NamedTuple):
+    """How an attempt failed, before the commit point.
+
+    `unanswered`: the request was written and no answer came, so it may have been carried out. `elsewhere`: a proxy is
+    to blame, and another one is left to try; that costs the provider as little as another key does.
+    """
+
+    verdict: Verdict
+    unanswered: bool = False
+    elsewhere: bool = False
+
+    @property
+    def kind(self) -> Kind:
+        if self.verdict.blames_key:
+            return Kind.KEY
+        if self.elsewhere:
+            return Kind.PROXY
+        return Kind.SERVER if self.verdict.blames_provider else Kind.FINAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +76,7 @@ class Rotate:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """The same request once more, on any key, after `delay` seconds."""
+    """The same request once more, on any key that was not blamed, after `delay` seconds."""
 
     delay: float
 
@@ -45,51 +91,93 @@ class GiveUp:
 Decision = Rotate | Retry | GiveUp
 
 
-@dataclass(frozen=True, slots=True)
-class Tally:
-    """Failures of one request so far."""
-
-    key_errors: int = 0
-    server_errors: int = 0
-    proxy_errors: int = 0
-
-    def after(self, verdict: Verdict, *, elsewhere: bool = False) -> Tally:
-        """One more. `elsewhere`: a proxy is to blame, and another one is left to try."""
-        if verdict.blames_key:
-            return replace(self, key_errors=self.key_errors + 1)
-        if elsewhere:
-            return replace(self, proxy_errors=self.proxy_errors + 1)
-        return replace(self, server_errors=self.server_errors + 1)
-
-
 class RetryBudget:
-    """A token bucket: each request puts `share` of a token in, each retry takes one out. It begins with `BUDGET_FLOOR`
-    and holds no more. A share of 0 means no retries at all."""
+    """Retries are at most `share` of the requests, or RESERVE if that is more, counted from when it was *fresh*: at
+    first, and whenever the share is RESERVE ahead of the retries. So a first failure may be retried, and an outage
+    from the first request on gets no more than its share all the same. A share of 0 means no retries at all."""
 
-    __slots__ = ("_share", "_tokens")
+    __slots__ = ("_balance", "_retries", "_share")
 
     def __init__(self, share: float) -> None:
-        self._share = 0.0
-        self._tokens = 0.0
-        self.change(share)
+        self._share = share
+        self._balance = 0.0  # the share of the requests, less the retries, since it was fresh
+        self._retries = 0  # since then
 
     def change(self, share: float) -> None:
-        """Another share. What is in hand stays, so that who changes it again and again gains no retries."""
-        if not share:
-            self._tokens = 0.0
-        elif not self._share:
-            self._tokens = BUDGET_FLOOR
+        """Another share. What was made ahead stays so, that who changes it again and again gains no retries."""
+        if not self._share:
+            self._refresh()
         self._share = share
 
     def deposit(self) -> None:
-        if self._tokens < BUDGET_FLOOR:
-            self._tokens += self._share
+        """A request."""
+        self._balance += self._share
+        if self._balance >= RESERVE:
+            self._refresh()
 
     def withdraw(self) -> bool:
-        if self._tokens < 1.0:
+        """Whether a retry may follow; then it is counted."""
+        if not self._share or (self._retries >= RESERVE and self._balance < 1.0):
             return False
-        self._tokens -= 1.0
+        self._balance -= 1.0
+        self._retries += 1
         return True
+
+    def _refresh(self) -> None:
+        self._balance, self._retries = 0.0, 0
+
+
+@dataclass(frozen=True, slots=True)
+class Retries:
+    """What one request has met at one provider: so many errors of each kind, and the `last` failure."""
+
+    config: RetryConfig
+    streamed: bool
+    key_errors: int = 0
+    proxy_errors: int = 0
+    server_errors: int = 0
+    last: Failure | None = None
+
+    def after(self, failure: Failure) -> Retries:
+        """One more."""
+        match failure.kind:
+            case Kind.KEY:
+                return replace(self, key_errors=self.key_errors + 1, last=failure)
+            case Kind.PROXY:
+                return replace(self, proxy_errors=self.proxy_errors + 1, last=failure)
+            case Kind.SERVER:
+                return replace(self, server_errors=self.server_errors + 1, last=failure)
+        return replace(self, last=failure)
+
+    def decide(self, left: float, budget: RetryBudget, rng: Random, *, others: bool = False) -> Decision:
+        """What follows the last failure. `left`: seconds to the deadline. `others`: another provider would take the
+        request, so nobody waits for one that wants to be left alone. A Retry has its place in the budget."""
+        assert self.last is not None, "nothing has failed"
+        verdict, unanswered, _ = self.last
+        kind = self.last.kind
+        if kind is Kind.FINAL:
+            return GiveUp("client_error")
+        server = kind is Kind.SERVER
+        if server and unanswered and not self._may_replay():
+            return GiveUp("unanswered")
+        count = self.config.on_server_error if server else self.config.on_key_error
+        nth = {Kind.KEY: self.key_errors, Kind.PROXY: self.proxy_errors, Kind.SERVER: self.server_errors}[kind]
+        if nth > count.attempts:
+            return GiveUp(f"{kind.value}_attempts")
+        delay = full_jitter(count, nth, rng)
+        if server and verdict.wait is not None:
+            if others and verdict.wait > 0:
+                return GiveUp("others")
+            delay += verdict.wait  # the jitter on top: nobody is to come back with all the rest
+        if delay >= left:
+            return GiveUp("deadline")
+        if not server:
+            return Rotate(delay)
+        return Retry(delay) if budget.withdraw() else GiveUp("retry_budget")
+
+    def _may_replay(self) -> bool:
+        policy = self.config.replay_unanswered
+        return policy == "always" or (policy == "streams" and self.streamed)
 
 
 def full_jitter(count: RetryCount, nth: int, rng: Random) -> float:
@@ -99,46 +187,3 @@ def full_jitter(count: RetryCount, nth: int, rng: Random) -> float:
     """
     ceiling = count.backoff * count.factor ** min(nth - 1, LAST_GROWTH)
     return rng.uniform(0.0, ceiling) if ceiling > 0 else 0.0
-
-
-def decide(
-    verdict: Verdict,
-    tally: Tally,
-    config: RetryConfig,
-    budget: RetryBudget,
-    rng: Random,
-    *,
-    unanswered: bool,
-    streamed: bool,
-    elsewhere: bool = False,
-) -> Decision:
-    """What follows a failed attempt, before the commit point.
-
-    `tally` counts this failure already. `unanswered`: the request was written and no answer came, so it may have
-    been carried out. `elsewhere`: a proxy is to blame, and another one is left to try; that costs the provider as
-    little as another key does, so as many are tried.
-    """
-    if verdict.blames_key:
-        count = config.on_key_error
-        if tally.key_errors > count.attempts:
-            return GiveUp("key_attempts")
-        return Rotate(full_jitter(count, tally.key_errors, rng))
-    if elsewhere:
-        count = config.on_key_error
-        if tally.proxy_errors > count.attempts:
-            return GiveUp("proxy_attempts")
-        return Rotate(full_jitter(count, tally.proxy_errors, rng))
-    if not verdict.blames_provider:
-        return GiveUp("client_error")
-    if unanswered and not _may_replay(config.replay_unanswered, streamed):
-        return GiveUp("unanswered")
-    count = config.on_server_error
-    if tally.server_errors > count.attempts:
-        return GiveUp("server_attempts")
-    if not budget.withdraw():
-        return GiveUp("retry_budget")
-    return Retry(full_jitter(count, tally.server_errors, rng))
-
-
-def _may_replay(policy: str, streamed: bool) -> bool:
-    return policy == "always" or (policy == "streams" and streamed)

@@ -115,3 +115,14 @@ def test_what_is_wrong_with_the_request_goes_on_where_the_route_says_so(
                 assert (got.status, running.fallbacks) == (400, [])
 
     run(scenario())
+
+
+def test_nobody_waits_for_a_target_that_wants_to_be_left_alone_while_another_may_answer(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with two_targets(tmp_path) as (fake, running):
+            fake.script(FIRST, error(503, None, "Busy.", "server_error", retry_after="60"))
+            got = await running.ask("POST", "/v1/chat/completions", TO_FAST)
+            assert (got.status, got.header("x-llmgateway-provider")) == (200, "spare")
+            assert [seen.key for seen in fake.requests] == [FIRST, SECOND]
+
+    run(scenario())

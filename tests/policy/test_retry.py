@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import FrozenInstanceError, replace
 from random import Random
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.config.provider import RetryConfig, RetryCount
-from gateway.policy.retry import BUDGET_FLOOR, Decision, GiveUp, Retry, RetryBudget, Rotate, Tally, decide, full_jitter
+from gateway.policy.retry import RESERVE, Decision, Failure, GiveUp, Retries, Retry, RetryBudget, Rotate, full_jitter
 from gateway.policy.verdict import Scope, Status, Verdict
 
 LIMITED = Verdict(Scope.KEY, Status.RATE_LIMITED, "")
@@ -19,60 +20,68 @@ FAILED = Verdict(Scope.PROVIDER, Status.SERVER_ERROR, "")
 UNREACHED = Verdict(Scope.PROXY, Status.NETWORK_ERROR, "")
 MISTAKEN = Verdict(Scope.CLIENT, Status.BAD_REQUEST, "")
 OURS = Verdict(Scope.GATEWAY, Status.UNKNOWN, "")
+LONG = 900.0
+"""Seconds that are left, unless a test is about them."""
 
 
-def decided(
-    verdict: Verdict,
-    tally: Tally,
-    config: RetryConfig | None = None,
-    budget: RetryBudget | None = None,
-    *,
-    unanswered: bool = False,
-    streamed: bool = False,
-    elsewhere: bool = False,
-) -> Decision:
-    return decide(
-        verdict,
-        tally,
-        config or RetryConfig(),
-        budget or RetryBudget(0.2),
-        Random(1),
-        unanswered=unanswered,
-        streamed=streamed,
-        elsewhere=elsewhere,
-    )
+def after(*failures: Failure | Verdict, config: RetryConfig | None = None, streamed: bool = False) -> Retries:
+    retries = Retries(config or RetryConfig(), streamed)
+    for failure in failures:
+        retries = retries.after(failure if isinstance(failure, Failure) else Failure(failure))
+    return retries
+
+
+def decided(retries: Retries, budget: RetryBudget | None = None, left: float = LONG) -> Decision:
+    return retries.decide(left, budget or RetryBudget(0.2), Random(1))
+
+
+def spent(share: float) -> RetryBudget:
+    budget = RetryBudget(share)
+    while budget.withdraw():
+        pass
+    return budget
 
 
 @pytest.mark.parametrize("verdict", [LIMITED, FORBIDDEN, NO_QUOTA])
 @pytest.mark.parametrize(("errors", "decision"), [(1, Rotate(0.0)), (20, Rotate(0.0)), (21, GiveUp("key_attempts"))])
 def test_a_blamed_key_makes_room_for_another_so_many_times(verdict: Verdict, errors: int, decision: Decision) -> None:
-    assert decided(verdict, Tally(key_errors=errors)) == decision
+    assert decided(after(*[verdict] * errors)) == decision
 
 
 @pytest.mark.parametrize(("errors", "decision"), [(1, Rotate(0.0)), (20, Rotate(0.0)), (21, GiveUp("proxy_attempts"))])
 def test_a_dead_proxy_makes_room_for_another_so_many_times(errors: int, decision: Decision) -> None:
-    budget = RetryBudget(0)  # it costs the provider nothing
-    assert decided(UNREACHED, Tally(proxy_errors=errors), budget=budget, elsewhere=True) == decision
+    retries = after(*[Failure(UNREACHED, elsewhere=True)] * errors)
+    assert decided(retries, RetryBudget(0)) == decision, "it costs the provider nothing"
 
 
 @pytest.mark.parametrize("verdict", [FAILED, UNREACHED])
 @pytest.mark.parametrize(("errors", "ceiling"), [(1, 0.5), (2, 1.0)])
 def test_a_failing_provider_is_asked_again_after_a_while(verdict: Verdict, errors: int, ceiling: float) -> None:
-    decision = decided(verdict, Tally(server_errors=errors))
+    decision = decided(after(*[verdict] * errors))
     assert isinstance(decision, Retry)
     assert 0 <= decision.delay <= ceiling
 
 
 def test_and_not_more_often_than_configured() -> None:
-    assert decided(FAILED, Tally(server_errors=3)) == GiveUp("server_attempts")
+    assert decided(after(FAILED, FAILED, FAILED)) == GiveUp("server_attempts")
     none = RetryConfig(on_server_error=RetryCount(0), on_key_error=RetryCount(0))
-    assert decided(FAILED, Tally(server_errors=1), none) == GiveUp("server_attempts")
-    assert decided(LIMITED, Tally(key_errors=1), none) == GiveUp("key_attempts")
+    assert decided(after(FAILED, config=none)) == GiveUp("server_attempts")
+    assert decided(after(LIMITED, config=none)) == GiveUp("key_attempts")
+
+
+def test_errors_of_keys_proxies_and_servers_have_counts_of_their_own() -> None:
+    once = RetryConfig(on_server_error=RetryCount(1), on_key_error=RetryCount(1))
+    elsewhere = Failure(UNREACHED, elsewhere=True)
+    retries = after(LIMITED, elsewhere, FAILED, config=once)
+    assert decided(retries) == Retry(0.0)
+    assert decided(retries.after(Failure(FORBIDDEN))) == GiveUp("key_attempts")
+    assert decided(retries.after(elsewhere)) == GiveUp("proxy_attempts")
+    assert decided(retries.after(Failure(UNREACHED))) == GiveUp("server_attempts")
 
 
 @pytest.mark.parametrize("verdict", [MISTAKEN, OURS])
 def test_a_clients_mistake_is_final(verdict: Verdict) -> None:
-    assert decided(verdict, Tally(server_errors=1)) == GiveUp("client_error")
+    assert decided(after(verdict)) == GiveUp("client_error")
 
 
 @pytest.mark.parametrize(
@@ -88,57 +97,98 @@ def test_a_clients_mistake_is_final(verdict: Verdict) -> None:
 )
 def test_what_may_have_been_carried_out_is_sent_again_as_configured(policy: str, streamed: bool, again: bool) -> None:
     config = RetryConfig(replay_unanswered=policy)
-    unanswered = decided(FAILED, Tally(server_errors=1), config, unanswered=True, streamed=streamed)
+    unanswered = decided(after(Failure(FAILED, unanswered=True), config=config, streamed=streamed))
     assert isinstance(unanswered, Retry) if again else unanswered == GiveUp("unanswered")
-    assert isinstance(decided(FAILED, Tally(server_errors=1), config, streamed=streamed), Retry)
+    assert isinstance(decided(after(FAILED, config=config, streamed=streamed)), Retry)
 
 
-def test_failures_are_counted_by_whose_they_are() -> None:
-    tally = Tally()
-    for verdict in (LIMITED, FAILED, NO_QUOTA, UNREACHED, FORBIDDEN):
-        tally = tally.after(verdict)
-    assert tally == Tally(key_errors=3, server_errors=2)
-    assert tally.after(UNREACHED, elsewhere=True) == Tally(key_errors=3, server_errors=2, proxy_errors=1)
+@pytest.mark.parametrize("wait", [0.0, 7.0, 600.0])
+def test_nothing_is_tried_again_before_the_provider_wants_it(wait: float) -> None:
+    decision = decided(after(replace(FAILED, wait=wait)))
+    assert isinstance(decision, Retry)
+    assert wait <= decision.delay <= wait + 0.5, "and not by all at once"
 
 
-def test_in_an_outage_retries_are_a_share_of_the_requests() -> None:
-    budget, retries = RetryBudget(0.25), 0
-    for _ in range(1000):
+def test_a_wait_that_outlasts_the_deadline_is_not_begun_and_costs_nothing() -> None:
+    retries, budget = after(replace(FAILED, wait=20.0)), RetryBudget(0.2)
+    assert decided(retries, budget, left=20.0) == GiveUp("deadline")
+    assert isinstance(decided(retries, left=20.5), Retry)
+    assert sum(budget.withdraw() for _ in range(100)) == RESERVE
+    slow = RetryConfig(on_key_error=RetryCount(3, 3600.0))
+    assert decided(after(LIMITED, config=slow), left=5.0) == GiveUp("deadline")
+    assert decided(after(LIMITED), left=0.0) == GiveUp("deadline")
+
+
+def test_another_proxy_is_not_waited_for() -> None:
+    """What the provider said was for the address that it came from."""
+    asked_to_wait = replace(UNREACHED, wait=60.0)
+    assert decided(after(Failure(asked_to_wait, elsewhere=True))) == Rotate(0.0)
+
+
+def test_nobody_waits_for_a_provider_that_wants_to_be_left_alone_while_another_may_answer() -> None:
+    def decision(wait: float | None) -> Decision:
+        return after(replace(FAILED, wait=wait)).decide(LONG, RetryBudget(0.2), Random(1), others=True)
+
+    assert decision(2.0) == GiveUp("others")
+    assert isinstance(decision(None), Retry) and isinstance(decision(0.0), Retry)
+
+
+def test_what_was_counted_once_stays_as_it_was() -> None:
+    first = after(LIMITED)
+    second = first.after(Failure(FAILED))
+    assert (first.key_errors, first.server_errors, first.last) == (1, 0, Failure(LIMITED))
+    assert (second.key_errors, second.server_errors, second.last) == (1, 1, Failure(FAILED))
+    with pytest.raises(FrozenInstanceError):
+        first.key_errors = 0  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("requests", [0, 1, 49, 50, 51, 1000])
+@pytest.mark.parametrize("share", [0.25, 0.5])
+def test_in_an_outage_retries_are_a_share_of_the_requests(share: float, requests: int) -> None:
+    budget, retries = RetryBudget(share), 0
+    for _ in range(requests):
         budget.deposit()
-        retries += isinstance(decided(FAILED, Tally(server_errors=1), budget=budget), Retry)
-    assert 250 <= retries <= 250 + BUDGET_FLOOR
+        while budget.withdraw():
+            retries += 1
+    assert retries == (max(RESERVE, int(share * requests)) if requests else 0)
 
 
-@given(st.lists(st.booleans(), max_size=500))
-def test_retries_never_exceed_their_share_of_requests(failures: list[bool]) -> None:
+@given(st.lists(st.integers(0, 3), max_size=500))
+def test_retries_never_exceed_their_share_of_requests(failures: list[int]) -> None:
     budget, retries = RetryBudget(0.2), 0
     for failed in failures:
         budget.deposit()
-        retries += failed and budget.withdraw()
-    assert retries <= BUDGET_FLOOR + 0.2 * len(failures) + 1e-6
+        retries += sum(budget.withdraw() for _ in range(failed))
+    assert retries <= max(RESERVE, 0.2 * len(failures) + 1e-6)
 
 
-def test_a_fresh_budget_has_its_floor() -> None:
+def test_no_more_is_saved_up_than_a_quiet_gateway_begins_with() -> None:
     budget = RetryBudget(0.2)
-    assert sum(budget.withdraw() for _ in range(100)) == BUDGET_FLOOR
+    assert sum(budget.withdraw() for _ in range(3)) == 3
+    for _ in range(10_000):
+        budget.deposit()
+    assert sum(budget.withdraw() for _ in range(100)) <= 2 * RESERVE
+
+
+def test_a_fresh_budget_has_its_reserve() -> None:
+    budget = RetryBudget(0.2)
+    assert sum(budget.withdraw() for _ in range(100)) == RESERVE
 
 
 def test_a_budget_of_nothing_allows_not_one_retry() -> None:
     budget = RetryBudget(0)
     for _ in range(100):
         budget.deposit()
-        assert decided(FAILED, Tally(server_errors=1), budget=budget) == GiveUp("retry_budget")
+        assert decided(after(FAILED), budget) == GiveUp("retry_budget")
 
 
 @pytest.mark.parametrize("shares", [(0.2,), (0.5, 0.2), (0.5, 0.7)])
 def test_a_change_of_the_share_brings_no_new_retries(shares: tuple[float, ...]) -> None:
-    budget = RetryBudget(0.2)
-    while budget.withdraw():
-        pass
+    budget = spent(0.2)
     for share in shares:
         budget.change(share)
     assert not budget.withdraw()
-    for _ in range(round(1 / shares[-1]) + 1):
+    for _ in range(round((RESERVE + 1) / shares[-1]) + 1):
         budget.deposit()
     assert budget.withdraw()
 
@@ -152,12 +202,10 @@ def test_a_budget_that_is_taken_away_and_given_back_begins_anew() -> None:
 
 
 def test_an_exhausted_budget_gives_up_and_rotating_costs_nothing() -> None:
-    budget = RetryBudget(0.1)
-    while budget.withdraw():
-        pass
+    budget = spent(0.1)
     budget.deposit()
-    assert decided(FAILED, Tally(server_errors=1), budget=budget) == GiveUp("retry_budget")
-    assert decided(LIMITED, Tally(key_errors=1), budget=budget) == Rotate(0.0)
+    assert decided(after(FAILED), budget) == GiveUp("retry_budget")
+    assert decided(after(LIMITED), budget) == Rotate(0.0)
 
 
 @given(
