@@ -16,6 +16,7 @@
         ├── ProtocolError      what came back was not HTTP
         ├── Withheld           no fault of theirs: the end of an answer that could not be charged for
         ├── IncompleteStream   ended in order, but before its answer did
+        ├── FailedStream       ended with an error of the provider's own, which the client has
         └── UpstreamTimeout    a deadline of ours passed; `phase` says which
 
 Local faults and remote faults differ in type, so nobody has to guess who is to blame.
@@ -196,6 +197,10 @@ class Withheld(UpstreamError):
     @property
     def told(self) -> str:
         return f"The answer is not given to its end: {self.message}."
+
+
+class FailedStream(UpstreamError):
+    code = "stream_failed"
 
 
 class UpstreamTimeout(UpstreamError):

@@ -180,7 +180,7 @@ class Delivery:
                 record,
                 tap=tap,
                 change=change,
-                is_whole=passing.is_whole,
+                fault=passing.fault,
                 quiet=Quiet(self.target.provider.config.streaming.keepalive, ask.keepalive),
                 error_event=ask.error_event or _no_event,
                 watch=ResponseIdReader(self._remember_owner).feed if self._makes_response else None,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from gateway.conductor.ask import Ask
 from gateway.conductor.rename import rename_in_events
-from gateway.errors import UpstreamError
+from gateway.errors import FailedStream, IncompleteStream, UpstreamError
 from gateway.upstream.concealment import conceal_events
 from gateway.upstream.grammars import grammar_of
 from gateway.upstream.key import Key
@@ -23,6 +23,7 @@ class Passing:
         self._ask = ask
         self._key = key
         self._model = model
+        self._failed = False  # the last event that was looked at says so
         grammar = grammar_of(ask.shape)
         self._end = None if grammar is None else EndTap(grammar.marks)
         self._grammar = grammar or grammar_of("responses" if ask.shape == "stored" else "chat")
@@ -35,9 +36,12 @@ class Passing:
             events = self._conceal(events)
         return rename_in_events(events, self._model) if self._model else events
 
-    def is_whole(self, rest: bytes) -> bool:
-        """Asked when the bytes have ended; `rest` is an event that nobody ended."""
-        return self._end is None or self._end.whole(rest, self._is_last)
+    def fault(self, rest: bytes) -> UpstreamError | None:
+        """What is wrong with a stream whose bytes have ended; `rest` is an event that nobody ended."""
+        self._failed = False
+        if self._end is not None and not self._end.whole(rest, self._is_last):
+            return IncompleteStream("its stream ended before the answer did")
+        return FailedStream("its stream ended with an error") if self._failed else None
 
     def _conceal(self, events: bytes) -> bytes:
         event = self._ask.error_event
@@ -49,4 +53,6 @@ class Passing:
         return self._grammar is not None and self._grammar.classify(event) == "error"
 
     def _is_last(self, event: Event) -> bool:
-        return self._grammar is not None and self._grammar.classify(event) in ("error", "done")
+        kind = None if self._grammar is None else self._grammar.classify(event)
+        self._failed = kind == "error"
+        return kind in ("error", "done")

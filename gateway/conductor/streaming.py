@@ -2,8 +2,8 @@
 
 The bytes pass through unchanged, unless the gateway gave the model another name or an error repeats a key; a tap reads
 the usage. From here on nothing is retried: when the upstream breaks, or ends before its answer does, the client gets
-the surface's own error event and the connection ends without a proper end of message. The end of an answer that is
-charged for waits until it is.
+the surface's own error event and the connection ends without a proper end of message; an error event of the provider's
+own passes as it came, with its end. The end of an answer that is charged for waits until it is.
 
 Invariant: a client has only ever been given whole events while its stream goes on, so that a keepalive or an error
 event can follow at any time.
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from gateway import jsonlib
 from gateway.conductor.outlet import Outlet
-from gateway.errors import IncompleteStream, UpstreamError, Withheld
+from gateway.errors import FailedStream, IncompleteStream, UpstreamError, Withheld
 from gateway.net.deadline import Deadline
 from gateway.observe.record import RequestRecord
 from gateway.upstream.exchange import UpstreamAnswer
@@ -42,6 +42,9 @@ ID_LENGTH = 200
 """Characters of a response's id; OpenAI's have 60."""
 
 
+KNOWN_ENDS = (IncompleteStream.code, FailedStream.code, Withheld.code)
+"""Of streams that did not break off: the words that they have in the log and the metrics."""
+
 INCOMPLETE = "its stream ended before the answer did"
 
 
@@ -51,7 +54,7 @@ class BrokenAnswerError(Exception):
 
     def __init__(self, message: str, code: str = "") -> None:
         super().__init__(message)
-        self.code = code if code in (IncompleteStream.code, Withheld.code) else "stream_disconnect"
+        self.code = code if code in KNOWN_ENDS else "stream_disconnect"
 
 
 class Quiet(NamedTuple):
@@ -112,7 +115,7 @@ async def relay_events(
     *,
     tap: UsageTap,
     change: Callable[[bytes], bytes],
-    is_whole: Callable[[bytes], bool],
+    fault: Callable[[bytes], UpstreamError | None],
     quiet: Quiet,
     error_event: Callable[[UpstreamError], bytes],
     watch: Callable[[bytes], None] | None = None,
@@ -120,10 +123,10 @@ async def relay_events(
 ) -> None:
     """Pass a stream of events on; `held` was read already. Raises BrokenAnswerError.
 
-    `change` gets whole events as they came and gives them as they go out. `is_whole` is asked when the bytes have
-    ended, with what stands behind the last event. `watch` sees the bytes as they came. `last` holds the end back.
+    `change` gets whole events as they came and gives them as they go out. `fault` is asked when the bytes have ended,
+    with what stands behind the last event. `watch` sees the bytes as they came. `last` holds the end back.
     """
-    gate = EventGate()
+    gate, rest = EventGate(), b""
     filler = QuietFiller(reply, gate, quiet)
     try:
         data = held or await answer.read()
@@ -137,14 +140,19 @@ async def relay_events(
             filler.begin_again()
             data = await answer.read()
         rest = gate.rest()
-        if not is_whole(rest):
-            raise IncompleteStream(INCOMPLETE)
+        wrong = fault(rest)
         rest = change(rest)
+        if wrong is not None:
+            raise wrong
         await _say(rest if last is None else await last.end(rest), reply, record)
     except UpstreamError as error:
         unsent = b"" if last is None else last.give_up()
-        await reply.write(unsent + (b"" if gate.between_events else b"\n\n") + error_event(error))
-        reply.abort()
+        if isinstance(error, FailedStream):
+            await reply.write(unsent + rest)
+            await reply.end()
+        else:
+            await reply.write(unsent + (b"" if gate.between_events else b"\n\n") + error_event(error))
+            reply.abort()
         raise BrokenAnswerError(str(error), error.code) from error
     finally:
         filler.close()

@@ -10,6 +10,7 @@ import pytest
 
 from tests.api.harness import Got, configuration, gateway
 from tests.conftest import run
+from tests.fakes.answers import event
 from tests.fakes.behaviours import Answer, Behaviour, SlowBytes, Stream
 from tests.fakes.provider import FakeProvider
 
@@ -62,18 +63,21 @@ ENDS: list[tuple[str, tuple[dict[str, Any] | str | bytes, ...]]] = [
     ("chat", (b'data: {"choices": [{"finish_reason" : "eos"}]}\n\n', "[DONE]")),
     ("chat", (b'data: {"choices": [{"finish_reason" : "eos"}]}',)),
     ("chat", (b"data: [DONE]",)),
-    ("chat", (ERROR,)),
     ("completions", (FINISH,)),
     ("responses", ({"type": "response.completed", "response": {}},)),
     ("responses", ({"type": "response.incomplete", "response": {}},)),
     ("responses", ({"type": "response.failed", "response": {"error": {"code": "x"}}},)),
-    ("responses", ({"type": "error", "message": "it broke"},)),
     ("responses", ("[DONE]",)),
     ("messages", ({"type": "message_stop"},)),
-    ("messages", ({"type": "error", "error": {"type": "overloaded_error", "message": "it broke"}},)),
     ("generate", ({"candidates": [{"finishReason": "STOP"}]},)),
     ("generate", ({"candidates": [{"finishReason": 1}]}, {"usageMetadata": {"totalTokenCount": 3}})),
-    ("generate", ({"error": {"code": 500, "message": "it broke"}},)),
+]
+
+ERRORS: list[tuple[str, dict[str, Any]]] = [
+    ("chat", ERROR),
+    ("responses", {"type": "error", "message": "it broke"}),
+    ("messages", {"type": "error", "error": {"type": "overloaded_error", "message": "it broke"}}),
+    ("generate", {"error": {"code": 500, "message": "it broke"}}),
 ]
 
 
@@ -104,6 +108,16 @@ def test_a_stream_that_came_to_its_end_is_whole(tmp_path: Path, surface: str, en
     got, line = run(ask(tmp_path, surface, SlowBytes(cut, 0, Stream((*BEGUN[surface], *ends)))))
     assert (got.status, got.complete, line["outcome"]) == (200, True, "ok")
     assert b"incomplete" not in got.body.lower().replace(b"response.incomplete", b"")
+
+
+@pytest.mark.parametrize("cut", [1, 50, 4096])
+@pytest.mark.parametrize(("surface", "error"), ERRORS)
+def test_a_stream_that_ends_with_an_error_passes_whole_and_counts_as_one(
+    tmp_path: Path, surface: str, error: dict[str, Any], cut: int
+) -> None:
+    got, line = run(ask(tmp_path, surface, SlowBytes(cut, 0, Stream((*BEGUN[surface], error)))))
+    assert (got.status, got.complete, line["outcome"], line["error"]) == (200, True, "error", "stream_failed")
+    assert got.body.endswith(event(error))
 
 
 @pytest.mark.parametrize("cut", [1, 50, 4096])
