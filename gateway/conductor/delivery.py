@@ -31,7 +31,9 @@ from gateway.conductor.usagewords import tapped_usage, usage_words
 from gateway.dialects.names import DialectName
 from gateway.errors import RequestError, UpstreamError, UpstreamTimeout
 from gateway.observe.record import RequestRecord
+from gateway.policy.facts import status_inside
 from gateway.policy.verdict import Status
+from gateway.providers.classify import EMPTY_ANSWER, EMPTY_STREAM
 from gateway.providers.openai import FORWARDED_WITH_ERRORS
 from gateway.quick import dataclass
 from gateway.upstream.concealment import conceal_text
@@ -46,6 +48,12 @@ if TYPE_CHECKING:
     from gateway.conductor.billing import Bill
     from gateway.conductor.crossing import Crossing
     from gateway.conductor.translation import Translation
+
+SAY_NOTHING = (EMPTY_ANSWER, EMPTY_STREAM)
+"""Verdicts on what has no words of the provider's that a client could read as an error."""
+
+ANSWERS = frozenset({"choices", "output", "content", "candidates"})
+"""Fields of which a whole answer has one, in every dialect."""
 
 
 @dataclass(slots=True)
@@ -249,7 +257,8 @@ class Delivery:
         record.outcome, record.error = "error", verdict.reason
         if outcome.error is not None:
             raise _no_answer(outcome.error, self.target.provider)
-        if outcome.status in (401, 402) or verdict.status is Status.SUSPECT or verdict.status is Status.INVALID_KEY:
+        status, body = error_answer(outcome.status, outcome.body, outcome.decoded, streamed=outcome.streamed)
+        if status in (401, 402) or verdict.status is Status.SUSPECT or verdict.status is Status.INVALID_KEY:
             raise RequestError(
                 502,
                 "upstream_credentials",
@@ -258,21 +267,23 @@ class Delivery:
             )
         if outcome.withheld:
             raise RequestError(
-                outcome.status if outcome.status >= 400 else 502,
+                status if status >= 400 else 502,
                 "upstream_error",
                 f"The provider {name!r} refused the request ({verdict.reason}); its own words are left out, "
                 "since they repeat the gateway's key.",
             )
-        if outcome.streamed and not outcome.body:
-            raise RequestError(502, "upstream_error", f"The provider {name!r} sent a stream without any event.")
-        if self.bill is not None and self.translation is None and outcome.status < 300:
+        if verdict in SAY_NOTHING:
+            raise RequestError(502, "upstream_error", f"The provider {name!r} gave no answer: {verdict.evidence}.")
+        if self.bill is not None and self.translation is None and status < 300:
             await self._settle_failure(self.bill)
-        headers, status, body = self._headers(), outcome.status, outcome.body
+        headers = self._headers()
+        if self.translation is None and status != outcome.status:
+            headers = [JSON, *(header for header in headers if header[0] != b"content-type")]
         if self.ask.shape != "raw":
             headers.extend((name, value) for name, value in outcome.headers if name in FORWARDED_WITH_ERRORS)
         if self.translation is not None:
-            said = _said(body) if outcome.decoded is None else outcome.decoded
-            status, body, retry_after = self.translation.failure(status, said)
+            said = _said(outcome.body) if outcome.decoded is None else outcome.decoded
+            status, body, retry_after = self.translation.failure(outcome.status, said)
             headers.append(JSON)
             if retry_after is not None and not any(name == b"retry-after" for name, _ in headers):
                 headers.append((b"retry-after", b"%d" % max(1, math.ceil(retry_after))))
@@ -298,6 +309,15 @@ class Delivery:
         if response_id:
             owner = Owner(self.target.provider.name, self.key.digest.hex(), self.target.model, self.ask.identity.owner)
             self.owners.remember(response_id, owner)
+
+
+def error_answer(status: int, body: bytes, decoded: object, *, streamed: bool) -> tuple[int, bytes]:
+    """Status and body of a failure. One that came inside a 200, or as the first event of a stream, is what it should
+    have been: an error answer, with the status that it carries. Clients would take it for a success, and look for an
+    answer in it. Only where there is one beside the error it stays as it came."""
+    if status >= 300 or not isinstance(decoded, dict) or not (streamed or ANSWERS.isdisjoint(decoded)):
+        return status, body
+    return status_inside(decoded), jsonlib.dumps(decoded)
 
 
 def _said(body: bytes) -> object:

@@ -29,6 +29,7 @@ LATE = "504 `upstream_timeout`"
 REJECTED = "502 `upstream_credentials`"
 BROKEN_LATER = "the words so far, then the event `upstream_error`"
 LATE_LATER = "the words so far, then the event `upstream_timeout`"
+TOLD_LATER = "the words so far, then the provider's error event"
 INCOMPLETE = "the words so far, then the event `stream_incomplete`"
 
 
@@ -104,6 +105,18 @@ def first_words(voice: Voice) -> tuple[bytes, ...]:
 
 def without_end(voice: Voice) -> tuple[bytes, ...]:
     return voice.events[: -voice.end]
+
+
+def error_first(voice: Voice) -> tuple[bytes, ...]:
+    return (voice.error_event(500),)
+
+
+def error_early(voice: Voice) -> tuple[bytes, ...]:
+    return (*preamble(voice), voice.error_event(500))
+
+
+def error_late(voice: Voice) -> tuple[bytes, ...]:
+    return (*first_words(voice), voice.error_event(500))
 
 
 def unfinished(voice: Voice) -> tuple[bytes, ...]:

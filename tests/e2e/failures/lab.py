@@ -9,14 +9,14 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from gateway.policy.verdict import Status
-from gateway.store.entries import Written
+from gateway.store.entries import Entry, Written
 from tests.api.harness import AS_ANN, TOKENS, Gateway, Got, gateway, until
 from tests.e2e.failures.acts import Row, good
 from tests.e2e.failures.rows import ROWS
@@ -58,17 +58,16 @@ def cases_of(row: Row, voice: Voice) -> Iterator[Case]:
 
 @dataclass(frozen=True, slots=True)
 class Played:
-    """What came of a case. `calls`: those that the provider saw. `statuses`: of the keys, `of_model` of those for the
-    model; `failures`: what the provider's circuit counts."""
+    """What came of a case. `calls`: those that the provider saw; `outcomes`: of the attempts, in the metrics' words;
+    `status`: of the first key; `failures`: what the provider's circuit counts; `charges`: in the ledger."""
 
     got: Got
     calls: int
     attempts: int
     outcomes: frozenset[str]
-    statuses: tuple[Status, ...]
-    of_model: tuple[Status, ...]
+    status: Status
     failures: int
-    charges: tuple[Written, ...]
+    charges: tuple[Entry, ...]
 
 
 class Lab:
@@ -79,38 +78,47 @@ class Lab:
         self._own = own
         self.running = running
 
-    async def play(self, case: Case) -> Played:
-        fake = self._own.get(case.name, self._shared)
-        behaviour = case.row.act(case.voice, case.streamed)
-        fine = good(case.voice, case.streamed)
-        for number, key in enumerate(case.keys):
-            bad = case.always or not number
-            fake.script(key, *([behaviour] if case.always else [behaviour, fine] if bad else [fine]))
-        path, body = case.voice.ask(case.name, streamed=case.streamed)
+    async def play(self, cases: Sequence[Case]) -> list[Played]:
+        """All at once: they share nothing."""
+        answers = await asyncio.gather(*map(self._ask, cases))
         running = self.running
-        got = await running.ask("POST", path, body, AS_ANN)
-        pool = running.pools[case.name]
-        keys = [running.key(key) for key in case.keys]
-        models = [(key.models or {}).get(case.name) for key in keys]
-        line = await self._logged(got)
+        lines = [await self._logged(got) for got in answers]
         while await running.ledger.flush(10):
             pass
+        charged = [one for one in await running.books.page("ann", 4 * len(cases)) if one.entry.amount < 0]
+        metrics = running.metrics.render().decode().splitlines()
+        return [
+            self._played(case, got, int(line["attempts"]), metrics, charged)
+            for case, got, line in zip(cases, answers, lines, strict=True)
+        ]
+
+    async def _ask(self, case: Case) -> Got:
+        bad, fine = case.row.act(case.voice, case.streamed), good(case.voice, case.streamed)
+        for number, key in enumerate(case.keys):
+            script = [bad] if case.always else [fine] if number else [bad, fine]
+            self._fake(case).script(key, *script)
+        path, body = case.voice.ask(case.name, streamed=case.streamed)
+        return await self.running.ask("POST", path, body, AS_ANN)
+
+    def _fake(self, case: Case) -> FakeProvider:
+        return self._own.get(case.name, self._shared)
+
+    def _played(
+        self, case: Case, got: Got, attempts: int, metrics: Sequence[str], charged: Sequence[Written]
+    ) -> Played:
+        pool = self.running.pools[case.name]
+        first = next(iter(pool.standings.keys.values()))
+        of_model = (first.models or {}).get(case.name)
+        counts = f'llm_attempts_total{{provider="{case.name}",outcome="'
         return Played(
             got,
-            sum(fake.calls_by_key[key] for key in case.keys),
-            int(line["attempts"]),
-            self._outcomes(case.name),
-            tuple(key.standing.status for key in keys),
-            tuple(Status.UNTESTED if model is None else model.status for model in models),
+            sum(self._fake(case).calls_by_key[key] for key in case.keys),
+            attempts,
+            frozenset(line.removeprefix(counts).partition('"')[0] for line in metrics if line.startswith(counts)),
+            first.standing.status if of_model is None else of_model.status,
             pool.breakers.circuits()[0].breaker.failures_in_row,
-            tuple(await self._charges(got)),
+            tuple(one.entry for one in charged if one.entry.request_id == got.header("x-request-id")),
         )
-
-    def _outcomes(self, provider: str) -> frozenset[str]:
-        """Of the provider's attempts."""
-        begin = f'llm_attempts_total{{provider="{provider}",outcome="'
-        lines = self.running.metrics.render().decode().splitlines()
-        return frozenset(line.removeprefix(begin).partition('"')[0] for line in lines if line.startswith(begin))
 
     async def _logged(self, got: Got) -> dict[str, Any]:
         """The request's line in the log."""
@@ -118,15 +126,11 @@ class Lab:
         found: list[dict[str, Any]] = []
 
         def is_there() -> bool:
-            found.extend(line for line in reversed(lines) if line.get("request_id") == wanted)
+            found.extend(line for line in lines if (line["event"], line.get("request_id")) == ("request", wanted))
             return bool(found)
 
         await until(is_there)
         return found[0]
-
-    async def _charges(self, got: Got) -> list[Written]:
-        page = await self.running.books.page("ann", 1000)
-        return [one for one in page if one.entry.request_id == got.header("x-request-id") and one.entry.amount < 0]
 
 
 @asynccontextmanager

@@ -27,6 +27,7 @@ from tests.e2e.failures.acts import (
     PROVIDER,
     REJECTED,
     THE_ANSWER,
+    TOLD_LATER,
     TOO_LATE,
     TOTAL,
     Row,
@@ -34,6 +35,9 @@ from tests.e2e.failures.acts import (
     always,
     cut,
     error,
+    error_early,
+    error_first,
+    error_late,
     first_words,
     good,
     in_stream,
@@ -42,6 +46,7 @@ from tests.e2e.failures.acts import (
     unfinished,
     without_end,
 )
+from tests.fakes.answers import encode
 from tests.fakes.behaviours import Answer, CloseBeforeAnswer, Garbage, Hang, Reset, SlowBytes
 
 ENDLESS_HEAD = b"HTTP/1.1 200 OK\r\nx: " + b"y" * 70_000
@@ -75,13 +80,14 @@ CUTS = (
 )
 
 CAME = {status: f"{status}, as it came" for status in (400, 403, 404, 408, 409, 413, 422, 429, 500, 502, 503, 504, 529)}
+DOUBTED = Then(ANOTHER_KEY, "the key: `suspect`", NOTHING)
 LIMITED = Then(ANOTHER_KEY, "the key: `rate_limited`", NOTHING)
 
 STATUSES = (
     Row("400", error(400), CAME[400], CAME[400], MISTAKE),
-    Row("401", error(401), REJECTED, REJECTED, Then(ANOTHER_KEY, "the key: `suspect`", NOTHING)),
+    Row("401", error(401), REJECTED, REJECTED, DOUBTED),
     Row("402", error(402), REJECTED, REJECTED, Then(ANOTHER_KEY, "the key: `no_quota`", NOTHING)),
-    Row("403", error(403), CAME[403], CAME[403], Then(ANOTHER_KEY, "the key: `suspect`", NOTHING)),
+    Row("403", error(403), CAME[403], CAME[403], DOUBTED),
     Row("404", error(404), CAME[404], CAME[404], MISTAKE),
     Row("408", error(408), CAME[408], CAME[408], FAULT),
     Row("409", error(409), CAME[409], CAME[409], MISTAKE),
@@ -97,9 +103,21 @@ STATUSES = (
     Row("502 with a page (HTML)", always(Answer(502, HTML, PAGE)), CAME[502], CAME[502], FAULT),
 )
 
+INSIDE = (
+    Row("an error, and nothing else", lambda v, s: Answer(200, v.error(500)), CAME[500], CAME[500], FAULT),
+    Row("a rate limit's error", lambda v, s: Answer(200, v.error(429)), CAME[429], CAME[429], LIMITED),
+    Row("a rejected key's error", lambda v, s: Answer(200, v.error(401)), REJECTED, REJECTED, DOUBTED),
+    Row("no choices, no content, no candidates", lambda v, s: Answer(200, v.empty), BROKE, BROKE, FAULT),
+    Row("nothing", always(Answer(200, b"")), BROKE, BROKE, FAULT),
+    Row("half of its JSON", lambda v, s: Answer(200, encode(v.answer)[:40]), BROKE, BROKE, FAULT),
+)
+
 NO_END = "no end: neither `[DONE]` nor a reason to stop, no `message_stop`, no `finishReason`"
 
 STREAMS = (
+    Row("an error as its first event", in_stream(error_first), "", CAME[500], FAULT),
+    Row("an error behind its preamble", in_stream(error_early), "", CAME[500], FAULT),
+    Row("an error behind its first word", in_stream(error_late), "", TOLD_LATER, TOO_LATE),
     Row("no event", in_stream(lambda v: ()), "", BROKE, FAULT),
     Row(NO_END, in_stream(without_end), "", INCOMPLETE, TOO_LATE),
     Row("no blank line behind its last event", in_stream(unfinished), "", THE_ANSWER, FINE),
@@ -110,6 +128,7 @@ TABLE: Mapping[str, tuple[Row, ...]] = {
     "Time": TIME,
     "Cuts": CUTS,
     "Errors by status": STATUSES,
+    "200 with": INSIDE,
     "A stream with": STREAMS,
 }
 

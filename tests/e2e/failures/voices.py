@@ -20,11 +20,12 @@ HI = "Say hello, please."
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """What a client makes of a stream. `code` is that of the last event, if it is an error."""
+    """What a client makes of a stream. `code` and `message` are those of the last event, if it is an error."""
 
     text: str
     ended: bool
     code: str = ""
+    message: str = ""
 
 
 class OpenAI:
@@ -65,7 +66,7 @@ class OpenAI:
         return "/v1/chat/completions", {"model": model, "max_tokens": 100, "messages": messages, **stream}
 
     def error(self, status: int) -> dict[str, Any]:
-        codes = {404: "model_not_found", 429: "rate_limit_exceeded", 500: "server_error"}
+        codes = {401: "invalid_api_key", 404: "model_not_found", 429: "rate_limit_exceeded", 500: "server_error"}
         kind = "invalid_request_error" if status < 500 else "server_error"
         return {"error": {"message": SAID, "type": kind, "param": None, "code": codes.get(status)}}
 
@@ -85,7 +86,7 @@ class OpenAI:
             if payload == "[DONE]":
                 return Heard(text, ended)
             if "error" in payload:
-                return Heard(text, ended, self.code(payload))
+                return Heard(text, ended, self.code(payload), payload["error"]["message"])
             for choice in payload["choices"]:
                 text += choice["delta"].get("content") or ""
                 ended |= choice["finish_reason"] == "stop"
@@ -134,7 +135,7 @@ class Anthropic:
 
     def error(self, status: int) -> dict[str, Any]:
         kinds = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error", 529: "overloaded_error"}
-        message = "model: no-such" if status == 404 else SAID
+        message = f"model: no-such. {SAID}" if status == 404 else SAID
         kind = kinds.get(status, "invalid_request_error" if status < 500 else "api_error")
         return {"type": "error", "error": {"type": kind, "message": message}}
 
@@ -158,7 +159,7 @@ class Anthropic:
                 case "message_stop":
                     return Heard(text, True)
                 case "error":
-                    return Heard(text, ended, self.code(payload))
+                    return Heard(text, ended, self.code(payload), payload["error"]["message"])
         return Heard(text, ended)
 
 
@@ -204,7 +205,7 @@ class Gemini:
 
     def error(self, status: int) -> dict[str, Any]:
         words = {401: "UNAUTHENTICATED", 404: "NOT_FOUND", 429: "RESOURCE_EXHAUSTED", 500: "INTERNAL"}
-        message = "models/m is not found for API version v1beta" if status == 404 else SAID
+        message = f"models/m is not found for API version v1beta. {SAID}" if status == 404 else SAID
         word = words.get(status, "INVALID_ARGUMENT" if status < 500 else "UNAVAILABLE")
         return {"error": {"code": status, "message": message, "status": word}}
 
@@ -223,7 +224,7 @@ class Gemini:
         text, ended = "", False
         for payload in payloads(body):
             if "error" in payload:
-                return Heard(text, ended, self.code(payload))
+                return Heard(text, ended, self.code(payload), payload["error"]["message"])
             text += self.text(payload)
             ended |= "finishReason" in payload["candidates"][0]
         return Heard(text, ended)
