@@ -108,6 +108,7 @@ class Holdings:
         self.metrics.collect_store(database.statistics)
         self.metrics.collect_limits(self.admission.counted, self.admission.fallbacks)
         self.metrics.collect_ledger(lambda: self.ledger.queued)
+        self.metrics.collect_tasks(lambda: len(asyncio.all_tasks()))
         self.metrics.collect_dropped(lambda: {"log": log.dropped})
 
     def arrange(self, config: Config) -> None:

@@ -71,6 +71,7 @@ FAMILIES = {
     ),
     "llm_gateway_store_seconds": Family("summary", "Time spent in database transactions"),
     "llm_gateway_store_bytes": Family("gauge", "Size of the database on disk, by part: database, log", ("part",)),
+    "llm_gateway_tasks": Family("gauge", "Tasks of the event loop: one for each open connection, and some beside"),
     "llm_gateway_ledger_queued": Family("gauge", "Reservations and charges that wait for the database"),
     "user_balance": Family("gauge", "Balances of users; with metrics.user_balance alone", ("user",)),
     "llm_gateway_maintenance_total": Family(

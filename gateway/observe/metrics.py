@@ -136,6 +136,7 @@ class Metrics:
         self._count_fallbacks: Callable[[], int] = int
         self._count_dropped: Callable[[], Mapping[str, int]] = dict
         self._count_ledger: Callable[[], int] = int
+        self._count_tasks: Callable[[], int] = int
         self.balances: Mapping[str, int] = {}  # nano-units by user, from whoever has just read them
         self._read_cache: Callable[[], Mapping[str, Any]] = dict
 
@@ -240,6 +241,10 @@ class Metrics:
         """Where the number of what waits for the ledger comes from."""
         self._count_ledger = count
 
+    def collect_tasks(self, count: Callable[[], int]) -> None:
+        """Where the number of tasks comes from."""
+        self._count_tasks = count
+
     def collect_dropped(self, count: Callable[[], Mapping[str, int]]) -> None:
         """Where the number of lost events by sink comes from."""
         self._count_dropped = count
@@ -283,6 +288,7 @@ class Metrics:
             "llm_gateway_key_probes_total": self._probes,
             "llm_tokens_total": self._tokens,
             "llm_cost_total": {series: cost / NANO for series, cost in self._costs.items()},
+            "llm_gateway_tasks": {(): self._count_tasks()},
             "llm_gateway_ledger_queued": {(): self._count_ledger()},
             "user_balance": {user: balance / NANO for user, balance in self.balances.items()},
             "llm_client_disconnects_total": self._disconnects,
