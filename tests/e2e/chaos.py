@@ -91,7 +91,7 @@ models = ["{model}"]
 dialects = {dialects}
 probe.kind = "none"
 timeouts = {{ connect = 3, write = 3, first_byte = 3, idle = 3, total = 30 }}
-streaming.hold = 3
+streaming.hold = 6
 retry.on_server_error = {{ attempts = 1, backoff = 0.05, factor = 1 }}
 circuit_breaker = {{ open_for = 1, max_open_for = 2 }}
 [providers.{name}.health]
@@ -140,13 +140,13 @@ class Tally:
 class Patient:
     """One provider. While it is `sick`, its answers are faults."""
 
-    def __init__(self, name: str, api: FakeApi, rng: Random, tally: Tally) -> None:
+    def __init__(self, name: str, api: FakeApi, rng: Random, tally: Tally, faults: list[str]) -> None:
         self.name = name
         self.fake = FakeProvider(api=api)
         self.sick = False
         self._rng = rng
         self._tally = tally
-        self._names = list(FAULTS)
+        self._faults = faults
         self.fake.script_all(self._choose)
 
     def config(self) -> str:
@@ -164,7 +164,7 @@ class Patient:
         if not self.sick:
             status = BAD_KEYS.get(seen.key)
             return Answer() if status is None else Answer(status, error_body(self.name, status))
-        name = self._rng.choice(self._names)
+        name = self._rng.choice(self._faults)
         self._tally.met.setdefault(word_in(seen.body.decode()), []).append(name)
         return FAULTS[name].play(self.name, "streamGenerate" in seen.path or bool(seen.json.get("stream")))
 
@@ -256,6 +256,7 @@ class Chaos:
     clients: int = 200
     phase: float = 30.0
     success: float = SUCCESS
+    faults: list[str] = field(default_factory=lambda: list(FAULTS))
     tally: Tally = field(default_factory=Tally)
     wrong: list[str] = field(default_factory=list)
 
@@ -263,7 +264,7 @@ class Chaos:
         """Everything that is wrong is in `wrong`, in words."""
         rng = Random(self.seed)
         apis: dict[str, FakeApi] = {"openai": OpenAIApi(), "anthropic": AnthropicApi(), "gemini": GeminiApi()}
-        patients = [Patient(name, api, rng, self.tally) for name, api in apis.items()]
+        patients = [Patient(name, api, rng, self.tally, self.faults) for name, api in apis.items()]
         async with AsyncExitStack() as stack:
             for patient in patients:
                 await stack.enter_async_context(patient.fake)
