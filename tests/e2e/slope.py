@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt
+from xml.sax.saxutils import escape
 
 BARS = "▁▂▃▄▅▆▇█"
 CERTAIN = 3.0
@@ -76,7 +77,7 @@ def draw(xs: Sequence[float], ys: Sequence[float], trend: Trend, begin: float, t
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}"',
         '  font-family="sans-serif" font-size="12">',
         f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
-        label(LEFT, 25, title, "start"),
+        label(LEFT, 25, escape(title), "start"),
     ]
     for quarter in range(5):
         y, x = top_y * quarter / 4, xs[-1] * quarter / 4

@@ -291,6 +291,7 @@ class Samples:
     memory: list[float] = field(default_factory=list)
     files: list[float] = field(default_factory=list)
     tasks: list[float] = field(default_factory=list)
+    processor: list[float] = field(default_factory=list)  # seconds that the gateway has used
 
     def trend(self, values: list[float]) -> Trend:
         """Over the second half."""
@@ -309,14 +310,18 @@ class Watch:
     async def look(self, requests: int) -> None:
         samples = self.samples
         page = (await self._caller.request("GET", "/metrics")).body
-        tasks = page.partition(b"\nllm_gateway_tasks ")[2].partition(b"\n")[0]
         samples.requests.append(requests)
-        samples.tasks.append(float(tasks))
+        samples.tasks.append(_value(page, b"llm_gateway_tasks"))
+        samples.processor.append(_value(page, b"process_cpu_seconds_total"))
         samples.memory.append(int(Path(f"/proc/{self._pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE"))
         samples.files.append(len(os.listdir(f"/proc/{self._pid}/fd")))
 
     def close(self) -> None:
         self._caller.close()
+
+
+def _value(page: bytes, metric: bytes) -> float:
+    return float(page.partition(b"\n%b " % metric)[2].partition(b"\n")[0])
 
 
 async def soak(folder: Path, requests: int, connections: int, seed: int) -> tuple[Deck, Samples, float]:

@@ -188,6 +188,33 @@ def test_a_response_is_known_to_the_key_that_made_it_alone() -> None:
     run(scenario())
 
 
+def test_it_refuses_and_resets_connections_and_comes_back() -> None:
+    async def scenario() -> None:
+        async with FakeProvider() as fake:
+            fake.refuse()
+            with pytest.raises(ConnectionRefusedError):
+                await call(fake, request())
+            await fake.listen()
+            fake.resets_connections = True
+            with pytest.raises(ConnectionResetError):
+                await call(fake, request())
+            assert fake.requests == []
+            fake.resets_connections = False
+            assert status(await call(fake, request())) == 200
+
+    run(scenario())
+
+
+def test_a_function_may_choose_what_any_call_meets() -> None:
+    async def scenario() -> None:
+        async with FakeProvider() as fake:
+            fake.script("sk-a", Answer(400))
+            fake.script_all(lambda seen: Answer(503 if seen.key == "sk-a" else 418))
+            assert [status(await call(fake, request(key=key))) for key in ("sk-a", "sk-b")] == [503, 418]
+
+    run(scenario())
+
+
 def test_it_speaks_tls_well_and_badly() -> None:
     async def scenario() -> None:
         for tls in (True, "wrong_host", "broken"):

@@ -268,3 +268,13 @@ def test_the_process_reports_itself() -> None:
     (memory,) = samples(metrics, "process_resident_memory_bytes")
     assert int(memory.split()[1]) > 1_000_000
     assert re.search(r'llmgateway_build_info\{version="[^"]+",python="3\.\d+\.\d+"\} 1\n', page)
+
+
+def test_tasks_are_counted_at_scrape_time() -> None:
+    metrics = Metrics()
+    counts = iter([3, 5])
+    metrics.collect_tasks(lambda: next(counts))
+    assert [samples(metrics, "llm_gateway_tasks") for _ in range(2)] == [
+        ["llm_gateway_tasks 3"],
+        ["llm_gateway_tasks 5"],
+    ]
