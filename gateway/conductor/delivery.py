@@ -171,7 +171,7 @@ class Delivery:
             from gateway.conductor.lastword import LastWord, has_several
 
             several = has_several(ask)
-            last = LastWord(ask.shape, self.bill.output, settle, unasked=self.unasked, several=several)
+            last = LastWord(ask.shape, passing.end, self.bill.output, settle, unasked=self.unasked, several=several)
         elif self.unasked:
             from gateway.conductor.lastword import without_usage_chunk
 

@@ -15,8 +15,8 @@ from collections.abc import Awaitable, Callable
 
 from gateway import jsonlib
 from gateway.conductor.ask import Ask
-from gateway.upstream.grammars import grammar_of
 from gateway.wire.output_tap import OutputTap
+from gateway.wire.sse import EndTap
 
 DONE = re.compile(rb"^data: ?\[DONE\]", re.MULTILINE)
 """No JSON has it: there, line feeds are escaped."""
@@ -36,23 +36,24 @@ HELD_LIMIT = 1 << 20
 
 
 class LastWord:
-    """One stream's. `settle` is awaited once, before the end. `unasked`: its usage chunk is not for the client.
-    `several`: answers come side by side, so that a chat's first reason to stop is not the last."""
+    """One stream's. `end` has looked at the events before they come here; None: their ends are not known. `settle` is
+    awaited once, before the end. `unasked`: its usage chunk is not for the client. `several`: answers come side by
+    side, so that a chat's first reason to stop is not the last."""
 
-    __slots__ = ("_ends", "_held", "_marks", "_output", "_settle", "_settled", "_unasked")
+    __slots__ = ("_end", "_ends", "_held", "_output", "_settle", "_settled", "_unasked")
 
     def __init__(
         self,
         shape: str,
+        end: EndTap | None,
         output: OutputTap,
         settle: Callable[[], Awaitable[None]],
         *,
         unasked: bool = False,
         several: bool = False,
     ) -> None:
-        grammar = grammar_of(shape)
-        chat = grammar is None or shape in CHAT
-        self._marks = None if grammar is None or (chat and several) else grammar.marks
+        chat = end is None or shape in CHAT
+        self._end = None if chat and several else end
         self._ends: Callable[[bytes], bool] = _is_done if chat else _never if shape in LATE else _always
         self._output = output
         self._settle = settle
@@ -67,7 +68,7 @@ class LastWord:
             events = without_usage_chunk(events)
         if self._settled:
             return events
-        if self._held or (self._marks is not None and self._marks.end_in(events)):
+        if self._held or (self._end is not None and self._end.ends):
             self._held += events
             if not self._ends(events):
                 return b"" if len(self._held) <= HELD_LIMIT else self.give_up()

@@ -17,7 +17,7 @@ from gateway.wire.sse import EndTap, Event
 
 class Passing:
     """One stream's. `model` replaces the one that the events name, unless it is empty. Of a shape that nobody looks
-    into it is not known how its streams end: every one is whole."""
+    into it is not known how its streams end: every one is whole, and `end` is None."""
 
     def __init__(self, ask: Ask, key: Key, model: str) -> None:
         self._ask = ask
@@ -25,13 +25,13 @@ class Passing:
         self._model = model
         self._failed = False  # the last event that was looked at says so
         grammar = grammar_of(ask.shape)
-        self._end = None if grammar is None else EndTap(grammar.marks)
+        self.end = None if grammar is None else EndTap(grammar.marks)
         self._grammar = grammar or grammar_of("responses" if ask.shape == "stored" else "chat")
 
     def change(self, events: bytes) -> bytes:
         """Whole events, as the client gets them."""
-        if self._end is not None:
-            self._end.feed(events)
+        if self.end is not None:
+            self.end.feed(events)
         if b"error" in events:
             events = self._conceal(events)
         return rename_in_events(events, self._model) if self._model else events
@@ -39,7 +39,7 @@ class Passing:
     def fault(self, rest: bytes) -> UpstreamError | None:
         """What is wrong with a stream whose bytes have ended; `rest` is an event that nobody ended."""
         self._failed = False
-        if self._end is not None and not self._end.whole(rest, self._is_last):
+        if self.end is not None and not self.end.whole(rest, self._is_last):
             return IncompleteStream("its stream ended before the answer did")
         return FailedStream("its stream ended with an error") if self._failed else None
 

@@ -154,20 +154,21 @@ class Marks(NamedTuple):
 class EndTap:
     """Tells, when the bytes of a stream have ended, whether the stream had."""
 
-    __slots__ = ("_known", "_last", "_marks", "_whole")
+    __slots__ = ("_known", "_last", "_marks", "_whole", "ends")
 
     def __init__(self, marks: Marks) -> None:
         self._marks = marks
         self._known = False
         self._whole = False
         self._last = b""
+        self.ends = False  # an answer ends in the events that were seen last
 
     def feed(self, events: bytes) -> None:
         """Look at the next bytes, which are whole events."""
         self._last = events[-LAST_EVENTS:]
-        if not self._whole:
-            self._whole = self._marks.finished.search(events) is not None and self._marks.end_in(events)
-            self._known = self._known or self._marks.own in events
+        self.ends = self._marks.end_in(events)
+        self._whole = self._whole or self.ends
+        self._known = self._known or self._marks.own in events
 
     def whole(self, rest: bytes, is_last: Callable[[Event], bool]) -> bool:
         """`rest` is an event that nobody ended. `is_last` says whether a stream may end with an event that has no
