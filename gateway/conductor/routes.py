@@ -25,7 +25,7 @@ from gateway.conductor.ask import Ask, conversation
 from gateway.conductor.identity import Identity
 from gateway.config.routes import USUAL_CAUSES, RouteConfig
 from gateway.errors import RequestError
-from gateway.policy.latency import PeakLatency
+from gateway.policy.latency import FAILURE_SECONDS, PeakLatency
 from gateway.quick import dataclass
 from gateway.upstream.provider import Provider
 
@@ -63,14 +63,15 @@ ANY_CAUSE = frozenset(USUAL_CAUSES)
 
 
 def in_turn(groups: Iterable[Sequence[Target]], turn: int) -> Plan:
-    """Groups of equals, the first one first; within a group each comes first in its turn."""
+    """Groups of equals, the first one first; within a group each that can comes first in its turn."""
     targets: list[Target] = []
+    away: list[Target] = []
     for group in groups:
-        at = turn % len(group)
-        targets += group[at:]
-        targets += group[:at]
-    targets.sort(key=_is_away)
-    return Plan(targets, ANY_CAUSE)
+        there = [target for target in group if not _is_away(target)]
+        away += [target for target in group if target not in there]
+        at = turn % max(len(there), 1)
+        targets += there[at:] + there[:at]
+    return Plan(targets + away, ANY_CAUSE)
 
 
 class Load:
@@ -144,8 +145,9 @@ class Route:
                 raise RequestError(503, "no_usable_key", f"No provider of the route {self.name!r} is enabled.")
             raise RequestError(403, "permission_denied", f"This API token may not use a provider of {self.name!r}.")
         if len(targets) > 1:
-            targets = STRATEGIES[self.config.strategy](self, targets)
-            targets.sort(key=_is_away)
+            away = [target for target in targets if _is_away(target)]
+            there = [target for target in targets if target not in away]
+            targets = STRATEGIES[self.config.strategy](self, there or targets) + (away if there else [])
         stay = self._who(ask)
         home = self._memory.home(stay) if stay else None
         if home is not None:
@@ -190,16 +192,22 @@ class Route:
         return targets[at:] + targets[:at]
 
     def _by_chance(self, targets: list[Target]) -> list[Target]:
-        """Each comes first as often as its weight says, and next among the rest (Efraimidis and Spirakis, "Weighted
-        random sampling with a reservoir", 2006)."""
-        weights, random = self._weights, self._rng.random
-        return sorted(targets, key=lambda target: -(random() ** (1.0 / weights[_key(target)])))
+        """Each comes first as often as its weight says, and next among the rest: as if each came at a random time, at
+        the rate of its weight (Efraimidis and Spirakis, "Weighted random sampling with a reservoir", 2006)."""
+        weights, arrival = self._weights, self._rng.expovariate
+        return sorted(targets, key=lambda target: arrival(weights[_key(target)]))
 
     def _by_latency(self, targets: list[Target]) -> list[Target]:
-        """Those that nothing is known of first; a request under way makes a target look slower, so that not all go to
-        the fastest at once."""
+        """A target that nothing is known of first, with one request; a request under way makes a target look slower, so
+        that not all go to the fastest at once."""
         now, loads = self._memory.clock(), self._loads
-        return self._by_cost(targets, lambda key: loads[key].latency.seconds(now) * (loads[key].in_flight + 1))
+
+        def cost(key: tuple[str, str]) -> float:
+            in_flight = loads[key].in_flight
+            unknown = FAILURE_SECONDS if in_flight else 0.0
+            return (loads[key].latency.seconds(now) or unknown) * (in_flight + 1)
+
+        return self._by_cost(targets, cost)
 
     def _by_requests(self, targets: list[Target]) -> list[Target]:
         loads, weights = self._loads, self._weights
