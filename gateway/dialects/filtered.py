@@ -42,8 +42,11 @@ def _generate(payload: dict[str, Any]) -> bool:
 
 def _responses(payload: dict[str, Any]) -> bool:
     inner = payload.get("response")
-    details = (inner if isinstance(inner, dict) else payload).get("incomplete_details")
-    return isinstance(details, dict) and details.get("reason") == "content_filter"
+    said = inner if isinstance(inner, dict) else payload
+    details = said.get("incomplete_details")
+    if not isinstance(details, dict) or details.get("reason") != "content_filter":
+        return False
+    return all(item.get("type") == "reasoning" for item in _items(said.get("output")))
 
 
 def _items(value: object) -> list[dict[str, Any]]:
