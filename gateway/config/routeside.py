@@ -20,10 +20,10 @@ def check_routes(config: Config, problems: Problems) -> None:
             continue
         if not name or len(name) > NAME_LIMIT or not name.isprintable() or name != name.strip():
             problems.add(key, "is no usable name", f"use up to {NAME_LIMIT} printable characters")
-        _check_targets(config, route, f"{key}.targets", problems)
+        _check_targets(config, name, route, f"{key}.targets", problems)
 
 
-def _check_targets(config: Config, route: RouteConfig, key: str, problems: Problems) -> None:
+def _check_targets(config: Config, name: str, route: RouteConfig, key: str, problems: Problems) -> None:
     if not route.targets:
         problems.add(key, "names no target", 'write targets = [{ provider = "main", model = "gpt-5.1" }]')
     elif len(route.targets) > TARGETS_LIMIT:
@@ -36,16 +36,16 @@ def _check_targets(config: Config, route: RouteConfig, key: str, problems: Probl
             enabled = True  # whatever it was meant to be
             continue
         provider = config.providers.get(target.provider)
+        enabled = enabled or provider is None or provider.enabled
         if not target.provider:
             problems.add(f"{here}.provider", "is missing", 'write provider = "main", say')
         elif provider is None:
             shown = config.shown(f"{here}.provider", target.provider)
             hint = "" if shown != target.provider else did_you_mean(target.provider, config.providers)
             problems.add(f"{here}.provider", f"there is no provider {quoted(shown)}", hint)
-        else:
-            enabled = enabled or provider.enabled
-        if (target.provider, target.model) in seen:
+        place = target.provider, target.model or name
+        if place in seen:
             problems.add(here, "is the same as an earlier one", "give that one more weight instead")
-        seen.add((target.provider, target.model))
+        seen.add(place)
     if route.targets and not enabled and not problems.has(key):
         problems.add(key, "no provider of it is enabled")
