@@ -230,7 +230,7 @@ class Conductor:
                 call = call._replace(written=record.note_sent)
             outcome, lease = await self._attempts.run(target.provider, call, record, pinned, chance)
         except RequestError as error:
-            if chance.alone:
+            if chance.alone or error.code == "overloaded":  # for want of room, which others would need as well
                 raise
             return refused(target, error)
         delivery = Delivery(ask, target, translation, outcome, lease.key, self._owners, reply, record, bill, unasked)

@@ -80,8 +80,9 @@ class ServerConfig:
         maximum=1 << 32,
     )
     max_buffered_bytes: int = setting(
-        536870912,
-        "request bodies held at once, all connections together; beyond that 503, before memory runs out",
+        268435456,
+        "large bodies of requests and answers held at once, all together; beyond that 503. In memory each takes up to "
+        "three times its size, and the unit allows 1 GB",
         minimum=1024,
         maximum=1 << 40,
     )

@@ -150,6 +150,7 @@ class Daemon:
             admit=self._admit,
             inherited=inherited,
             lasting=LASTING,
+            room=self._holdings.room,
         )
         stack.push_async_callback(self._server.close)
         self._reloads = Reloads(

@@ -30,6 +30,7 @@ from gateway.observe.logs import Log
 from gateway.observe.metrics import Metrics
 from gateway.observe.record import decimal
 from gateway.policy.breaker import State
+from gateway.policy.room import Room
 from gateway.policy.verdict import Verdict
 from gateway.store import unwritten
 from gateway.store.accounts import AccountStore
@@ -77,7 +78,8 @@ class Holdings:
         self.started = clock()
         self.pools = KeyPools(clock, self.rng, self.note_circuit)
         self.proxy_pools = ProxyPools(clock, self.rng)
-        self.exchange = Exchange(client, clock)
+        self.room = Room()  # its limit is the server's
+        self.exchange = Exchange(client, clock, self.room)
         self.route_memory = RouteMemory(time.monotonic)
         self.metrics = Metrics()
         self.accounts = AccountStore(database)
@@ -105,6 +107,8 @@ class Holdings:
         self.metrics.collect_keys(self.count_keys)
         self.metrics.collect_proxies(self.proxy_pools.counts)
         self.metrics.collect_circuits(self.circuit_states)
+        self.metrics.collect_queues(self.count_waiting, self.count_turned_away)
+        self.metrics.collect_room(lambda: self.room.held, lambda: self.room.shed)
         self.metrics.collect_store(database.statistics)
         self.metrics.collect_limits(self.admission.counted, self.admission.fallbacks)
         self.metrics.collect_ledger(lambda: self.ledger.queued)
@@ -226,6 +230,14 @@ class Holdings:
     def circuit_states(self) -> dict[str, int]:
         """0 closed, 1 half-open, 2 open, by provider."""
         return {name: CIRCUIT_STATES[pool.breakers.state()] for name, pool in self.pools.of.items()}
+
+    def count_waiting(self) -> dict[str, int]:
+        """Requests that wait for a key, by provider."""
+        return {name: len(pool.waiters) for name, pool in self.pools.of.items()}
+
+    def count_turned_away(self) -> dict[str, int]:
+        """Those for which there was no place, by provider."""
+        return {name: pool.waiters.turned_away for name, pool in self.pools.of.items()}
 
     def count_keys(self) -> dict[tuple[str, str], int]:
         """Keys by provider and status."""

@@ -12,7 +12,8 @@ Decisions:
   answer (RFC 9112, 9.6). So only the sending half is closed at first, and what still comes is read and dropped.
 - *While a handler runs, only writing has a deadline.* How long an answer may take is the handler's to say.
 - *Who may not come in need not carry his luggage to the door.* What speaks against a request by its head alone is said
-  before its body is read, and before `100 Continue`.
+  before its body is read, and before `100 Continue`. That there is no room for it is among that: a body's room is taken
+  when its length is known, so that none is turned away half-way.
 - *Nobody is let in by a closed door.* Once its listener was closed, a connection finishes the request under way and
   hears a refusal for any other, a health check's too: what was public may be without auth elsewhere by now.
 
@@ -32,8 +33,9 @@ from typing import Final
 from gateway.errors import RequestError
 from gateway.net.deadline import Deadline
 from gateway.net.reply import WRITE_AHEAD, Reply, write_refusal
-from gateway.net.request import LARGE_BODY, Request, RequestReader
-from gateway.net.service import Door, Service, leaving, overloaded
+from gateway.net.request import Request, RequestReader
+from gateway.net.service import Door, Service, leaving
+from gateway.policy.room import LARGE, Share
 
 __all__ = ["Connection", "Reply", "Request"]
 
@@ -70,9 +72,9 @@ class Connection(asyncio.StreamReader):
     """A client's connection. `serve` is its life; the stream's protocol reports what arrives."""
 
     __slots__ = (
-        "_body_began", "_charged", "_deadline", "_door", "_dropped", "_ended", "_failure", "_gone", "_held",
-        "_idle_since", "_last", "_phase", "_reader", "_received", "_service", "_unwritten", "_waiting", "loop", "task",
-        "transport", "writer",
+        "_body_began", "_deadline", "_door", "_dropped", "_ended", "_failure", "_gone", "_held", "_idle_since", "_last",
+        "_phase", "_reader", "_received", "_service", "_share", "_unwritten", "_waiting", "loop", "task", "transport",
+        "writer",
     )  # fmt: skip
 
     transport: asyncio.Transport
@@ -93,7 +95,7 @@ class Connection(asyncio.StreamReader):
         self._gone = False  # ... and its handler was cancelled for that
         self._held = False  # reading is paused
         self._dropped = 0  # bytes that came after the last answer
-        self._charged = 0  # our part of `service.buffered`
+        self._share = Share(service.room)
         self._unwritten = 0  # bytes that waited in the transport when the deadline for writing was set
         self._idle_since = 0.0
         self._body_began = 0.0
@@ -216,10 +218,10 @@ class Connection(asyncio.StreamReader):
             raise leaving()
         self._phase = BODY
         self._body_began = self.loop.time()
+        self._progress()
         interim = self._reader.take_continue()
         if interim:
             self.transport.write(interim)
-        self._progress()
 
     def _progress(self) -> None:
         """Some of a body has come, or some time been given for it."""
@@ -229,19 +231,14 @@ class Connection(asyncio.StreamReader):
         self._charge(self._reader.held)
 
     def _charge(self, size: int) -> None:
-        """Have `size` bytes count as ours. Raises RequestError when all connections together have too many."""
-        if size == self._charged:
-            return
-        service = self._service
-        service.buffered += size - self._charged
-        self._charged = size
-        if size and service.buffered > service.limits.max_buffered_bytes:
-            raise overloaded("The gateway holds too many large requests.")
+        """Have `size` bytes count as ours. Raises RequestError when all requests together hold too much."""
+        if size != self._share.size and not self._share.hold(size):
+            raise self._service.room.overloaded("requests", "The gateway holds too many large requests.")
 
     async def _handle(self, request: Request) -> bool:
         """One request, one answer. Whether another one may follow."""
         service = self._service
-        if self._leaving or self._charged or len(request.body) > LARGE_BODY or self._ahead:
+        if self._leaving or self._share.size or len(request.body) > LARGE or self._ahead:
             self._admit(request)
         self._phase = HANDLING
         self._deadline.clear()
@@ -275,7 +272,7 @@ class Connection(asyncio.StreamReader):
         self._reader.request = request  # for whom a refusal is rendered
         if self._door.closed or (self._service.draining and request.path not in self._service.lasting):
             raise leaving()
-        self._charge(self._ahead + (len(request.body) if len(request.body) > LARGE_BODY else 0))
+        self._charge(self._ahead + (len(request.body) if len(request.body) > LARGE else 0))
         self._reader.request = None
 
     @property
@@ -372,7 +369,7 @@ class Connection(asyncio.StreamReader):
     def _take_ahead(self, size: int) -> None:
         """Further requests of `size` bytes, while one is handled."""
         try:
-            self._charge(self._charged + size)
+            self._charge(self._share.size + size)
         except RequestError:
             self.transport.abort()
         if len(self._received) > PIPELINE_LIMIT:

@@ -22,10 +22,7 @@ from gateway.errors import RequestError
 from gateway.net.chunks import ChunkReader
 from gateway.net.head import CHUNKED, check_head, check_partial_head
 from gateway.net.headers import Header
-
-LARGE_BODY: Final = 65536
-"""Bytes. Smaller bodies do not count against `max_buffered_bytes`: 10,000 connections hold 640 MB of them at most,
-and most requests are far smaller."""
+from gateway.policy.room import LARGE
 
 NOTHING_YET: Final = (b"", b"\r", b"\r\n")
 """What may lie before a request line (RFC 9112, 2.2). It does not make the connection busy."""
@@ -126,13 +123,12 @@ class RequestReader:
 
     @property
     def held(self) -> int:
-        """Bytes of a large body held so far; those of a small one do not count."""
+        """Bytes of a large body, as announced, or as many as have come of one in chunks; those of a small one do not
+        count."""
         if self.request is None:
             return 0
-        if self._chunks is None:
-            return len(self.received) if self._length > LARGE_BODY else 0
-        held = len(self._chunks.body) + len(self.received)
-        return held if held > LARGE_BODY else 0
+        held = self._length if self._chunks is None else len(self._chunks.body) + len(self.received)
+        return held if held > LARGE else 0
 
     def next_request(self, limits: ServerConfig, now: float) -> Request | None:
         """A whole request, or None as long as more bytes are needed.

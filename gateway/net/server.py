@@ -24,7 +24,8 @@ from gateway.config.model import ServerConfig
 from gateway.errors import ConfigError, Problem, RequestError, StartError
 from gateway.net.connection import Connection
 from gateway.net.listen import address_of, open_sockets, refusal, remove_socket_file
-from gateway.net.service import Admission, Door, Handler, Refusal, Service, admit_all, overloaded
+from gateway.net.service import Admission, Door, Handler, Refusal, Service, admit_all
+from gateway.policy.room import Room
 from gateway.quick import dataclass
 
 if TYPE_CHECKING:
@@ -70,7 +71,8 @@ class Server:
 
     `handler` answers requests, `admit` looks at those whose body is still to come, `refuse` renders errors, `on_error`
     hears of exceptions that should not have happened.
-    `inherited` are the sockets that "fd:NAME" means, `lasting` the paths that are answered in a drain, too.
+    `inherited` are the sockets that "fd:NAME" means, `lasting` the paths that are answered in a drain, too. `room` for
+    large bodies may be shared with others; its limit is the configuration's.
     Raises ConfigError for a certificate that cannot be used.
     """
 
@@ -84,8 +86,11 @@ class Server:
         admit: Admission = admit_all,
         inherited: Mapping[str, socket.socket] = NOTHING_INHERITED,
         lasting: frozenset[str] = frozenset(),
+        room: Room | None = None,
     ) -> None:
-        self._service = Service(handler, admit, refuse, config, on_error, lasting)
+        room = Room() if room is None else room
+        room.limit = config.max_buffered_bytes
+        self._service = Service(handler, admit, refuse, config, on_error, room, lasting)
         self._inherited = inherited
         self._loop = asyncio.get_running_loop()
         self._open: dict[str, list[_Open]] = {}
@@ -110,8 +115,8 @@ class Server:
 
     @property
     def buffered(self) -> int:
-        """Bytes of large request bodies held, those that are still arriving too."""
-        return self._service.buffered
+        """Bytes of large bodies held, those that are still arriving too."""
+        return self._service.room.held
 
     @property
     def draining(self) -> bool:
@@ -194,6 +199,7 @@ class Server:
             server_context(config.tls)  # a certificate without its key must not get into the living context
             load_certificate(self._tls, config.tls)
         self._service.limits = config
+        self._service.room.limit = config.max_buffered_bytes
 
     async def drain(self, seconds: float) -> int:
         """Let requests in flight finish; until they have, new ones get 503, on new connections too. Then stop.
@@ -259,9 +265,12 @@ class Server:
         assert isinstance(reader, Connection)
         limit = self._service.limits.max_connections
         if len(self._connections) >= 2 * limit:  # even those that hear a refusal must have an end
+            self._service.room.shed["connections"] += 1
             writer.transport.abort()
             return
-        refusal = overloaded("The gateway has too many connections.") if len(self._connections) >= limit else None
+        refusal = None
+        if len(self._connections) >= limit:
+            refusal = self._service.room.overloaded("connections", "The gateway has too many connections.")
         self._start(reader, writer, refusal)
 
     def _start(self, connection: Connection, writer: asyncio.StreamWriter, refusal: RequestError | None) -> None:

@@ -10,6 +10,7 @@ from gateway.errors import RequestError
 from gateway.net.headers import Header
 from gateway.net.reply import Reply
 from gateway.net.request import Request
+from gateway.policy.room import Room
 from gateway.quick import dataclass
 
 Handler = Callable[[Request, Reply], Awaitable[None]]
@@ -49,14 +50,10 @@ class Service:
     refuse: Refusal
     limits: ServerConfig
     on_error: Callable[[BaseException], None]
+    room: Room
     lasting: frozenset[str] = frozenset()  # paths that are answered in a drain, too
     draining: bool = False
     in_flight: int = 0
-    buffered: int = 0  # bytes of large bodies and pipelined requests, of all connections together
-
-
-def overloaded(message: str) -> RequestError:
-    return RequestError(503, "overloaded", message, retry_after=1, close=True)
 
 
 def leaving() -> RequestError:

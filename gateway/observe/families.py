@@ -62,6 +62,14 @@ FAMILIES = {
     "llm_gateway_cache_answers": Family("gauge", "Answers in the response cache; in Redis they are not counted"),
     "llm_gateway_cache_bytes": Family("gauge", "Memory that they take, with those on their way"),
     "llm_requests_in_flight": Family("gauge", "Requests being served now"),
+    "llm_gateway_queue_waiting": Family("gauge", "Requests that wait for a key", ("provider",)),
+    "llm_gateway_queue_refused_total": Family(
+        "counter", "Requests for which there was no place in the queue, or no longer one", ("provider",)
+    ),
+    "llm_gateway_held_bytes": Family("gauge", "Large bodies of requests and answers held in memory"),
+    "llm_gateway_shed_total": Family(
+        "counter", "Turned away for want of room, by what it was: connections, requests, answers", ("what",)
+    ),
     "llm_gateway_keys": Family("gauge", "Keys by status", ("provider", "status")),
     "llm_gateway_proxies": Family(
         "gauge", "Proxies by status; no file for one that a provider names itself", ("file", "status")

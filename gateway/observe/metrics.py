@@ -131,6 +131,10 @@ class Metrics:
         self._count_proxies: Callable[[], Mapping[tuple[str, str], int]] = dict
         self._proxies_seen: set[tuple[str, str]] = set()
         self._read_circuits: Callable[[], Mapping[str, int]] = dict
+        self._count_waiting: Callable[[], Mapping[str, int]] = dict
+        self._count_refused: Callable[[], Mapping[str, int]] = dict
+        self._count_held: Callable[[], int] = int
+        self._count_shed: Callable[[], Mapping[str, int]] = dict
         self._read_store: Callable[[], StoreStatistics] | None = None
         self._count_limits: Callable[[], Mapping[tuple[str, str], int]] = dict
         self._count_fallbacks: Callable[[], int] = int
@@ -228,6 +232,18 @@ class Metrics:
         """Where the states of the circuits by provider come from: 0 closed, 1 half-open, 2 open."""
         self._read_circuits = read
 
+    def collect_queues(
+        self, waiting: Callable[[], Mapping[str, int]], refused: Callable[[], Mapping[str, int]]
+    ) -> None:
+        """Where the numbers of requests by provider come from that wait for a key, and of those that could not."""
+        self._count_waiting = waiting
+        self._count_refused = refused
+
+    def collect_room(self, held: Callable[[], int], shed: Callable[[], Mapping[str, int]]) -> None:
+        """Where the size of what is held comes from, and how often what was turned away."""
+        self._count_held = held
+        self._count_shed = shed
+
     def collect_store(self, read: Callable[[], StoreStatistics]) -> None:
         """Where the database's statistics come from."""
         self._read_store = read
@@ -299,6 +315,10 @@ class Metrics:
             "llm_gateway_cache_answers": {(): cache["answers"]} if cache else {},
             "llm_gateway_cache_bytes": {(): cache["bytes"]} if cache else {},
             "llm_requests_in_flight": {(): self.in_flight},
+            "llm_gateway_queue_waiting": self._count_waiting(),
+            "llm_gateway_queue_refused_total": self._count_refused(),
+            "llm_gateway_held_bytes": {(): self._count_held()},
+            "llm_gateway_shed_total": self._count_shed(),
             "llm_gateway_keys": _with_gone(self._count_keys(), self._keys_seen),
             "llm_gateway_proxies": _with_gone(self._count_proxies(), self._proxies_seen),
             "llm_gateway_circuit_state": self._read_circuits(),

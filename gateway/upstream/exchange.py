@@ -23,6 +23,7 @@ from gateway.dialects.openai_chat.errors import carries_error
 from gateway.errors import ProxyError, UpstreamError
 from gateway.net.client import Client
 from gateway.policy.proxyhealth import UNTESTED, blame_proxy
+from gateway.policy.room import Room, Share
 from gateway.policy.verdict import EVIDENCE_LIMIT, Scope, Status, Verdict
 from gateway.providers import echo
 from gateway.providers.classify import (
@@ -41,12 +42,12 @@ from gateway.upstream.local import InProcessAnswer
 from gateway.upstream.provider import Provider
 from gateway.upstream.proxy import Proxy
 from gateway.upstream.proxypool import Way
-from gateway.upstream.reading import UNREADABLE_ANSWER, UNSAYABLE, WHOLE_LIMIT, Reading, judge_stream
+from gateway.upstream.reading import UNREADABLE_ANSWER, UNSAYABLE, Reading, judge_stream, read_all
 from gateway.wire.sse import EventReader
 
 PLAIN_LIMIT = 4 * 1024 * 1024
 """Bytes of a plain JSON answer that are read before anything is sent on. Longer ones (images in base64) are
-passed on as they come: they are answers for certain."""
+passed on as they come: they are answers for certain. So are shorter ones for which there is no room."""
 
 ERROR_LIMIT = 256 * 1024
 """Bytes of an error answer that are kept. Providers' errors are under 10 KB, challenge pages under 100."""
@@ -111,7 +112,7 @@ class Outcome:
     `body` is what was read already; `decoded` the JSON in it where it was looked into. `error` is set when there was
     no answer at all, or (with a `status`) none that can be read; `unanswered` when there was none and the provider may
     nevertheless have done the work. `way` leads through the proxy that was used, if any. `withheld`: the body of the
-    error is nothing for clients, see `concealment.py`.
+    error is nothing for clients, see `concealment.py`. `held` is the room that a large body takes, until `close`.
     """
 
     verdict: Verdict | None = None
@@ -124,6 +125,7 @@ class Outcome:
     streamed: bool = False
     way: Way | None = None
     withheld: bool = False
+    held: Share = field(default_factory=lambda: Share(Room()))
 
     @property
     def proxy(self) -> Proxy | None:
@@ -153,21 +155,23 @@ class Outcome:
         if self.answer is not None:
             self.answer.close()
             self.answer = None
+        self.held.hold(0)
 
 
 @dataclass(slots=True)
 class Exchange:
-    """The only way to a provider. `clock` gives unix seconds."""
+    """The only way to a provider. `clock` gives unix seconds. `room` is that of all requests, for large answers."""
 
     client: Client
     clock: Callable[[], float]
+    room: Room = field(default_factory=Room)
     _loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
 
     async def call(
         self, provider: Provider, key: Key, call: Call, deadline: float, tried: Collection[Proxy] = ()
     ) -> Outcome:
         """Send and classify. `deadline` in loop time is the request's own, `tried` are proxies to be avoided. Never
-        raises UpstreamError."""
+        raises UpstreamError; RequestError when there is no room for an answer that must be read whole."""
         proxies = provider.proxies
         if proxies is None:
             return await self._call(provider, key, call, deadline, None)
@@ -195,19 +199,18 @@ class Exchange:
         return None
 
     async def _call(self, provider: Provider, key: Key, call: Call, deadline: float, proxy: ProxyUrl | None) -> Outcome:
-        answer: UpstreamAnswer | None = None
+        outcome = Outcome(held=Share(self.room))
         try:
-            answer = await self._send(provider, key, call, deadline, proxy)
-            outcome = await self._judge(provider, key, call, answer)
+            outcome.answer = answer = await self._send(provider, key, call, deadline, proxy)
+            outcome.status, outcome.headers = answer.status, answer.headers
+            await self._judge(provider, key, call, outcome, answer)
         except UpstreamError as error:
-            if answer is not None:
-                answer.close()
+            outcome.close()
             error.__traceback__ = None  # it would keep the request's body alive
             verdict = classify_failure(error)
             return Outcome(verdict=replace(verdict, evidence=conceal_text(key, verdict.evidence)), error=error)
         except BaseException:
-            if answer is not None:
-                answer.close()
+            outcome.close()
             raise
         if outcome.verdict is not None:
             outcome.close()
@@ -239,17 +242,16 @@ class Exchange:
             written=call.written,
         )
 
-    async def _judge(self, provider: Provider, key: Key, call: Call, answer: UpstreamAnswer) -> Outcome:
-        outcome = Outcome(status=answer.status, headers=answer.headers, answer=answer)
+    async def _judge(self, provider: Provider, key: Key, call: Call, outcome: Outcome, answer: UpstreamAnswer) -> None:
         if answer.status >= 400:
             outcome.body = await _read_error(answer)
             body = conceal_body(key, outcome.body) or outcome.body  # first: what is cut off later may end within a key
             outcome.verdict = classify_answer(
                 provider.meanings, answer.status, answer.headers, body, self.clock(), partial(conceal_text, key)
             )
-            return outcome
+            return
         if call.shape in UNSEEN or answer.status >= 300:
-            return outcome
+            return
         content_type = (outcome.header(b"content-type") or b"").lower()
         outcome.streamed = content_type.startswith(b"text/event-stream")
         if call.reading is not None and not (outcome.streamed and call.stream):
@@ -260,7 +262,6 @@ class Exchange:
             await self._hold(provider, key, call, outcome, answer)
         elif b"json" in content_type:
             await self._look_inside(provider, key, call, outcome, answer)
-        return outcome
 
     async def _look_inside(
         self, provider: Provider, key: Key, call: Call, outcome: Outcome, answer: UpstreamAnswer
@@ -270,7 +271,7 @@ class Exchange:
         size = len(first)
         parts = [first]
         while parts[-1]:
-            if size > PLAIN_LIMIT:
+            if size > PLAIN_LIMIT or not outcome.held.grow(size):
                 outcome.body = b"".join(parts)
                 return
             parts.append(await answer.read())
@@ -295,7 +296,7 @@ class Exchange:
         self, provider: Provider, key: Key, call: Call, reading: Reading, outcome: Outcome, answer: UpstreamAnswer
     ) -> None:
         """Read all of an answer before anybody gets any of it, and have it read."""
-        outcome.body = await answer.read_all(WHOLE_LIMIT)
+        outcome.body = await read_all(answer, outcome.held)
         outcome.answer = None
         answer.close()
         try:

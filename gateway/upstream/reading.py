@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from gateway.errors import ProtocolError
+from gateway.policy.room import Share
 from gateway.policy.verdict import Scope, Status, Verdict
 from gateway.providers.classify import EMPTY_STREAM
 from gateway.upstream.grammars import grammar_of
@@ -38,6 +40,26 @@ class Reading(Protocol):
     def read_stream(self, body: bytes) -> None:
         """A whole stream of events, which has come to its end."""
         ...
+
+
+class Answer(Protocol):
+    """Whose body is read."""
+
+    async def read(self) -> bytes: ...
+
+
+async def read_all(answer: Answer, held: Share) -> bytes:
+    """The whole body. Raises what its `read` does, ProtocolError for one that is too long, and RequestError when there
+    is no room for it."""
+    pieces, size = [], 0
+    while piece := await answer.read():
+        size += len(piece)
+        if size > WHOLE_LIMIT:
+            raise ProtocolError("the upstream's answer is too long", detail=f"more than {WHOLE_LIMIT} bytes")
+        if not held.grow(size):
+            raise held.room.overloaded("answers", "The gateway holds too many large answers to take in another one.")
+        pieces.append(piece)
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
 def judge_stream(shape: str, body: bytes) -> tuple[Verdict | None, dict[str, Any] | None]:

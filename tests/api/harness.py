@@ -61,6 +61,7 @@ from gateway.net.server import Server
 from gateway.observe.logs import Log
 from gateway.observe.metrics import Metrics
 from gateway.policy.pricing import nano
+from gateway.policy.room import Room
 from gateway.policy.verdict import Verdict
 from gateway.providers import PROVIDER_FACTS
 from gateway.secret import Secret
@@ -342,7 +343,8 @@ class Gateway:
             name: Provider(config.providers[name], pool, self.proxy_pools.of(config.providers[name]))
             for name, pool in self.pools.items()
         }
-        exchange = Exchange(self._client, self.clock)
+        self.room = Room()
+        exchange = Exchange(self._client, self.clock, self.room)
         self._catalog = Catalog(providers, exchange, self.clock)
         routes = make_routes(config.routes, providers, RouteMemory(self.clock), rng)
         resolver = ModelResolver(providers, self._catalog, config.server.default_provider, routes)
@@ -410,12 +412,14 @@ class Gateway:
         self.make_router = router
         # a test may swap it, as a reload does
         self.router = router(Guard(config.server, auth_on=auth_on), authenticator)
+        self.metrics.collect_room(lambda: self.room.held, lambda: self.room.shed)
         self.server = Server(
             self._handle,
             self._refuse,
             config.server,
             on_error=self.errors.append,
             admit=self._admit,
+            room=self.room,
         )
         self._admin = Server(
             router(Guard(ServerConfig(), auth_on=True), Authenticator.of_operator()),

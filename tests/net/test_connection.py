@@ -563,6 +563,33 @@ async def test_large_bodies_together_have_a_limit() -> None:
         assert (await served.exchange(post(body))).status == 200
 
 
+@pytest.mark.parametrize("further", [(), (b"Expect: 100-continue",)], ids=["plain", "expect"])
+@both_loops
+async def test_who_has_no_room_for_a_body_says_so_before_it_comes(further: tuple[bytes, ...]) -> None:
+    body = bytes(70_000)
+    async with serving(mirror, max_buffered_bytes=100_000) as served, served.connecting() as first:
+        head = post(body)[: -len(body)]
+        await first.send(head)
+        await served.wait_until(lambda: served.server.buffered == len(body))
+        async with served.connecting() as second:
+            await second.send(post(body, b"/", *further)[: -len(body)])
+            answer = await second.read_answer()
+            assert (answer.status, answer.error, answer.closes) == (503, "overloaded", True)
+            assert answer.header(b"retry-after") == b"1"
+        assert served.server.buffered == len(body)
+        await first.send(body)
+        assert (await first.read_answer()).body == body
+        await served.wait_until(lambda: not served.server.buffered)
+
+
+@both_loops
+async def test_who_may_not_come_in_takes_no_room() -> None:
+    async with serving(admit=nobody, max_buffered_bytes=100_000) as served, served.connecting() as client:
+        body = bytes(200_000)
+        await client.send(post(body)[: -len(body)])
+        assert (await client.read_answer()).status == 401
+
+
 @both_loops
 async def test_a_large_body_counts_until_it_is_answered() -> None:
     handling = Handling()

@@ -8,7 +8,7 @@ import pytest
 
 from gateway import jsonlib
 from gateway.policy.verdict import Scope, Status
-from gateway.upstream import exchange as module
+from gateway.upstream import reading as module
 from gateway.upstream.exchange import PLAIN_LIMIT
 from gateway.upstream.reading import judge_stream
 from tests.conftest import run
@@ -45,7 +45,9 @@ class Reader:
 async def read(behaviour: Behaviour, reader: Reader, *, stream: bool = False) -> Any:
     async with wired() as wire:
         wire.fake.script(SECRET, behaviour)
-        return await wire.call(stream=stream, reading=reader)
+        outcome = await wire.call(stream=stream, reading=reader)
+        outcome.close()
+        return outcome
 
 
 @pytest.mark.parametrize("stream", [False, True])

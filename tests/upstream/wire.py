@@ -12,6 +12,7 @@ from typing import Any
 from gateway import jsonlib
 from gateway.config.provider import ProviderConfig, StreamingConfig, TimeoutsConfig
 from gateway.net.client import Client
+from gateway.policy.room import Room
 from gateway.secret import Secret
 from gateway.upstream.exchange import Call, Exchange, Outcome
 from gateway.upstream.key import Key
@@ -45,10 +46,11 @@ class Wire:
     """An exchange with a fake provider behind it."""
 
     def __init__(self, fake: FakeProvider, client: Client, clock: Clock) -> None:
+        self.room = Room()
         self.fake = fake
         self.client = client
         self.clock = clock
-        self.exchange = Exchange(client, clock)
+        self.exchange = Exchange(client, clock, self.room)
 
     async def call(
         self,
@@ -83,8 +85,10 @@ async def wired() -> AsyncIterator[Wire]:
     client = Client()
     async with FakeProvider() as fake:
         try:
-            yield Wire(fake, client, Clock())
+            made = Wire(fake, client, Clock())
+            yield made
             statistics = client.statistics()
+            assert made.room.held == 0, "an outcome was not closed"
             assert statistics.open == statistics.idle, "an answer was not closed"
         finally:
             await client.close()
