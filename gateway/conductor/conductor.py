@@ -301,6 +301,9 @@ class Conductor:
             shape = "array"
         elif target.model != ask.model and ask.with_model is not None:
             body = ask.with_model(target.model)
+        stream = ask.stream if translation is None else translation.streamed
+        if ask.stream and not stream:
+            headers = tuple(header for header in headers if header[0] != b"accept")  # it may be for events alone
         extra = target.provider.extra_headers
         if extra:
             replaced = {name for name, _ in extra}
@@ -310,7 +313,7 @@ class Conductor:
         tokens = estimate_tokens(ask) if config.key_limits.tpm else 0
         affinity = conversation(ask) if config.selection == "sticky" else ""
         return Call(
-            ask.method, path, query, headers, body, target.model, shape, ask.stream, tokens, affinity, dialect,
+            ask.method, path, query, headers, body, target.model, shape, stream, tokens, affinity, dialect,
             reading=translation,
         )  # fmt: skip
 

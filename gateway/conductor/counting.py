@@ -32,6 +32,7 @@ class Counting:
         self._client = client
         self._upstream = upstream
         self._count = 0
+        self.streamed = False
         self.usage: Usage | None = None  # it takes none
         self.output = OutputTap("")
         target = Target(provider.name, model, provider.quirks)

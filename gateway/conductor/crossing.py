@@ -14,11 +14,13 @@ class Crossing(Reading, Protocol):
     """One call's, both ways: a conversation in another dialect (`Translation`), vectors (`Embedding`), a count
     (`Counting`), or a stream that is made of a whole answer (`Unstreamed`).
 
-    `place` is path after the version, with `{model}` as in an ask, and query. `usage` is what the last answer that was
+    `place` is path after the version, with `{model}` as in an ask, and query; `streamed`: the provider is asked for a
+    stream. `usage` is what the last answer that was
     read reported, `output` the text that came in it, if it came as a stream.
     """
 
     body: bytes
+    streamed: bool
     usage: Usage | None
     output: OutputTap
 

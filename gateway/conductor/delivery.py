@@ -41,6 +41,7 @@ from gateway.upstream.exchange import Outcome
 from gateway.upstream.key import Key
 from gateway.upstream.owners import Owner, ResponseOwners
 from gateway.upstream.provider import Provider
+from gateway.upstream.reading import INCOMPLETE_STREAM, UNREADABLE_ANSWER
 from gateway.wire.sse import UsageTap
 from gateway.wire.usage_tail import UsageAround, UsageTail
 
@@ -49,7 +50,9 @@ if TYPE_CHECKING:
     from gateway.conductor.crossing import Crossing
     from gateway.conductor.translation import Translation
 
-SAY_NOTHING = (EMPTY_ANSWER, EMPTY_STREAM)
+SAY_NOTHING = frozenset(
+    verdict.reason for verdict in (EMPTY_ANSWER, EMPTY_STREAM, INCOMPLETE_STREAM, UNREADABLE_ANSWER)
+)
 """Verdicts on what has no words of the provider's that a client could read as an error."""
 
 ANSWERS = frozenset({"choices", "output", "content", "candidates"})
@@ -98,9 +101,10 @@ class Delivery:
         else:
             await self._whole()
 
-    def _headers(self) -> list[Header]:
+    def _headers(self, *, as_it_came: bool = False) -> list[Header]:
         lost = self._dropped() if self.translation is not None or self.bill is not None else ""
-        return answer_headers(self.ask, self.outcome, self.record, lost, translated=self.translation is not None)
+        translated = self.translation is not None and not as_it_came
+        return answer_headers(self.ask, self.outcome, self.record, lost, translated=translated)
 
     def _dropped(self) -> str:
         """What the provider did not hear, or the client will not."""
@@ -213,6 +217,8 @@ class Delivery:
             self.bill.output = crossing.output
         elif self.bill is not None:
             self.bill.see(outcome.decoded, crossing.shape, record)
+        if self._makes_response and crossing.dialect == self.ask.dialect:
+            self._remember_owner(self._response_id())
         await self._send(body, EVENTS if self.ask.stream and not self.ask.array else JSON)
 
     async def _send(self, body: bytes, content_type: Header) -> None:
@@ -272,18 +278,20 @@ class Delivery:
                 f"The provider {name!r} refused the request ({verdict.reason}); its own words are left out, "
                 "since they repeat the gateway's key.",
             )
-        if verdict in SAY_NOTHING:
+        if verdict.reason in SAY_NOTHING:
             raise RequestError(502, "upstream_error", f"The provider {name!r} gave no answer: {verdict.evidence}.")
         if self.bill is not None and self.translation is None and status < 300:
             await self._settle_failure(self.bill)
-        headers = self._headers()
-        if self.translation is None and status != outcome.status:
+        crossing = self.translation
+        as_it_came = crossing is None or (crossing.dialect == self.ask.dialect and status >= 400)
+        headers = self._headers(as_it_came=as_it_came)
+        if as_it_came and status != outcome.status:
             headers = [JSON, *(header for header in headers if header[0] != b"content-type")]
         if self.ask.shape != "raw":
             headers.extend((name, value) for name, value in outcome.headers if name in FORWARDED_WITH_ERRORS)
-        if self.translation is not None:
+        if crossing is not None and not as_it_came:
             said = _said(outcome.body) if outcome.decoded is None else outcome.decoded
-            status, body, retry_after = self.translation.failure(outcome.status, said)
+            status, body, retry_after = crossing.failure(outcome.status, said)
             headers.append(JSON)
             if retry_after is not None and not any(name == b"retry-after" for name, _ in headers):
                 headers.append((b"retry-after", b"%d" % max(1, math.ceil(retry_after))))
@@ -304,6 +312,14 @@ class Delivery:
     def _makes_response(self) -> bool:
         """Whether the answer is a new Responses answer, whose follow-ups must find its key."""
         return self.ask.shape == "responses" and self.ask.method == b"POST"
+
+    def _response_id(self) -> str:
+        """Of an answer that was read whole."""
+        if not self.outcome.streamed:
+            return read_response_id(self.outcome.decoded)
+        found: list[str] = []
+        ResponseIdReader(found.append).feed(self.outcome.body)
+        return "".join(found)
 
     def _remember_owner(self, response_id: str) -> None:
         if response_id:

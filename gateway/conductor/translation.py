@@ -55,8 +55,11 @@ def translate(
     on_loss: str,
     now: float,
     new_id: str,
+    *,
+    whole: bool = False,
 ) -> Translation:
-    """A conversation. `now` is in unix seconds. Raises RequestError 400 for what cannot be said to the provider."""
+    """A conversation. `now` is in unix seconds; `whole`: the provider is asked for a whole answer, whatever the client
+    wants. Raises RequestError 400 for what cannot be said to the provider."""
     losses, other = Losses(), "" if upstream is client else TYPES[client.name]
     assert ask.fields is not None  # a conversation's body is an object
     fields = dict(ask.fields)
@@ -66,7 +69,10 @@ def translate(
         request = client.read_request(fields, losses, model=ask.model, stream=ask.stream)
         losses.name = partial(client_name, request=request, body=fields, names=client.client_names)
         quirks = provider.quirks if upstream is not client else frozenset[str]()  # its own clients know their server
-        written = upstream.write_request(request, Target(provider.name, model, quirks), losses)
+        asked = replace(request, stream=request.stream and not whole)
+        written = upstream.write_request(asked, Target(provider.name, model, quirks), losses)
+        if whole:
+            written.body.pop("stream_options", None)
         body = jsonlib.dumps(written.body)
     except (RecursionError, TypeError):  # JSON can be read deeper than it can be written
         raise too_deep() from None
@@ -76,7 +82,7 @@ def translate(
     refuse_losses(losses, on_loss, other)
     scene = Scene(request, ask.model, provider.name, int(now), new_id)
     unshown = Losses(strict=on_loss == "reject")
-    return Translation(client, upstream, scene, body, written.plan, losses, unshown, model, ask)
+    return Translation(client, upstream, scene, body, written.plan, losses, unshown, asked.stream, ask)
 
 
 def translate_embedding(ask: Ask, client: Dialect, upstream: Dialect, model: str, on_loss: str) -> Embedding:
@@ -120,7 +126,7 @@ class Translation:
         plan: Plan,
         losses: Losses,
         unshown: Losses,
-        model: str,
+        streamed: bool,
         ask: Ask,
     ) -> None:
         self._client = client
@@ -129,10 +135,10 @@ class Translation:
         self._plan = plan
         self._losses = losses
         self._unshown = unshown
-        self._model = model
         self._ask = ask
         self._answer: Answer | None = None
         self.body = body
+        self.streamed = streamed
         self.usage: Usage | None = None
         self.output = OutputTap("")
 
@@ -149,8 +155,7 @@ class Translation:
     def place(self) -> tuple[str, str]:
         """Path after the version, with `{model}` as in an ask, and query. In its own dialect they are the client's."""
         if self._upstream is self._client:
-            return self._ask.path, self._ask.query
-        stream = self._scene.request.stream
+            return (self._ask.path, self._ask.query) if self.streamed else whole_place(self._ask)
         match self._upstream.name:
             case "openai_chat":
                 return "/chat/completions", ""
@@ -159,7 +164,7 @@ class Translation:
             case "anthropic":
                 return "/messages", ""
             case "gemini":
-                return (STREAM_GENERATE, "alt=sse") if stream else (GENERATE, "")
+                return (STREAM_GENERATE, "alt=sse") if self.streamed else (GENERATE, "")
 
     @property
     def dropped(self) -> str:
@@ -227,6 +232,7 @@ class Embedding:
         self._ask = ask
         self._model = model
         self._fields = dict(ask.fields or {})
+        self.streamed = False
         self.losses = Losses()
         self.usage: Usage | None = None
         self.output = OutputTap("")
@@ -271,6 +277,14 @@ class Embedding:
 
     def failure(self, status: int, said: object) -> tuple[int, bytes, float | None]:
         return translate_failure(self._client, self._upstream, status, said)
+
+
+def whole_place(ask: Ask) -> tuple[str, str]:
+    """Path and query of the method that gives a whole answer. Only Gemini has another one."""
+    if ask.dialect != "gemini":
+        return ask.path, ask.query
+    query = "&".join(part for part in ask.query.split("&") if part.partition("=")[0] != "alt")
+    return ask.path.replace(":streamGenerateContent", ":generateContent"), query
 
 
 def translate_failure(client: Dialect, upstream: Dialect, status: int, said: object) -> tuple[int, bytes, float | None]:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 EMBEDDINGS = frozenset({"embeddings", "embed"})
 """Shapes of calls for vectors, OpenAI's and Gemini's."""
 
+CONVERSATIONS = frozenset(SHAPES.values()) | {"completions"}
+"""Shapes whose streams can be made of a whole answer."""
+
 SEAL = SEALED.encode()
 
 FOREIGN_SIGNATURE = re.compile(rb'"signature":\s*"[^"]{0,%d}"' % (LEAST_SIGNATURE - 1))
@@ -46,6 +49,7 @@ class Translator:
         if dialect is None:
             return None
         native = dialect in provider.endpoints
+        whole = ask.stream and ask.shape in CONVERSATIONS and provider.config.streaming.mode == "disabled"
         if ask.shape in EMBEDDINGS:
             other: DialectName = "gemini" if dialect == "openai_chat" else "openai_chat"
             if native or other not in provider.endpoints:
@@ -54,14 +58,25 @@ class Translator:
             from gateway.conductor.translation import translate_embedding
 
             return translate_embedding(ask, client, upstream, model, self._on_loss)
-        if ask.shape != SHAPES[dialect] or (native and not _is_foreign(ask, model)):
+        conversation = ask.shape == SHAPES[dialect]
+        if native and not (conversation and _is_foreign(ask, model)):
+            return await self._unstreamed(ask, dialect, model) if whole else None
+        if not conversation:
             return None
         client = await self._dialect(dialect)
         upstream = client if native else await self._upstream(ask, provider, model)
         from gateway.conductor.translation import translate
 
         now, new_id = self._clock(), self._new_id()
-        return translate(ask, client, upstream, provider, model, self._on_loss, now, new_id)
+        return translate(ask, client, upstream, provider, model, self._on_loss, now, new_id, whole=whole)
+
+    async def _unstreamed(self, ask: Ask, dialect: DialectName, model: str) -> Crossing:
+        own = await self._dialect(dialect)
+        from gateway.conductor.unstreamed import Unstreamed
+
+        if model == ask.model or ask.with_model is None:
+            return Unstreamed(ask, own, ask.body, "")
+        return Unstreamed(ask, own, ask.with_model(model), ask.model)
 
     async def count(self, ask: Ask, provider: Provider, model: str) -> Crossing | None:
         """For a call for a count in a dialect that the provider does not speak. None: there is nothing that counts in

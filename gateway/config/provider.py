@@ -193,8 +193,14 @@ class CircuitBreakerConfig:
 
 @dataclass(frozen=True, slots=True)
 class StreamingConfig:
-    """[providers.NAME.streaming]"""
+    """[providers.NAME.streaming]. See `llmgateway help http`."""
 
+    mode: str = setting(
+        "auto",
+        '"auto": streamed as the client asks | "disabled": the provider is asked for whole answers, and who wants a '
+        "stream gets it in one piece",
+        choices=("auto", "disabled"),
+    )
     hold: float = setting(
         30.0,
         "seconds a stream is held back until its first meaningful event, so that an early failure can be retried",

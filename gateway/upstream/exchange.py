@@ -42,7 +42,7 @@ from gateway.upstream.local import InProcessAnswer
 from gateway.upstream.provider import Provider
 from gateway.upstream.proxy import Proxy
 from gateway.upstream.proxypool import Way
-from gateway.upstream.reading import UNREADABLE_ANSWER, UNSAYABLE, Reading, judge_stream, read_all
+from gateway.upstream.reading import UNREADABLE_ANSWER, Reading, judge_stream, read_all
 from gateway.wire.sse import EventReader
 
 PLAIN_LIMIT = 4 * 1024 * 1024
@@ -110,9 +110,9 @@ class Outcome:
     """What came of a call. Without a verdict it is a success and `answer`, if any, still has the rest of the body.
 
     `body` is what was read already; `decoded` the JSON in it where it was looked into. `error` is set when there was
-    no answer at all, or (with a `status`) none that can be read; `unanswered` when there was none and the provider may
-    nevertheless have done the work. `way` leads through the proxy that was used, if any. `withheld`: the body of the
-    error is nothing for clients, see `concealment.py`. `held` is the room that a large body takes, until `close`.
+    no answer at all, `unanswered` when the provider may nevertheless have done the work. `way` leads through the proxy
+    that was used, if any. `withheld`: the body of the error is nothing for clients, see `concealment.py`. `held` is the
+    room that a large body takes, until `close`.
     """
 
     verdict: Verdict | None = None
@@ -133,7 +133,7 @@ class Outcome:
 
     @property
     def unanswered(self) -> bool:
-        return self.error is not None and self.error.sent and not self.status
+        return self.error is not None and self.error.sent
 
     def header(self, name: bytes) -> bytes | None:
         for known, value in self.headers:
@@ -315,9 +315,7 @@ class Exchange:
         except ValueError as error:
             said = conceal_text(key, f"{UNREADABLE_ANSWER.evidence}: {error}")[:EVIDENCE_LIMIT]
             outcome.verdict = replace(UNREADABLE_ANSWER, evidence=said)
-        if outcome.verdict is not None and outcome.verdict.reason in UNSAYABLE:
-            outcome.error = UpstreamError(outcome.verdict.evidence)
-            outcome.body, outcome.decoded = b"", None
+            outcome.body, outcome.decoded = b"", None  # it may be long, and nobody can make anything of it
 
     async def _hold(self, provider: Provider, key: Key, call: Call, outcome: Outcome, answer: UpstreamAnswer) -> None:
         """Keep a stream back until its first meaningful event, for `streaming.hold` seconds and HOLD_LIMIT bytes."""

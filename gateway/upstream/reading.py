@@ -25,8 +25,6 @@ INCOMPLETE_STREAM = Verdict(
 UNREADABLE_ANSWER = Verdict(
     Scope.PROVIDER, Status.SERVER_ERROR, "unreadable_answer", evidence="its answer cannot be read"
 )
-UNSAYABLE = frozenset({EMPTY_STREAM.reason, INCOMPLETE_STREAM.reason, UNREADABLE_ANSWER.reason})
-"""What a client hears of these is for us to say: the provider's own words say nothing of it."""
 
 
 class Reading(Protocol):

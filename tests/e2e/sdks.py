@@ -131,8 +131,8 @@ class Stage:
         return self.runner.run(bounded())
 
 
-def open_stage(folder: Path) -> Iterator[Stage]:
-    """Closes it, too."""
+def open_stage(folder: Path, more: str = "") -> Iterator[Stage]:
+    """Closes it, too. `more`: settings of every provider, with its name as `{0}`."""
     apis = {"chat": OpenAIApi(), "anthropic": AnthropicApi(), "gemini": GeminiApi()}
     fakes = {name: FakeProvider(api=api) for name, api in apis.items()}
     keys = {name: [f"sk-{name}-0000000000000001"] for name in PROVIDERS}
@@ -140,7 +140,7 @@ def open_stage(folder: Path) -> Iterator[Stage]:
         for fake in fakes.values():
             runner.run(fake.__aenter__())
         config = CONFIG.format(**{name: fake.origin for name, fake in fakes.items()})
-        config += "".join(RETRIES.format(name) for name in PROVIDERS)
+        config += "".join((RETRIES + more).format(name) for name in PROVIDERS)
         inside = gateway(folder, config, keys)
         running = runner.run(inside.__aenter__())
         sdks = Sdks.at(f"http://{running.server.addresses()[0]}")
