@@ -33,12 +33,14 @@ RETRIES = 1
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """`name` is the provider's, and its model's."""
+    """`name` is the provider's, and its model's. `disabled`: the client wants a stream, but the provider is not asked
+    for one."""
 
     row: Row
     voice: Voice
     streamed: bool
     always: bool
+    disabled: bool = False
 
     @property
     def name(self) -> str:
@@ -49,11 +51,11 @@ class Case:
         return [f"sk-{self.name}-{n:04}" for n in range(KEYS)]
 
 
-def cases_of(row: Row, voice: Voice) -> Iterator[Case]:
-    for streamed, sees in ((False, row.whole), (True, row.streamed)):
+def cases_of(row: Row, voice: Voice, *, disabled: bool = False) -> Iterator[Case]:
+    for streamed, sees in ((False, row.whole), (True, row.streamed)) if not disabled else ((True, row.whole),):
         if sees:
             for always in (True,) if row.place not in SCRIPTED else (False, True):
-                yield Case(row, voice, streamed, always)
+                yield Case(row, voice, streamed, always, disabled)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,8 @@ class Lab:
         ]
 
     async def _ask(self, case: Case) -> Got:
-        bad, fine = case.row.act(case.voice, case.streamed), good(case.voice, case.streamed)
+        streams = case.streamed and not case.disabled
+        bad, fine = case.row.act(case.voice, streams), good(case.voice, streams)
         for number, key in enumerate(case.keys):
             script = [bad] if case.always else [fine] if number else [bad, fine]
             self._fake(case).script(key, *script)
@@ -134,9 +137,9 @@ class Lab:
 
 
 @asynccontextmanager
-async def laboratory(folder: Path) -> AsyncIterator[Lab]:
+async def laboratory(folder: Path, *, disabled: bool = False) -> AsyncIterator[Lab]:
     async with AsyncExitStack() as stack:
-        cases = [case for row in ROWS for voice in VOICES for case in cases_of(row, voice)]
+        cases = [case for row in ROWS for voice in VOICES for case in cases_of(row, voice, disabled=disabled)]
         shared = await stack.enter_async_context(FakeProvider())
         own = {case.name: await stack.enter_async_context(FakeProvider()) for case in cases if case.row.place == "own"}
         places = {
@@ -165,6 +168,7 @@ default_balance = 1000000
 
 def provider(case: Case, origin: str) -> str:
     base = "/v1beta" if case.voice.kind == "gemini" else "/v1"
+    mode = "disabled" if case.disabled else "auto"
     return f"""
 [providers.{case.name}]
 type = "{case.voice.kind}"
@@ -173,6 +177,8 @@ models = ["{case.name}"]
 prices = "none"
 [providers.{case.name}.retry]
 on_server_error = {{attempts = {RETRIES}, backoff = 0}}
+[providers.{case.name}.streaming]
+mode = "{mode}"
 [prices."{case.name}"]
 input = 10000
 output = 20000
