@@ -60,6 +60,13 @@ def _ask_chat(model: str, words: str, stream: bool) -> Json:
     return {"model": model, "messages": [{"role": "user", "content": words}], "max_tokens": 500, "stream": stream}
 
 
+def _chat_text(answer: Json) -> str:
+    choice = answer["choices"][0]
+    if choice["finish_reason"] != "stop":
+        raise ValueError(choice["finish_reason"])
+    return str(choice["message"]["content"])
+
+
 def _chat_pieces(events: list[Json]) -> tuple[str, bool]:
     choices = [choice for event in events for choice in event.get("choices", ())]
     text = "".join(choice["delta"].get("content") or "" for choice in choices)
@@ -79,10 +86,6 @@ def _response_text(answer: Json) -> str:
 def _response_pieces(events: list[Json]) -> tuple[str, bool]:
     text = "".join(event["delta"] for event in events if event["type"] == "response.output_text.delta")
     return text, events[-1]["type"] == "response.completed"
-
-
-def _ask_messages(model: str, words: str, stream: bool) -> Json:
-    return _ask_chat(model, words, stream)
 
 
 def _message_text(answer: Json) -> str:
@@ -112,17 +115,10 @@ def _candidate_pieces(events: list[Json]) -> tuple[str, bool]:
     return "".join(part.get("text", "") for part in parts), candidates[-1].get("finishReason") == "STOP"
 
 
-def _chat_text(answer: Json) -> str:
-    choice = answer["choices"][0]
-    if choice["finish_reason"] != "stop":
-        raise ValueError(choice["finish_reason"])
-    return str(choice["message"]["content"])
-
-
 SURFACES = (
     Surface("openai", ("/v1/chat/completions",) * 2, _ask_chat, _chat_text, _chat_pieces),
     Surface("responses", ("/v1/responses",) * 2, _ask_responses, _response_text, _response_pieces),
-    Surface("anthropic", ("/v1/messages",) * 2, _ask_messages, _message_text, _message_pieces),
+    Surface("anthropic", ("/v1/messages",) * 2, _ask_chat, _message_text, _message_pieces),
     Surface(
         "gemini",
         ("/v1beta/models/{model}:generateContent", "/v1beta/models/{model}:streamGenerateContent?alt=sse"),

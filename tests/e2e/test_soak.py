@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.conftest import run
-from tests.e2e.soak import KINDS, judge, soak
+from tests.e2e.deck import KINDS
+from tests.e2e.soak import judge, soak
 
 REQUESTS = 2000
 
