@@ -36,8 +36,8 @@ KEPT_TOKENS = 200_000
 GEMINI_TOKENS = 1 << 20
 """The same for Gemini. https://ai.google.dev/gemini-api/docs/models"""
 
-URL = re.compile(rb'url"\s*:\s*"')
-PARTS = (b'file_data"', b'inlineData"', b'inline_data"', b'"base64"')
+URL = re.compile(r'url"\s*:\s*"')
+PARTS = ('file_data"', 'inlineData"', 'inline_data"', '"base64"')
 """How an image or a file stands in a body: as a link or a data URL (`image_url` may hold an object with the `url`), or
 as data under a name of its dialect."""
 
@@ -45,9 +45,9 @@ LINK = re.compile(rb'"(?:url|image_url|file_url|document_url)"\s*:\s*"(?!data:)'
 """Those of them that only their provider sees."""
 
 KEPT = re.compile(
-    rb'"(?:previous_response_id|conversation|file_id|cachedContent|cached_content|fileUri|file_uri)"\s*:\s*["{]'
+    r'"(?:previous_response_id|conversation|file_id|cachedContent|cached_content|fileUri|file_uri)"\s*:\s*["{]'
 )
-KEPT_WORDS = (b"_id", b"onversation", b"ached", b"ileUri", b"ile_uri")
+KEPT_WORDS = ("_id", "onversation", "ached", "ileUri", "ile_uri")
 """What the provider keeps; for Gemini a link is the same, to hours of film."""
 
 
@@ -62,14 +62,14 @@ class Most(NamedTuple):
 def at_most(ask: Ask, price: Price, unsaid: int, *, long_name: bool = True) -> Most:
     """`unsaid`: tokens of an answer whose length the request does not limit; `long_name` as in `longest_answer`. Raises
     RequestError 400 for a limit that nobody can read."""
-    body = ask.body
-    hidden = jsonlib.hides_names(body)  # then it may have anything
-    into = len(body) + FRAME_TOKENS
-    if b'"tools"' in body:
+    hidden = jsonlib.hides_names(ask.body)  # then it may have anything
+    text = _searchable(ask.body)
+    into = len(text) + FRAME_TOKENS
+    if '"tools"' in text:
         into += TOOLS_TOKENS
-    parts = sum(map(body.count, PARTS)) + len(URL.findall(body))
+    parts = sum(map(text.count, PARTS)) + len(URL.findall(text))
     into += PART_TOKENS * parts
-    if hidden or _keeps(ask):
+    if hidden or _keeps(ask, text):
         into += _longest_input(ask, price)
     if price.max_input is not None:
         into = min(into, price.max_input)
@@ -83,9 +83,9 @@ def at_most(ask: Ask, price: Price, unsaid: int, *, long_name: bool = True) -> M
         price,
         into,
         out,
-        cached_writes=hidden or b"cache_control" in body,
-        audio=hidden or b"audio" in body,
-        images=hidden or b"image" in body or b"IMAGE" in body or price.rates.output_image > price.rates.output,
+        cached_writes=hidden or "cache_control" in text,
+        audio=hidden or "audio" in text,
+        images=hidden or "image" in text or "IMAGE" in text or price.rates.output_image > price.rates.output,
     )
     return Most(into, out, amount)
 
@@ -94,7 +94,15 @@ def referred(ask: Ask, price: Price) -> int:
     """Tokens that are reserved for what a request only refers to: links, and what its provider keeps. Of what is in the
     body there is a better estimate."""
     links = PART_TOKENS * len(LINK.findall(ask.body)) if b'rl"' in ask.body else 0
-    return links + (_longest_input(ask, price) if jsonlib.hides_names(ask.body) or _keeps(ask) else 0)
+    return links + (
+        _longest_input(ask, price) if jsonlib.hides_names(ask.body) or _keeps(ask, _searchable(ask.body)) else 0
+    )
+
+
+def _searchable(body: bytes) -> str:
+    """A character for each byte. A text is searched at a third of what bytes take, which try `in` with a number first
+    and drop the exception; for a dozen words that is more than the copy."""
+    return body.decode("latin-1")
 
 
 def _longest_input(ask: Ask, price: Price) -> int:
@@ -103,11 +111,14 @@ def _longest_input(ask: Ask, price: Price) -> int:
     return GEMINI_TOKENS if ask.shape in ("generate", "array") else KEPT_TOKENS
 
 
-def _keeps(ask: Ask) -> bool:
-    """Whether the request refers to what only its provider has."""
-    body, fields = ask.body, ask.fields
-    if any(word in body for word in KEPT_WORDS) and KEPT.search(body):
-        return True
+def _keeps(ask: Ask, text: str) -> bool:
+    """Whether the request refers to what only its provider has. `text` is its body."""
+    for word in KEPT_WORDS:
+        if word in text:
+            if KEPT.search(text):
+                return True
+            break
+    fields = ask.fields
     if ask.shape != "responses" or fields is None:
         return False
     items = fields.get("input")

@@ -120,7 +120,7 @@ def settle(ending: Ending, reported: Usage | None, seen: Seen, *, output_sent: b
 
 def _completed(reported: Usage, seen: Seen) -> Settlement:
     """A report, and an estimate of the side of which it says nothing at all."""
-    if reported == Usage():  # the request alone has a price
+    if (reported.input and reported.output) or reported == Usage():  # the request alone has a price
         return Settlement(reported)
     r = reported
     ins = (r.input_uncached, r.cache_read, r.cache_write_5m, r.cache_write_1h, r.input_audio, r.input_image)
