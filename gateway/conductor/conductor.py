@@ -24,9 +24,11 @@ from gateway.conductor.models import ModelResolver
 from gateway.conductor.outlet import Outlet
 from gateway.conductor.rename import insert_field
 from gateway.conductor.routes import Plan, Target
+from gateway.conductor.streaming import BrokenAnswerError
 from gateway.conductor.translator import Translator
+from gateway.config.routes import USUAL_CAUSES
 from gateway.dialects.openai_chat.quirks import NO_STREAM_OPTIONS
-from gateway.errors import RequestError, StoreError
+from gateway.errors import RequestError, StoreError, Withheld
 from gateway.net.connection import Reply
 from gateway.observe.record import RequestRecord
 from gateway.policy.settlement import Ending
@@ -133,7 +135,10 @@ class Conductor:
             if failed is None:
                 return
             failures.append(failed)
-            if not (failed.passed_over or failed.cause in plan.causes) or self._loop.time() >= deadline:
+            if not (failed.passed_over or failed.cause in plan.causes):
+                failures = [failed]  # the last word
+                break
+            if self._loop.time() >= deadline:
                 break
             if number < len(targets):
                 self._note_fallback(target, failed.cause or "passed_over", targets[number])
@@ -142,7 +147,7 @@ class Conductor:
         if best.delivery is not None:
             await best.delivery.run()
         elif best.retry_after is not None and not chance.patient:
-            await self._ask_provider(ask, best.target, pinned, reply, record, Chance(deadline, alone=True))
+            await self._take(best.target, plan, ask, pinned, reply, record, Chance(deadline, alone=True))
         else:
             assert best.error is not None
             raise best.error
@@ -159,6 +164,7 @@ class Conductor:
     ) -> Failed | None:
         """One of several targets; its route learns how soon it answers."""
         record.provider, record.upstream_model = target.provider.name, target.model
+        record.sent, record.dropped = False, ""  # that was another target's
         route = plan.route
         if route is None:
             return await self._ask_provider(ask, target, pinned, reply, record, chance)
@@ -166,11 +172,15 @@ class Conductor:
         route.enter(target)
         try:
             failed = await self._ask_provider(ask, target, pinned, reply, record, chance)
+        except BrokenAnswerError as broken:
+            if broken.code != Withheld.code:
+                route.failed(target, self._loop.time() - started)
+            raise
         finally:
             route.leave(target)
         if failed is None and record.outcome == "ok" and record.first_byte_at:
             route.answered(target, record.first_byte_at - started, plan.stay)
-        elif failed is not None and not failed.passed_over:
+        elif failed is not None and failed.cause in USUAL_CAUSES:
             route.failed(target, self._loop.time() - started)
         return failed
 
@@ -287,7 +297,7 @@ class Conductor:
         provider = self._resolver.named(owner.provider, ask.identity)
         if ask.shape != "stored":  # what is there already was made with a model that was allowed
             self._resolver.check_model(ask.model, ask.identity)
-        model = self._resolver.model_at(provider, ask.model)
+        model = self._resolver.model_at(provider, ask.model, owner.model)
         return Plan((Target(provider, model, model != ask.model),))
 
     def _call(self, ask: Ask, target: Target, translation: Crossing | None) -> Call:

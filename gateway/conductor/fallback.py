@@ -25,13 +25,15 @@ LOOKED_INTO = frozenset({"context_length", "content_filter"})
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """A target that did not serve. `error` is what to tell where there was no answer, `delivery` brings the answer that
-    says no. `passed_over`: the target cannot take such a request at all, though another one may."""
+    """A target that did not serve. `error` is what to tell of it, `delivery` brings the answer that says no. `asked`:
+    the provider has answered or failed. `passed_over`: the target cannot take such a request at all, though another
+    one may."""
 
     target: Target
     cause: str
     error: RequestError | None = None
     delivery: Delivery | None = None
+    asked: bool = False
     passed_over: bool = False
 
     @property
@@ -54,18 +56,18 @@ def unserved(delivery: Delivery, causes: frozenset[str]) -> Failed | None:
         if "content_filter" not in causes or not _is_filtered(outcome, delivery.shape):
             return None
         message = f"The content filter of the provider {target.provider.name!r} took the answer."
-        return Failed(target, "content_filter", RequestError(400, "content_filter", message))
+        return Failed(target, "content_filter", RequestError(400, "content_filter", message), asked=True)
     cause = cause_of(outcome.verdict)
     if not cause and not LOOKED_INTO.isdisjoint(causes):
         cause = _cause_told(outcome, delivery.dialect)
-    return Failed(target, cause, delivery=delivery) if cause in causes else None
+    return Failed(target, cause, delivery=delivery, asked=True) if cause in causes else None
 
 
 def worth_most(failures: list[Failed]) -> Failed:
     """Whose failure the client hears of."""
-    told = [failed for failed in failures if failed.delivery is not None]
-    if told:
-        return told[-1]
+    asked = [failed for failed in failures if failed.asked]
+    if asked:
+        return asked[-1]
     waiting = [failed for failed in failures if failed.retry_after is not None]
     if waiting:
         return min(waiting, key=lambda failed: failed.retry_after or 0.0)

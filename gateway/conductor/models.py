@@ -35,7 +35,7 @@ class ModelResolver:
         self._catalog = catalog
         self._default = default_provider
         self._routes = routes or {}
-        self._turn = 0
+        self._turns: dict[str, int] = {}  # by a model of several providers
 
     async def resolve(self, ask: Ask) -> Plan:
         """Where a request goes by its model, "" if it names none. Raises RequestError 400, 403, 404."""
@@ -52,13 +52,12 @@ class ModelResolver:
             raise self._unknown(name, identity)
         return plan
 
-    def model_at(self, provider: Provider, name: str) -> str:
-        """What a provider that is given calls the model of a request: its target in a route of that name, if it has
-        one there."""
+    def model_at(self, provider: Provider, name: str, before: str) -> str:
+        """What a provider that is given calls the model of a request that goes on from another one, for which that was
+        `before`. A route may have several targets there, or none any more."""
         if name in self._routes:
-            for target in self._routes[name].targets:
-                if target.provider is provider:
-                    return target.model
+            there = [target.model for target in self._routes[name].targets if target.provider is provider]
+            return there[0] if there and before not in there else before
         return provider.upstream_model(name.removeprefix(f"{provider.name}/"))
 
     def check_model(self, name: str, identity: Identity) -> None:
@@ -96,9 +95,9 @@ class ModelResolver:
         allowed = [provider for provider in serving if may_use(provider, identity)]
         if not allowed:
             raise RequestError(403, "permission_denied", f"This API token may not use a provider of {name!r}.")
-        self._turn += 1
+        turn = self._turns[name] = self._turns.get(name, -1) + 1
         groups = groupby(allowed, lambda provider: provider.config.priority)
-        return in_turn(([_target(provider, name) for provider in equals] for _, equals in groups), self._turn)
+        return in_turn(([_target(provider, name) for provider in equals] for _, equals in groups), turn)
 
     def _serving(self, name: str) -> list[Provider]:
         if name in self._routes:

@@ -1,20 +1,25 @@
-"""`[routes.NAME]`, and providers that list the same model: which target serves, and what happens when it does not."""
+"""`[routes.NAME]`: after which failures another target serves, and what the client hears when none does."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import asyncio
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.api.harness import CHAT, STREAM, Gateway, configuration, gateway
+from tests.api.harness import until
+from tests.api.routed import EVERY_CAUSE, FIRST, ROUTE, SECOND, STREAM_FAST, TO_FAST, Routed, routed
 from tests.conftest import run
 from tests.fakes.behaviours import (
     Answer,
     Behaviour,
     CloseBeforeAnswer,
+    Cut,
+    Hang,
+    HangAfter,
+    Reset,
+    Stream,
     bad_request,
     error,
     model_not_found,
@@ -23,52 +28,31 @@ from tests.fakes.behaviours import (
     server_error,
     unauthorized,
 )
-from tests.fakes.provider import FakeProvider
 
-FIRST, SECOND = "sk-first", "sk-second"
-ROUTE = 'targets = [{ provider = "main", model = "big" }, { provider = "spare", model = "small" }]'
-TO_FAST: dict[str, Any] = {**CHAT, "model": "fast"}
 TOO_LONG = error(
     400, "context_length_exceeded", "This model's maximum context length is 8192 tokens.", "invalid_request_error"
 )
 FILTERED = error(400, "content_filter", "The response was filtered.", "invalid_request_error")
-
-
-@asynccontextmanager
-async def two_targets(
-    tmp_path: Path, route: str = ROUTE, *, more: str = ""
-) -> AsyncIterator[tuple[FakeProvider, Gateway]]:
-    async with FakeProvider() as fake:
-        spare = f"""
-[providers.spare]
-type = "openai"
-base_url = "{fake.base_url}"
-models = ["small"]
-[providers.spare.retry]
-on_server_error = {{attempts = 0}}
-[routes.fast]
-{route}
-{more}
-"""
-        retry = "on_server_error = {attempts = 1, backoff = 0}"
-        config = configuration(fake.base_url, provider='models = ["big"]', retry=retry, more=spare)
-        async with gateway(tmp_path, config, {"main": [FIRST], "spare": [SECOND]}) as running:
-            yield fake, running
+TOO_MUCH = error(429, "rate_limit_exceeded", "Request too large for gpt-4o on tokens per min (TPM).", "tokens")
+INSIDE = Answer(body={"error": {"message": "broken", "type": "server_error", "code": None}})
+EMPTY = Answer(body={"id": "c", "object": "chat.completion", "choices": []})
+WORD = {"id": "c", "choices": [{"index": 0, "delta": {"content": "word"}, "finish_reason": None}]}
+IMPATIENT = "[queue]\ntimeout = 0.001\n"
 
 
 def test_a_route_goes_to_its_first_target_and_answers_in_its_own_name(tmp_path: Path) -> None:
     async def scenario() -> None:
-        async with two_targets(tmp_path) as (fake, running):
-            got = await running.ask("POST", "/v1/chat/completions", TO_FAST)
+        async with routed(tmp_path) as world:
+            got = await world.ask()
             assert (got.status, got.json["model"]) == (200, "fast")
             assert (got.header("x-llmgateway-provider"), got.header("x-llmgateway-model")) == ("main", "big")
-            assert [(seen.key, seen.json["model"]) for seen in fake.requests] == [(FIRST, "big")]
-            assert running.fallbacks == []
+            assert [(seen.key, seen.json["model"]) for seen in world.main.requests] == [(FIRST, "big")]
+            assert (world.asked, world.fallbacks) == ((1, 0), [])
 
     run(scenario())
 
 
-@pytest.mark.parametrize("body", [TO_FAST, {**STREAM, "model": "fast"}], ids=["whole", "streamed"])
+@pytest.mark.parametrize("body", [TO_FAST, STREAM_FAST], ids=["whole", "streamed"])
 @pytest.mark.parametrize(
     ("failure", "cause"),
     [
@@ -76,9 +60,13 @@ def test_a_route_goes_to_its_first_target_and_answers_in_its_own_name(tmp_path: 
         (quota(), "exhausted_keys"),
         (model_not_found(), "exhausted_keys"),
         (rate_limited(retry_after=30), "rate_limit"),
+        (TOO_MUCH, "rate_limit"),
         (server_error(500), "server_error"),
         (server_error(503), "server_error"),
         (CloseBeforeAnswer(), "server_error"),
+        (Reset(), "server_error"),
+        (INSIDE, "server_error"),
+        (EMPTY, "server_error"),
         (error(408, None, "Too slow.", "timeout"), "timeout"),
     ],
 )
@@ -86,13 +74,37 @@ def test_after_a_failure_that_is_not_the_requests_the_next_target_serves(
     tmp_path: Path, failure: Behaviour, cause: str, body: dict[str, Any]
 ) -> None:
     async def scenario() -> None:
-        async with two_targets(tmp_path) as (fake, running):
-            fake.script(FIRST, failure)
-            got = await running.ask("POST", "/v1/chat/completions", body)
-            assert got.status == 200
-            assert got.header("x-llmgateway-provider") == "spare"
-            assert running.fallbacks == [("main", cause, "spare")]
-            assert fake.requests[-1].json["model"] == "small"
+        async with routed(tmp_path) as world:
+            world.main.script(FIRST, failure)
+            got = await world.ask(body)
+            assert (got.status, got.header("x-llmgateway-provider")) == (200, "spare")
+            assert (world.asked, world.fallbacks) == ((1, 1), [("main", cause, "spare")])
+            assert world.spare.requests[-1].json["model"] == "small"
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("failure", "cause"),
+    [
+        (unauthorized(), "exhausted_keys"),
+        (rate_limited(retry_after=30), "rate_limit"),
+        (server_error(500), "server_error"),
+        (error(408, None, "Too slow.", "timeout"), "timeout"),
+    ],
+)
+def test_after_a_failure_that_the_route_leaves_out_nobody_else_is_asked(
+    tmp_path: Path, failure: Answer, cause: str
+) -> None:
+    others = {"exhausted_keys", "rate_limit", "server_error", "timeout"} - {cause}
+    route = f"{ROUTE}\nfallback_on = {sorted(others)}"
+
+    async def scenario() -> None:
+        async with routed(tmp_path, route, more=IMPATIENT) as world:
+            world.main.script(FIRST, failure)
+            got = await world.ask()
+            assert got.status == (502 if failure.status == 401 else failure.status)
+            assert (world.asked, world.fallbacks) == ((1, 0), [])
 
     run(scenario())
 
@@ -105,14 +117,225 @@ def test_what_is_wrong_with_the_request_goes_on_where_the_route_says_so(
     tmp_path: Path, failure: Answer, cause: str, wanted: bool
 ) -> None:
     async def scenario() -> None:
-        route = f'{ROUTE}\nfallback_on = ["context_length", "content_filter"]' if wanted else ROUTE
-        async with two_targets(tmp_path, route) as (fake, running):
-            fake.script(FIRST, failure)
-            got = await running.ask("POST", "/v1/chat/completions", TO_FAST)
+        async with routed(tmp_path, f"{ROUTE}\n{EVERY_CAUSE}" if wanted else ROUTE) as world:
+            world.main.script(FIRST, failure)
+            got = await world.ask()
             if wanted and cause:
-                assert (got.status, running.fallbacks) == (200, [("main", cause, "spare")])
+                assert (got.status, world.fallbacks) == (200, [("main", cause, "spare")])
             else:
-                assert (got.status, running.fallbacks) == (400, [])
+                assert (got.status, world.fallbacks) == (400, [])
+                assert got.json["error"]["message"] == failure.body["error"]["message"]  # type: ignore[call-overload, index]
+
+    run(scenario())
+
+
+def test_a_stream_that_breaks_after_its_first_words_is_nobody_elses(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with routed(tmp_path) as world:
+            world.main.script(FIRST, Cut(200, Stream((WORD, WORD, WORD, WORD))))
+            got = await world.ask(STREAM_FAST)
+            assert (got.status, got.body.count(b'"word"'), b"upstream_error" in got.body) == (200, 2, True)
+            assert (world.asked, world.fallbacks) == ((1, 0), [])
+
+    run(scenario())
+
+
+def test_a_whole_answer_that_breaks_is_another_targets(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with routed(tmp_path) as world:
+            world.main.script(FIRST, Cut(20))
+            got = await world.ask()
+            assert (got.status, world.fallbacks) == (200, [("main", "server_error", "spare")])
+
+    run(scenario())
+
+
+# -- when nobody serves ----------------------------------------------------------------------------------------------
+
+
+def test_when_all_fail_the_last_answer_of_a_provider_is_the_clients(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with routed(tmp_path) as world:
+            world.main.script(FIRST, server_error(500))
+            world.spare.script(SECOND, error(503, "busy", "Come back later.", "server_error"))
+            got = await world.ask()
+            assert (got.status, got.code, got.error["message"]) == (503, "busy", "Come back later.")
+            assert (got.header("x-llmgateway-provider"), got.header("x-llmgateway-attempts")) == ("spare", "2")
+            line = await world.running.logged()
+            assert (line["provider"], line["outcome"], line["attempts"]) == ("spare", "error", 2)
+
+    run(scenario())
+
+
+def test_what_a_provider_said_is_worth_more_than_that_nobody_else_could_be_asked(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with routed(tmp_path, more=IMPATIENT) as world:
+            world.spare.script(SECOND, rate_limited(retry_after=60))
+            world.main.script(FIRST, server_error(500))
+            assert (await world.ask()).status == 429
+            got = await world.ask()
+            assert (got.status, got.header("x-llmgateway-provider")) == (500, "main")
+            assert world.asked == (2, 1)
+
+    run(scenario())
+
+
+def test_a_filters_end_is_worth_more_than_that_nobody_else_could_be_asked(tmp_path: Path) -> None:
+    choices = [{"index": 0, "message": {"role": "assistant", "content": None}, "finish_reason": "content_filter"}]
+
+    async def scenario() -> None:
+        async with routed(tmp_path, f"{ROUTE}\n{EVERY_CAUSE}", more=IMPATIENT) as world:
+            world.spare.script(SECOND, rate_limited(retry_after=60))
+            world.main.script(FIRST, server_error(500), Answer(body={"id": "c", "choices": choices}))
+            assert (await world.ask()).status == 429
+            got = await world.ask()
+            assert (got.status, got.code, got.header("retry-after")) == (400, "content_filter", None)
+            assert world.asked == (2, 1)
+
+    run(scenario())
+
+
+async def cool(world: Routed, main: float, spare: float) -> None:
+    """Both providers' keys are at their limits for so many seconds."""
+    world.main.script(FIRST, rate_limited(retry_after=main), Answer())
+    world.spare.script(SECOND, rate_limited(retry_after=spare), Answer())
+    assert (await world.ask()).status == 429
+
+
+@pytest.mark.parametrize(("main", "spare"), [(300, 100), (100, 300)])
+def test_without_a_key_anywhere_the_client_hears_when_the_first_one_is_back(
+    tmp_path: Path, main: int, spare: int
+) -> None:
+    async def scenario() -> None:
+        async with routed(tmp_path, more=IMPATIENT) as world:
+            await cool(world, main, spare)
+            got = await world.ask()
+            assert (got.status, got.code) == (429, "keys_cooling")
+            assert 60 < int(got.header("retry-after") or 0) <= 100
+            assert world.asked == (1, 1)
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(("main", "spare", "back"), [(50, 10, "spare"), (10, 50, "main")])
+def test_a_request_waits_for_the_key_that_is_back_first(tmp_path: Path, main: int, spare: int, back: str) -> None:
+    async def scenario() -> None:
+        async with routed(tmp_path, more="[queue]\ntimeout = 15\n") as world:
+            await cool(world, main, spare)
+            asking = asyncio.create_task(world.ask())
+            pools = world.running.pools
+            await until(lambda: sum(len(pool.waiters) for pool in pools.values()) == 1)
+            assert len(pools[back].waiters) == 1
+            world.running.pass_time(11)
+            got = await asking
+            assert (got.status, got.header("x-llmgateway-provider")) == (200, back)
+
+    run(scenario())
+
+
+def test_nobody_waits_for_a_key_while_another_target_may_answer(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with routed(tmp_path, more="[queue]\ntimeout = 15\n") as world:
+            world.main.script(FIRST, rate_limited(retry_after=10))
+            assert [(await world.ask()).status for _ in range(3)] == [200] * 3
+            assert world.asked == (1, 3)
+
+    run(scenario())
+
+
+def test_where_the_route_does_not_go_on_at_limits_a_request_waits_for_its_first_target(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        more = "[queue]\ntimeout = 15\n"
+        async with routed(tmp_path, f'{ROUTE}\nfallback_on = ["server_error"]', more=more) as world:
+            world.main.script(FIRST, rate_limited(retry_after=10), Answer())
+            world.spare.script(SECOND, rate_limited(retry_after=50), Answer())
+            assert (await world.ask()).status == 429
+            assert (await world.ask()).header("x-llmgateway-provider") != "main"
+            asking = asyncio.create_task(world.ask())
+            await until(lambda: len(world.running.pools["main"].waiters) == 1)
+            world.running.pass_time(11)
+            assert (await asking).header("x-llmgateway-provider") == "main"
+
+    run(scenario())
+
+
+def test_a_target_with_an_open_circuit_is_left_out_and_named_when_all_are_open(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with routed(tmp_path) as world:
+            world.main.script(FIRST, server_error(500))
+            assert [(await world.ask()).status for _ in range(5)] == [200] * 5
+            assert (await world.ask()).status == 200
+            assert (world.asked, len(world.fallbacks)) == ((5, 6), 5)  # main comes last now: nothing falls back
+            world.running.pass_time(30)
+            world.spare.script(SECOND, server_error(500))
+            while (got := await world.ask()).status == 500:
+                pass
+            assert (got.status, got.code, "'main'" in got.error["message"]) == (503, "circuit_open", True)
+            assert int(got.header("retry-after") or 0) < 40  # that is main's, which opened first
+
+    run(scenario())
+
+
+# -- who cannot take a request ---------------------------------------------------------------------------------------
+
+REJECT = '[translation]\non_loss = "reject"\n'
+WITH_SEED: dict[str, Any] = {**TO_FAST, "seed": 7}
+
+
+def test_a_target_that_cannot_be_said_the_request_is_passed_over(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with routed(tmp_path, kinds=("anthropic", "openai"), more=REJECT) as world:
+            got = await world.ask(WITH_SEED)
+            assert (got.status, world.fallbacks) == (200, [("main", "passed_over", "spare")])
+            assert world.asked == (0, 1)
+            assert (await world.ask()).header("x-llmgateway-provider") == "main"
+
+    run(scenario())
+
+
+def test_when_all_are_passed_over_the_client_hears_of_the_first(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with routed(tmp_path, kinds=("anthropic", "anthropic"), more=REJECT) as world:
+            got = await world.ask(WITH_SEED)
+            assert (got.status, world.asked) == (400, (0, 0))
+            assert "seed" in got.error["message"]
+
+    run(scenario())
+
+
+def test_a_request_that_one_target_failed_and_others_cannot_take_is_told_of_the_failure(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with routed(tmp_path, kinds=("openai", "anthropic"), more=REJECT) as world:
+            world.main.script(FIRST, server_error(500))
+            got = await world.ask(WITH_SEED)
+            assert (got.status, got.header("x-llmgateway-provider")) == (500, "main")
+
+    run(scenario())
+
+
+# -- time ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("behaviour", [Hang(), HangAfter(20)])
+def test_a_target_that_takes_too_long_is_given_up_for_another(tmp_path: Path, behaviour: Behaviour) -> None:
+    async def scenario() -> None:
+        async with routed(tmp_path, settings=("[providers.main.timeouts]\ntotal = 0.2", "")) as world:
+            world.main.script(FIRST, behaviour)
+            got = await world.ask()
+            assert (got.status, world.fallbacks) == (200, [("main", "timeout", "spare")])
+
+    run(scenario())
+
+
+def test_all_targets_together_have_the_longest_time_of_one(tmp_path: Path) -> None:
+    short = ("[providers.main.timeouts]\ntotal = 0.2", "[providers.spare.timeouts]\ntotal = 0.2")
+
+    async def scenario() -> None:
+        async with routed(tmp_path, settings=short) as world:
+            world.main.script(FIRST, Hang())
+            got = await world.ask()
+            assert (got.status, got.code) == (504, "upstream_timeout")
+            assert (world.asked, world.fallbacks) == ((1, 0), [])
 
     run(scenario())
 
