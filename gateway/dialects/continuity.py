@@ -2,8 +2,11 @@
 
 A client echoes what its own dialect knows: a signature where its dialect has one, and the ids of tool calls. So a
 foreign signature is *sealed*: a text that names who made it, in base64, since Google's SDK decodes signatures. It goes
-out in the client dialect's own place for signatures, and where that has none, behind the id of a tool call:
-`ID__thought__SEAL`.
+out in the client dialect's own place for signatures. Tool calls have none but Gemini's; their signatures go out
+
+- in the Responses API, in an item before the call's that clients send back unread, as `SEAL.ID`. Codex refuses ids of
+  more than 256 bytes, and Google's signatures have thousands;
+- elsewhere behind the id of the call, as `ID__thought__SEAL`, which is read in every dialect.
 
 Where a provider speaks the client's dialect its answers pass as they are, unsealed, so that nobody can tell later which
 of several servers of one dialect signed. For Claude, which refuses what others signed, a signature that is shorter than
@@ -23,6 +26,8 @@ from gateway.dialects.names import SEALED
 
 MARK = b"llmg1:"
 SEPARATOR = "__thought__"
+BOUND_TO = "."
+"""Between a seal, which has no dot, and the id of the call that it is for."""
 
 
 def seal(signature: Signature, provider: str) -> str:
@@ -72,3 +77,15 @@ def split_id(call_id: str) -> tuple[str, Signature | None]:
         return call_id, None
     signature = unseal(SEALED + sealed)
     return (call_id, None) if signature is None else (bare, signature)
+
+
+def bind(signature: Signature, call_id: str, provider: str) -> str:
+    """The signature of a tool call for a place beside the call, which it is told by its id."""
+    return f"{seal(signature, provider)}{BOUND_TO}{call_id}"
+
+
+def unbind(text: str) -> tuple[str, Signature] | None:
+    """The id of the call and its signature, or None for what was not bound to a call."""
+    sealed, bound, call_id = text.partition(BOUND_TO)
+    signature = unseal(sealed) if bound else None
+    return None if signature is None else (call_id, signature)

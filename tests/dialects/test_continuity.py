@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 from gateway.dialects.continuity import (
     SEALED,
     SEPARATOR,
+    bind,
     read_signature,
     seal,
     show_signature,
     split_id,
+    unbind,
     unseal,
     unsigned,
     with_seal,
@@ -58,6 +60,12 @@ def test_an_id_that_a_gateway_behind_this_one_sealed_stays_whole(id_: str, inner
     assert split_id(with_seal(sealed, outer, "who")) == (sealed, outer)
 
 
+@given(CALL_IDS | st.just("a.b"), SIGNATURES)
+def test_a_signature_knows_the_id_of_its_call(call_id: str, signature: Signature) -> None:
+    assert unbind(bind(signature, call_id, "who")) == (call_id, signature)
+    assert unbind(seal(signature, "who")) is None, "that of thoughts is bound to no call"
+
+
 def test_an_id_without_a_signature_is_as_it_was() -> None:
     assert with_seal("call_1", None, "who") == "call_1"
     assert split_id("call_1") == ("call_1", None)
@@ -75,6 +83,7 @@ def test_unsealing_never_fails(text: str) -> None:
     assert read_signature(text, "anthropic").data is not None
     bare, signature = split_id(text)
     assert signature is not None or bare == text
+    assert unbind(text) is None
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,9 @@ import pytest
 
 from gateway.dialects.conversation import Request, Thinking, ToolCall
 from gateway.dialects.dialect import Plan, Target
+from gateway.dialects.gemini.content_writer import SENTINEL
 from gateway.dialects.losses import Losses
+from gateway.dialects.names import SEALED
 from gateway.dialects.whole import Collector
 from tests.dialects.pairs import DIALECTS, NAMES, read, read_answer, read_stream, write_answer, write_stream
 from tests.dialects.providers import ANSWERS, OSLO, ROME, STREAMS, Said
@@ -96,6 +98,10 @@ def responses_echo(asked: Json, answer: Json) -> Json:
     return {**asked, "input": [*asked["input"], *answer["output"], *results]}
 
 
+def responses_echo_without_reasoning(asked: Json, answer: Json) -> Json:
+    return responses_echo(asked, {"output": [item for item in answer["output"] if item["type"] != "reasoning"]})
+
+
 def anthropic_echo(asked: Json, answer: Json) -> Json:
     results = [
         {"type": "tool_result", "tool_use_id": block["id"], "content": "Sunny"}
@@ -127,7 +133,7 @@ CLIENTS: dict[str, tuple[str, Callable[[Json, Json], Json]]] = {
 
 LOOPS = [(who, provider) for who in CLIENTS for provider in SIGNERS if who != "chat" or provider == "gemini"]
 """All loops that keep their signatures. Those of Anthropic and OpenAI belong to thoughts, and a client that drops the
-thoughts drops them; Gemini's belong to calls, whose ids carry them."""
+thoughts drops them; Gemini's belong to calls: in Chat Completions their ids carry them."""
 
 # --- providers: which signatures a request carries, with the city of the call that follows each -----------------------
 
@@ -200,6 +206,7 @@ def test_signatures_go_to_no_other_provider(who: str, provider: str) -> None:
             assert signature not in text
             assert base64.b64encode(signature.encode()).decode() not in text
         assert "__thought__" not in text, "the provider sees an id with a seal"
+        assert SEALED not in text
         assert text.count("Rome") >= 1
 
 
@@ -247,6 +254,24 @@ def test_a_thought_without_text_keeps_its_signature(who: str) -> None:
     body = echo(ASKS[client], write_answer(client, read_answer("anthropic", ANSWERS["anthropic"](said), plan), request))
     _, asked, _ = sent(client, "anthropic", body, "main", SIGNERS["anthropic"])
     assert signed_calls("anthropic", asked) == [(ALONE, "Rome")]
+
+
+def test_a_signed_call_has_a_short_id_in_the_responses_api() -> None:
+    """Codex: "gRPC code-mode host returned tool call ID exceeding 256 bytes"."""
+    _, body = conversation("responses", "gemini")
+    ids = [item["call_id"] for item in body["input"] if item.get("type") == "function_call"]
+    assert len(ids) == 2
+    assert all(len(call_id) <= 40 for call_id in ids)
+
+
+def test_a_call_whose_signature_was_not_sent_back_goes_with_what_google_documents_for_that() -> None:
+    request, _, plan = sent("openai_responses", "gemini", ASKS["openai_responses"], "main", SIGNERS["gemini"])
+    answer = read_answer("gemini", ANSWERS["gemini"](TURNS[0]), plan)
+    written = write_answer("openai_responses", answer, request)
+    body = responses_echo_without_reasoning(ASKS["openai_responses"], written)
+    _, asked, _ = sent("openai_responses", "gemini", body, "main", SIGNERS["gemini"])
+    (call,) = [part for content in asked["contents"] for part in content["parts"] if "functionCall" in part]
+    assert call["thoughtSignature"] == SENTINEL
 
 
 def test_a_client_that_drops_thoughts_is_not_refused_for_it() -> None:

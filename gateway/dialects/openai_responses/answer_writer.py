@@ -46,13 +46,19 @@ def _output(choice: Choice, maker: ItemMaker, losses: Losses) -> list[Json]:
             if isinstance(part, Text) and logprobs:
                 content["logprobs"], logprobs = logprobs, None
             output[-1]["content"].append(content)
-        elif (item := _item(part, maker)) is not None:
-            output.append(item)
+        elif items := _items(part, maker):
+            output += items
         elif not isinstance(part, Thinking):
             losses.unshown(part)
     if is_incomplete(choice.ending) and output and output[-1].get("type") == "message":
         output[-1]["status"] = "incomplete"
     return output
+
+
+def _items(part: Part, maker: ItemMaker) -> list[Json]:
+    """What a part is: an item, and the signature of a call before it; nothing where it cannot be shown."""
+    signature = maker.signature(part) if isinstance(part, ToolCall) else None
+    return [item for item in (signature, _item(part, maker)) if item is not None]
 
 
 def _item(part: Part, maker: ItemMaker) -> Json | None:

@@ -2,6 +2,7 @@
 
 A turn of the model is several items: thoughts, messages, calls. They become one assistant's message, until something of
 another role comes or a second message follows the first at once; the results that follow become one user's message.
+Thoughts that only carry a call's signature (see `continuity.bind`) are no part: the next call with that id gets it.
 Tools that stand among the items, as Codex has its own, are added to the request's. Ids of items are not kept: they name
 what the provider has stored, and it takes every item without one. What only this API knows (calls of built-in tools,
 references, compaction) is an Opaque part in its place.
@@ -15,7 +16,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from gateway.dialects import reading
-from gateway.dialects.continuity import read_signature, split_id
+from gateway.dialects.continuity import read_signature, split_id, unbind
 from gateway.dialects.conversation import (
     Image,
     Message,
@@ -24,6 +25,7 @@ from gateway.dialects.conversation import (
     RedactedThinking,
     Refusal,
     Role,
+    Signature,
     Source,
     Text,
     Thinking,
@@ -51,6 +53,7 @@ class ItemReader:
         self.tools: list[Tool | Opaque] = []
         self._namespaces = namespaces
         self._losses = losses
+        self._signatures: dict[str, Signature] = {}  # by the ids of calls that are still to come
 
     def read(self, item: Json, path: str) -> None:
         """One item. Raises RequestError."""
@@ -103,6 +106,9 @@ class ItemReader:
         note_unknown(item, _REASONING_FIELDS, path, "item_field", self._losses)
         thoughts = read_thoughts(item)
         encrypted = reading.text(item, "encrypted_content", path)
+        if (bound := unbind(encrypted)) is not None:
+            call_id, self._signatures[call_id] = bound
+            return None
         signature = read_signature(encrypted, DIALECT) if encrypted else None
         if signature is not None and signature.dialect != DIALECT and thoughts is None:
             return RedactedThinking(signature)
@@ -114,6 +120,7 @@ class ItemReader:
     def _call(self, item: Json, path: str, *, custom: bool) -> ToolCall:
         note_unknown(item, _CALL_FIELDS, path, "item_field", self._losses)
         call_id, signature = split_id(reading.required_text(item, "call_id", path))
+        signature = self._signatures.pop(call_id, signature)
         name = reading.required_text(item, "name", path)
         flat = self._namespaces.flatten(reading.text(item, "namespace", path), name)
         if custom:

@@ -8,7 +8,7 @@ Source: https://platform.openai.com/docs/api-reference/responses/object, the SDK
 
 from __future__ import annotations
 
-from gateway.dialects.continuity import show_signature, unsigned, with_seal
+from gateway.dialects.continuity import bind, show_signature, unsigned
 from gateway.dialects.conversation import (
     Answer,
     Ending,
@@ -159,9 +159,14 @@ class ItemMaker:
     def reasoning(self) -> Json:
         return {"type": "reasoning", "id": self._id("rs"), "summary": []}
 
+    def signature(self, part: ToolCall) -> Json | None:
+        """The item before a call that was signed: thoughts without a word, which clients send back as they are."""
+        if part.signature is None:
+            return None
+        return {**self.reasoning(), "encrypted_content": bind(part.signature, part.id, self._scene.provider)}
+
     def call(self, part: ToolCall) -> Json:
-        """Without its arguments. A signature goes behind the call's id, the one place that clients send back."""
-        call_id = with_seal(part.id, part.signature, self._scene.provider)
+        """Without its arguments."""
         namespace, name = self._namespaces.split(part.name)
         named = {"name": name, "namespace": namespace} if namespace else {"name": name}
         if part.custom:
@@ -169,7 +174,7 @@ class ItemMaker:
                 "type": "custom_tool_call",
                 "id": self._id("ctc"),
                 "status": "in_progress",
-                "call_id": call_id,
+                "call_id": part.id,
                 **named,
                 "input": "",
             }
@@ -177,7 +182,7 @@ class ItemMaker:
             "type": "function_call",
             "id": self._id("fc"),
             "status": "in_progress",
-            "call_id": call_id,
+            "call_id": part.id,
             **named,
             "arguments": "",
         }

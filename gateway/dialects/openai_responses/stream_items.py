@@ -6,7 +6,7 @@
             | *function_call_arguments.delta, function_call_arguments.done      or of custom_tool_call_input
 
 Thoughts and calls begin with the first that is said of them, not when they are opened: thoughts may turn out to be
-nothing, and a call's id carries its signature.
+nothing, and a call's signature is an item before it.
 
 Source: https://platform.openai.com/docs/api-reference/responses-streaming
 """
@@ -212,6 +212,10 @@ class CallItem:
 
     def _begin(self) -> Json:
         if self._item is None:
+            signature = self._maker.signature(self._part)
+            if signature is not None:
+                self._output.begin(signature)
+                self._output.end(signature)
             self._item = self._maker.call(self._part)
             self._output.begin(self._item)
         return self._item

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from openai.types.responses import Response
 
-from gateway.dialects.continuity import seal, split_id, unseal, unsigned
+from gateway.dialects.continuity import seal, unbind, unseal, unsigned
 from gateway.dialects.conversation import (
     Answer,
     Audio,
@@ -262,7 +262,9 @@ def test_signatures_of_others_are_sealed_and_come_back() -> None:
     call = ToolCall("c", "f", "{}", signature=google)
     output = write(thinking, empty, redacted, call)["output"]
     assert unseal(output[0]["encrypted_content"]) == signature
-    assert split_id(output[3]["call_id"]) == ("c", google)
+    assert output[3]["summary"] == []
+    assert unbind(output[3]["encrypted_content"]) == ("c", google)
+    assert output[4]["call_id"] == "c"
     again = read_request({"model": "m", "input": output}, Losses())
     assert again.messages == (Message("assistant", (thinking, empty, redacted, call)),)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gateway.dialects.continuity import with_seal
+from gateway.dialects.continuity import bind, with_seal
 from gateway.dialects.conversation import (
     Audio,
     Cache,
@@ -221,6 +221,39 @@ def test_signatures_of_other_dialects_come_back_from_where_they_were_put() -> No
         RedactedThinking(anthropic),
         ToolCall("c", "f", "{}", signature=gemini),
     )
+
+
+def signed(call_id: str, data: str) -> dict[str, Any]:
+    bound = bind(Signature(data, "gemini", "google"), call_id, "")
+    return {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": bound}
+
+
+def call(call_id: str) -> dict[str, Any]:
+    return {"type": "function_call", "call_id": call_id, "name": "f", "arguments": "{}"}
+
+
+@pytest.mark.parametrize(
+    "items",
+    [
+        (signed("a.b", "AAA="), call("a.b"), signed("c", "CCC="), call("c")),
+        (signed("c", "CCC="), signed("a.b", "AAA="), call("a.b"), call("c")),
+    ],
+)
+def test_a_call_has_the_signature_that_is_bound_to_its_id(items: tuple[dict[str, Any], ...]) -> None:
+    of_first, of_second = (Signature(data, "gemini", "google") for data in ("AAA=", "CCC="))
+    (message,) = messages(*items)
+    assert message.parts == (ToolCall("a.b", "f", signature=of_first), ToolCall("c", "f", signature=of_second))
+    assert lost({"model": "m", "input": list(items)}) == []
+
+
+def test_an_id_that_comes_again_has_the_signature_that_came_with_it() -> None:
+    google = Signature("BBB=", "gemini", "google")
+    (message,) = messages(signed("c", "AAA="), signed("c", "BBB="), call("c"), call("c"))
+    assert message.parts == (ToolCall("c", "f", signature=google), ToolCall("c", "f"))
+
+
+def test_a_signature_without_its_call_is_nothing() -> None:
+    assert messages(signed("c", "AAA=")) == ()
 
 
 def test_results_find_the_bare_id_of_their_call() -> None:

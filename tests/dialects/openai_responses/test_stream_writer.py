@@ -10,7 +10,7 @@ import pytest
 from openai.types.responses import ResponseStreamEvent
 from pydantic import TypeAdapter
 
-from gateway.dialects.continuity import seal, split_id
+from gateway.dialects.continuity import seal, unbind
 from gateway.dialects.conversation import (
     Audio,
     Citation,
@@ -181,7 +181,7 @@ def test_thoughts_that_say_nothing_are_none() -> None:
 
 
 @pytest.mark.parametrize("together", [True, False])
-def test_the_signature_of_a_call_goes_behind_its_id(together: bool) -> None:
+def test_the_signature_of_a_call_is_an_item_before_it(together: bool) -> None:
     google = Signature("AAA=", "gemini", "google")
     deltas: list[Delta] = [Begin("", ""), Open(0, ToolCall("c", "f", "")), More(0, "{}"), Signed(0, google), Close(0)]
     if not together:
@@ -189,17 +189,34 @@ def test_the_signature_of_a_call_goes_behind_its_id(together: bool) -> None:
     losses = Losses()
     writer = StreamWriter(scene(), losses)
     written = writer.write(deltas) if together else b"".join(writer.write([delta]) for delta in deltas)
-    added, *_, done = events(written)[2:]
-    assert split_id(added["item"]["call_id"]) == ("c", google)
-    assert done["item"]["call_id"] == added["item"]["call_id"]
+    begun, signed, added, *_, done = events(written)[2:]
+    assert begun["type"].endswith("item.added")
+    assert signed["type"].endswith("item.done")
+    assert (signed["output_index"], added["output_index"], done["output_index"]) == (0, 1, 1)
+    assert (signed["item"]["type"], signed["item"]["summary"]) == ("reasoning", [])
+    assert unbind(signed["item"]["encrypted_content"]) == ("c", google)
+    assert added["item"]["call_id"] == done["item"]["call_id"] == "c"
     assert losses.entries == []
 
 
-def test_a_signature_that_comes_after_the_id_is_lost() -> None:
+def test_a_signature_that_comes_after_the_call_has_begun_is_lost() -> None:
     losses = Losses()
     google = Signature("AAA=", "gemini", "google")
     write(Open(0, ToolCall("c", "f", "")), More(0, "{}"), Signed(0, google), Close(0), STOP, losses=losses)
     assert [loss.name for loss in losses.entries] == ["late_signature"]
+
+
+def test_the_sdk_has_the_signatures_of_parallel_calls_each_before_its_call() -> None:
+    one, two = Signature("AAA=", "gemini", "google"), Signature("BBB=", "gemini", "google")
+    written = write(
+        *block(0, ToolCall("a", "f", "", signature=one), "{}"),
+        *block(1, ToolCall("b", "f", "", signature=two), "{}"),
+        STOP,
+    )
+    final = accumulated(written)
+    assert [item.type for item in final.output] == ["reasoning", "function_call"] * 2
+    assert [unbind(item.encrypted_content) for item in final.output[::2]] == [("a", one), ("b", two)]
+    assert [item.call_id for item in final.output[1::2]] == ["a", "b"]
 
 
 def test_calls_beside_each_other_are_written_one_after_the_other() -> None:
