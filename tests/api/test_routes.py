@@ -342,10 +342,10 @@ def test_all_targets_together_have_the_longest_time_of_one(tmp_path: Path) -> No
 
 def test_nobody_waits_for_a_target_that_wants_to_be_left_alone_while_another_may_answer(tmp_path: Path) -> None:
     async def scenario() -> None:
-        async with two_targets(tmp_path) as (fake, running):
-            fake.script(FIRST, error(503, None, "Busy.", "server_error", retry_after="60"))
-            got = await running.ask("POST", "/v1/chat/completions", TO_FAST)
+        async with routed(tmp_path) as world:
+            world.main.script(FIRST, error(503, None, "Busy.", "server_error", retry_after="60"))
+            got = await world.ask()
             assert (got.status, got.header("x-llmgateway-provider")) == (200, "spare")
-            assert [seen.key for seen in fake.requests] == [FIRST, SECOND]
+            assert world.asked == (1, 1)
 
     run(scenario())
