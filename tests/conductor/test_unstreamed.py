@@ -202,6 +202,46 @@ def test_a_failure_is_tried_again_whenever_it_comes(tmp_path: Path, surface: Sur
     assert surface.end in got.body and b"it broke" not in got.body
 
 
+@pytest.mark.parametrize(
+    "failure",
+    [
+        Cut(60, Answer(200, CHAT_ANSWER)),
+        Answer(200, b"{", {"content-type": "application/json"}),
+        Stream(({"choices": [{"index": 0, "delta": {"content": "wo"}}]},)),
+    ],
+)
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/chat/completions", {"stream": True, "messages": TURNS}),
+        ("/v1/messages", {"stream": True, "max_tokens": 9, "messages": TURNS}),
+        ("/v1/messages", {"max_tokens": 9, "messages": TURNS}),
+    ],
+)
+def test_another_provider_answers_in_the_place_of_one_whose_answer_is_not_whole(
+    tmp_path: Path, path: str, body: Mapping[str, Any], failure: Behaviour
+) -> None:
+    async def scenario() -> None:
+        async with FakeProvider() as fake:
+            spare = f'''
+[providers.spare]
+type = "openai"
+base_url = "{fake.base_url}"
+[routes.ours]
+targets = [{{ provider = "main", model = "gpt-4o" }}, {{ provider = "spare", model = "gpt-4o" }}]
+'''
+            config = configuration(fake.base_url, more=DISABLED + spare)
+            async with gateway(tmp_path, config, {"main": ["sk-1"], "spare": ["sk-2"]}) as running:
+                fake.script("sk-1", failure)
+                got = await running.ask("POST", path, {"model": "ours", **body})
+                assert (got.status, got.complete) == (200, True)
+                assert got.header("x-llmgateway-provider") == "spare"
+                assert running.fallbacks == [("main", "server_error", "spare")]
+                assert [seen.key for seen in fake.requests] == ["sk-1", "sk-1", "sk-1", "sk-2"]
+
+    run(scenario())
+
+
 @every_surface
 def test_an_error_comes_as_it_is(tmp_path: Path, surface: Surface) -> None:
     got, (_,), line = run(ask(tmp_path, surface, bad_request("no such voice")))
@@ -288,6 +328,21 @@ def test_a_stream_is_paid_for_before_its_first_byte(tmp_path: Path, surface: Sur
     got, charged = run(scenario())
     assert (got.status, got.header("x-llmgateway-cost")) == (200, "0.07")
     assert [each.entry.amount for each in charged] == [-7 * CENT]
+
+
+@every_surface
+def test_a_stream_is_given_again_from_the_cache(tmp_path: Path, surface: Surface) -> None:
+    async def scenario() -> None:
+        more = "[cache]\nenabled = true\n" + DISABLED
+        async with serving(tmp_path, surface, "models = []", more) as (fake, running):
+            kept = {"store": False} if surface.name == "responses" else {}
+            body = {**surface.body, **kept}
+            first = await running.ask("POST", surface.path, body)
+            again = await running.ask("POST", surface.path, body)
+            assert (again.header("x-llmgateway-cache"), len(fake.requests)) == ("hit", 1)
+            assert (again.body, again.header("content-type")) == (first.body, first.header("content-type"))
+
+    run(scenario())
 
 
 def test_the_answer_of_a_response_is_found_again_by_its_key(tmp_path: Path) -> None:
