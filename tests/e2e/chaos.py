@@ -52,6 +52,10 @@ LEAVING = 0.05
 """The part of the clients that leave, and the longest time that they wait before they do."""
 PATIENCE = 0.5
 
+LONG, MANY_WORDS = 50, 12_000
+"""Every so manieth request that is no stream has a prompt and an answer of so many words: 100 KB, which count against
+`server.max_buffered_bytes`."""
+
 HANGING = 60.0
 """Seconds after which an answer is missed: twice of what the gateway allows itself."""
 
@@ -180,9 +184,9 @@ class Patient:
         await self.fake.listen()
 
 
-def words_of(number: int) -> str:
-    """What the model is to say: a word that no other request has, and enough besides."""
-    return " ".join([f"request-{number}.", *(f"word{n}" for n in range(WORDS))])
+def words_of(number: int, count: int) -> str:
+    """What the model is to say: a word that no other request has, and so many besides."""
+    return " ".join([f"request-{number}.", *(f"word{n}" for n in range(count))])
 
 
 def word_in(text: str) -> str:
@@ -222,7 +226,8 @@ class Clients:
         caller.close()
 
     async def _ask(self, caller: Caller, surface: Surface, number: int, stream: bool) -> None:
-        tally, words, how = self.tally, words_of(number), f"{surface.name} {'streamed' if stream else 'whole'}"
+        tally, how = self.tally, f"{surface.name} {'streamed' if stream else 'whole'}"
+        words = words_of(number, MANY_WORDS if not stream and number % LONG == 0 else WORDS)
         word = word_in(words)
         body = surface.body(MODEL, f"DO say {words}", stream=stream)
         try:

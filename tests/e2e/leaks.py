@@ -33,6 +33,7 @@ def held(daemon: Daemon) -> dict[str, int]:
         "requests for a key": sum(len(pool.waiters) for pool in pools),
         "trials of circuits": sum(circuit.breaker.trials for circuit in circuits),
         "requests within limits": sum(meter.in_flight for meter in holdings.admission._limits._meters.values()),
+        "bytes of large bodies": holdings.room.held,
         "charges on their way": holdings.ledger.queued,
     }
 
