@@ -127,7 +127,7 @@ class Route:
         self._causes = frozenset(config.fallback_on)
         self._memory = memory
         self._rng = rng
-        self._turn = -1
+        self._turn = 0
         entries = [entry for entry in config.targets if entry.provider in providers]
         self.targets: tuple[Target, ...] = tuple(
             _target(providers[entry.provider], entry.model or name, name) for entry in entries
@@ -152,6 +152,8 @@ class Route:
         home = self._memory.home(stay) if stay else None
         if home is not None:
             targets.sort(key=lambda target: _key(target) != home or _is_away(target))
+        if _key(targets[0]) != home:
+            self._turn += 1  # who stays takes no turn
         return Plan(targets, self._causes, self, stay)
 
     def enter(self, target: Target) -> None:
@@ -187,7 +189,6 @@ class Route:
         return targets
 
     def _by_turns(self, targets: list[Target]) -> list[Target]:
-        self._turn += 1
         at = self._turn % len(targets)
         return targets[at:] + targets[:at]
 

@@ -105,7 +105,7 @@ def test_those_who_can_share_the_turns_of_one_who_is_away_alike() -> None:
 def test_the_first_comes_by_chance_as_often_as_its_weight_says(scale: float) -> None:
     weights = {"a": 1.0 * scale, "b": 2.0 * scale, "c": 5.0 * scale}
     world = World("weighted", weights=weights)
-    count = 8000
+    count = 3000
     orders = Counter(world.order() for _ in range(count))
     firsts = Counter[str]()
     for order, times in orders.items():
@@ -114,7 +114,7 @@ def test_the_first_comes_by_chance_as_often_as_its_weight_says(scale: float) -> 
                       (("a", 1), ("b", 2), ("c", 5)))  # fmt: skip
     assert chi_squared < 13.8  # two degrees of freedom: one seed in a thousand is worse
     after_c = orders["cab"] / (orders["cab"] + orders["cba"])
-    assert abs(after_c - 1 / 3) < 0.03  # the next one is chosen among the rest alike
+    assert abs(after_c - 1 / 3) < 0.05  # the next one is chosen among the rest alike
 
 
 def test_a_weight_that_is_tiny_is_no_chance_at_all_but_the_target_is_still_there() -> None:
@@ -307,6 +307,14 @@ def test_a_conversation_stays_where_its_last_answer_came_from(said: dict[str, An
     assert world.order(session="another") == "abc"
     world.answer("c", 1.0, **said)
     assert world.order(**said) == "cab"
+
+
+def test_who_stays_takes_nobodys_turn() -> None:
+    world = World("round_robin", sticky="session")
+    world.answer("c", 1.0, session="talk")
+    orders = [world.order(session=session) for session in ("", "talk", "", "talk", "", "talk")]
+    assert orders[::2] == ["bca", "cab", "abc"]
+    assert {order[0] for order in orders[1::2]} == {"c"}
 
 
 def test_who_names_no_conversation_stays_nowhere() -> None:
