@@ -49,7 +49,7 @@ class Routed:
         return len(self.main.requests), len(self.spare.requests)
 
 
-def provider(name: str, kind: str, fake: FakeProvider, settings: str = "", models: str = "") -> str:
+def provider(name: str, kind: str, fake: FakeProvider, settings: str, models: str, priority: int) -> str:
     google = kind == "gemini"  # the fake has not got its other dialect
     return f"""
 [providers.{name}]
@@ -57,6 +57,7 @@ type = "{kind}"
 base_url = "{f"{fake.origin}/v1beta" if google else fake.base_url}"
 {'dialects = ["gemini"]' if google else ""}
 prices = "none"
+priority = {priority}
 models = [{models or f'"{MODELS[name]}"'}]
 [providers.{name}.retry]
 on_server_error = {{attempts = 0}}
@@ -72,6 +73,7 @@ async def routed(
     kinds: tuple[str, str] = ("", ""),
     settings: tuple[str, str] = ("", ""),
     models: str = "",
+    priorities: tuple[int, int] = (0, 0),
     more: str = "",
 ) -> AsyncIterator[Routed]:
     """`kinds` of main and spare, see APIS; `settings` are tables of theirs, `models` what both list instead of one of
@@ -79,8 +81,8 @@ async def routed(
     async with AsyncExitStack() as stack:
         fakes = [await stack.enter_async_context(FakeProvider(api=APIS[kind]() if kind else None)) for kind in kinds]
         text = '[server]\nlisten = ["127.0.0.1:0"]\n'
-        for name, kind, fake, own in zip(MODELS, kinds, fakes, settings, strict=True):
-            text += provider(name, kind or "openai", fake, own, models)
+        for name, kind, fake, own, priority in zip(MODELS, kinds, fakes, settings, priorities, strict=True):
+            text += provider(name, kind or "openai", fake, own, models, priority)
         text += f"[routes.fast]\n{route}\n{more}" if route else more
         keys = {"main": [FIRST], "spare": [SECOND]}
         yield Routed(await stack.enter_async_context(gateway(tmp_path, text, keys)), *fakes)
