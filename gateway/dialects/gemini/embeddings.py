@@ -22,7 +22,7 @@ from gateway.dialects.gemini.usage import read_usage
 from gateway.dialects.losses import Losses
 from gateway.dialects.names import Json
 from gateway.dialects.openai_chat.usage import disjoint_usage
-from gateway.dialects.reading import integer, one_of, refuse, text, texts
+from gateway.dialects.reading import integer, join, one_of, refuse, text, texts
 
 _OPENAI = frozenset({"model", "input", "dimensions", "encoding_format", "task_type", "user"})
 _GEMINI = frozenset({"model", "content", "taskType", "title", "outputDimensionality", "embedContentConfig"})
@@ -71,9 +71,11 @@ def write_openai_request(body: Json, model: str, losses: Losses) -> Json:
     inputs, dimensions = [], set()
     for path, request in batch:
         inputs.append(_text_of(request, path))
-        config = {**request, **message(request, "embedContentConfig", path)}
-        dimensions.add(integer(config, "outputDimensionality", path))
-        _note_lost(config, path, losses)
+        config, inside = message(request, "embedContentConfig", path), join(path, "embedContentConfig")
+        size = integer(config, "outputDimensionality", inside)
+        dimensions.add(integer(request, "outputDimensionality", path) if size is None else size)
+        _note_lost(request, path, losses)
+        _note_lost(config, inside, losses)
     if not inputs:
         refuse("requests", "is empty.")
     if len(dimensions) > 1:
@@ -94,12 +96,11 @@ def _text_of(request: Json, path: str) -> str:
 
 
 def _note_lost(config: Json, path: str, losses: Losses) -> None:
-    prefix = f"{path}." if path else ""
     for name in config:
         if name in ("taskType", "title"):
-            losses.hint(f"{prefix}{name}", "task_type" if name == "taskType" else "title", "OpenAI has none.")
+            losses.hint(join(path, name), "task_type" if name == "taskType" else "title", "OpenAI has none.")
         elif name not in _GEMINI:
-            losses.hint(f"{prefix}{name}", "extra_field", "OpenAI's embeddings have no such field.")
+            losses.hint(join(path, name), "extra_field", "OpenAI's embeddings have no such field.")
 
 
 # --- answers ---------------------------------------------------------------------------------------------------------

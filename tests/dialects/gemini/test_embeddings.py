@@ -103,12 +103,20 @@ def test_googles_request_is_one_call(body: Json, expected: Json) -> None:
 
 def test_what_openai_has_no_field_for_is_noted() -> None:
     losses = Losses()
-    requests = [{"content": text("a"), "taskType": "X", "title": "T"}, {"content": text("b"), "autoTruncate": True}]
+    requests = [
+        {"content": text("a"), "taskType": "X", "title": "T"},
+        {"content": text("b"), "autoTruncate": True},
+        {"content": text("c"), "embedContentConfig": {"taskType": "X", "autoTruncate": True}},
+    ]
     write_openai_request({"requests": requests}, "m", losses)
+    write_openai_request({"content": text("d"), "embed_content_config": {"title": "T"}}, "m", losses)
     assert [(loss.path, loss.name) for loss in losses.entries] == [
         ("requests.0.taskType", "task_type"),
         ("requests.0.title", "title"),
         ("requests.1.autoTruncate", "extra_field"),
+        ("requests.2.embedContentConfig.taskType", "task_type"),
+        ("requests.2.embedContentConfig.autoTruncate", "extra_field"),
+        ("embedContentConfig.title", "title"),
     ]
 
 
@@ -120,6 +128,10 @@ def test_what_openai_has_no_field_for_is_noted() -> None:
         ({"content": {"parts": [{"inlineData": {}}]}}, "content.parts.0"),
         ({"content": text("")}, "content"),
         ({"requests": []}, "requests"),
+        (
+            {"content": text("a"), "embedContentConfig": {"outputDimensionality": "9"}},
+            "embedContentConfig.outputDimensionality",
+        ),
         ({"requests": "a"}, "requests"),
         ({"requests": [{"content": text("a"), "outputDimensionality": 1}, {"content": text("b")}]}, "requests"),
     ],
