@@ -9,10 +9,10 @@ from functools import partial
 
 from gateway import jsonlib
 from gateway.conductor.ask import Ask
-from gateway.conductor.translation import read_counted, too_deep, translate_failure
+from gateway.conductor.translation import counted_fields, read_counted, too_deep, translate_failure
 from gateway.dialects.client_names import client_name
 from gateway.dialects.dialect import MalformedAnswerError, Target
-from gateway.dialects.losses import Losses
+from gateway.dialects.losses import Losses, notice
 from gateway.dialects.names import DialectName, Json
 from gateway.dialects.registry import Dialect
 from gateway.upstream.provider import Provider
@@ -36,13 +36,15 @@ class Counting:
         self.usage: Usage | None = None  # it takes none
         self.output = OutputTap("")
         target = Target(provider.name, model, provider.quirks)
+        losses = Losses()
         try:
-            request = read_counted(ask, client)
-            name = partial(client_name, request=request, body=dict(ask.fields or {}), names=client.client_names)
-            written = upstream.write_request(request, target, Losses(name=name)).body
+            request = read_counted(ask, client, losses)
+            losses.name = partial(client_name, request=request, body=counted_fields(ask), names=client.client_names)
+            written = upstream.write_request(request, target, losses).body
             self.body = jsonlib.dumps(_asked(upstream.name, written, model))
         except (RecursionError, TypeError):
             raise too_deep() from None
+        self.dropped = notice(losses)
 
     @property
     def dialect(self) -> DialectName:
@@ -55,11 +57,6 @@ class Counting:
     @property
     def place(self) -> tuple[str, str]:
         return ("/models/{model}:countTokens" if self._upstream.name == "gemini" else "/messages/count_tokens"), ""
-
-    @property
-    def dropped(self) -> str:
-        """Nothing that a count would be for."""
-        return ""
 
     def read(self, decoded: object) -> None:
         """The count. See `upstream.reading.Reading`."""

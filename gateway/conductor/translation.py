@@ -22,7 +22,7 @@ from gateway.dialects.client_names import client_name
 from gateway.dialects.conversation import Answer, Request
 from gateway.dialects.dialect import MalformedAnswerError, Plan, Scene, StreamWriter, Target
 from gateway.dialects.losses import ContentLostError, Losses, notice, refuse_losses
-from gateway.dialects.names import DialectName
+from gateway.dialects.names import DialectName, Json
 from gateway.dialects.registry import Dialect
 from gateway.dialects.whole import Collector, to_deltas
 from gateway.errors import RequestError
@@ -97,19 +97,24 @@ def estimate(ask: Ask, client: Dialect) -> int:
     from gateway.dialects.anthropic.count_tokens import estimate_tokens
 
     try:
-        return estimate_tokens(read_counted(ask, client))
+        return estimate_tokens(read_counted(ask, client, Losses()))
     except (RecursionError, TypeError):
         raise too_deep() from None
 
 
-def read_counted(ask: Ask, client: Dialect) -> Request:
-    """What is to be counted. Raises RequestError 400 for what cannot be read."""
+def counted_fields(ask: Ask) -> Json:
+    """The request that is to be counted. Gemini's countTokens may wrap it."""
     assert ask.fields is not None
-    asked = ask.fields.get("generateContentRequest")  # Gemini's countTokens may wrap it
-    fields = dict(asked if isinstance(asked, dict) else ask.fields)
+    asked = ask.fields.get("generateContentRequest")
+    return dict(asked if isinstance(asked, dict) else ask.fields)
+
+
+def read_counted(ask: Ask, client: Dialect, losses: Losses) -> Request:
+    """What is to be counted. Raises RequestError 400 for what cannot be read."""
+    fields = counted_fields(ask)
     if ask.dialect != "gemini":
         fields.setdefault("model", "unnamed")
-    return client.read_request(fields, Losses(), model=ask.model)
+    return client.read_request(fields, losses, model=ask.model)
 
 
 class Translation:

@@ -61,6 +61,19 @@ def test_the_provider_counts_for_clients_of_the_other_dialect(
     assert "Be kind." in str(asked) and "look" in str(asked["tools"])
 
 
+@pytest.mark.parametrize("wrap", [False, True])
+def test_what_is_not_counted_is_named(tmp_path: Path, wrap: bool) -> None:
+    asked = {**CONTENTS, "generationConfig": {"seed": 1}, "labels": {"a": "b"}}
+    body = {"generateContentRequest": asked} if wrap else asked
+    got, _ = run(ask(tmp_path, "anthropic", "claude-sonnet-4-5", COUNT, body))
+    assert (got.status, got.header("x-llmgateway-dropped")) == (200, "generationConfig.seed, labels")
+
+
+def test_nothing_is_named_where_all_is_counted(tmp_path: Path) -> None:
+    got, _ = run(ask(tmp_path, "gemini", "gemini-2.5-flash", COUNT_MESSAGES, MESSAGES))
+    assert (got.status, got.header("x-llmgateway-dropped")) == (200, None)
+
+
 def test_what_cannot_be_said_to_the_provider_is_estimated(tmp_path: Path) -> None:
     image = {"type": "image", "source": {"type": "file", "file_id": "file_1"}}
     body = {"model": "m", "messages": [{"role": "user", "content": [image]}]}
