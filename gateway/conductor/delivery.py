@@ -36,7 +36,7 @@ from gateway.policy.verdict import Status
 from gateway.providers.classify import EMPTY_ANSWER, EMPTY_STREAM
 from gateway.providers.openai import FORWARDED_WITH_ERRORS
 from gateway.quick import dataclass
-from gateway.upstream.concealment import conceal_text
+from gateway.upstream.concealment import BodyMask, conceal_text
 from gateway.upstream.exchange import Outcome
 from gateway.upstream.key import Key
 from gateway.upstream.owners import Owner, ResponseOwners
@@ -118,6 +118,8 @@ class Delivery:
         outcome, record, bill = self.outcome, self.record, self.bill
         assert outcome.answer is not None
         tail: UsageTail | UsageAround | None = UsageTail() if self.ask.array else None
+        mask = BodyMask(self.key) if self.ask.array else None
+        length = promised_length(outcome) if mask is None else None  # masking changes it
         settle = watch = None
         if bill is not None and not bill.by_tokens:
             await bill.settle(record)
@@ -126,9 +128,9 @@ class Delivery:
             tail, watch = tail or UsageAround(), None if tail is None else bill.output.feed_part
             settle = partial(self._settle_passed, tail)
         record.first_byte_at, record.phase = self._loop.time(), "streaming"
-        await self.reply.start(outcome.status, self._headers(), promised_length(outcome))
+        await self.reply.start(outcome.status, self._headers(), length)
         try:
-            await relay(outcome.answer, outcome.body, self.reply, record, tail, settle, watch)
+            await relay(outcome.answer, outcome.body, self.reply, record, tail, settle, watch, mask)
         finally:
             record.upstream_seconds += self._loop.time() - record.first_byte_at
             if tail is not None:

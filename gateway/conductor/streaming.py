@@ -20,6 +20,7 @@ from gateway.conductor.outlet import Outlet
 from gateway.errors import FailedStream, IncompleteStream, UpstreamError, Withheld
 from gateway.net.deadline import Deadline
 from gateway.observe.record import RequestRecord
+from gateway.upstream.concealment import BodyMask
 from gateway.upstream.exchange import UpstreamAnswer
 from gateway.wire.sse import Event, EventReader, UsageTap
 from gateway.wire.usage_tail import UsageAround, UsageTail
@@ -72,9 +73,11 @@ async def relay(
     tail: UsageTail | UsageAround | None = None,
     settle: Callable[[], Awaitable[None]] | None = None,
     watch: Callable[[bytes], None] | None = None,
+    mask: BodyMask | None = None,
 ) -> None:
     """Pass a body on as it comes; `first` was read already. Raises BrokenAnswerError. `settle` is awaited before the
-    last byte goes out that is no white space. `watch` sees the bytes as they come."""
+    last byte goes out that is no white space. `watch` sees the bytes as they come, the client what `mask` makes of
+    them."""
     held = b""
     try:
         data = first or await answer.read()
@@ -83,6 +86,8 @@ async def relay(
                 tail.feed(data)
             if watch is not None:
                 watch(data)
+            if mask is not None:
+                data = mask.feed(data)
             record.bytes_out += len(data)
             if settle is not None:
                 data, held = without_last(held + data)
@@ -92,7 +97,9 @@ async def relay(
             raise IncompleteStream(INCOMPLETE)
         if settle is not None:
             await settle()
-            await reply.write(held)
+        rest = b"" if mask is None else mask.rest()
+        record.bytes_out += len(rest)
+        await reply.write(held + rest)
     except UpstreamError as error:
         reply.abort()
         raise BrokenAnswerError(str(error), error.code) from error

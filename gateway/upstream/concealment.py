@@ -16,6 +16,9 @@ from gateway.wire.sse import Event, EventReader
 MASKED_FROM = 8
 """Characters of a key that is replaced wherever it stands. Real ones have more than twice as many."""
 
+ERROR = b"error"
+"""Stands in every error that is JSON, before what it says."""
+
 WITHHELD = "what the provider said is left out: it repeats the key, which is too short to be masked"
 
 _EVENT_END = re.compile(rb"(?<=\n\n)|(?<=\n\r\n)|(?<=\r\r)")
@@ -54,6 +57,46 @@ def conceal_events(key: Key, events: bytes, is_error: Callable[[Event], bool], i
         else event
         for event in _EVENT_END.split(events)
     )
+
+
+class BodyMask:
+    """Replaces the key in a body that passes in pieces, from the first word of an error on: an error ends a stream, and
+    most have none. A key that may be a word stays, since JSON has no place where the rest would be left out."""
+
+    __slots__ = ("_end", "_forms", "_held", "_shown")
+
+    def __init__(self, key: Key) -> None:
+        secret = key.secret.reveal()
+        self._shown = key.fingerprint.encode()
+        self._forms = _written(secret) if len(secret) >= MASKED_FROM else set()
+        self._end: bytes | None = b""  # of the last piece; None: an error has begun
+        self._held = b""
+
+    def feed(self, data: bytes) -> bytes:
+        """What may go out now: without what may be the beginning of the key."""
+        if self._end is not None:
+            if ERROR not in data and ERROR not in self._end + data[: len(ERROR)]:
+                self._end = (self._end + data[-len(ERROR) :])[-len(ERROR) :]
+                return data
+            self._end = None
+        data = self._held + data
+        for form in self._forms:
+            data = data.replace(form, self._shown)
+        begun = max((_begun(form, data) for form in self._forms), default=0)
+        self._held = data[len(data) - begun :]
+        return data[: len(data) - begun]
+
+    def rest(self) -> bytes:
+        """What was held, when nothing follows: no key."""
+        return self._held
+
+
+def _begun(form: bytes, data: bytes) -> int:
+    """How many bytes at the end of the data may be the beginning of this form."""
+    at = data.find(form[:1], max(0, len(data) - len(form) + 1))
+    while at >= 0 and not form.startswith(data[at:]):
+        at = data.find(form[:1], at + 1)
+    return 0 if at < 0 else len(data) - at
 
 
 def conceal_headers(key: Key, headers: Sequence[Header]) -> Sequence[Header]:

@@ -155,6 +155,17 @@ def test_an_error_in_the_middle_does_not_repeat_the_key(tmp_path: Path, surface:
     assert (b"Not with" in got.body) == (key != "qwert")
 
 
+@pytest.mark.parametrize("cut", [7, 4096])
+def test_an_error_in_the_middle_of_an_array_does_not_repeat_the_key(tmp_path: Path, cut: int) -> None:
+    key = "sk-long-0000000000001"
+    said = [{"candidates": [{"content": {"parts": [{"text": "Hi"}]}}]}, {"error": {"message": f"Not with {key}."}}]
+    behaviour = SlowBytes(cut, 0, Stream((json.dumps(said).encode(),), headers={"content-type": "application/json"}))
+    got, _ = run(ask(tmp_path, "array", behaviour, key))
+    assert key.encode() not in got.body
+    assert [*json.loads(got.body)[0]] == ["candidates"]
+    assert "Not with" in json.loads(got.body)[1]["error"]["message"]
+
+
 def test_a_word_that_is_a_key_stays_in_what_is_no_error(tmp_path: Path) -> None:
     words = {"choices": [{"delta": {"content": "an error of qwert"}, "finish_reason": "stop"}]}
     said = {"error": {"message": "Not with qwert.", "code": "x"}}

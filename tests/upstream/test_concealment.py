@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.secret import Secret
-from gateway.upstream.concealment import WITHHELD, conceal_body, conceal_headers, conceal_text
+from gateway.upstream.concealment import WITHHELD, BodyMask, conceal_body, conceal_headers, conceal_text
 from gateway.upstream.key import Key
 
 
@@ -50,3 +54,36 @@ def test_an_error_without_the_key_is_left_as_it_is(value: str) -> None:
 def test_a_key_is_found_in_json_that_escapes_it(written: str) -> None:
     key = a_key("ab/cd\\ef-12345")
     assert conceal_body(key, f'{{"error": "{written}"}}'.encode()) == f'{{"error": "{key.fingerprint}"}}'.encode()
+
+
+def passed(key: Key, body: bytes, cuts: set[int]) -> list[bytes]:
+    """The pieces of a body that went through a mask, which saw it cut at these places."""
+    places = [0, *sorted(cuts), len(body)]
+    mask = BodyMask(key)
+    return [*(mask.feed(body[at:to]) for at, to in pairwise(places)), mask.rest()]
+
+
+TOLD = 'sk-sk-1234/5678 [{"error": "sk-sk-1234/5678, sk-sk-1234\\/5678, sk-sk-sk-1234/5678 or sk-sk-1"}]'
+
+
+@given(st.sets(st.integers(1, len(TOLD) - 1)))
+def test_a_key_is_masked_behind_the_word_of_an_error_wherever_the_body_is_cut(cuts: set[int]) -> None:
+    key = a_key("sk-sk-1234/5678")
+    head, word, told = TOLD.partition("error")
+    masked = told.replace("sk-sk-1234/5678", key.fingerprint).replace("sk-sk-1234\\/5678", key.fingerprint)
+    shown = b"".join(passed(key, TOLD.encode(), cuts)).decode()
+    assert shown.partition(word)[2] == masked
+    assert shown.startswith(head[:2])
+
+
+@given(st.binary(max_size=60), st.sets(st.integers(1, 59)))
+def test_a_body_without_errors_passes_at_once(body: bytes, cuts: set[int]) -> None:
+    body = body.replace(b"error", b"")
+    cuts = {cut for cut in cuts if cut < len(body)}
+    places = [0, *sorted(cuts), len(body)]
+    expected = [body[at:to] for at, to in pairwise(places)]
+    assert passed(a_key("sk-123456789"), body, cuts) == [*expected, b""]
+
+
+def test_a_key_that_may_be_a_word_stays_in_a_body_that_passes_in_pieces() -> None:
+    assert b"".join(passed(a_key("none"), b'[{"error": "none"}]', {9})) == b'[{"error": "none"}]'
