@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import field
+from functools import partial
 from random import Random
 from typing import NamedTuple
 
@@ -186,7 +187,10 @@ class Attempts:
         else:
             outcome.verdict = pool.report(lease, outcome.verdict)
             record.sent = False
-        pool.breakers.end(entry, outcome.verdict, outcome.way)
+        if outcome.verdict is None and outcome.answer is not None:
+            outcome.broke = partial(pool.breakers.broke, pool.breakers.begin(entry, outcome.way))
+        else:
+            pool.breakers.end(entry, outcome.verdict, outcome.way)
         record.proxy = "" if outcome.proxy is None else outcome.proxy.url.fingerprint
         self._note(provider, lease.key, outcome.verdict)
         return outcome

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from dataclasses import field
+from dataclasses import field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ from gateway.conductor.passing import Passing
 from gateway.conductor.rename import rename_model
 from gateway.conductor.routes import Target
 from gateway.conductor.streaming import (
+    BrokenAnswerError,
     Quiet,
     ResponseIdReader,
     read_response_id,
@@ -29,11 +30,11 @@ from gateway.conductor.streaming import (
 )
 from gateway.conductor.usagewords import tapped_usage, usage_words
 from gateway.dialects.names import DialectName
-from gateway.errors import RequestError, UpstreamError, UpstreamTimeout
+from gateway.errors import RequestError, UpstreamError, UpstreamTimeout, Withheld
 from gateway.observe.record import RequestRecord
 from gateway.policy.facts import status_inside
 from gateway.policy.verdict import Status
-from gateway.providers.classify import EMPTY_ANSWER, EMPTY_STREAM
+from gateway.providers.classify import EMPTY_ANSWER, EMPTY_STREAM, classify_failure
 from gateway.providers.openai import FORWARDED_WITH_ERRORS
 from gateway.quick import dataclass
 from gateway.upstream.concealment import BodyMask, conceal_text
@@ -86,7 +87,16 @@ class Delivery:
         return self.ask.shape if self.translation is None else self.translation.shape
 
     async def run(self) -> None:
-        """Raises RequestError before the commit point, BrokenAnswerError after it."""
+        """Raises RequestError before the commit point, BrokenAnswerError after it, of which the breakers hear."""
+        try:
+            await self._deliver()
+        except BrokenAnswerError as broken:
+            if broken.error is not None and self.outcome.broke is not None and _is_theirs(broken.error):
+                verdict = classify_failure(broken.error)
+                self.outcome.broke(replace(verdict, evidence=conceal_text(self.key, verdict.evidence)))
+            raise
+
+    async def _deliver(self) -> None:
         outcome, translation = self.outcome, self.translation
         if outcome.verdict is not None:
             await self._failure()
@@ -336,6 +346,12 @@ def error_answer(status: int, body: bytes, decoded: object, *, streamed: bool) -
     if status >= 300 or not isinstance(decoded, dict) or not (streamed or ANSWERS.isdisjoint(decoded)):
         return status, body
     return status_inside(decoded), jsonlib.dumps(decoded)
+
+
+def _is_theirs(error: UpstreamError) -> bool:
+    """Whether the provider is to blame for an answer that broke off, and not our own books or patience."""
+    ours = isinstance(error, Withheld) or (isinstance(error, UpstreamTimeout) and error.phase == "total")
+    return not ours
 
 
 def _said(body: bytes) -> object:

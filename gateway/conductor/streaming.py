@@ -49,12 +49,17 @@ KNOWN_ENDS = (IncompleteStream.code, FailedStream.code, Withheld.code)
 INCOMPLETE = "its stream ended before the answer did"
 
 
+PROVIDERS_KINDS = frozenset({"server", "overloaded", "timeout"})
+"""Of failures that a stream in another dialect tells of: those that the provider is to blame for."""
+
+
 class BrokenAnswerError(Exception):
     """The upstream failed after the commit point. The client has been told as far as it can be. `code` is for the
-    record."""
+    record; `error` is what broke the answer off, unless the client or we ourselves are to blame."""
 
-    def __init__(self, message: str, code: str = "") -> None:
+    def __init__(self, message: str, code: str = "", error: UpstreamError | None = None) -> None:
         super().__init__(message)
+        self.error = error
         self.code = code if code in KNOWN_ENDS else "stream_disconnect"
 
 
@@ -102,7 +107,7 @@ async def relay(
         await reply.write(held + rest)
     except UpstreamError as error:
         reply.abort()
-        raise BrokenAnswerError(str(error), error.code) from error
+        raise BrokenAnswerError(str(error), error.code, error) from error
     await reply.end()
 
 
@@ -160,7 +165,7 @@ async def relay_events(
         else:
             await reply.write(unsent + (b"" if gate.between_events else b"\n\n") + error_event(error))
             reply.abort()
-        raise BrokenAnswerError(str(error), error.code) from error
+        raise BrokenAnswerError(str(error), error.code, error) from error
     finally:
         filler.close()
     await reply.end()
@@ -183,6 +188,7 @@ async def relay_translated(
     is told of the end.
     """
     filler = QuietFiller(reply, EventGate(), quiet)
+    broke: UpstreamError | None = None
     try:
         data = held or await answer.read()
         while data and not reader.ended and writer.failure is None:
@@ -196,12 +202,15 @@ async def relay_translated(
             await _settle_whole(reader, settle, ended=True)
             await _say(writer.write(deltas), reply, record)
     except UpstreamError as error:
+        broke = error
         await _say(writer.write(reader.broken(error)), reply, record)
     finally:
         filler.close()
     if (failure := reader.failure or writer.failure) is not None:
         reply.abort()
-        raise BrokenAnswerError(failure.message, failure.code)
+        if broke is None and reader.failure is not None and failure.kind in PROVIDERS_KINDS:
+            broke = UpstreamError(failure.message)
+        raise BrokenAnswerError(failure.message, failure.code, broke)
     await reply.end()
     await _read_to_end(answer)
 

@@ -12,6 +12,8 @@ Theory of operation:
   is the first again. In mode `manual_reset` it ends by the operator's word alone.
 - Half-open, `half_open_probes` attempts are let in at once: the *trials*. One failure opens it again; as many successes
   as that close it. A trial that ends without a verdict (the client left, the key was refused) gives its place back.
+- An answer that has begun is a success, so that nobody waits for the end of a long one. One that breaks off is *taken
+  back*: the attempt counts as a failure instead, from that time on.
 - Attempts are *versioned*: each begins with the newest version, every change of state makes another one. What began
   before the present state says nothing about it. Breakers that share their `Versions` may share their attempts' too.
 
@@ -23,7 +25,7 @@ from __future__ import annotations
 
 from enum import Enum, StrEnum, auto
 from random import Random
-from typing import Final
+from typing import Final, NamedTuple
 
 from gateway.config.provider import CircuitBreakerConfig
 from gateway.policy.window import Window
@@ -98,6 +100,13 @@ class Versions:
         return self.latest
 
 
+class Success(NamedTuple):
+    """One that may be taken back: `row` of failures before it, its `number` among all successes."""
+
+    row: int
+    number: int
+
+
 class Breaker:
     """One breaker. Each attempt that was let in by `enter` ends once, with `succeed`, `fail` or `leave`."""
 
@@ -114,6 +123,7 @@ class Breaker:
         "openings",
         "since",
         "state",
+        "successes",
         "trials",
         "version",
     )
@@ -123,6 +133,7 @@ class Breaker:
         self.since = 0.0  # the present state
         self.openings = 0  # since it was closed for long
         self.failures_in_row = 0
+        self.successes = 0  # ever
         self.trials = 0  # under way
         self._passed = 0  # trials that succeeded
         self._good_at = 0.0  # last success while it was closed
@@ -188,6 +199,7 @@ class Breaker:
     def succeed(self, version: int, now: float) -> None:
         if version < self.version:
             return
+        self.successes += 1
         if self.state is State.CLOSED:
             self.failures_in_row = 0
             self._good_at = now
@@ -198,13 +210,14 @@ class Breaker:
             if self._passed >= self._config.half_open_probes:
                 self._change(Event.TRIALS_PASSED, now)
 
-    def fail(self, version: int, now: float, rng: Random, *, may_open: bool = True) -> None:
-        """`may_open`: False for a failure that is counted, but decides nothing yet."""
+    def fail(self, version: int, now: float, rng: Random, *, may_open: bool = True, counted: bool = False) -> None:
+        """`may_open`: False for a failure that is counted, but decides nothing yet. `counted`: as an attempt it was."""
         if version < self.version or not self._config.enabled:
             return
         if self.state is State.CLOSED:
             self.failures_in_row += 1
-            self._attempts.add(now, 1)
+            if not counted:
+                self._attempts.add(now, 1)
             self._failures.add(now, 1)
             if may_open and self._too_many():
                 if self._is_lasting():
@@ -212,6 +225,11 @@ class Breaker:
                 self._open(Event.TOO_MANY, now, rng)
         elif self.state is State.HALF_OPEN:
             self._open(Event.TRIAL_FAILED, now, rng)
+
+    def take_back(self, version: int, success: Success) -> None:
+        """It was none: it ends no row of failures, unless others have succeeded since. `fail` follows."""
+        if version >= self.version and self._config.enabled and success.number == self.successes:
+            self.failures_in_row += success.row
 
     def leave(self, version: int) -> None:
         """It ended without a verdict on who is guarded here."""

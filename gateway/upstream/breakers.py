@@ -16,6 +16,8 @@ Rules of the file:
 - A fault of a proxy itself (it is dead, its address is refused) never counts against the provider. Where another proxy
   is usable the proxy's own rest (`proxypool.py`) is enough; where there is none, its circuit opens like any other.
 - That nothing is to be had behind a proxy may be the fault of either (`is_doubtful`): it counts like the provider's.
+- An answer that breaks off after its beginning is taken back as a success and counts as a fault. A client that leaves
+  takes nothing back.
 - Half-open, requests avoid the proxies that failed last, where they have a choice.
 
 How a circuit opens and closes is `policy/breaker.py`'s. A pool keeps its breakers over reloads, but not over a restart:
@@ -29,7 +31,7 @@ from random import Random
 from typing import NamedTuple
 
 from gateway.config.provider import CircuitBreakerConfig
-from gateway.policy.breaker import Breaker, State, Versions
+from gateway.policy.breaker import Breaker, State, Success, Versions
 from gateway.policy.proxyhealth import is_doubtful
 from gateway.policy.verdict import Scope, Verdict
 from gateway.upstream.proxy import Proxy
@@ -58,6 +60,15 @@ class Entry(NamedTuple):
     version: int
     avoided: Collection[Proxy] = ()
     trials: tuple[Proxy, ...] = ()
+
+
+class Begun(NamedTuple):
+    """An attempt whose answer has begun. It counts as a success of these circuits until `Breakers.broke` takes it back;
+    `entry` is that of the rest of the answer."""
+
+    entry: Entry
+    way: Way | None
+    circuits: Mapping[Circuit, Success]
 
 
 UNCOUNTED = Entry(-1)
@@ -188,6 +199,26 @@ class Breakers:
         else:
             self._blame_proxy(entry, verdict, way)
 
+    def begin(self, entry: Entry, way: Way | None) -> Begun:
+        """Its answer has begun, and its end is to come: a success, for now."""
+        circuits = [self._own]
+        if way is not None and (known := self._ways.get(way.proxy)) is not None:
+            circuits.append(known)
+        late = any(entry.version < circuit.breaker.version for circuit in circuits)
+        rows = [circuit.breaker.failures_in_row for circuit in circuits]
+        self.end(entry, None, way)
+        taken = {circuit: Success(row, circuit.breaker.successes) for circuit, row in zip(circuits, rows, strict=True)}
+        version = entry.version if late else self._versions.latest
+        return Begun(Entry(version, (), entry.trials), way, taken)
+
+    def broke(self, begun: Begun, verdict: Verdict) -> None:
+        """The end did not come, and the provider is to blame."""
+        if verdict.blames_provider and self.config.enabled:
+            self._successes -= 1
+            for circuit, success in begun.circuits.items():
+                circuit.breaker.take_back(begun.entry.version, success)
+            self._blame_provider(begun.entry, verdict, begun.way, counted=True)
+
     def leave(self, entry: Entry) -> None:
         """It ended without a word on the provider."""
         self._own.breaker.leave(entry.version)
@@ -211,21 +242,22 @@ class Breakers:
         if way is not None and circuit.breaker.is_untroubled(now):
             del self._ways[way.proxy]
 
-    def _blame_provider(self, entry: Entry, verdict: Verdict, way: Way | None) -> None:
+    def _blame_provider(self, entry: Entry, verdict: Verdict, way: Way | None, *, counted: bool = False) -> None:
         own = self._own.breaker
         if way is not None and own.state is State.CLOSED and way.proxies.has_other({way.proxy}):
             circuit = self._way(way)
             if circuit.breaker.failures_in_row == 0:
                 circuit.mark = self._successes
             speaks = circuit.breaker.state is State.CLOSED and entry.version >= circuit.breaker.version
-            opened = self._fail(circuit, entry, verdict, may_open=self._successes > circuit.mark)
+            may_open = self._successes > circuit.mark
+            opened = self._fail(circuit, entry, verdict, may_open=may_open, counted=counted)
             if opened:
                 own.forget()
             if opened or not speaks:
                 return
-        elif way is not None:
+        elif way is not None and not counted:
             self._leave_way(entry, way.proxy)
-        self._fail(self._own, entry, verdict)
+        self._fail(self._own, entry, verdict, counted=counted)
 
     def _blame_proxy(self, entry: Entry, verdict: Verdict, way: Way | None) -> None:
         self._own.breaker.leave(entry.version)
@@ -236,13 +268,15 @@ class Breakers:
         else:
             self._fail(self._way(way), entry, verdict)
 
-    def _fail(self, circuit: Circuit, entry: Entry, verdict: Verdict, *, may_open: bool = True) -> bool:
+    def _fail(
+        self, circuit: Circuit, entry: Entry, verdict: Verdict, *, may_open: bool = True, counted: bool = False
+    ) -> bool:
         """Whether it opens it."""
         breaker = circuit.breaker
         if entry.version < breaker.version or not self._may_speak(entry, circuit):
             return False
         before, circuit.last_error = breaker.state, verdict.evidence or verdict.reason
-        breaker.fail(entry.version, self._clock(), self._rng, may_open=may_open)
+        breaker.fail(entry.version, self._clock(), self._rng, may_open=may_open, counted=counted)
         return self._heed(circuit, before)
 
     def _may_speak(self, entry: Entry, circuit: Circuit) -> bool:

@@ -112,7 +112,7 @@ class Outcome:
     `body` is what was read already; `decoded` the JSON in it where it was looked into. `error` is set when there was
     no answer at all, `unanswered` when the provider may nevertheless have done the work. `way` leads through the proxy
     that was used, if any. `withheld`: the body of the error is nothing for clients, see `concealment.py`. `held` is the
-    room that a large body takes, until `close`.
+    room that a large body takes, until `close`. `broke` is to be told when the rest of the body does not come.
     """
 
     verdict: Verdict | None = None
@@ -126,6 +126,7 @@ class Outcome:
     way: Way | None = None
     withheld: bool = False
     held: Share = field(default_factory=lambda: Share(Room()))
+    broke: Callable[[Verdict], object] | None = None
 
     @property
     def proxy(self) -> Proxy | None:

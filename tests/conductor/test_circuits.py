@@ -8,13 +8,16 @@ from pathlib import Path
 import pytest
 
 from gateway.policy.breaker import State
+from gateway.upstream.exchange import PLAIN_LIMIT
 from tests.api.harness import CHAT, KEYS, Gateway, configuration, gateway, until
 from tests.conftest import run
 from tests.fakes.behaviours import (
     Answer,
     Behaviour,
     CloseBeforeAnswer,
+    Cut,
     Hang,
+    HangAfter,
     Stream,
     bad_request,
     rate_limited,
@@ -27,6 +30,11 @@ from tests.upstream.pools import SERVER_ERROR
 
 ONCE = "on_server_error = {attempts = 0}"
 AT_ONCE = "[queue]\ntimeout = 0.001"
+WORDS = Stream(({"choices": [{"index": 0, "delta": {"content": "Hello"}, "finish_reason": None}]},) * 9)
+"""A stream without its end."""
+SOME = 200
+"""Bytes of it, within an event."""
+JSON = {"content-type": "application/json"}
 LONGEST = 60.0
 """Seconds that a circuit stays open the first time."""
 
@@ -57,6 +65,69 @@ def test_who_fails_five_times_in_a_row_is_left_alone(tmp_path: Path, behaviour: 
             assert 48 <= int(got.header("retry-after") or 0) <= LONGEST
             assert got.header("x-llmgateway-attempts") == "0"
             assert running.metric('llm_requests_errors_total{provider="main",reason="circuit_open"}') == 1
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages"])
+@pytest.mark.parametrize("behaviour", [Cut(SOME, WORDS), HangAfter(SOME, WORDS), WORDS], ids=["cut", "stall", "no end"])
+def test_streams_that_break_off_count_as_the_providers_failures(
+    tmp_path: Path, behaviour: Behaviour, path: str
+) -> None:
+    """Passed on or translated: what has begun well is taken back."""
+    more = "[providers.main.timeouts]\nidle = 0.05"
+
+    async def scenario() -> None:
+        async with (
+            FakeProvider() as fake,
+            gateway(tmp_path, configuration(fake.base_url, retry=ONCE, more=more)) as running,
+        ):
+            every_key(fake, behaviour)
+            body = {**CHAT, "stream": True, "max_tokens": 9}
+            for _ in range(5):
+                got = await running.ask("POST", path, body)
+                assert (got.status, got.complete) == (200, False)
+            got = await running.ask("POST", path, body)
+            assert (got.status, len(fake.requests)) == (503, 5)
+            assert running.pool.usable == 3, "no key is blamed"
+
+    run(scenario())
+
+
+def test_a_whole_answer_that_is_too_long_to_be_held_counts_when_it_breaks_off(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with FakeProvider() as fake, gateway(tmp_path, configuration(fake.base_url, retry=ONCE)) as running:
+            every_key(fake, Cut(PLAIN_LIMIT + 9, Answer(200, b" " * 2 * PLAIN_LIMIT, JSON)))
+            for _ in range(5):
+                got = await running.chat()
+                assert (got.status, got.complete) == (200, False)
+            assert (await running.chat()).code == "circuit_open"
+
+    run(scenario())
+
+
+def test_streams_that_end_well_or_are_left_or_outlast_our_own_patience_open_nothing(tmp_path: Path) -> None:
+    more = "[providers.main.timeouts]\nidle = 9\ntotal = 0.2"
+
+    async def scenario() -> None:
+        async with (
+            FakeProvider() as fake,
+            gateway(tmp_path, configuration(fake.base_url, retry=ONCE, more=more)) as running,
+        ):
+            own = running.pool.breakers.circuits()[0].breaker
+            every_key(fake, Stream())
+            assert [(await running.chat(stream=True)).complete for _ in range(6)] == [True] * 6
+            every_key(fake, HangAfter(SOME, WORDS))
+            for _ in range(6):
+                assert not (await running.chat(stream=True)).complete
+            for number in range(6):
+                async with running.talk() as talk:
+                    await talk.send("POST", "/v1/chat/completions", {**CHAT, "stream": True})
+                    assert (await talk.head()).status == 200
+                    talk.leave()
+                await fake.wait_aborted(7 + number)
+            await until(lambda: running.in_flight == 0)
+            assert (own.state, own.failures_in_row) == (State.CLOSED, 0)
 
     run(scenario())
 

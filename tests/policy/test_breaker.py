@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import product
 from random import Random
 
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from gateway.config.provider import CircuitBreakerConfig
-from gateway.policy.breaker import SLOTS, TRANSITIONS, VOLUME, Breaker, Event, State, Versions
+from gateway.policy.breaker import SLOTS, TRANSITIONS, VOLUME, Breaker, Event, State, Success, Versions
 
 CONFIG = CircuitBreakerConfig()
 
@@ -30,8 +31,8 @@ def breaker(**settings: object) -> Breaker:
 
 
 def feed(fuse: Breaker, outcomes: str, now: float = 0.0) -> str:
-    """Attempts one after the other: "+" succeeds, "-" fails, "." leaves. The states after each: c, h, o; "x" where
-    none was let in."""
+    """Attempts one after the other: "+" succeeds, "-" fails, "~" succeeds and is taken back, "." leaves. The states
+    after each: c, h, o; "x" where none was let in."""
     states = ""
     for outcome in outcomes:
         version = fuse.enter(now)
@@ -42,10 +43,24 @@ def feed(fuse: Breaker, outcomes: str, now: float = 0.0) -> str:
             fuse.succeed(version, now)
         elif outcome == "-":
             fuse.fail(version, now, FULL)
+        elif outcome == "~":
+            take_back(fuse, begin(fuse, version, now), now)
         else:
             fuse.leave(version)
         states += fuse.state.value[0]
     return states
+
+
+def begin(fuse: Breaker, version: int, now: float) -> tuple[int, Success]:
+    """An attempt whose answer begins: a success for now, and the version by which its end counts."""
+    late, row = version < fuse.version, fuse.failures_in_row
+    fuse.succeed(version, now)
+    return version if late else fuse.version, Success(row, fuse.successes)
+
+
+def take_back(fuse: Breaker, begun: tuple[int, Success], now: float) -> None:
+    fuse.take_back(*begun)
+    fuse.fail(begun[0], now, FULL, counted=True)
 
 
 def end_of(fuse: Breaker) -> float:
@@ -68,6 +83,11 @@ def test_the_table_knows_every_state_and_event() -> None:
         ("-+" * 9 + "+-", "c" * 19 + "o"),
         ("++-" * 30, "c" * 90),
         ("-+" * 9 + "-", "c" * 19),  # too few to say
+        ("~~~~~+", "ccccox"),
+        ("-~-~-", "cccco"),  # what is taken back ends no row
+        ("~~+~~~~+", "c" * 8),
+        ("~+" * 9 + "+~", "c" * 19 + "o"),  # each attempt counts once
+        ("~+" * 9 + "~", "c" * 19),
     ],
 )
 def test_it_opens_after_failures_in_a_row_or_by_their_share(outcomes: str, states: str) -> None:
@@ -92,6 +112,7 @@ def test_a_threshold_above_half_of_twenty_counts_for_the_share_as_well() -> None
         ("-", "o"),
         ("++-", "hho"),
         (".+.+.+", "hhhhhc"),
+        ("+~", "ho"),
     ],
 )
 def test_after_the_open_time_trials_decide(trials: str, states: str) -> None:
@@ -99,6 +120,37 @@ def test_after_the_open_time_trials_decide(trials: str, states: str) -> None:
     feed(fuse, "-----")
     assert feed(fuse, "+", 59.9) == "x"
     assert feed(fuse, trials, 60.0) == states
+
+
+def test_of_answers_that_all_break_off_at_once_each_is_a_failure_in_the_row() -> None:
+    fuse = breaker()
+    begun = [begin(fuse, 0, 0.0) for _ in range(6)]
+    for each in begun[:4]:
+        take_back(fuse, each, 1.0)
+    assert (fuse.state, fuse.failures_in_row) == (State.CLOSED, 4)
+    take_back(fuse, begun[4], 1.0)
+    assert fuse.state is State.OPEN
+    take_back(fuse, begun[5], 1.0)
+    assert fuse.openings == 1
+
+
+def test_an_answer_that_breaks_off_after_others_have_begun_is_one_failure_alone() -> None:
+    fuse = breaker()
+    feed(fuse, "----")
+    broken = begin(fuse, 0, 0.0)
+    feed(fuse, "+")
+    take_back(fuse, broken, 1.0)
+    assert fuse.failures_in_row == 1
+
+
+def test_an_answer_that_began_before_the_present_state_breaks_off_unheard() -> None:
+    fuse = breaker()
+    old = begin(fuse, 0, 0.0)
+    feed(fuse, "-----")
+    take_back(fuse, old, 60.0)
+    feed(fuse, "+++", 60.0)
+    take_back(fuse, old, 61.0)
+    assert (fuse.state, fuse.failures_in_row, fuse.openings) == (State.CLOSED, 0, 1)
 
 
 def test_half_open_no_more_than_its_places_are_let_in_at_once() -> None:
@@ -210,6 +262,17 @@ def test_a_failure_that_decides_nothing_yet_is_counted() -> None:
     assert feed(fuse, "-") == "o"
 
 
+@dataclass
+class Seen:
+    """What an attempt came to: when, and whether well. `began`: it counts as an attempt, and `parts`: as the end of a
+    row of failures."""
+
+    at: float
+    good: bool
+    began: bool = True
+    parts: bool = True
+
+
 class Model(RuleBasedStateMachine):
     """All that ever happened, in lists, and the rules applied to them naively."""
 
@@ -224,7 +287,8 @@ class Model(RuleBasedStateMachine):
         self.state = "closed"
         self.epoch = 0  # changes of state so far
         self.entered: list[tuple[int, int]] = []  # under way: our epoch, its version
-        self.seen: list[tuple[float, bool]] = []  # in this epoch: when, and whether it succeeded
+        self.seen: list[Seen] = []  # in this epoch
+        self.begun: list[tuple[int, tuple[int, Success], Seen]] = []  # answers: our epoch, what it counts by, and as
         self.opened_at = self.open_for = 0.0
         self.closed_at = self.good_at = 0.0
         self.openings = 0
@@ -250,13 +314,14 @@ class Model(RuleBasedStateMachine):
 
     def too_many(self) -> bool:
         row = 0
-        for _, good in self.seen:
-            row = 0 if good else row + 1
+        for seen in self.seen:
+            row = row + 1 if not seen.good else 0 if seen.parts else row
         step = self.config.window / SLOTS
-        lately = [good for at, good in self.seen if at // step >= self.now // step - SLOTS]
-        failures = lately.count(False)
+        lately = [seen for seen in self.seen if seen.at // step >= self.now // step - SLOTS]
+        failures = sum(not seen.good for seen in lately)
+        attempts = sum(seen.began for seen in lately)
         threshold = self.config.failure_threshold
-        by_share = len(lately) >= VOLUME and 2 * failures >= len(lately) and failures >= threshold
+        by_share = attempts >= VOLUME and 2 * failures >= attempts and failures >= threshold
         return row >= threshold or by_share
 
     @rule(seconds=st.sampled_from([0.5, 4.0, 30.0, 61.0, 120.0, 400.0]))
@@ -286,10 +351,32 @@ class Model(RuleBasedStateMachine):
             else:
                 self.fuse.fail(version, self.now, FULL)
             if epoch == self.epoch:
-                self.count(good)
+                self.count(Seen(self.now, good))
 
-    def count(self, good: bool) -> None:
-        self.seen.append((self.now, good))
+    @rule(which=attempts, times=st.integers(1, 6))
+    def begin_an_answer(self, which: int, times: int) -> None:
+        for _ in range(min(times, len(self.entered))):
+            epoch, version = self.entered.pop(which % len(self.entered))
+            begun, seen = begin(self.fuse, version, self.now), Seen(self.now, good=True)
+            if epoch == self.epoch:
+                self.count(seen)
+                self.begun.append((self.epoch, begun, seen))
+            else:
+                self.begun.append((-1, begun, seen))
+
+    @rule(which=attempts, times=st.integers(1, 6))
+    def break_off(self, which: int, times: int) -> None:
+        for _ in range(min(times, len(self.begun))):
+            epoch, begun, seen = self.begun.pop(which % len(self.begun))
+            take_back(self.fuse, begun, self.now)
+            if epoch == self.epoch:
+                good = [other for other in self.seen if other.good]
+                seen.parts = not good or good[-1] is not seen
+                self.count(Seen(self.now, good=False, began=False))
+
+    def count(self, seen: Seen) -> None:
+        self.seen.append(seen)
+        good = seen.good
         if self.state == "half_open":
             if not good:
                 self.open()

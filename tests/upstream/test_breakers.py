@@ -32,6 +32,7 @@ CLOSED, HALF_OPEN, OPEN = State.CLOSED, State.HALF_OPEN, State.OPEN
 OURS = Verdict(Scope.GATEWAY, Status.UNKNOWN, "ours")
 TIMED_OUT = Verdict(Scope.PROVIDER, Status.TIMEOUT, "timeout")
 OVERLOADED = Verdict(Scope.PROVIDER, Status.OVERLOADED, "overloaded", evidence="Too many.")
+CUT = Verdict(Scope.PROVIDER, Status.NETWORK_ERROR, "disconnect")
 DEAD = Verdict(Scope.PROXY, Status.NETWORK_ERROR, PROXY_FAILED)
 NOTHING_BEHIND = Verdict(Scope.PROXY, Status.NETWORK_ERROR, BEYOND_PROXY)
 BLOCKED = Verdict(Scope.PROXY, Status.NO_ACCESS, "unsupported_region")
@@ -59,6 +60,13 @@ class Rig:
         entry = self.breakers.enter()
         assert way is None or way.proxy not in entry.avoided
         self.breakers.end(entry, verdict, way)
+
+    def break_off(self, count: int, way: Way | None = None) -> None:
+        """Answers that begin and do not come to their end, one after the other."""
+        for _ in range(count):
+            assert self.breakers.refusal() is None
+            begun = self.breakers.begin(self.breakers.enter(), way)
+            self.breakers.broke(begun, CUT)
 
     def attempts(self, count: int, verdict: Verdict | None, way: Way | None = None) -> None:
         for _ in range(count):
@@ -116,6 +124,57 @@ def test_who_goes_by_the_operators_word_while_it_is_open_changes_nothing() -> No
     assert rig.breakers.reset()
     assert not rig.breakers.reset()
     assert rig.told == ["main open", "main closed"]
+
+
+def test_answers_that_break_off_open_the_providers_circuit_and_open_it_again() -> None:
+    rig = Rig()
+    rig.attempts(2, SERVER_ERROR)
+    rig.break_off(3)
+    assert rig.states() == {None: OPEN}
+    rig.clock.now += 60.0
+    rig.attempts(2, None)
+    rig.break_off(1)
+    assert rig.told == ["main open", "main half_open", "main closed"], "the third success has closed it"
+    rig.break_off(4)
+    assert rig.told[3:] == ["main open"]
+
+
+def test_an_answer_that_breaks_off_half_open_opens_it_at_once() -> None:
+    rig = Rig()
+    rig.attempts(5, SERVER_ERROR)
+    rig.clock.now += 60.0
+    rig.break_off(1)
+    assert rig.told == ["main open", "main half_open", "main open"]
+
+
+def test_an_answer_that_began_in_an_earlier_state_takes_nothing_back() -> None:
+    rig = Rig()
+    early = [rig.breakers.begin(rig.breakers.enter(), None) for _ in range(9)]
+    rig.attempts(5, SERVER_ERROR)
+    rig.clock.now += 60.0
+    rig.attempts(3, None)
+    for begun in early:
+        rig.breakers.broke(begun, CUT)
+    assert rig.states() == {None: CLOSED}
+    assert rig.breakers.circuits()[0].breaker.failures_in_row == 0
+
+
+def test_answers_that_break_off_through_one_proxy_alone_are_held_against_it() -> None:
+    rig = Rig(3)
+    for _ in range(20):
+        if rig.states().get(0) is OPEN:
+            break
+        rig.break_off(1, rig.ways[0])
+        rig.attempt(None, rig.ways[1])
+    assert rig.states() == {None: CLOSED, 0: OPEN}
+
+
+def test_answers_that_break_off_through_every_proxy_are_the_providers_fault() -> None:
+    rig = Rig(3)
+    for number in range(5):
+        rig.break_off(1, rig.ways[number % 3])
+    assert rig.states()[None] is OPEN
+    assert rig.told == ["main open"]
 
 
 def test_one_of_several_proxies_is_avoided_when_others_get_through() -> None:

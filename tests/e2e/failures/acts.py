@@ -43,7 +43,7 @@ class Then(NamedTuple):
 
 FAULT = Then(AGAIN, PROVIDER, NOTHING)
 MISTAKE = Then(NO, CLIENT, NOTHING)
-TOO_LATE = Then(NO, NOBODY, ESTIMATE)
+TOO_LATE = Then(NO, PROVIDER, ESTIMATE)
 FINE = Then(NO, NOBODY, USAGE)
 
 Act = Callable[[Voice, bool], Behaviour]
