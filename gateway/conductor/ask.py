@@ -65,6 +65,10 @@ class Ask:
     cache_control: bytes = b""  # the header, for the response cache alone
     form_n: str | None = None  # how many pictures a form asks for; of JSON `fields` has it
 
+    def forget_body(self) -> None:
+        """Nobody asks any more what it said."""
+        self.body, self.fields, self.with_model = b"", None, None
+
 
 REPORTS_IF_ASKED = frozenset({"chat", "completions"})
 """Shapes whose streams report usage to those alone who ask for it."""

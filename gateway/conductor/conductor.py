@@ -239,6 +239,7 @@ class Conductor:
             if bill is not None:
                 call = call._replace(written=record.note_sent)
             outcome, lease = await self._attempts.run(target.provider, call, record, pinned, chance)
+            del call  # with the body, of which a long stream has no need
         except RequestError as error:
             if chance.alone or error.code == "overloaded":  # for want of room, which others would need as well
                 raise

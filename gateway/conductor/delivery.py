@@ -111,6 +111,12 @@ class Delivery:
         else:
             await self._whole()
 
+    def _forget_request(self) -> None:
+        """What the request said is asked for no more, unless somebody charges for it or translates what follows."""
+        if self.bill is None and self.translation is None:
+            self.ask.forget_body()
+            self.reply.forget_body()
+
     def _headers(self, *, as_it_came: bool = False) -> list[Header]:
         lost = self._dropped() if self.translation is not None or self.bill is not None else ""
         translated = self.translation is not None and not as_it_came
@@ -138,6 +144,7 @@ class Delivery:
             tail, watch = tail or UsageAround(), None if tail is None else bill.output.feed_part
             settle = partial(self._settle_passed, tail)
         record.first_byte_at, record.phase = self._loop.time(), "streaming"
+        self._forget_request()
         await self.reply.start(outcome.status, self._headers(), length)
         try:
             await relay(outcome.answer, outcome.body, self.reply, record, tail, settle, watch, mask)
@@ -195,6 +202,7 @@ class Delivery:
                 return without_usage_chunk(passing.change(events))
 
         record.first_byte_at, record.phase = self._loop.time(), "streaming"
+        self._forget_request()
         await self.reply.start(outcome.status, self._headers())
         try:
             await relay_events(

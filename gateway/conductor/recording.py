@@ -64,6 +64,9 @@ class Recording:
         self._take(data)
         await self._reply.write(data)
 
+    def forget_body(self) -> None:
+        self._reply.forget_body()
+
     def write_nowait(self, data: bytes) -> None:
         """A keepalive, which is no part of the answer."""
         self._reply.write_nowait(data)

@@ -168,6 +168,10 @@ class Connection(asyncio.StreamReader):
         await self.writer.drain()
         self._deadline.clear()
 
+    def forget_body(self) -> None:
+        """The body of the request that is handled is needed no more."""
+        self._charge(self._ahead)
+
     # -- requests ----------------------------------------------------------------------------------------------
 
     async def _converse(self) -> None:

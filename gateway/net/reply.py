@@ -57,6 +57,9 @@ class Line(Protocol):
     async def wait_writable(self) -> None:
         """Until the client has read some of what waits. Raises ConnectionError when it is gone."""
 
+    def forget_body(self) -> None:
+        """The request's body is held no more."""
+
 
 class Reply:
     """Either `send`, or `start`, any number of `write`, and `end`; `abort` where the end cannot come.
@@ -103,6 +106,11 @@ class Reply:
             transport.write(body)
         if transport.get_write_buffer_size() > WRITE_AHEAD:
             await self._line.wait_writable()
+
+    def forget_body(self) -> None:
+        """Whoever answers has no more use for the request's body, and a stream may last for minutes."""
+        self._request.body = b""
+        self._line.forget_body()
 
     async def start(self, status: int, headers: Sequence[Header], length: int | None = None) -> None:
         """Begin an answer of `length` bytes. None: not known, so it will be chunked, or until close for HTTP/1.0."""

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gateway.conductor.ask import Ask
+from gateway.net.request import Request
 from gateway.policy.room import LARGE, Share
+from gateway.upstream.exchange import Call
 from tests.api.harness import CHAT, KEYS, Got, configuration, gateway, until
 from tests.conftest import run
-from tests.fakes.behaviours import Answer, Hang
+from tests.fakes.behaviours import Answer, Hang, HangAfter, Stream
 from tests.fakes.provider import FakeProvider
 
 TEXT = "x" * 3 * LARGE
@@ -141,5 +145,29 @@ def test_a_request_that_waits_for_its_provider_counts_until_its_client_leaves(tm
                 assert (await running.chat(user=TEXT)).code == "overloaded"
                 talk.leave()
                 await until(lambda: not running.room.held)
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("path", "kept"), [("/v1/chat/completions", False), ("/p/main/v1/chat/completions", False), ("/v1/messages", True)]
+)
+def test_a_stream_that_has_begun_keeps_its_request_only_where_it_is_translated(
+    tmp_path: Path, path: str, kept: bool
+) -> None:
+    async def scenario() -> None:
+        async with (
+            FakeProvider() as fake,
+            gateway(tmp_path, configuration(fake.base_url, server=SERVER), KEYS[:1]) as running,
+        ):
+            fake.script(KEYS[0], HangAfter(600, Stream()))
+            async with running.talk() as talk:
+                await talk.send("POST", path, {**CHAT, "max_tokens": 9, "stream": True, "user": TEXT})
+                assert (await talk.head()).status == 200
+                assert (running.room.held > 0) is kept
+                bodies = [thing.body for thing in gc.get_objects() if isinstance(thing, Request | Ask | Call)]
+                assert any(len(body) > LARGE for body in bodies) is kept
+                talk.leave()
+                await until(lambda: not running.server.in_flight and not running.room.held)
 
     run(scenario())

@@ -19,10 +19,11 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.e2e.bench_streams import CHUNK, HEAD
 from tests.e2e.load import CHAT
 from tests.e2e.process import gateway, one_provider, write_keys
 
-SETTLED = 1.0  # seconds in which nothing has changed
+SETTLED = 3.0  # seconds in which nothing has changed
 UNBOUNDED = "max_buffered_bytes = 1099511627776"
 
 
@@ -32,6 +33,7 @@ class Load(NamedTuple):
     name: str
     path: str = "/v1/chat/completions"
     sent: bool = True  # the requests are large, or the answers
+    stream: bool = False  # the provider begins a stream
     read: bool = True  # the provider reads what it is sent
 
 
@@ -39,17 +41,20 @@ LOADS = (
     Load("requests that wait for an answer"),
     Load("requests that the provider does not read", read=False),
     Load("requests that are translated", path="/v1/messages"),
+    Load("requests whose streams have begun", stream=True),
     Load("answers that do not end", sent=False),
     Load("answers that are translated and do not end", path="/v1/messages", sent=False),
 )
 
 
 class Upstream(asyncio.Protocol):
-    """Takes requests, or leaves them in the line; begins an answer of `size` bytes of JSON, and never ends it."""
+    """Takes requests, or leaves them in the line; begins an answer of `size` bytes of JSON, or a stream, and never ends
+    it."""
 
-    def __init__(self, size: int, *, read: bool) -> None:
+    def __init__(self, size: int, *, read: bool, stream: bool) -> None:
         self.size = size
         self.read = read
+        self.stream = stream
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -58,12 +63,14 @@ class Upstream(asyncio.Protocol):
             transport.pause_reading()
 
     def data_received(self, data: bytes) -> None:
+        if self.stream and b"\r\n\r\n" in data:
+            self.transport.write(HEAD + CHUNK)
         if self.size and b"\r\n\r\n" in data:
             head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % self.size
             self.transport.write(head + b'{"choices": [{"message": {"content": "'.ljust(self.size - 1, b"x"))
 
 
-async def ask(address: str, path: str, size: int, answers: Counter[str]) -> None:
+async def ask(address: str, load: Load, size: int, answers: Counter[str]) -> None:
     """One request of that size; its status is counted, or that there was none."""
     host, _, port = address.removeprefix("http://").partition(":")
     status = "no answer"
@@ -71,8 +78,8 @@ async def ask(address: str, path: str, size: int, answers: Counter[str]) -> None
     try:
         reader, writer = await asyncio.open_connection(host, int(port), limit=4096)
         message = {"role": "user", "content": "x" * size}
-        body = json.dumps({**CHAT, "max_tokens": 9, "messages": [message]}).encode()
-        head = f"POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+        body = json.dumps({**CHAT, "max_tokens": 9, "stream": load.stream, "messages": [message]}).encode()
+        head = f"POST {load.path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
         writer.write(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
         status = (await reader.readuntil(b"\r\n"))[9:12].decode()
         await asyncio.Event().wait()
@@ -100,7 +107,7 @@ async def wait_settled(pid: int) -> None:
 
 
 async def flood(load: Load, server: str, clients: int, size: int) -> None:
-    upstream = partial(Upstream, 0 if load.sent else size, read=load.read)
+    upstream = partial(Upstream, 0 if load.sent else size, read=load.read, stream=load.stream)
     listener = await asyncio.get_running_loop().create_server(upstream, "127.0.0.1", 0, backlog=4096)
     base_url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}/v1"
     with tempfile.TemporaryDirectory() as name:
@@ -112,7 +119,7 @@ async def flood(load: Load, server: str, clients: int, size: int) -> None:
             answers: Counter[str] = Counter()
             sent = size if load.sent else 0
             tasks = [
-                asyncio.create_task(ask(running.address, load.path, sent, answers), name=f"client {n}")
+                asyncio.create_task(ask(running.address, load, sent, answers), name=f"client {n}")
                 for n in range(clients)
             ]
             await wait_settled(pid)

@@ -604,6 +604,24 @@ async def test_a_large_body_counts_until_it_is_answered() -> None:
 
 
 @both_loops
+async def test_a_body_that_the_handler_needs_no_more_does_not_count() -> None:
+    handling = Handling("between")
+
+    async def forgetful(request: Request, reply: Reply) -> None:
+        reply.forget_body()
+        assert request.body == b""
+        await handling(request, reply)
+
+    async with serving(forgetful, max_buffered_bytes=100_000) as served, served.connecting() as first:
+        await first.send(post(bytes(70_000)) + GET)
+        await handling.waits.wait()
+        assert served.server.buffered == 0
+        handling.may_go.set()
+        assert (await first.read_answer()).body.endswith(b"data: 2\n\n")
+        assert (await first.read_answer()).status == 200
+
+
+@both_loops
 async def test_what_was_counted_of_a_client_that_vanished_is_given_back() -> None:
     async with serving() as served, served.connecting() as client:
         await client.send(post(bytes(90_000))[:-1])
