@@ -2,7 +2,7 @@
 
 Follows RFC 9112 as far as a gateway needs it: no redirects, no cookies, no decompression, no proxies of the
 environment; what the upstream says is returned as it is. Which connection is used is decided in `pool.py`,
-how it is opened and fed in `dial.py`. Retries and verdicts are the caller's.
+how it is opened and fed in `dial.py`, where a body ends in `bodies.py`. Retries and verdicts are the caller's.
 
 Invariants:
 - A connection is in exactly one hand: the pool's, an `Answer`'s, or that of `exchange` under way. Whatever
@@ -24,8 +24,9 @@ import h11
 
 from gateway.config.proxyurl import ProxyUrl
 from gateway.errors import ConnectError, Disconnect, ProtocolError, ProxyError, UpstreamTimeout
+from gateway.net.bodies import body_of
 from gateway.net.dial import Connection, Origin, dial
-from gateway.net.outgoing import build_request, explain, read_head, send
+from gateway.net.outgoing import build_request, read_head, send
 from gateway.net.pool import Place, Pool, PoolStatistics
 from gateway.net.tunnel import dial_through
 from gateway.quick import dataclass
@@ -49,11 +50,17 @@ class Timeouts:
 class Answer:
     """A response whose head has arrived. Whoever gets one calls `close`, however things went."""
 
-    __slots__ = ("_client", "_connection", "_idle", "_place", "complete", "headers", "status")
+    __slots__ = ("_body", "_client", "_connection", "_idle", "_lasting", "_place", "complete", "headers", "status")
 
-    def __init__(self, client: Client, place: _Place, connection: Connection, head: h11.Response, idle: float) -> None:
+    def __init__(
+        self, client: Client, place: _Place, connection: Connection, method: bytes, head: h11.Response, idle: float
+    ) -> None:
         self.status = head.status_code
         self.headers: list[tuple[bytes, bytes]] = [(name.lower(), value) for name, value in head.headers.raw_items()]
+        self._body = body_of(method, head.status_code, self.headers)
+        self._lasting = head.http_version >= b"1.1" and not any(
+            name == b"connection" and b"close" in value.lower() for name, value in self.headers
+        )
         self.complete = False  # the end of the message has been seen
         self._client = client
         self._place = place
@@ -78,7 +85,7 @@ class Answer:
             if connection is None:
                 raise Disconnect("the answer was closed before its end")
             try:
-                if not connection.unread:
+                if not connection.unread and not self._body.ended:
                     connection.watch("idle", self._idle)
                     await connection.wait()
                 data = self._parse(connection)
@@ -107,7 +114,7 @@ class Answer:
         connection = self._connection
         if connection is None:
             return
-        if connection.unread:
+        if connection.unread or self._body.ended:
             try:
                 self._parse(connection)
             except (Disconnect, ProtocolError):
@@ -115,20 +122,17 @@ class Answer:
         self._abandon()
 
     def _parse(self, connection: Connection) -> bytes:
-        """What h11 makes of the bytes it has; at the end of the message the connection is handed back."""
-        next_event = connection.http.next_event
-        pieces: list[bytes] = []
-        try:
-            while type(event := next_event()) is h11.Data:
-                pieces.append(event.data)
-        except h11.RemoteProtocolError as exc:
-            raise explain(connection, exc) from exc
-        connection.catch_up()
-        if type(event) is h11.EndOfMessage:
+        """What has come of the body; at the end of the message the connection is handed back."""
+        body, data = self._body, connection.take()
+        if data:
+            data = body.read(data)
+        elif not body.ended:
+            body.close()
+        if body.ended:
             self.complete = True
             self._connection = None
-            self._client._hand_back(self._place, connection)
-        return b"".join(pieces)
+            self._client._hand_back(self._place, connection, lasting=self._lasting and not body.beyond)
+        return data
 
     def _abandon(self) -> None:
         connection, self._connection = self._connection, None
@@ -244,7 +248,9 @@ class Client:
                 await send(connection, request, body, timeouts.write, deadline)
                 if written is not None:
                     written()
-                return Answer(self, place, connection, await read_head(connection, timeouts.first_byte), timeouts.idle)
+                head = await read_head(connection, timeouts.first_byte)
+                connection.begin_body()
+                return Answer(self, place, connection, request.method, head, timeouts.idle)
         except Disconnect:
             if not reused or connection.heard:
                 self._discard(place, connection)
@@ -308,8 +314,8 @@ class Client:
             self._tls = client_context()
         return self._tls
 
-    def _hand_back(self, place: _Place, connection: Connection) -> None:
-        if not connection.rest():
+    def _hand_back(self, place: _Place, connection: Connection, *, lasting: bool) -> None:
+        if not lasting or not connection.rest():
             self._discard(place, connection)
             return
         now = connection.loop.time()

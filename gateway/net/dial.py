@@ -1,7 +1,7 @@
 """One connection to an upstream: where it leads, how it is opened, what arrives on it.
 
-`Connection` is the reading half of a stream that hands each piece to h11 the moment it arrives, instead of
-keeping it in a buffer of its own; that saves two copies and a coroutine for each streamed event. What the
+`Connection` is the reading half of a stream that hands each piece of a head to h11 the moment it arrives, and keeps
+those of a body as they came; that saves two copies and a coroutine for each streamed event. What the
 bytes mean is left to `client.py`, who gets which connection to `pool.py`, certificates to `tls.py`, the way through a
 proxy to `tunnel.py`.
 
@@ -72,13 +72,13 @@ class Origin:
 class Connection(asyncio.StreamReader):
     """An open connection: `http` (h11's state), `transport`, and the wait for what arrives.
 
-    `unread` counts the bytes given to h11 since it last asked for more, `heard` tells whether anything
-    arrived since the request.
+    `unread` counts the bytes that arrived since somebody last caught up, `heard` tells whether anything arrived since
+    the request.
     """
 
     __slots__ = (
-        "_deadline", "_failure", "_held", "_phase", "_seconds", "_started", "_total", "_unwritten", "_waiting",
-        "closed", "expecting", "heard", "http", "loop", "transport", "unread", "writer",
+        "_arrived", "_behind_head", "_deadline", "_failure", "_held", "_phase", "_seconds", "_started", "_total",
+        "_unwritten", "_waiting", "closed", "expecting", "heard", "http", "loop", "transport", "unread", "writer",
     )  # fmt: skip
 
     transport: asyncio.Transport  # set by `dial`, as is `writer`, before anybody else sees the connection
@@ -92,6 +92,8 @@ class Connection(asyncio.StreamReader):
         self.expecting = False
         self.heard = False
         self.unread = 0
+        self._arrived: list[bytes] = []  # of the body
+        self._behind_head = False
         self._deadline = Deadline(loop, self._expire)
         self._failure: UpstreamError | None = None
         self._held = False
@@ -135,7 +137,8 @@ class Connection(asyncio.StreamReader):
             written.cancel()
 
     async def wait(self) -> None:
-        """Until more has arrived, or the end of file, which h11 is told of.
+        """Until more has arrived, or the end of file: then there is nothing `unread`, and h11, if it has still the head
+        to read, is told.
 
         Raises what failed the connection: UpstreamTimeout, Disconnect. A cancelled wait loses nothing.
         """
@@ -149,7 +152,22 @@ class Connection(asyncio.StreamReader):
             return
         if self._failure is not None:
             self._raise_failure()
-        self.http.receive_data(b"")
+        if not self._behind_head:
+            self.http.receive_data(b"")
+
+    def begin_body(self) -> None:
+        """The head has been read, and h11 is not needed any more."""
+        self.catch_up()
+        rest, _ = self.http.trailing_data
+        self._behind_head = True
+        self._arrived = [rest] if rest else []
+        self.unread = len(rest)
+
+    def take(self) -> bytes:
+        """What has arrived of the body. b"": nothing more will."""
+        arrived, self._arrived = self._arrived, []
+        self.catch_up()
+        return arrived[0] if len(arrived) == 1 else b"".join(arrived)
 
     def catch_up(self) -> None:
         """All that arrived has been read."""
@@ -159,18 +177,12 @@ class Connection(asyncio.StreamReader):
             self.transport.resume_reading()
 
     def rest(self) -> bool:
-        """Be ready for another request, if h11 allows it and nothing is left over in either direction."""
-        http = self.http
-        if (
-            self.closed
-            or http.their_state is not h11.DONE
-            or http.trailing_data[0]
-            or self.transport.get_write_buffer_size()
-        ):
+        """Be ready for another request, if nothing is left over in either direction."""
+        if self.closed or self.unread or self.transport.get_write_buffer_size():
             return False
         # A new one costs less than telling the old one of a body, of its end and of the next cycle.
         self.http = h11.Connection(h11.CLIENT, MAX_HEAD)
-        self.expecting = False
+        self.expecting = self._behind_head = False
         self._deadline.clear()
         return True
 
@@ -194,7 +206,10 @@ class Connection(asyncio.StreamReader):
         if not self.expecting:
             self._give_up()
             return
-        self.http.receive_data(data)
+        if self._behind_head:
+            self._arrived.append(data)
+        else:
+            self.http.receive_data(data)
         self.heard = True
         self.unread += len(data)
         self._wake()
