@@ -49,7 +49,7 @@ class Routed:
         return len(self.main.requests), len(self.spare.requests)
 
 
-def provider(name: str, kind: str, fake: FakeProvider, settings: str, models: str, priority: int) -> str:
+def provider(name: str, kind: str, fake: FakeProvider, settings: str, models: str, priority: int, retries: int) -> str:
     google = kind == "gemini"  # the fake has not got its other dialect
     return f"""
 [providers.{name}]
@@ -60,7 +60,7 @@ prices = "none"
 priority = {priority}
 models = [{models or f'"{MODELS[name]}"'}]
 [providers.{name}.retry]
-on_server_error = {{attempts = 0}}
+on_server_error = {{attempts = {retries}, backoff = 0}}
 {settings}
 """
 
@@ -74,6 +74,7 @@ async def routed(
     settings: tuple[str, str] = ("", ""),
     models: str = "",
     priorities: tuple[int, int] = (0, 0),
+    retries: int = 0,
     more: str = "",
 ) -> AsyncIterator[Routed]:
     """`kinds` of main and spare, see APIS; `settings` are tables of theirs, `models` what both list instead of one of
@@ -82,7 +83,7 @@ async def routed(
         fakes = [await stack.enter_async_context(FakeProvider(api=APIS[kind]() if kind else None)) for kind in kinds]
         text = '[server]\nlisten = ["127.0.0.1:0"]\n'
         for name, kind, fake, own, priority in zip(MODELS, kinds, fakes, settings, priorities, strict=True):
-            text += provider(name, kind or "openai", fake, own, models, priority)
+            text += provider(name, kind or "openai", fake, own, models, priority, retries)
         text += f"[routes.fast]\n{route}\n{more}" if route else more
         keys = {"main": [FIRST], "spare": [SECOND]}
         yield Routed(await stack.enter_async_context(gateway(tmp_path, text, keys)), *fakes)

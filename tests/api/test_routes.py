@@ -342,7 +342,7 @@ def test_all_targets_together_have_the_longest_time_of_one(tmp_path: Path) -> No
 
 def test_nobody_waits_for_a_target_that_wants_to_be_left_alone_while_another_may_answer(tmp_path: Path) -> None:
     async def scenario() -> None:
-        async with routed(tmp_path) as world:
+        async with routed(tmp_path, retries=3) as world:
             world.main.script(FIRST, error(503, None, "Busy.", "server_error", retry_after="60"))
             got = await world.ask()
             assert (got.status, got.header("x-llmgateway-provider")) == (200, "spare")
