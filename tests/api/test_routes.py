@@ -67,6 +67,7 @@ def test_a_route_goes_to_its_first_target_and_answers_in_its_own_name(tmp_path: 
         (Reset(), "server_error"),
         (INSIDE, "server_error"),
         (EMPTY, "server_error"),
+        (Answer(302, b"", {"location": "https://elsewhere.example/"}), "server_error"),
         (error(408, None, "Too slow.", "timeout"), "timeout"),
     ],
 )
@@ -163,6 +164,17 @@ def test_when_all_fail_the_last_answer_of_a_provider_is_the_clients(tmp_path: Pa
             assert (got.header("x-llmgateway-provider"), got.header("x-llmgateway-attempts")) == ("spare", "2")
             line = await world.running.logged()
             assert (line["provider"], line["outcome"], line["attempts"]) == ("spare", "error", 2)
+
+    run(scenario())
+
+
+def test_a_redirect_of_the_last_target_is_told_as_of_any_provider(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with routed(tmp_path) as world:
+            world.main.script(FIRST, server_error(500))
+            world.spare.script(SECOND, Answer(302, b"", {"location": "https://elsewhere.example/"}))
+            got = await world.ask()
+            assert (got.status, got.code, "302" in got.error["message"]) == (502, "upstream_error", True)
 
     run(scenario())
 
