@@ -2,7 +2,7 @@
 
 A target's failure is kept, not told, while there are others. If none of them does better, the client hears of the
 failure that is worth most to it: what a provider answered last; else when a key or a circuit is expected back, of all
-targets the soonest; else why no target can take such a request.
+targets the soonest for which that is known; else why no target can take such a request.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gateway import jsonlib
+from gateway.conductor.attempts import NO_RECOVERY_KNOWN
 from gateway.conductor.delivery import Delivery
 from gateway.conductor.routes import Target
 from gateway.dialects.names import DialectName
@@ -70,7 +71,7 @@ def worth_most(failures: list[Failed]) -> Failed:
         return asked[-1]
     waiting = [failed for failed in failures if failed.retry_after is not None]
     if waiting:
-        return min(waiting, key=lambda failed: failed.retry_after or 0.0)
+        return min(waiting, key=lambda failed: (failed.retry_after == NO_RECOVERY_KNOWN, failed.retry_after or 0.0))
     return failures[0]
 
 

@@ -75,6 +75,7 @@ async def routed(
     models: str = "",
     priorities: tuple[int, int] = (0, 0),
     retries: int = 0,
+    keys: tuple[tuple[str, ...], tuple[str, ...]] = ((FIRST,), (SECOND,)),
     more: str = "",
 ) -> AsyncIterator[Routed]:
     """`kinds` of main and spare, see APIS; `settings` are tables of theirs, `models` what both list instead of one of
@@ -85,5 +86,5 @@ async def routed(
         for name, kind, fake, own, priority in zip(MODELS, kinds, fakes, settings, priorities, strict=True):
             text += provider(name, kind or "openai", fake, own, models, priority, retries)
         text += f"[routes.fast]\n{route}\n{more}" if route else more
-        keys = {"main": [FIRST], "spare": [SECOND]}
-        yield Routed(await stack.enter_async_context(gateway(tmp_path, text, keys)), *fakes)
+        of = dict(zip(MODELS, keys, strict=True))
+        yield Routed(await stack.enter_async_context(gateway(tmp_path, text, of)), *fakes)

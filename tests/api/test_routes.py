@@ -245,6 +245,31 @@ def test_a_request_waits_for_the_key_that_is_back_first(tmp_path: Path, main: in
     run(scenario())
 
 
+@pytest.mark.parametrize("seconds", [5, 40])
+def test_a_key_that_is_known_to_come_back_is_waited_for_where_another_target_has_none(
+    tmp_path: Path, seconds: int
+) -> None:
+    async def scenario() -> None:
+        async with routed(tmp_path, keys=((), (SECOND,)), more="[queue]\ntimeout = 50\n") as world:
+            world.spare.script(SECOND, rate_limited(retry_after=seconds), Answer())
+            assert (await world.ask()).status == 429
+            asking = asyncio.create_task(world.ask())
+            await until(lambda: len(world.running.pools["spare"].waiters) == 1)
+            world.running.pass_time(seconds + 1)
+            assert (await asking).header("x-llmgateway-provider") == "spare"
+
+    run(scenario())
+
+
+def test_where_nobody_knows_when_a_key_is_back_the_client_is_told_so(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with routed(tmp_path, keys=((), ())) as world:
+            got = await world.ask()
+            assert (got.status, got.code, got.header("retry-after")) == (503, "no_usable_key", "30")
+
+    run(scenario())
+
+
 def test_nobody_waits_for_a_key_while_another_target_may_answer(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with routed(tmp_path, more="[queue]\ntimeout = 15\n") as world:
