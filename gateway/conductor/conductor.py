@@ -14,7 +14,7 @@ from urllib.parse import quote, unquote
 from gateway import jsonlib
 from gateway.conductor.admission import Admission
 from gateway.conductor.answerheaders import JSON
-from gateway.conductor.ask import Ask, conversation, may_ask_for_usage
+from gateway.conductor.ask import FREE, Ask, conversation, may_ask_for_usage
 from gateway.conductor.attempts import ALONE, Attempts, Chance
 from gateway.conductor.delivery import Delivery
 from gateway.conductor.estimate import estimate_tokens
@@ -162,11 +162,11 @@ class Conductor:
         record: RequestRecord,
         chance: Chance,
     ) -> Failed | None:
-        """One of several targets; its route learns how soon it answers."""
+        """One of several targets; its route learns how soon it answers, unless that is a count alone."""
         record.provider, record.upstream_model = target.provider.name, target.model
         record.sent, record.dropped = False, ""  # that was another target's
         route = plan.route
-        if route is None:
+        if route is None or ask.shape in FREE:
             return await self._ask_provider(ask, target, pinned, reply, record, chance)
         started = self._loop.time()
         route.enter(target)

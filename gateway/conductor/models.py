@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from itertools import groupby
 
-from gateway.conductor.ask import Ask
+from gateway.conductor.ask import FREE, Ask
 from gateway.conductor.identity import Identity
 from gateway.conductor.routes import Plan, Route, Target, in_turn, may_use
 from gateway.errors import RequestError
@@ -50,6 +50,8 @@ class ModelResolver:
             plan = self._fall_back(name, identity)
         if plan is None:
             raise self._unknown(name, identity)
+        if len(plan.targets) > 1 and ask.shape not in FREE:
+            self._turns[name] = self._turns.get(name, 0) + 1
         return plan
 
     def model_at(self, provider: Provider, name: str, before: str) -> str:
@@ -95,9 +97,10 @@ class ModelResolver:
         allowed = [provider for provider in serving if may_use(provider, identity)]
         if not allowed:
             raise RequestError(403, "permission_denied", f"This API token may not use a provider of {name!r}.")
-        turn = self._turns[name] = self._turns.get(name, -1) + 1
         groups = groupby(allowed, lambda provider: provider.config.priority)
-        return in_turn(([_target(provider, name) for provider in equals] for _, equals in groups), turn)
+        return in_turn(
+            ([_target(provider, name) for provider in equals] for _, equals in groups), self._turns.get(name, 0)
+        )
 
     def _serving(self, name: str) -> list[Provider]:
         if name in self._routes:

@@ -21,7 +21,7 @@ from hashlib import blake2b
 from random import Random
 from typing import NamedTuple
 
-from gateway.conductor.ask import Ask, conversation
+from gateway.conductor.ask import FREE, Ask, conversation
 from gateway.conductor.identity import Identity
 from gateway.config.routes import USUAL_CAUSES, RouteConfig
 from gateway.errors import RequestError
@@ -152,8 +152,8 @@ class Route:
         home = self._memory.home(stay) if stay else None
         if home is not None:
             targets.sort(key=lambda target: _key(target) != home or _is_away(target))
-        if _key(targets[0]) != home:
-            self._turn += 1  # who stays takes no turn
+        if _key(targets[0]) != home and ask.shape not in FREE:
+            self._turn += 1  # who stays takes no turn, nor who only has something counted
         return Plan(targets, self._causes, self, stay)
 
     def enter(self, target: Target) -> None:

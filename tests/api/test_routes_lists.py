@@ -88,6 +88,43 @@ def test_tokens_are_counted_by_the_first_target_or_estimated_for_it(
     run(scenario())
 
 
+@pytest.mark.parametrize("several", ["a route", "a model"])
+def test_a_count_takes_nobodys_turn(tmp_path: Path, several: str) -> None:
+    async def scenario() -> None:
+        route = f'{ROUTE}\nstrategy = "round_robin"' if several == "a route" else ""
+        model, models = ("fast", "") if route else ("shared", BOTH)
+        async with routed(tmp_path, route, kinds=("anthropic", "anthropic"), models=models) as world:
+            found = ""
+            for _ in range(4):
+                assert (await world.ask({**MESSAGES, "model": model}, "/v1/messages/count_tokens")).status == 200
+                found += await served(world, 1, model)
+            assert found == "msms"
+
+    run(scenario())
+
+
+def test_a_count_makes_nobody_stay(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with routed(tmp_path, f'{ROUTE}\nsticky = "user"', kinds=("anthropic", "anthropic")) as world:
+            world.main.script(FIRST, rate_limited(30), Answer())
+            got = await world.ask(MESSAGES, "/v1/messages/count_tokens")
+            assert got.header("x-llmgateway-provider") == "spare"
+            world.running.pass_time(31)
+            assert await served(world, 1, "fast") == "m"
+
+    run(scenario())
+
+
+def test_a_count_says_nothing_of_how_soon_a_target_answers(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with routed(tmp_path, f'{ROUTE}\nstrategy = "least_latency"', kinds=("anthropic", "anthropic")) as world:
+            for _ in range(3):
+                got = await world.ask(MESSAGES, "/v1/messages/count_tokens")
+                assert got.header("x-llmgateway-provider") == "main"
+
+    run(scenario())
+
+
 # -- lists -----------------------------------------------------------------------------------------------------------
 
 
