@@ -8,8 +8,9 @@ Invariants:
 - A connection is in exactly one hand: the pool's, an `Answer`'s, or that of `exchange` under way. Whatever
   interrupts the hand (failure, cancellation, `Answer.close`) closes the connection; only a whole answer,
   read to its end with nothing left over, puts it back.
-- A *reused* connection that was closed without one byte of an answer had been idle for too long; the request
-  goes once more to a fresh one (RFC 9112 9.3.1, which servers rely on when they close idle connections).
+- A *reused* connection that was closed without one byte of an answer had probably been idle for too long; the request
+  goes once more to a fresh one (RFC 9112 9.3.1, which servers rely on when they close idle connections), unless it may
+  have been carried out and `resend` says no.
 - All parsing is synchronous: what has arrived is handled without a further await, and a cancelled read
   loses nothing.
 """
@@ -35,6 +36,14 @@ __all__ = ["Answer", "Client", "Origin", "PoolStatistics", "Timeouts"]
 
 Key = tuple[Origin, ProxyUrl | None]  # the origin, and the proxy on the way to it
 _Place = Place[Key, Connection]
+
+
+def _always() -> bool:
+    return True
+
+
+def _never() -> bool:
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,13 +184,15 @@ class Client:
         max_connections: int = 10000,
         proxy: ProxyUrl | None = None,
         written: Callable[[], object] | None = None,
+        resend: Callable[[], bool] = _always,
     ) -> Answer:
         """Send a request; returns when the head of the answer (any status from 200) has arrived.
 
         `headers` have lower-case names and legal values; Host and Content-Length are added where they are
         missing. `deadline`, a `loop.time()`, is for everything including the body. Waiting for one of
         `max_connections` to this origin (through this proxy) counts as connecting, as does the way through a proxy.
-        `written` is called once the whole request is on its way, before anything is waited for.
+        `written` is called once the whole request is on its way, before anything is waited for. `resend` is asked
+        before the request goes out once more because a reused connection was closed.
 
         Raises ConnectError (ProxyError where the proxy is in the way), UpstreamTimeout, Disconnect, ProtocolError;
         ValueError for a request that is not HTTP, before anything is sent.
@@ -194,11 +205,11 @@ class Client:
         if connection is None and not self._pool.reserve(place, max_connections):
             connection = await self._wait_for_place(place, timeouts, deadline)
         if connection is not None:
-            answer = await self._attempt(place, connection, request, body, timeouts, deadline, written, reused=True)
+            answer = await self._attempt(place, connection, request, body, timeouts, deadline, written, resend)
             if answer is not None:
                 return answer
         connection = await self._dial(place, timeouts, deadline)
-        answer = await self._attempt(place, connection, request, body, timeouts, deadline, written, reused=False)
+        answer = await self._attempt(place, connection, request, body, timeouts, deadline, written, _never)
         assert answer is not None
         return answer
 
@@ -239,8 +250,7 @@ class Client:
         timeouts: Timeouts,
         deadline: float,
         written: Callable[[], object] | None,
-        *,
-        reused: bool,
+        resend: Callable[[], bool],
     ) -> Answer | None:
         """The answer; or None, with the place kept, when a reused connection turns out to have been closed."""
         try:
@@ -252,7 +262,7 @@ class Client:
                 connection.begin_body()
                 return Answer(self, place, connection, request.method, head, timeouts.idle)
         except Disconnect:
-            if not reused or connection.heard:
+            if connection.heard or not resend():
                 self._discard(place, connection)
                 raise
         except BaseException:

@@ -158,7 +158,7 @@ class Retries:
         if kind is Kind.FINAL:
             return GiveUp("client_error")
         server = kind is Kind.SERVER
-        if server and unanswered and not self._may_replay():
+        if server and unanswered and not may_replay(self.config, streamed=self.streamed):
             return GiveUp("unanswered")
         count = self.config.on_server_error if server else self.config.on_key_error
         nth = {Kind.KEY: self.key_errors, Kind.PROXY: self.proxy_errors, Kind.SERVER: self.server_errors}[kind]
@@ -175,9 +175,10 @@ class Retries:
             return Rotate(delay)
         return Retry(delay) if budget.withdraw() else GiveUp("retry_budget")
 
-    def _may_replay(self) -> bool:
-        policy = self.config.replay_unanswered
-        return policy == "always" or (policy == "streams" and self.streamed)
+
+def may_replay(config: RetryConfig, *, streamed: bool) -> bool:
+    """Whether a request that may have been carried out is sent again."""
+    return config.replay_unanswered == "always" or (config.replay_unanswered == "streams" and streamed)
 
 
 def full_jitter(count: RetryCount, nth: int, rng: Random) -> float:

@@ -23,6 +23,7 @@ from gateway.dialects.openai_chat.errors import carries_error
 from gateway.errors import ProxyError, UpstreamError
 from gateway.net.client import Client
 from gateway.policy.proxyhealth import UNTESTED, blame_proxy
+from gateway.policy.retry import may_replay
 from gateway.policy.room import Room, Share
 from gateway.policy.verdict import EVIDENCE_LIMIT, Scope, Status, Verdict
 from gateway.providers import echo
@@ -241,6 +242,7 @@ class Exchange:
             max_connections=provider.config.max_connections,
             proxy=proxy,
             written=call.written,
+            resend=provider.budget.withdraw if may_replay(provider.config.retry, streamed=call.stream) else _never,
         )
 
     async def _judge(self, provider: Provider, key: Key, call: Call, outcome: Outcome, answer: UpstreamAnswer) -> None:
@@ -355,6 +357,10 @@ class Exchange:
 
     def _verdict_inside(self, provider: Provider, key: Key, outcome: Outcome, error: object) -> Verdict:
         return classify_inside(provider.meanings, outcome.headers, error, self.clock(), partial(conceal_text, key))
+
+
+def _never() -> bool:
+    return False
 
 
 def _read_asked(body: bytes) -> dict[str, Any]:

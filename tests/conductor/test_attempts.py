@@ -254,6 +254,26 @@ def test_what_was_not_answered_is_sent_again_as_configured(
     run(scenario())
 
 
+@pytest.mark.parametrize(("policy", "status", "calls"), [("never", 502, 2), ("streams", 502, 2), ("always", 200, 3)])
+def test_nor_is_it_on_a_fresh_connection_because_an_idle_one_was_closed(
+    tmp_path: Path, policy: str, status: int, calls: int
+) -> None:
+    """Nobody knows whether the provider had read the request by then."""
+    retry = f'on_server_error = {{attempts = 0}}\nreplay_unanswered = "{policy}"'
+
+    async def scenario() -> None:
+        async with (
+            FakeProvider() as fake,
+            gateway(tmp_path, configuration(fake.base_url, retry=retry), [FIRST]) as running,
+        ):
+            fake.script(FIRST, Answer(), CloseBeforeAnswer(), Answer())
+            assert (await running.chat()).status == 200
+            assert (await running.chat()).status == status
+            assert len(fake.requests) == calls
+
+    run(scenario())
+
+
 @pytest.mark.parametrize(("policy", "calls"), [("never", 1), ("always", 2)])
 def test_a_late_answer_is_a_timeout(tmp_path: Path, policy: str, calls: int) -> None:
     retry = f'on_server_error = {{attempts = 1, backoff = 0}}\nreplay_unanswered = "{policy}"'

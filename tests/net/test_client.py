@@ -466,6 +466,20 @@ async def test_the_second_try_is_the_last() -> None:
 
 
 @both_loops
+async def test_whoever_asks_decides_whether_a_request_may_go_once_more() -> None:
+    async with talking(closing_on(2), answering(OK)) as (client, upstream):
+        await fetch(client, upstream.origin)
+        with pytest.raises(Disconnect, match="without an answer") as caught:
+            deadline = asyncio.get_running_loop().time() + 10.0
+            await client.exchange(
+                upstream.origin, b"POST", b"/v1", [], b"hello", PATIENT, deadline, resend=lambda: False
+            )
+        assert caught.value.sent
+        assert (upstream.accepted, len(upstream.requests)) == (1, 2)
+        assert client.statistics() == EMPTY
+
+
+@both_loops
 async def test_a_reused_connection_that_had_begun_to_answer_is_not_tried_again() -> None:
     async with talking(closing_on(2, after=b"HTTP/1.1 2")) as (client, upstream):
         await fetch(client, upstream.origin)
