@@ -212,6 +212,7 @@ class Delivery:
                 record,
                 tap=tap,
                 change=change,
+                is_over=lambda: passing.over,
                 fault=passing.fault,
                 quiet=Quiet(self.target.provider.config.streaming.keepalive, ask.keepalive),
                 error_event=ask.error_event or _no_event,

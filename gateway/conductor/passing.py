@@ -14,6 +14,11 @@ from gateway.upstream.grammars import grammar_of
 from gateway.upstream.key import Key
 from gateway.wire.sse import EndTap, Event
 
+CHAT = frozenset({"chat", "completions"})
+"""Shapes whose streams go on after the reason why they end: with usage, and DONE."""
+
+DONE = b"[DONE]"
+
 
 class Passing:
     """One stream's. `model` replaces the one that the events name, unless it is empty. Of a shape that nobody looks
@@ -35,6 +40,13 @@ class Passing:
         if b"error" in events:
             events = self._conceal(events)
         return rename_in_events(events, self._model) if self._model else events
+
+    @property
+    def over(self) -> bool:
+        """Whether the stream has come to its end, so that nothing is missing if the connection fails."""
+        if self.end is None or not self.end.seen:
+            return False
+        return self._ask.shape not in CHAT or DONE in self.end.last
 
     def fault(self, rest: bytes) -> UpstreamError | None:
         """What is wrong with a stream whose bytes have ended; `rest` is an event that nobody ended."""

@@ -127,6 +127,7 @@ async def relay_events(
     *,
     tap: UsageTap,
     change: Callable[[bytes], bytes],
+    is_over: Callable[[], bool],
     fault: Callable[[bytes], UpstreamError | None],
     quiet: Quiet,
     error_event: Callable[[UpstreamError], bytes],
@@ -135,8 +136,9 @@ async def relay_events(
 ) -> None:
     """Pass a stream of events on; `held` was read already. Raises BrokenAnswerError.
 
-    `change` gets whole events as they came and gives them as they go out. `fault` is asked when the bytes have ended,
-    with what stands behind the last event. `watch` sees the bytes as they came. `last` holds the end back.
+    `change` gets whole events as they came and gives them as they go out. `is_over` says whether a connection that
+    fails has cost the client nothing. `fault` is asked when the bytes have ended, with what stands behind the last
+    event. `watch` sees the bytes as they came. `last` holds the end back.
     """
     gate, rest = EventGate(), b""
     filler = QuietFiller(reply, gate, quiet)
@@ -150,7 +152,12 @@ async def relay_events(
                 events = change(events)
                 await _say(events if last is None else await last.let_pass(events), reply, record)
             filler.begin_again()
-            data = await answer.read()
+            try:
+                data = await answer.read()
+            except UpstreamError:
+                if not is_over():
+                    raise
+                data = b""
         rest = gate.rest()
         wrong = fault(rest)
         rest = change(rest)

@@ -170,6 +170,16 @@ class EndTap:
         self._whole = self._whole or self.ends
         self._known = self._known or self._marks.own in events
 
+    @property
+    def seen(self) -> bool:
+        """Whether an answer has ended."""
+        return self._whole
+
+    @property
+    def last(self) -> bytes:
+        """The newest events, bounded."""
+        return self._last
+
     def whole(self, rest: bytes, is_last: Callable[[Event], bool]) -> bool:
         """`rest` is an event that nobody ended. `is_last` says whether a stream may end with an event that has no
         mark of its own, such as an error. A stream of another dialect has no end that is known here."""
