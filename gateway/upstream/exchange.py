@@ -36,6 +36,7 @@ from gateway.providers.classify import (
 )
 from gateway.providers.endpoints import CHAT
 from gateway.quick import dataclass
+from gateway.upstream.bodies import READ, is_json, typed, unpacked
 from gateway.upstream.concealment import conceal_body, conceal_headers, conceal_text
 from gateway.upstream.grammars import grammar_of
 from gateway.upstream.key import Key
@@ -203,7 +204,10 @@ class Exchange:
     async def _call(self, provider: Provider, key: Key, call: Call, deadline: float, proxy: ProxyUrl | None) -> Outcome:
         outcome = Outcome(held=Share(self.room))
         try:
-            outcome.answer = answer = await self._send(provider, key, call, deadline, proxy)
+            answer = await self._send(provider, key, call, deadline, proxy)
+            outcome.answer = answer
+            if call.shape != "raw":
+                answer = outcome.answer = unpacked(answer)
             outcome.status, outcome.headers = answer.status, answer.headers
             await self._judge(provider, key, call, outcome, answer)
         except UpstreamError as error:
@@ -255,12 +259,17 @@ class Exchange:
             return
         if call.shape in UNSEEN or answer.status >= 300:
             return
+        if call.shape in READ:
+            try:
+                answer = outcome.answer = await typed(answer, stream=call.stream)
+            except ValueError as error:
+                _find_unreadable(outcome, key, f"{error}")
+                return
+            outcome.headers = answer.headers
         content_type = (outcome.header(b"content-type") or b"").lower()
         outcome.streamed = content_type.startswith(b"text/event-stream")
         if call.reading is not None and not (outcome.streamed and call.stream):
             await self._read_whole(provider, key, call, call.reading, outcome, answer)
-        elif (outcome.header(b"content-encoding") or b"identity") != b"identity":
-            outcome.streamed = False  # nobody asked for that, and nobody here can read it
         elif outcome.streamed:
             await self._hold(provider, key, call, outcome, answer)
         elif b"json" in content_type:
@@ -316,9 +325,7 @@ class Exchange:
                 if outcome.verdict is None:
                     reading.read(outcome.decoded)
         except ValueError as error:
-            said = conceal_text(key, f"{UNREADABLE_ANSWER.evidence}: {error}")[:EVIDENCE_LIMIT]
-            outcome.verdict = replace(UNREADABLE_ANSWER, evidence=said)
-            outcome.body, outcome.decoded = b"", None  # it may be long, and nobody can make anything of it
+            _find_unreadable(outcome, key, f"{error}")
 
     async def _hold(self, provider: Provider, key: Key, call: Call, outcome: Outcome, answer: UpstreamAnswer) -> None:
         """Keep a stream back until its first meaningful event, for `streaming.hold` seconds and HOLD_LIMIT bytes."""
@@ -341,7 +348,9 @@ class Exchange:
                     decisive = next((pair for pair in kinds if pair[0] != "preamble"), None)
                     if decisive is not None:
                         kind, event = decisive
-                        if kind == "done":
+                        if kind == "meaningful" and not is_json(event.data):
+                            _find_unreadable(outcome, key, "its stream begins with what is no JSON")
+                        elif kind == "done":
                             outcome.verdict = EMPTY_STREAM
                         elif kind == "error":
                             outcome.decoded = grammar.carried_error(event)
@@ -361,6 +370,12 @@ class Exchange:
 
 def _never() -> bool:
     return False
+
+
+def _find_unreadable(outcome: Outcome, key: Key, why: str) -> None:
+    said = conceal_text(key, f"{UNREADABLE_ANSWER.evidence}: {why}")[:EVIDENCE_LIMIT]
+    outcome.verdict = replace(UNREADABLE_ANSWER, evidence=said)
+    outcome.body, outcome.decoded = b"", None
 
 
 def _read_asked(body: bytes) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import pytest
 
 from gateway.conductor.upperbound import FRAME_TOKENS, KEPT_TOKENS
 from gateway.errors import StoreUnavailable
+from gateway.upstream.exchange import PLAIN_LIMIT
 from tests.api.billed import CENT, SHORT, ask, charges, charging
 from tests.api.harness import AS_ANN, KEYS, Gateway, until
 from tests.conftest import run
@@ -348,11 +349,11 @@ def test_who_leaves_an_array_pays_for_what_came_of_it(tmp_path: Path) -> None:
 def test_who_leaves_an_answer_that_nobody_reads_pays_what_was_reserved(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with FakeProvider() as fake, charging(tmp_path, fake) as running:
-            fake.script(KEY, HangAfter(5, Stream((b"Hello, you",), headers={"content-type": "text/plain"})))
+            long = {"choices": [{"index": 0, "message": {"content": "x" * (PLAIN_LIMIT + 1)}}]}
+            fake.script(KEY, HangAfter(PLAIN_LIMIT + 50, Answer(200, long)))
             async with running.talk() as talk:
                 await talk.send("POST", "/v1/chat/completions", SHORT, AS_ANN)
                 await talk.head()
-                await talk.until(b"Hell")
             await running.logged()
             (written,) = await charges(running)
             assert -written.entry.amount == (len(json.dumps(SHORT)) + FRAME_TOKENS + 2 * 10) * CENT

@@ -115,7 +115,7 @@ def test_a_200_that_answers_nothing_is_an_error(shape: str, body: Any, meaning: 
         ("other", Answer(200, [{"id": "a"}])),
         ("other", Answer(200, b"not JSON at all")),
         ("raw", Answer(200, {"error": {"message": "nobody looks into it"}})),
-        ("chat", Answer(200, b"plain", {"content-type": "text/plain"})),
+        ("other", Answer(200, b"plain", {"content-type": "text/plain"})),
     ],
 )
 def test_what_is_not_surely_an_error_is_an_answer(shape: str, answer: Answer) -> None:
@@ -160,16 +160,27 @@ def test_a_long_answer_is_passed_on_as_it_comes(monkeypatch: pytest.MonkeyPatch)
     run(scenario())
 
 
-@pytest.mark.parametrize("content_type", ["application/json", "text/event-stream"])
-def test_what_is_compressed_passes_though_nobody_asked_for_it(content_type: str) -> None:
+@pytest.mark.parametrize("shape", ["chat", "other"])
+def test_what_is_compressed_is_unpacked_though_nobody_asked_for_it(shape: str) -> None:
     async def scenario() -> None:
         async with wired() as wire:
-            packed = gzip.compress(b"data: [DONE]\n\n")
-            headers = {"content-type": content_type, "content-encoding": "gzip"}
-            wire.fake.script(SECRET, Answer(200, packed, headers))
-            outcome = await wire.call()
-            assert outcome.verdict is None and outcome.answer is not None
-            assert outcome.body + await outcome.answer.read_all(1000) == packed
+            headers = {"content-encoding": "gzip"}
+            wire.fake.script(SECRET, Answer(200, gzip.compress(encode(TOO_MANY)), headers))
+            outcome = await wire.call(shape)
+            assert outcome.verdict is not None and outcome.verdict.status is Status.RATE_LIMITED
+            assert outcome.header(b"content-encoding") is None
+
+    run(scenario())
+
+
+def test_raw_bytes_stay_as_they_are_compressed_or_not() -> None:
+    async def scenario() -> None:
+        async with wired() as wire:
+            packed = gzip.compress(b"anything")
+            wire.fake.script(SECRET, Answer(200, packed, {"content-encoding": "gzip"}))
+            outcome = await wire.call("raw")
+            assert outcome.answer is not None and outcome.header(b"content-encoding") == b"gzip"
+            assert await outcome.answer.read_all(1000) == packed
             outcome.close()
 
     run(scenario())

@@ -13,12 +13,14 @@ The words of a row are what the test expects:
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from tests.e2e.failures.voices import Voice
-from tests.fakes.behaviours import Answer, Behaviour, Content, Cut, HangAfter, Stream
+from tests.fakes.answers import encode
+from tests.fakes.behaviours import Answer, Behaviour, Content, Cut, Garbage, HangAfter, Stream
 
 THE_ANSWER = "the answer"
 NO, AGAIN, ANOTHER_KEY = "no", "again", "with another key"
@@ -30,6 +32,7 @@ REJECTED = "502 `upstream_credentials`"
 BROKEN_LATER = "the words so far, then the event `upstream_error`"
 LATE_LATER = "the words so far, then the event `upstream_timeout`"
 TOLD_LATER = "the words so far, then the provider's error event"
+WITH_JUNK = "every byte, as it came"
 INCOMPLETE = "the words so far, then the event `stream_incomplete`"
 
 
@@ -45,6 +48,9 @@ FAULT = Then(AGAIN, PROVIDER, NOTHING)
 MISTAKE = Then(NO, CLIENT, NOTHING)
 TOO_LATE = Then(NO, PROVIDER, ESTIMATE)
 FINE = Then(NO, NOBODY, USAGE)
+CAME = {status: f"{status}, as it came" for status in (400, 403, 404, 408, 409, 413, 422, 429, 500, 502, 503, 504, 529)}
+DOUBTED = Then(ANOTHER_KEY, "the key: `suspect`", NOTHING)
+LIMITED = Then(ANOTHER_KEY, "the key: `rate_limited`", NOTHING)
 
 Act = Callable[[Voice, bool], Behaviour]
 
@@ -123,7 +129,75 @@ def unfinished(voice: Voice) -> tuple[bytes, ...]:
     return (*voice.events[:-1], voice.events[-1].rstrip())
 
 
+def junk_later(voice: Voice) -> tuple[bytes, ...]:
+    return (*first_words(voice), JUNK, *voice.events[voice.preamble + 1 :])
+
+
+def endless(voice: Voice) -> tuple[bytes, ...]:
+    return (*first_words(voice), b"data: " + b"x" * 2_000_000)
+
+
+def as_type(content_type: str) -> Act:
+    """The good answer under another type."""
+    return lambda voice, streamed: replace(good(voice, streamed), headers={"content-type": content_type})
+
+
+def as_coding(coding: str) -> Act:
+    """The good answer under a coding that it does not have."""
+    return lambda voice, streamed: replace(good(voice, streamed), headers={"content-encoding": coding})
+
+
+def packed(coding: str) -> Act:
+    """The good answer in a coding, as one piece or in as many as it has events."""
+    window = 16 + zlib.MAX_WBITS if coding == "gzip" else zlib.MAX_WBITS
+
+    def act(voice: Voice, streamed: bool) -> Behaviour:
+        packer = zlib.compressobj(wbits=window)
+        headers = {"content-encoding": coding}
+        if not streamed:
+            return Answer(200, packer.compress(encode(voice.answer)) + packer.flush(), headers)
+        pieces = [packer.compress(event) + packer.flush(zlib.Z_SYNC_FLUSH) for event in voice.events]
+        return Stream((*pieces, packer.flush()), headers=headers)
+
+    return act
+
+
+def raw(write: Callable[[bytes, bytes], bytes]) -> Act:
+    """The good answer as `write` puts it on the wire, given its type and its body; then the connection is closed."""
+
+    def act(voice: Voice, streamed: bool) -> Behaviour:
+        if streamed:
+            return Garbage(write(b"text/event-stream", b"".join(voice.events)))
+        return Garbage(write(b"application/json", encode(voice.answer)))
+
+    return act
+
+
+def head(kind: bytes, *fields: bytes) -> bytes:
+    named = (b"content-type: " + kind,) if kind else ()
+    return b"\r\n".join([b"HTTP/1.1 200 OK", *named, *fields, b"", b""])
+
+
+def sized(more: int, behind: bytes = b"") -> Act:
+    """With a Content-Length that is wrong by `more`, and something behind the body."""
+    return raw(lambda kind, body: head(kind, b"content-length: %d" % (len(body) + more)) + body + behind)
+
+
+def short(voice: Voice, streamed: bool) -> Behaviour:
+    """With a Content-Length that ends behind the first words."""
+    length = _size(voice, first_words if streamed else None)
+    return raw(lambda kind, body: head(kind, b"content-length: %d" % length) + body)(voice, streamed)
+
+
+def chunked(end: bytes) -> Act:
+    """In one chunk, with `end` behind it."""
+    return raw(lambda kind, body: head(kind, b"transfer-encoding: chunked") + b"%x\r\n%b\r\n" % (len(body), body) + end)
+
+
 HTML = b"<!doctype html><html><head><title>Welcome</title></head><body>Sign in to go on.</body></html>"
+JUNK = b"data: {oops\n\n"
+ODD = b": hi\n\nretry: 5\n\n"
+EVENTS = {"content-type": "text/event-stream"}
 PAGE = {"content-type": "text/html; charset=utf-8"}
 
 IDLE = "[{name}.timeouts]\nidle = 0.15"

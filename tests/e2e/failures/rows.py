@@ -11,15 +11,17 @@ from tests.e2e.failures.acts import (
     ANOTHER_KEY,
     BROKE,
     BROKEN_LATER,
+    CAME,
     CONNECT,
+    DOUBTED,
     FAULT,
     FINE,
     FIRST_BYTE,
     HTML,
     IDLE,
-    INCOMPLETE,
     LATE,
     LATE_LATER,
+    LIMITED,
     MISTAKE,
     NO,
     NOTHING,
@@ -27,7 +29,6 @@ from tests.e2e.failures.acts import (
     PROVIDER,
     REJECTED,
     THE_ANSWER,
-    TOLD_LATER,
     TOO_LATE,
     TOTAL,
     Row,
@@ -35,18 +36,12 @@ from tests.e2e.failures.acts import (
     always,
     cut,
     error,
-    error_early,
-    error_first,
-    error_late,
     first_words,
     good,
-    in_stream,
     preamble,
     stall,
-    unfinished,
-    without_end,
 )
-from tests.fakes.answers import encode
+from tests.e2e.failures.rows_of_answers import FRAMING, INSIDE, STREAMS, TYPES
 from tests.fakes.behaviours import Answer, CloseBeforeAnswer, Garbage, Hang, Reset, SlowBytes
 
 ENDLESS_HEAD = b"HTTP/1.1 200 OK\r\nx: " + b"y" * 70_000
@@ -79,9 +74,6 @@ CUTS = (
     Row("closes after the first word of a stream", cut(first_words), "", BROKEN_LATER, TOO_LATE),
 )
 
-CAME = {status: f"{status}, as it came" for status in (400, 403, 404, 408, 409, 413, 422, 429, 500, 502, 503, 504, 529)}
-DOUBTED = Then(ANOTHER_KEY, "the key: `suspect`", NOTHING)
-LIMITED = Then(ANOTHER_KEY, "the key: `rate_limited`", NOTHING)
 
 STATUSES = (
     Row("400", error(400), CAME[400], CAME[400], MISTAKE),
@@ -103,26 +95,6 @@ STATUSES = (
     Row("502 with a page (HTML)", always(Answer(502, HTML, PAGE)), CAME[502], CAME[502], FAULT),
 )
 
-INSIDE = (
-    Row("an error, and nothing else", lambda v, s: Answer(200, v.error(500)), CAME[500], CAME[500], FAULT),
-    Row("a rate limit's error", lambda v, s: Answer(200, v.error(429)), CAME[429], CAME[429], LIMITED),
-    Row("a rejected key's error", lambda v, s: Answer(200, v.error(401)), REJECTED, REJECTED, DOUBTED),
-    Row("no choices, no content, no candidates", lambda v, s: Answer(200, v.empty), BROKE, BROKE, FAULT),
-    Row("nothing", always(Answer(200, b"")), BROKE, BROKE, FAULT),
-    Row("half of its JSON", lambda v, s: Answer(200, encode(v.answer)[:40]), BROKE, BROKE, FAULT),
-)
-
-NO_END = "no end: neither `[DONE]` nor a reason to stop, no `message_stop`, no `finishReason`"
-
-STREAMS = (
-    Row("an error as its first event", in_stream(error_first), "", CAME[500], FAULT),
-    Row("an error behind its preamble", in_stream(error_early), "", CAME[500], FAULT),
-    Row("an error behind its first word", in_stream(error_late), "", TOLD_LATER, TOO_LATE),
-    Row("no event", in_stream(lambda v: ()), "", BROKE, FAULT),
-    Row(NO_END, in_stream(without_end), "", INCOMPLETE, TOO_LATE),
-    Row("no blank line behind its last event", in_stream(unfinished), "", THE_ANSWER, FINE),
-)
-
 TABLE: Mapping[str, tuple[Row, ...]] = {
     "The connection": CONNECTION,
     "Time": TIME,
@@ -130,6 +102,8 @@ TABLE: Mapping[str, tuple[Row, ...]] = {
     "Errors by status": STATUSES,
     "200 with": INSIDE,
     "A stream with": STREAMS,
+    "An answer with": FRAMING,
+    "An answer whose type is": TYPES,
 }
 
 ROWS = tuple(row for rows in TABLE.values() for row in rows)

@@ -14,8 +14,8 @@ from tests.e2e.failures.acts import AGAIN, ANOTHER_KEY, NO, THE_ANSWER, Row
 from tests.e2e.failures.lab import RETRIES, SCRIPTED, Case, Lab, Played, cases_of, laboratory
 from tests.e2e.failures.rows import ROWS
 from tests.e2e.failures.voices import INPUT, OUTPUT, SAID, TEXT, VOICES, Voice
-from tests.fakes.answers import encode
-from tests.fakes.behaviours import Answer
+from tests.fakes.answers import encode, event
+from tests.fakes.behaviours import Answer, Stream
 
 T = TypeVar("T")
 
@@ -81,6 +81,9 @@ def seen(case: Case, played: Played) -> str:
         assert got.header("content-type") == "application/json"
         return THE_ANSWER if got.complete and voice.text(got.json) == TEXT else repr(got)
     assert (got.header("content-type") or "").startswith("text/event-stream")
+    own = case.row.act(voice, case.streamed)
+    if got.complete and isinstance(own, Stream) and acts.JUNK in (own.events or ()) and got.body == sent(own):
+        return acts.WITH_JUNK
     heard = voice.hear(got.body)
     if SAID in heard.message:
         return acts.TOLD_LATER
@@ -89,6 +92,10 @@ def seen(case: Case, played: Played) -> str:
         assert TEXT.startswith(heard.text) and heard.text != ""
         return f"the words so far, then the event `{heard.code}`"
     return THE_ANSWER if got.complete and heard.ended and heard.text == TEXT else repr(heard)
+
+
+def sent(stream: Stream) -> bytes:
+    return b"".join(event(one) for one in stream.events or ())
 
 
 def encoded(body: object) -> bytes:

@@ -60,6 +60,11 @@ class OpenAI:
         usage = {**head, "choices": [], "usage": self.answer["usage"]}
         return (*map(data_line, [*chunks, usage]), b"data: [DONE]\n\n")
 
+    @property
+    def bare_end(self) -> tuple[bytes, ...]:
+        """A stream's end without an answer."""
+        return self.events[-1:]
+
     def ask(self, model: str, *, streamed: bool) -> tuple[str, dict[str, Any]]:
         stream = {"stream": True, "stream_options": {"include_usage": True}} if streamed else {}
         messages = [{"role": "user", "content": HI}]
@@ -129,6 +134,11 @@ class Anthropic:
         ]
         return tuple(map(event_of, payloads))
 
+    @property
+    def bare_end(self) -> tuple[bytes, ...]:
+        """A stream's end without an answer."""
+        return (*self.events[:1], self.events[-1])
+
     def ask(self, model: str, *, streamed: bool) -> tuple[str, dict[str, Any]]:
         messages = [{"role": "user", "content": HI}]
         return "/v1/messages", {"model": model, "max_tokens": 100, "messages": messages, "stream": streamed}
@@ -195,6 +205,11 @@ class Gemini:
         chunks[-1]["usageMetadata"] = self.usage
         return tuple(b"data: %b\r\n\r\n" % json.dumps(chunk).encode() for chunk in chunks)
 
+    @property
+    def bare_end(self) -> tuple[bytes, ...]:
+        """A stream's end without an answer."""
+        return (data_line({"candidates": []}),)
+
     def ask(self, model: str, *, streamed: bool) -> tuple[str, dict[str, Any]]:
         method = "streamGenerateContent?alt=sse" if streamed else "generateContent"
         contents = [{"role": "user", "parts": [{"text": HI}]}]
@@ -243,11 +258,9 @@ def event_of(payload: dict[str, Any]) -> bytes:
 
 
 def payloads(body: bytes) -> Iterator[Any]:
-    """What a strict client reads of a stream: the decoded data of every event; anything else is an error."""
+    """What a strict client reads of a stream: the decoded data of every event. Raises ValueError for what is none."""
     for event in body.replace(b"\r\n", b"\n").split(b"\n\n"):
-        lines = [line for line in event.split(b"\n") if line and not line.startswith(b":")]
-        if not lines:
-            continue
+        lines = [line for line in event.split(b"\n") if line and not line.startswith((b":", b"retry:"))]
         data = b"\n".join(line[5:].strip() for line in lines if line.startswith(b"data:"))
-        assert all(line.startswith((b"data:", b"event:", b"id:")) for line in lines), event
-        yield "[DONE]" if data == b"[DONE]" else json.loads(data)
+        if data:
+            yield "[DONE]" if data == b"[DONE]" else json.loads(data)
