@@ -34,9 +34,10 @@ from gateway.errors import RequestError, UpstreamError, UpstreamTimeout, Withhel
 from gateway.observe.record import RequestRecord
 from gateway.policy.facts import status_inside
 from gateway.policy.verdict import Status
-from gateway.providers.classify import EMPTY_ANSWER, EMPTY_STREAM, classify_failure
+from gateway.providers.classify import EMPTY_ANSWER, EMPTY_STREAM, REDIRECTED, classify_failure
 from gateway.providers.openai import FORWARDED_WITH_ERRORS
 from gateway.quick import dataclass
+from gateway.upstream.bodies import READ
 from gateway.upstream.concealment import BodyMask, conceal_text
 from gateway.upstream.exchange import Outcome
 from gateway.upstream.key import Key
@@ -52,7 +53,7 @@ if TYPE_CHECKING:
     from gateway.conductor.translation import Translation
 
 SAY_NOTHING = frozenset(
-    verdict.reason for verdict in (EMPTY_ANSWER, EMPTY_STREAM, INCOMPLETE_STREAM, UNREADABLE_ANSWER)
+    verdict.reason for verdict in (EMPTY_ANSWER, EMPTY_STREAM, INCOMPLETE_STREAM, UNREADABLE_ANSWER, REDIRECTED)
 )
 """Verdicts on what has no words of the provider's that a client could read as an error."""
 
@@ -100,8 +101,6 @@ class Delivery:
         outcome, translation = self.outcome, self.translation
         if outcome.verdict is not None:
             await self._failure()
-        elif outcome.status >= 300 and self.ask.shape != "raw":
-            raise _redirected(outcome.status, self.target.provider)
         elif translation is not None:
             await self._across(translation)
         elif outcome.streamed:
@@ -166,18 +165,34 @@ class Delivery:
     async def _whole(self) -> None:
         outcome, record = self.outcome, self.record
         body = outcome.body
+        as_events = self.ask.stream and self.ask.shape in READ
         if outcome.decoded is not None:
             record.usage = usage_words(self.ask.shape).read(outcome.decoded)
             if self._makes_response:
                 self._remember_owner(read_response_id(outcome.decoded))
             if self.target.renamed:
                 body = rename_model(body, self.ask.model) or body
+            if as_events:
+                body = self._as_events()
         if self.bill is not None:
             self.bill.see(outcome.decoded, self.ask.shape, record)
             await self.bill.settle(record)
         record.first_byte_at = self._loop.time()
         record.bytes_out = len(body)
-        await self.reply.send(outcome.status, self._headers(), body)
+        headers = self._headers()
+        if as_events:
+            headers = [EVENTS, *(header for header in headers if header[0] != b"content-type")]
+        await self.reply.send(outcome.status, headers, body)
+
+    def _as_events(self) -> bytes:
+        """A whole answer to who has asked for a stream. Raises RequestError for what is none."""
+        from gateway.conductor.unstreamed import as_stream
+
+        try:
+            return as_stream(self.outcome.decoded, self.ask, self.ask.model if self.target.renamed else "")
+        except ValueError as error:
+            said = f"The provider {self.target.provider.name!r} gave no answer: {error}."
+            raise RequestError(502, "upstream_error", said) from None
 
     async def _stream(self) -> None:
         outcome, record, ask = self.outcome, self.record, self.ask
@@ -376,15 +391,6 @@ def _no_answer(error: UpstreamError, provider: Provider) -> RequestError:
         return RequestError(504, "upstream_timeout", f"The provider {provider.name!r} took too long: {error.message}.")
     return RequestError(
         502, "upstream_error", f"The provider {provider.name!r} could not be reached or broke off: {error.message}."
-    )
-
-
-def _redirected(status: int, provider: Provider) -> RequestError:
-    """Redirects are not followed: they would take the key to another host."""
-    return RequestError(
-        502,
-        "upstream_error",
-        f"The provider {provider.name!r} redirects ({status}), which is not followed: its base_url may be wrong.",
     )
 
 

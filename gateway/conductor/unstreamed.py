@@ -84,12 +84,7 @@ class Unstreamed:
         return ""
 
     def read(self, decoded: object) -> None:
-        if self._name and isinstance(decoded, dict):
-            decoded = {**decoded, **{field: self._name for field in FIELDS if field in decoded}}
-        try:
-            self._events = self._stream(decoded)
-        except (RecursionError, TypeError):  # JSON can be read deeper than it can be written
-            raise MalformedAnswerError("it is nested too deeply") from None
+        self._events = as_stream(decoded, self._ask, self._name)
         self.usage = usage_words(self.shape).read(decoded)
 
     def read_stream(self, body: bytes) -> None:
@@ -102,7 +97,7 @@ class Unstreamed:
             reader = EventReader(len(body) + 1)
             events = [event.data for event in (*reader.feed(body), reader.rest()) if event is not None]
             body = f"[{','.join(events)}]".encode()
-        elif not self._reports_usage:
+        elif not _reports_usage(self._ask):
             body = without_usage_chunk(body)
         self._events = rename_in_events(body, self._name) if self._name else body
 
@@ -112,30 +107,42 @@ class Unstreamed:
     def failure(self, status: int, said: object) -> tuple[int, bytes, float | None]:
         return translate_failure(self._dialect, self._dialect, status, said)
 
-    def _stream(self, decoded: object) -> bytes:
-        match self.shape:
-            case "chat":
-                from gateway.dialects.openai_chat.whole_stream import stream_chat
 
-                return stream_chat(decoded, usage=self._reports_usage)
-            case "completions":
-                from gateway.dialects.openai_chat.whole_stream import stream_completion
+def as_stream(decoded: object, ask: Ask, name: str) -> bytes:
+    """A whole answer as the stream that the client has asked for, in the same dialect. `name` is for the model, unless
+    it is empty. Raises MalformedAnswerError for what is no answer."""
+    if name and isinstance(decoded, dict):
+        decoded = {**decoded, **{field: name for field in FIELDS if field in decoded}}
+    try:
+        return _stream(decoded, ask)
+    except (RecursionError, TypeError):  # JSON can be read deeper than it can be written
+        raise MalformedAnswerError("it is nested too deeply") from None
 
-                return stream_completion(decoded, usage=self._reports_usage)
-            case "responses":
-                from gateway.dialects.openai_responses.whole_stream import stream_response
 
-                return stream_response(decoded)
-            case "messages":
-                from gateway.dialects.anthropic.whole_stream import stream_message
+def _stream(decoded: object, ask: Ask) -> bytes:
+    match ask.shape:
+        case "chat":
+            from gateway.dialects.openai_chat.whole_stream import stream_chat
 
-                return stream_message(decoded)
-            case _:
-                from gateway.dialects.gemini.whole_stream import stream_generation
+            return stream_chat(decoded, usage=_reports_usage(ask))
+        case "completions":
+            from gateway.dialects.openai_chat.whole_stream import stream_completion
 
-                return stream_generation(decoded, array=self._ask.array)
+            return stream_completion(decoded, usage=_reports_usage(ask))
+        case "responses":
+            from gateway.dialects.openai_responses.whole_stream import stream_response
 
-    @property
-    def _reports_usage(self) -> bool:
-        """Whether the client sees usage: who speaks Chat Completions or Completions has to ask for it."""
-        return not may_ask_for_usage(self._ask)
+            return stream_response(decoded)
+        case "messages":
+            from gateway.dialects.anthropic.whole_stream import stream_message
+
+            return stream_message(decoded)
+        case _:
+            from gateway.dialects.gemini.whole_stream import stream_generation
+
+            return stream_generation(decoded, array=ask.array)
+
+
+def _reports_usage(ask: Ask) -> bool:
+    """Whether the client sees usage: who speaks Chat Completions or Completions has to ask for it."""
+    return not may_ask_for_usage(ask)

@@ -127,3 +127,5 @@ def classify_failure(error: UpstreamError) -> Verdict:
 
 EMPTY_ANSWER = Verdict(Scope.PROVIDER, Status.SERVER_ERROR, "empty_answer", evidence="200 without any choice")
 EMPTY_STREAM = Verdict(Scope.PROVIDER, Status.SERVER_ERROR, "empty_stream", evidence="stream without any event")
+REDIRECTED = Verdict(Scope.PROVIDER, Status.SERVER_ERROR, "redirected", evidence="a redirect, which is not followed")
+"""It would take the key to another host."""

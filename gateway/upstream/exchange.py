@@ -30,6 +30,7 @@ from gateway.providers import echo
 from gateway.providers.classify import (
     EMPTY_ANSWER,
     EMPTY_STREAM,
+    REDIRECTED,
     classify_answer,
     classify_failure,
     classify_inside,
@@ -257,7 +258,11 @@ class Exchange:
                 provider.meanings, answer.status, answer.headers, body, self.clock(), partial(conceal_text, key)
             )
             return
-        if call.shape in UNSEEN or answer.status >= 300:
+        if answer.status >= 300 and call.shape != "raw":
+            said = f"it redirects ({answer.status}), which is not followed: its base_url may be wrong"
+            outcome.verdict = replace(REDIRECTED, evidence=said)
+            return
+        if call.shape in UNSEEN:
             return
         if call.shape in READ:
             try:

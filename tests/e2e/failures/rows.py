@@ -68,6 +68,8 @@ TIME = (
     Row("is slow, but never silent", lambda v, s: SlowBytes(50, 0.001, good(v, s)), THE_ANSWER, THE_ANSWER, FINE),
 )
 
+MOVED = {"location": "/login"}
+
 CUTS = (
     Row("closes in the middle of a whole answer", cut(), BROKE, "", FAULT),
     Row("closes before the first word of a stream", cut(preamble), "", BROKE, FAULT),
@@ -92,6 +94,7 @@ STATUSES = (
     Row("503", error(503), CAME[503], CAME[503], FAULT),
     Row("504", error(504), CAME[504], CAME[504], FAULT),
     Row("529", error(529), CAME[529], CAME[529], FAULT),
+    Row("302", always(Answer(302, b"", MOVED)), BROKE, BROKE, FAULT),
     Row("502 with a page (HTML)", always(Answer(502, HTML, PAGE)), CAME[502], CAME[502], FAULT),
 )
 

@@ -52,6 +52,7 @@ INSIDE = (
     Row("half of its JSON", lambda v, s: Answer(200, encode(v.answer)[:40]), BROKE, BROKE, FAULT),
     Row("a page (HTML)", always(Answer(200, HTML, PAGE)), BROKE, BROKE, FAULT),
     Row("a page that is said to be JSON", always(Answer(200, HTML)), BROKE, BROKE, FAULT),
+    Row("a whole answer to who asked for a stream", lambda v, s: Answer(200, v.answer), "", THE_ANSWER, FINE),
     Row("a page that is said to be events", always(Answer(200, HTML, EVENTS)), BROKE, BROKE, FAULT),
 )
 
