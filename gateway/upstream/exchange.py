@@ -361,6 +361,10 @@ class Exchange:
                             outcome.decoded = grammar.carried_error(event)
                             outcome.verdict = self._verdict_inside(provider, key, outcome, outcome.decoded)
                         break
+                else:
+                    begun = reader.rest()  # it may be an image, but JSON it is
+                    if begun is not None and not begun.data.startswith(("{", "[")):
+                        _find_unreadable(outcome, key, "its stream begins with a long line that is no JSON")
         except TimeoutError:
             pass  # held long enough: the client gets what there is
         except ValueError:

@@ -10,6 +10,7 @@ from gateway.dialects.openai_chat import events as chat_events
 from gateway.dialects.openai_chat.errors import empty_answer
 from gateway.dialects.openai_chat.events import EventClass
 from gateway.dialects.openai_responses import events as responses_events
+from gateway.dialects.openai_responses.errors import empty_answer as empty_response
 from gateway.wire.sse import Event, Marks
 
 
@@ -17,7 +18,7 @@ class Grammar(NamedTuple):
     classify: Callable[[Event], EventClass]
     carried_error: Callable[[Event], dict[str, Any]]
     marks: Marks
-    is_empty: Callable[[object], bool] = lambda _: False
+    is_empty: Callable[[object], bool]
 
 
 def grammar_of(shape: str) -> Grammar | None:
@@ -26,7 +27,9 @@ def grammar_of(shape: str) -> Grammar | None:
         case "chat" | "completions":
             return Grammar(chat_events.classify_event, chat_events.carried_error, chat_events.MARKS, empty_answer)
         case "responses":
-            return Grammar(responses_events.classify_event, responses_events.carried_error, responses_events.MARKS)
+            return Grammar(
+                responses_events.classify_event, responses_events.carried_error, responses_events.MARKS, empty_response
+            )
         case "messages":
             from gateway.dialects.anthropic import events as anthropic_events
             from gateway.dialects.anthropic.errors import empty_answer as empty_message

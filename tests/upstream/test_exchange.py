@@ -399,6 +399,20 @@ def test_a_stream_is_held_only_up_to_so_many_bytes(monkeypatch: pytest.MonkeyPat
     run(scenario())
 
 
+@pytest.mark.parametrize(("begin", "read"), [(b'{"image": "', True), (b"x", False), (b"<html>", False)])
+def test_a_first_event_that_is_longer_than_what_is_held_may_be_an_image_but_must_be_json(
+    begin: bytes, read: bool
+) -> None:
+    async def scenario() -> None:
+        async with wired() as wire:
+            wire.fake.script(SECRET, Stream((b"data: " + begin + b"x" * (2 * module.HOLD_LIMIT),)))
+            outcome = await wire.call(stream=True)
+            assert (outcome.verdict is None) is read
+            outcome.close()
+
+    run(scenario())
+
+
 # No answer.
 
 

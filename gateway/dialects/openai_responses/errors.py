@@ -9,10 +9,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from gateway.dialects.failure import Failure, FailureKind
+from gateway.dialects.openai_chat.errors import carries_error, write_failure
 from gateway.dialects.openai_chat.errors import read_failure as read_chat_failure
-from gateway.dialects.openai_chat.errors import write_failure
 
-__all__ = ["failed_code", "read_failure", "write_failure"]
+__all__ = ["empty_answer", "failed_code", "read_failure", "write_failure"]
+
+
+def empty_answer(obj: object) -> bool:
+    """Whether a 200 answers nothing: an error, or neither output nor an id by which it can be had later. An empty array
+    of output is an answer: the model had nothing to say."""
+    if carries_error(obj) or not isinstance(obj, dict):
+        return True
+    return not isinstance(obj.get("output"), list) and not isinstance(obj.get("id"), str)
 
 
 def read_failure(status: int, body: object) -> Failure:

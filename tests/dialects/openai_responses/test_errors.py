@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gateway.dialects.failure import Failure, FailureKind
-from gateway.dialects.openai_responses.errors import failed_code, read_failure, write_failure
+from gateway.dialects.openai_responses.errors import empty_answer, failed_code, read_failure, write_failure
 
 BUSY = {"code": "rate_limit_exceeded", "message": "slow down", "param": "input"}
 
@@ -30,6 +30,23 @@ def test_an_error_is_read_from_wherever_it_stands(body: dict[str, Any]) -> None:
 @pytest.mark.parametrize("body", [None, "", "<html>", 3, [], {}, {"error": None}, {"response": {"error": 3}}])
 def test_a_body_that_says_nothing_is_a_failure_all_the_same(body: object) -> None:
     assert read_failure(500, body).kind is FailureKind.SERVER
+
+
+@pytest.mark.parametrize(
+    ("obj", "empty"),
+    [
+        ({"object": "response", "output": [{"type": "message"}]}, False),
+        ({"object": "response", "status": "queued", "output": [], "error": None}, False),
+        ({"object": "response", "id": "resp_1", "output": [], "error": BUSY}, True),
+        ({"object": "response", "id": "resp_1"}, False),
+        ({"object": "response", "output": None}, True),
+        ({"object": "response"}, True),
+        ([], True),
+        (None, True),
+    ],
+)
+def test_an_answer_without_output_or_with_an_error_is_empty(obj: object, empty: bool) -> None:
+    assert empty_answer(obj) is empty
 
 
 @pytest.mark.parametrize(
