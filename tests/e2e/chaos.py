@@ -241,11 +241,11 @@ class Clients:
         if got.status != 200:
             tally.fail(word, f"{how}: {got.status} {got.body[:200]!r}")
             return
+        how = f"{how}: {got.headers.get('x-llmgateway-provider')}"
         try:
             text = surface.read(got.body, stream=stream)
         except UnfinishedError as error:
-            who = got.headers.get("x-llmgateway-provider")
-            tally.fail_or_broken(word, f"{how}: {who}: {error}", told=stream and error.told)
+            tally.fail_or_broken(word, f"{how}: {error}", told=stream and error.told)
             return
         if text == words:
             tally.answered += 1
