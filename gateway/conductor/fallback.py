@@ -108,8 +108,9 @@ def _is_filtered(outcome: Outcome, shape: str) -> bool:
 
 
 def _payloads(held: bytes) -> Iterator[object]:
-    for event in EventReader().feed(held):
+    reader = EventReader(len(held) + 1)
+    for event in (*reader.feed(held), reader.rest()):
         try:
-            yield jsonlib.loads(event.data)
+            yield None if event is None else jsonlib.loads(event.data)
         except ValueError:
             continue

@@ -221,6 +221,38 @@ def test_an_answer_that_a_filter_took_is_another_targets_where_the_route_says_so
     run(scenario())
 
 
+@pytest.mark.parametrize("shape", NO_WORDS)
+def test_so_is_one_that_was_to_become_a_stream(tmp_path: Path, shape: str) -> None:
+    path, body = SURFACES[f"{shape}, streamed"]
+    whole = ('[providers.main.streaming]\nmode = "disabled"', "")
+
+    async def scenario() -> None:
+        kinds = (KIND_OF[shape], "openai")
+        async with routed(tmp_path, f"{ROUTE}\n{EVERY_CAUSE}", kinds=kinds, settings=whole) as world:
+            world.main.script(FIRST, Answer(body=NO_WORDS[shape]))
+            got = await world.ask(body, path)
+            assert (got.status, text_of(got, f"{shape}, streamed")) == (200, GREETING)
+            assert world.fallbacks == [("main", "content_filter", "spare")]
+
+    run(scenario())
+
+
+def test_so_is_one_with_an_event_of_any_size(tmp_path: Path) -> None:
+    """Which came as a stream that nobody had asked for, and without a blank line at its end."""
+    path, body = SURFACES["messages"]
+    first = {**chunk({"role": "assistant", "content": ""}, None), "obfuscation": "x" * (3 << 19)}
+    last = b"data: " + json.dumps(chunk({}, "content_filter")).encode()
+
+    async def scenario() -> None:
+        async with routed(tmp_path, f"{ROUTE}\n{EVERY_CAUSE}", kinds=("openai", "openai")) as world:
+            world.main.script(FIRST, Stream((first, last)))
+            got = await world.ask(body, path)
+            assert (got.status, text_of(got, "messages")) == (200, GREETING)
+            assert world.fallbacks == [("main", "content_filter", "spare")]
+
+    run(scenario())
+
+
 @pytest.mark.parametrize("streamed", [False, True])
 @pytest.mark.parametrize("shape", NO_WORDS)
 def test_without_the_routes_word_it_is_the_clients(tmp_path: Path, shape: str, streamed: bool) -> None:
