@@ -67,8 +67,8 @@ def in_turn(groups: Iterable[Sequence[Target]], turn: int) -> Plan:
     targets: list[Target] = []
     away: list[Target] = []
     for group in groups:
-        there = [target for target in group if not _is_away(target)]
-        away += [target for target in group if target not in there]
+        there, missing = _part(group)
+        away += missing
         at = turn % max(len(there), 1)
         targets += there[at:] + there[:at]
     return Plan(targets + away, ANY_CAUSE)
@@ -145,8 +145,7 @@ class Route:
                 raise RequestError(503, "no_usable_key", f"No provider of the route {self.name!r} is enabled.")
             raise RequestError(403, "permission_denied", f"This API token may not use a provider of {self.name!r}.")
         if len(targets) > 1:
-            away = [target for target in targets if _is_away(target)]
-            there = [target for target in targets if target not in away]
+            there, away = _part(targets)
             targets = STRATEGIES[self.config.strategy](self, there or targets) + (away if there else [])
         stay = self._who(ask)
         home = self._memory.home(stay) if stay else None
@@ -248,6 +247,15 @@ def _target(provider: Provider, model: str, name: str) -> Target:
 
 def _key(target: Target) -> tuple[str, str]:
     return target.provider.name, target.model
+
+
+def _part(targets: Iterable[Target]) -> tuple[list[Target], list[Target]]:
+    """Those that can take a request now, and those that are away."""
+    there: list[Target] = []
+    away: list[Target] = []
+    for target in targets:
+        (away if _is_away(target) else there).append(target)
+    return there, away
 
 
 def _is_away(target: Target) -> bool:
