@@ -53,12 +53,12 @@ def refused(target: Target, error: RequestError) -> Failed:
 def unserved(delivery: Delivery, causes: frozenset[str]) -> Failed | None:
     """Why an answer is none to be content with; None: it is, or it is not worth asking anybody else."""
     outcome, target = delivery.outcome, delivery.target
-    if outcome.verdict is None and outcome.status < 300:
+    if outcome.verdict is None:
         if "content_filter" not in causes or not _is_filtered(outcome, delivery.shape):
             return None
         message = f"The content filter of the provider {target.provider.name!r} took the answer."
         return Failed(target, "content_filter", RequestError(400, "content_filter", message), asked=True)
-    cause = "server_error" if outcome.verdict is None else cause_of(outcome.verdict)  # a redirect is not followed
+    cause = cause_of(outcome.verdict)
     if not cause and not LOOKED_INTO.isdisjoint(causes):
         cause = _cause_told(outcome, delivery.dialect)
     return Failed(target, cause, delivery=delivery, asked=True) if cause in causes else None
