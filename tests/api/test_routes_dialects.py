@@ -150,6 +150,69 @@ def test_when_all_targets_fail_the_last_ones_answer_is_told_in_the_clients_shape
     run(scenario())
 
 
+TOO_LONG: dict[str, list[Answer]] = {
+    "openai": [
+        Answer(400, {"error": {"message": "This model's maximum context length is 128000 tokens.", "param": "messages",
+                               "type": "invalid_request_error", "code": "context_length_exceeded"}}),
+    ],
+    "anthropic": [
+        Answer(400, {"type": "error", "error": {"type": "invalid_request_error",
+                                                "message": "prompt is too long: 210000 tokens > 200000 maximum"}}),
+        Answer(413, {"type": "error", "error": {"type": "request_too_large", "message": "Request exceeds the maximum "
+                                                "size"}}),
+    ],
+    "gemini": [
+        Answer(400, {"error": {"code": 400, "status": "INVALID_ARGUMENT", "message": "The input token count (1200000) "
+                               "exceeds the maximum number of tokens allowed (1048576)."}}),
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("surface", ["chat", "messages, streamed", "generate"])
+@pytest.mark.parametrize(("kind", "failure"), [(kind, one) for kind, each in TOO_LONG.items() for one in each])
+def test_a_request_that_is_too_long_for_one_model_goes_to_another(
+    tmp_path: Path, kind: str, failure: Answer, surface: str
+) -> None:
+    path, body = SURFACES[surface]
+
+    async def scenario() -> None:
+        async with routed(tmp_path, f"{ROUTE}\n{EVERY_CAUSE}", kinds=(kind, "openai")) as world:
+            world.main.script(FIRST, failure)
+            got = await world.ask(body, path)
+            assert (got.status, text_of(got, surface)) == (200, GREETING)
+            assert world.fallbacks == [("main", "context_length", "spare")]
+
+    run(scenario())
+
+
+BREAKS: dict[str, tuple[str | dict[str, Any], ...]] = {
+    "openai": ({"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "big",
+                "choices": [{"index": 0, "delta": {"role": "assistant", "content": "Well"}, "finish_reason": None}]},),
+    "anthropic": (
+        {"type": "message_start", "message": {"id": "m", "type": "message", "role": "assistant", "model": "big",
+         "content": [], "stop_reason": None, "stop_sequence": None, "usage": {"input_tokens": 3, "output_tokens": 1}}},
+        {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+        {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "Well"}},
+    ),
+    "gemini": ({"candidates": [{"content": {"role": "model", "parts": [{"text": "Well"}]}, "index": 0}]},),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", BREAKS)
+@pytest.mark.parametrize("surface", [name for name in SURFACES if "streamed" in name])
+def test_a_stream_that_has_said_something_is_nobody_elses(tmp_path: Path, kind: str, surface: str) -> None:
+    path, body = SURFACES[surface]
+
+    async def scenario() -> None:
+        async with routed(tmp_path, kinds=(kind, "openai")) as world:
+            world.main.script(FIRST, Stream((*BREAKS[kind], *(ERROR_EVENTS[kind].events or ()))))
+            got = await world.ask(body, path)
+            assert (got.status, got.body.count(b"Well") > 0, world.fallbacks, world.asked) == (200, True, [], (1, 0))
+            assert b"error" in got.body and TERMINAL[surface.partition(",")[0]] not in got.body.decode()
+
+    run(scenario())
+
+
 # -- filters ---------------------------------------------------------------------------------------------------------
 
 USAGE = {"prompt_tokens": 3, "completion_tokens": 0, "total_tokens": 3}
