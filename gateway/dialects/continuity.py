@@ -4,8 +4,9 @@ A client echoes what its own dialect knows: a signature where its dialect has on
 foreign signature is *sealed*: a text that names who made it, in base64, since Google's SDK decodes signatures. It goes
 out in the client dialect's own place for signatures. Tool calls have none but Gemini's; their signatures go out
 
-- in the Responses API, in an item before the call's that clients send back unread, as `SEAL.ID`. Codex refuses ids of
-  more than 256 bytes, and Google's signatures have thousands;
+- in the Responses API, and to clients of Messages that think, in thoughts before the call that clients send back
+  unread, as `SEAL.ID`. Ids must be short: Codex takes 256 bytes, Claude Code names files by them, and Google's
+  signatures have thousands;
 - elsewhere behind the id of the call, as `ID__thought__SEAL`, which is read in every dialect.
 
 Where a provider speaks the client's dialect its answers pass as they are, unsealed, so that nobody can tell later which

@@ -256,12 +256,15 @@ def test_a_thought_without_text_keeps_its_signature(who: str) -> None:
     assert signed_calls("anthropic", asked) == [(ALONE, "Rome")]
 
 
-def test_a_signed_call_has_a_short_id_in_the_responses_api() -> None:
-    """Codex: "gRPC code-mode host returned tool call ID exceeding 256 bytes"."""
-    _, body = conversation("responses", "gemini")
-    ids = [item["call_id"] for item in body["input"] if item.get("type") == "function_call"]
+@pytest.mark.parametrize("who", ["responses", "anthropic"])
+def test_a_signed_call_has_a_short_id(who: str) -> None:
+    """Codex: "gRPC code-mode host returned tool call ID exceeding 256 bytes". Claude Code names files by ids."""
+    client, body = conversation(who, "gemini")
+    ids = [part.id for message in read(client, body).messages for part in message.parts if isinstance(part, ToolCall)]
+    said = json.dumps(body)
     assert len(ids) == 2
-    assert all(len(call_id) <= 40 for call_id in ids)
+    assert all(len(call_id) <= 40 and f'"{call_id}"' in said for call_id in ids)
+    assert "__thought__" not in said
 
 
 def test_a_call_whose_signature_was_not_sent_back_goes_with_what_google_documents_for_that() -> None:

@@ -88,7 +88,7 @@ async def run_claude(folder: Path, address: str, model: str, prompt: str) -> str
         "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
         "DISABLE_AUTOUPDATER": "1",
     }
-    options = ("--model", model, "--output-format", "json", "--allowedTools", "Bash Read")
+    options = ("--model", model, "--output-format", "json", "--allowedTools", "Bash Grep Read")
     out = await start(folder, CLAUDE, "-p", prompt, *options, environ=environ)
     return str(json.loads(out)["result"])
 
@@ -191,6 +191,19 @@ def test_claude_code_shows_an_image_and_a_text_at_once(tmp_path: Path, provider:
     assert SECRET in ran.requests[-1]
     assert base64.b64encode(PNG).decode()[:40] in ran.requests[-1]
     assert bool(ran.verified) is signs
+
+
+@claude_code
+def test_claude_code_keeps_a_long_result_in_a_file_that_the_calls_id_names(tmp_path: Path) -> None:
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project" / "long.txt").write_text("\n".join(f"line {number} of it" for number in range(9000)))
+    search = {"pattern": "line", "path": "long.txt", "output_mode": "content", "head_limit": 0}
+    script = f"DO call Grep {json.dumps(search)} // say {READ}"
+    ran = turn(tmp_path, "claude", "gemini", "gemini-3-pro-preview", script)
+    assert (ran.words, ran.verified) == (READ, 1)
+    assert "persisted-output" in ran.requests[-1] and "line 8999 of it" not in ran.requests[-1]
+    (kept,) = tmp_path.glob("home/.claude/projects/*/*/tool-results/*.txt")
+    assert "line 8999 of it" in kept.read_text()
 
 
 @codex

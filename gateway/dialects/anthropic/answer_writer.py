@@ -1,7 +1,9 @@
 """A neutral answer as a message for a client of Anthropic's.
 
-- Signatures of other providers stand sealed where Claude's would: in `thinking` and `redacted_thinking` blocks, and
-  behind the id of a tool call, which has no place of its own.
+- Signatures of other providers stand sealed where Claude's would: in `thinking` and `redacted_thinking` blocks. A tool
+  call has no place of its own: its signature is a `redacted_thinking` block before it, which names the call, where the
+  client lets the model think, and so must send such blocks back; elsewhere it goes behind the call's id. Claude Code
+  names files by ids, and cannot save a result whose file would have more than 255 bytes (anthropics/claude-code#23948).
 - Arguments that are no JSON object are wrapped as Anthropic tells clients to wrap what they cannot parse:
   `{"INVALID_JSON": "…"}`.
 - Empty texts leave no block: the client would send them back, and Anthropic's form does not allow them.
@@ -19,7 +21,7 @@ from gateway.dialects.anthropic.answer_reader import FINISHES, any_calls
 from gateway.dialects.anthropic.block_reader import DIALECT
 from gateway.dialects.anthropic.count_tokens import estimate_tokens
 from gateway.dialects.anthropic.usage import write_usage
-from gateway.dialects.continuity import show_signature, with_seal
+from gateway.dialects.continuity import bind, show_signature, with_seal
 from gateway.dialects.conversation import (
     Answer,
     Choice,
@@ -30,6 +32,7 @@ from gateway.dialects.conversation import (
     Part,
     RedactedThinking,
     Refusal,
+    Request,
     Signature,
     Text,
     Thinking,
@@ -59,8 +62,9 @@ def write_answer(answer: Answer, scene: Scene, losses: Losses) -> Json:
         losses.content("answer.choices", "choices", "the client's API gives one answer.")
     content: list[Json] = []
     for part in choice.parts:
-        block = write_block(part, scene, losses, call=len(content))
-        if block is not None:
+        if isinstance(part, ToolCall):
+            content += _write_call(part, scene, len(content))
+        elif (block := write_block(part, scene, losses)) is not None:
             content.append(block)
     refused = any(isinstance(part, Refusal) for part in choice.parts)
     return {
@@ -107,8 +111,14 @@ def write_ending(ending: Ending, *, called: bool, refused: bool) -> Json:
     return written
 
 
-def write_block(part: Part, scene: Scene, losses: Losses, *, call: int = 0) -> Json | None:
-    """A part as a block, or None where it leaves none. `call` tells calls without an id apart."""
+def _write_call(part: ToolCall, scene: Scene, place: int) -> list[Json]:
+    name, signature = sign_call(part, part.signature, scene, place)
+    use = {"id": name, "name": part.name, "input": arguments_object(part.arguments, custom=part.custom)}
+    return [*([signature] if signature else []), {"type": "tool_use", **use}]
+
+
+def write_block(part: Part, scene: Scene, losses: Losses) -> Json | None:
+    """A part that is no call as a block, or None where it leaves none."""
     match part:
         case Text():
             if part.signature is not None:
@@ -123,13 +133,6 @@ def write_block(part: Part, scene: Scene, losses: Losses, *, call: int = 0) -> J
             return {"type": "thinking", "thinking": text, "signature": shown(signature, scene)}
         case RedactedThinking(signature):
             return {"type": "redacted_thinking", "data": shown(signature, scene)}
-        case ToolCall():
-            return {
-                "type": "tool_use",
-                "id": call_id(part, part.signature, scene, call),
-                "name": part.name,
-                "input": arguments_object(part.arguments, custom=part.custom),
-            }
         case Opaque(dialect, value) if dialect == DIALECT:
             return value
         case _:
@@ -152,8 +155,18 @@ def shown(signature: Signature | None, scene: Scene) -> str:
     return "" if signature is None else show_signature(signature, DIALECT, scene.provider)
 
 
-def call_id(part: ToolCall, signature: Signature | None, scene: Scene, call: int) -> str:
-    return with_seal(part.id or f"toolu_{scene.id}{call}", signature, scene.provider)
+def sign_call(part: ToolCall, signature: Signature | None, scene: Scene, place: int) -> tuple[str, Json | None]:
+    """A call's id, and the block that stands before the call. `place` tells calls without an id apart."""
+    name = part.id or f"toolu_{scene.id}{place}"
+    if signature is None or not _sends_thoughts_back(scene.request):
+        return with_seal(name, signature, scene.provider), None
+    return name, {"type": "redacted_thinking", "data": bind(signature, name, scene.provider)}
+
+
+def _sends_thoughts_back(request: Request) -> bool:
+    """Anthropic refuses a loop of tools without them, where the request has `thinking`."""
+    reasoning = request.reasoning
+    return reasoning is not None and (reasoning.adaptive or reasoning.budget is not None)
 
 
 def arguments_object(arguments: str, *, custom: bool) -> Json:

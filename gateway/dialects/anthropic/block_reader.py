@@ -11,12 +11,13 @@ Source: https://platform.claude.com/docs/en/api/messages
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Final
 
 from gateway import jsonlib
 from gateway.dialects import custom_tools, reading
-from gateway.dialects.continuity import read_signature, split_id
+from gateway.dialects.continuity import read_signature, split_id, unbind
 from gateway.dialects.conversation import (
     Cache,
     Citation,
@@ -47,7 +48,21 @@ def read_content(obj: Json, path: str, losses: Losses, *, name: str = "content")
     content = obj.get(name)
     if isinstance(content, str):
         return (Text(content, where=reading.join(path, name)),)
-    return tuple(_part(block, where, losses) for where, block in reading.objects(obj, name, path))
+    parts = [(_part(block, where, losses), _bound(block)) for where, block in reading.objects(obj, name, path)]
+    signatures = dict(bound for _, bound in parts if bound is not None)
+    return tuple(_signed(part, signatures) for part, bound in parts if bound is None)
+
+
+def _bound(block: Json) -> tuple[str, Signature] | None:
+    """What a block says that only carries the signature of a call; see `continuity.bind`."""
+    data = block.get("data") if block.get("type") == "redacted_thinking" else None
+    return unbind(data) if isinstance(data, str) else None
+
+
+def _signed(part: Part, signatures: Mapping[str, Signature]) -> Part:
+    if not isinstance(part, ToolCall) or part.id not in signatures:
+        return part
+    return replace(part, signature=signatures[part.id])
 
 
 def read_cache(block: Json, path: str) -> Cache | None:

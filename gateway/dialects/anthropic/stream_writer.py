@@ -5,7 +5,8 @@
 - One `message_start`, with what is known of the input, or an estimate: clients size their context by it.
 - Blocks one after the other; a block that says nothing is never opened, since the client would send it back.
 - `message_delta` waits for the end of the stream, as usage may come after the last word.
-- A tool call is opened with its first argument or its end: the signature that its id carries may come behind `Open`.
+- A tool call is opened with its first argument or its end: the signature that its id or the block before it carries may
+  come behind `Open`.
 - Arguments go out as they come. Only such as do not even begin like an object are held to the end of the call and
   wrapped as in `answer_writer.py`; a client's parser would end the stream over them.
 
@@ -15,7 +16,7 @@ Source: https://platform.claude.com/docs/en/build-with-claude/streaming
 from __future__ import annotations
 
 from gateway import jsonlib
-from gateway.dialects.anthropic.answer_writer import arguments_object, call_id, shown, write_block, write_citation
+from gateway.dialects.anthropic.answer_writer import arguments_object, shown, sign_call, write_block, write_citation
 from gateway.dialects.anthropic.answer_writer import write_ending as ending_fields
 from gateway.dialects.anthropic.count_tokens import estimate_tokens
 from gateway.dialects.anthropic.errors import write_failure
@@ -165,7 +166,7 @@ class StreamWriter:
         events.append(_delta(self._index, {"type": kind, _FIELD_OF_DELTA[kind]: text}))
 
     def _sign(self, block: _Block, signature: Signature) -> None:
-        """Thoughts are signed at their end, a call in its id."""
+        """Thoughts are signed at their end, a call at its beginning."""
         late = isinstance(block.part, ToolCall) and block.started and block.signature != signature
         if late or not isinstance(block.part, ToolCall | Thinking):
             name = "late_signature" if late else "text_signature"
@@ -181,9 +182,17 @@ class StreamWriter:
         if isinstance(part, Thinking):
             opening = {"type": "thinking", "thinking": "", "signature": ""}
         elif isinstance(part, ToolCall):
-            name = call_id(part, block.signature, self._scene, self._index)
+            name, signature = sign_call(part, block.signature, self._scene, self._index)
+            if signature is not None:
+                self._whole(signature, events)
             opening = {"type": "tool_use", "id": name, "name": part.name, "input": {}}
         self._begin_block(block, opening, events)
+
+    def _whole(self, block: Json, events: list[Json]) -> None:
+        """A block of which nothing else is said."""
+        events.append({"type": "content_block_start", "index": self._index, "content_block": block})
+        events.append({"type": "content_block_stop", "index": self._index})
+        self._index += 1
 
     def _begin_block(self, block: _Block, opening: Json, events: list[Json]) -> None:
         block.started = True

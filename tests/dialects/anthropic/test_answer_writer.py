@@ -8,7 +8,7 @@ import pytest
 
 from gateway.dialects.anthropic.answer_reader import read_answer
 from gateway.dialects.anthropic.answer_writer import write_answer
-from gateway.dialects.continuity import read_signature, split_id
+from gateway.dialects.continuity import read_signature, split_id, unbind
 from gateway.dialects.conversation import (
     Answer,
     Audio,
@@ -19,6 +19,7 @@ from gateway.dialects.conversation import (
     Image,
     Opaque,
     Part,
+    Reasoning,
     RedactedThinking,
     Refusal,
     Signature,
@@ -30,7 +31,7 @@ from gateway.dialects.conversation import (
 from gateway.dialects.dialect import Plan
 from gateway.dialects.losses import Losses
 from gateway.usage import Usage
-from tests.dialects.anthropic.making import scene
+from tests.dialects.anthropic.making import ask, scene
 
 FOREIGN = Signature("CiQB:x", "gemini", "google")
 
@@ -120,6 +121,29 @@ def test_signatures_of_others_are_sealed_where_claudes_would_stand() -> None:
     assert read_signature(redacted["data"], "anthropic") == FOREIGN
     assert split_id(use["id"]) == ("call_1", FOREIGN)
     assert set(use["id"]) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
+
+
+THINKS = [
+    (Reasoning(budget=1024), True),
+    (Reasoning(effort="high", adaptive=True), True),
+    (Reasoning(effort="high"), False),
+    (Reasoning(effort="none"), False),
+    (None, False),
+]
+
+
+@pytest.mark.parametrize(("reasoning", "thinks"), THINKS)
+def test_a_call_is_signed_by_a_block_before_it_where_the_client_sends_thoughts_back(
+    reasoning: Reasoning | None, thinks: bool
+) -> None:
+    request = ask(dialect="anthropic", reasoning=reasoning)
+    choice = Choice((ToolCall("call_1", "f", signature=FOREIGN), ToolCall("", "f")), Ending(Finish.TOOL_CALLS))
+    *before, use, last = write_answer(Answer("", "", (choice,)), scene(request), Losses())["content"]
+    assert [(block["type"], unbind(block["data"])) for block in before] == (
+        [("redacted_thinking", ("call_1", FOREIGN))] if thinks else []
+    )
+    assert split_id(use["id"]) == ("call_1", None if thinks else FOREIGN)
+    assert last["id"].startswith("toolu_")
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.dialects.anthropic.request_reader import read_request
-from gateway.dialects.continuity import seal, with_seal
+from gateway.dialects.continuity import bind, seal, with_seal
 from gateway.dialects.conversation import (
     Cache,
     Document,
@@ -123,6 +123,21 @@ BLOCKS_AS_SOURCE = {"type": "document", "source": {"type": "content", "content":
 def test_a_block_is_a_part(block: dict[str, Any], part: Part) -> None:
     request, lost = read(messages=[{"role": "user", "content": [block]}])
     assert request.messages == (Message("user", (part,)),)
+    assert lost == []
+
+
+@pytest.mark.parametrize("behind", [False, True])
+def test_a_call_has_the_signature_that_a_block_beside_it_binds_to_its_id(behind: bool) -> None:
+    one, two = Signature("CiQB", "gemini", "google"), Signature("DiQB", "gemini", "google")
+    marks = [{"type": "redacted_thinking", "data": bind(each, name, "")} for each, name in ((two, "b.2"), (one, "a"))]
+    uses = [{"type": "tool_use", "id": name, "name": "f", "input": {}} for name in ("a", "b.2", "c")]
+    content = [*uses, *marks] if behind else [*marks, *uses]
+    request, lost = read(messages=[{"role": "user", "content": "Hi"}, {"role": "assistant", "content": content}])
+    assert request.messages[1].parts == (
+        ToolCall("a", "f", signature=one),
+        ToolCall("b.2", "f", signature=two),
+        ToolCall("c", "f"),
+    )
     assert lost == []
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from gateway.dialects.anthropic.count_tokens import estimate_tokens
 from gateway.dialects.anthropic.stream_reader import StreamReader
 from gateway.dialects.anthropic.stream_writer import StreamWriter
-from gateway.dialects.continuity import read_signature, split_id
+from gateway.dialects.continuity import read_signature, split_id, unbind
 from gateway.dialects.conversation import (
     Answer,
     Choice,
@@ -21,6 +21,7 @@ from gateway.dialects.conversation import (
     Finish,
     Image,
     Opaque,
+    Reasoning,
     RedactedThinking,
     Refusal,
     Signature,
@@ -190,6 +191,20 @@ def test_the_signature_of_a_call_is_in_its_id(whole: bool) -> None:
         call = [Open(0, ToolCall("a", "f", "", signature=FOREIGN)), Close(0)]
     block = events([BEGIN], call, [End()])[2]["content_block"]
     assert split_id(block["id"]) == ("a", FOREIGN)
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_client_that_thinks_gets_the_signature_of_a_call_in_a_block_before_it(whole: bool) -> None:
+    call: list[Delta] = [Open(0, ToolCall("a", "f", "")), Signed(0, FOREIGN), More(0, "{}"), Close(0)]
+    writer = StreamWriter(scene(ask(dialect="anthropic", reasoning=Reasoning(adaptive=True))), Losses())
+    pieces = [[BEGIN, *call, End()]] if whole else [[delta] for delta in (BEGIN, *call, End())]
+    written = b"".join(map(writer.write, pieces))
+    payloads = [json.loads(line[6:]) for line in written.splitlines() if line.startswith(b"data: ")]
+    signed, use = (each for each in payloads if each["type"] == "content_block_start")
+    assert (signed["index"], signed["content_block"]["type"]) == (0, "redacted_thinking")
+    assert unbind(signed["content_block"]["data"]) == ("a", FOREIGN)
+    assert (use["index"], use["content_block"]["id"]) == (1, "a")
+    assert [each["index"] for each in payloads if each["type"] == "content_block_stop"] == [0, 1]
 
 
 def test_a_call_without_an_id_gets_one_of_its_own() -> None:
