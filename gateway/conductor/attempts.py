@@ -42,12 +42,14 @@ NoteAttempt = Callable[[Provider, Key, Verdict | None], None]
 class Chance(NamedTuple):
     """What a target is given. `deadline`: in loop time, for all targets together; None: the provider's own. `causes` of
     failures after which another one is asked. `patient`: requests wait for a key that is soon back. `alone`: there is
-    no other."""
+    no other. `blamed` collects the keys that are refused whatever the model: another target may be at the same
+    provider."""
 
     deadline: float | None = None
     causes: frozenset[str] = frozenset()
     patient: bool = True
     alone: bool = False
+    blamed: set[Key] | None = None
 
 
 ALONE = Chance(alone=True)
@@ -77,6 +79,11 @@ class _Course:
         if lease is None and len(self.tried) > len(self.blamed):
             lease = pool.lease(call.model, self.blamed, tokens=call.tokens, affinity=call.affinity)
         return lease
+
+    def blame(self, *keys: Key) -> None:
+        """They are not tried again."""
+        self.tried.update(keys)
+        self.blamed.update(keys)
 
     def wish(self) -> Wish:
         choosy = bool(self.tried or self.pinned)
@@ -110,6 +117,8 @@ class Attempts:
             deadline = min(deadline, chance.deadline)
         patience = self._queue.timeout if chance.patient else 0.0
         course = _Course(provider, call, record, pinned, deadline, patience)
+        if chance.blamed:
+            course.blame(*chance.blamed)
         retries = Retries(provider.config.retry, call.stream)
         again: Key | None = None  # it goes through another proxy next
         last: tuple[Outcome, Lease] | None = None
@@ -134,7 +143,9 @@ class Attempts:
             if not elsewhere:
                 course.tried.add(key)
             if outcome.verdict.blames_key:
-                course.blamed.add(key)
+                course.blame(key)
+                if chance.blamed is not None and outcome.verdict.scope is not Scope.KEY_MODEL:
+                    chance.blamed.add(key)
             if provider.pool.breakers.refusal() is not None:
                 return last
             retries = retries.after(Failure(outcome.verdict, outcome.unanswered, elsewhere))

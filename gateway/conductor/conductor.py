@@ -126,7 +126,7 @@ class Conductor:
             await self._ask_provider(ask, targets[0], pinned, reply, record, ALONE)
             return
         deadline = self._loop.time() + max(target.provider.config.timeouts.total for target in targets)
-        chance = Chance(deadline, plan.causes, patient="rate_limit" not in plan.causes)
+        chance = Chance(deadline, plan.causes, patient="rate_limit" not in plan.causes, blamed=set())
         failures: list[Failed] = []
         for number, target in enumerate(targets, 1):
             if number == len(targets):

@@ -386,3 +386,27 @@ def test_nobody_waits_for_a_target_that_wants_to_be_left_alone_while_another_may
             assert world.asked == (1, 1)
 
     run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("failure", "asked"),
+    [
+        (rate_limited(), (1, 1)),  # no time is named: as the last one it is not benched
+        (unauthorized(), (1, 1)),
+        (error(403, None, "Forbidden.", "permission_error"), (2, 0)),  # which is about the first model
+        (server_error(), (2, 0)),
+    ],
+)
+def test_a_key_that_was_blamed_is_not_tried_for_another_target_at_the_same_provider(
+    tmp_path: Path, failure: Answer, asked: tuple[int, int]
+) -> None:
+    models = [("main", "big"), ("main", "small"), ("spare", "small")]
+    listed = ", ".join(f'{{ provider = "{provider}", model = "{model}" }}' for provider, model in models)
+
+    async def scenario() -> None:
+        async with routed(tmp_path, f"targets = [{listed}]", models='"big", "small"') as world:
+            world.main.script(FIRST, failure, Answer())
+            assert (await world.ask()).status == 200
+            assert world.asked == asked
+
+    run(scenario())
