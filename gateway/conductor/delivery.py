@@ -313,6 +313,7 @@ class Delivery:
                 "upstream_error",
                 f"The provider {name!r} refused the request ({verdict.reason}); its own words are left out, "
                 "since they repeat the gateway's key.",
+                retry_after=verdict.wait,
             )
         if verdict.reason in SAY_NOTHING:
             raise RequestError(502, "upstream_error", f"The provider {name!r} gave no answer: {verdict.evidence}.")

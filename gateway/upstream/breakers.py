@@ -26,7 +26,7 @@ after it the first requests look.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from random import Random
 from typing import NamedTuple
 
@@ -68,7 +68,7 @@ class Begun(NamedTuple):
 
     entry: Entry
     way: Way | None
-    circuits: Mapping[Circuit, Success]
+    circuits: Sequence[tuple[Circuit, Success]]
 
 
 UNCOUNTED = Entry(-1)
@@ -201,13 +201,18 @@ class Breakers:
 
     def begin(self, entry: Entry, way: Way | None) -> Begun:
         """Its answer has begun, and its end is to come: a success, for now."""
-        circuits = [self._own]
-        if way is not None and (known := self._ways.get(way.proxy)) is not None:
-            circuits.append(known)
+        own, known = self._own, None if way is None else self._ways.get(way.proxy)
+        if known is None and own.breaker.state is State.CLOSED:  # which it stays, by a success
+            row = own.breaker.failures_in_row
+            self.end(entry, None, way)
+            return Begun(entry, way, ((own, Success(row, own.breaker.successes)),))
+        circuits = [own] if known is None else [own, known]
         late = any(entry.version < circuit.breaker.version for circuit in circuits)
         rows = [circuit.breaker.failures_in_row for circuit in circuits]
         self.end(entry, None, way)
-        taken = {circuit: Success(row, circuit.breaker.successes) for circuit, row in zip(circuits, rows, strict=True)}
+        taken = [
+            (circuit, Success(row, circuit.breaker.successes)) for circuit, row in zip(circuits, rows, strict=True)
+        ]
         version = entry.version if late else self._versions.latest
         return Begun(Entry(version, (), entry.trials), way, taken)
 
@@ -215,7 +220,7 @@ class Breakers:
         """The end did not come, and the provider is to blame."""
         if verdict.blames_provider and self.config.enabled:
             self._successes -= 1
-            for circuit, success in begun.circuits.items():
+            for circuit, success in begun.circuits:
                 circuit.breaker.take_back(begun.entry.version, success)
             self._blame_provider(begun.entry, verdict, begun.way, counted=True)
 
