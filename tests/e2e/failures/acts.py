@@ -24,7 +24,7 @@ from tests.fakes.behaviours import Answer, Behaviour, Content, Cut, Garbage, Han
 
 THE_ANSWER = "the answer"
 NO, AGAIN, ANOTHER_KEY = "no", "again", "with another key"
-NOBODY, CLIENT, PROVIDER = "nobody", "the client", "the provider"
+NOBODY, CLIENT, PROVIDER, PROXY = "nobody", "the client", "the provider", "the proxy"
 NOTHING, USAGE, ESTIMATE = "nothing", "the usage", "an estimate"
 BROKE = "502 `upstream_error`"
 LATE = "504 `upstream_timeout`"
@@ -32,6 +32,7 @@ REJECTED = "502 `upstream_credentials`"
 BROKEN_LATER = "the words so far, then the event `upstream_error`"
 LATE_LATER = "the words so far, then the event `upstream_timeout`"
 TOLD_LATER = "the words so far, then the provider's error event"
+STREAM_ALL_THE_SAME = "the stream, as it came"
 WITH_JUNK = "every byte, as it came"
 INCOMPLETE = "the words so far, then the event `stream_incomplete`"
 
@@ -203,4 +204,5 @@ PAGE = {"content-type": "text/html; charset=utf-8"}
 IDLE = "[{name}.timeouts]\nidle = 0.15"
 FIRST_BYTE = "[{name}.timeouts]\nfirst_byte = 0.15"
 CONNECT = "[{name}.timeouts]\nconnect = 0.15"
+DEAD_PROXY = '[{name}.proxy]\nmode = "static"\nurl = "http://127.0.0.1:1"'
 TOTAL = "[{name}.timeouts]\ntotal = 0.3"

@@ -27,6 +27,9 @@ KEYS = 3
 SCRIPTED = ("shared", "own")
 """Places at which calls are scripted by their keys."""
 
+OWN = ("own", "warm")
+"""Places with connections of the case's own; at the last a good call has left one before the case begins."""
+
 RETRIES = 1
 """On server errors: so two calls are retries, and three are other keys."""
 
@@ -97,10 +100,13 @@ class Lab:
     async def _ask(self, case: Case) -> Got:
         streams = case.streamed and not case.disabled
         bad, fine = case.row.act(case.voice, streams), good(case.voice, streams)
+        warm = case.row.place == "warm"
         for number, key in enumerate(case.keys):
-            script = [bad] if case.always else [fine] if number else [bad, fine]
-            self._fake(case).script(key, *script)
+            script = [bad, fine] if warm == bool(number) else [fine]
+            self._fake(case).script(key, *([bad] if case.always and not warm else script))
         path, body = case.voice.ask(case.name, streamed=case.streamed)
+        if warm:
+            await self.running.ask("POST", path, body, AS_ANN)
         return await self.running.ask("POST", path, body, AS_ANN)
 
     def _fake(self, case: Case) -> FakeProvider:
@@ -141,7 +147,7 @@ async def laboratory(folder: Path, *, disabled: bool = False) -> AsyncIterator[L
     async with AsyncExitStack() as stack:
         cases = [case for row in ROWS for voice in VOICES for case in cases_of(row, voice, disabled=disabled)]
         shared = await stack.enter_async_context(FakeProvider())
-        own = {case.name: await stack.enter_async_context(FakeProvider()) for case in cases if case.row.place == "own"}
+        own = {case.name: await stack.enter_async_context(FakeProvider()) for case in cases if case.row.place in OWN}
         places = {
             "shared": shared.origin,
             "refused": f"http://127.0.0.1:{stack.enter_context(closed_port())}",

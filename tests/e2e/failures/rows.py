@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tests.e2e.failures.acts import (
+    AGAIN,
     ANOTHER_KEY,
     BROKE,
     BROKEN_LATER,
     CAME,
     CONNECT,
+    DEAD_PROXY,
     DOUBTED,
     FAULT,
     FINE,
@@ -27,6 +29,7 @@ from tests.e2e.failures.acts import (
     NOTHING,
     PAGE,
     PROVIDER,
+    PROXY,
     REJECTED,
     THE_ANSWER,
     TOO_LATE,
@@ -46,6 +49,9 @@ from tests.fakes.behaviours import Answer, CloseBeforeAnswer, Garbage, Hang, Res
 
 ENDLESS_HEAD = b"HTTP/1.1 200 OK\r\nx: " + b"y" * 70_000
 
+ONCE_MORE = " (which goes over a fresh one, at once)"
+gone = always(CloseBeforeAnswer())
+
 CONNECTION = (
     Row("refuses the connection", good, BROKE, BROKE, FAULT, "refused"),
     Row("has a host name without an address", good, BROKE, BROKE, FAULT, "nowhere"),
@@ -54,8 +60,10 @@ CONNECTION = (
     Row("does not answer the connection (`timeouts.connect`)", good, LATE, LATE, FAULT, "silent", CONNECT),
     Row("resets the connection before the request is read", good, BROKE, BROKE, FAULT, "resetting"),
     Row("resets the connection after the request", always(Reset()), BROKE, BROKE, FAULT, "own"),
-    Row("closes the connection without an answer", always(CloseBeforeAnswer()), BROKE, BROKE, FAULT, "own"),
+    Row(f"closes an idle connection as a request comes{ONCE_MORE}", gone, THE_ANSWER, THE_ANSWER, FINE, "warm"),
+    Row("closes the connection without an answer", gone, BROKE, BROKE, FAULT, "own"),
     Row("answers with what is not HTTP", always(Garbage()), BROKE, BROKE, FAULT, "own"),
+    Row("is behind a proxy that refuses", good, BROKE, BROKE, Then(AGAIN, PROXY, NOTHING), "nowhere", DEAD_PROXY),
     Row("has a head that does not end", always(Garbage(ENDLESS_HEAD)), BROKE, BROKE, FAULT, "own"),
 )
 

@@ -16,6 +16,7 @@ from tests.e2e.failures.acts import (
     ODD,
     PAGE,
     REJECTED,
+    STREAM_ALL_THE_SAME,
     THE_ANSWER,
     TOLD_LATER,
     TOO_LATE,
@@ -41,7 +42,7 @@ from tests.e2e.failures.acts import (
     without_end,
 )
 from tests.fakes.answers import encode
-from tests.fakes.behaviours import Answer
+from tests.fakes.behaviours import Answer, Stream
 
 INSIDE = (
     Row("an error, and nothing else", lambda v, s: Answer(200, v.error(500)), CAME[500], CAME[500], FAULT),
@@ -53,6 +54,7 @@ INSIDE = (
     Row("a page (HTML)", always(Answer(200, HTML, PAGE)), BROKE, BROKE, FAULT),
     Row("a page that is said to be JSON", always(Answer(200, HTML)), BROKE, BROKE, FAULT),
     Row("a whole answer to who asked for a stream", lambda v, s: Answer(200, v.answer), "", THE_ANSWER, FINE),
+    Row("a stream to who asked for none", lambda v, s: Stream(v.events), STREAM_ALL_THE_SAME, "", FINE),
     Row("a page that is said to be events", always(Answer(200, HTML, EVENTS)), BROKE, BROKE, FAULT),
 )
 

@@ -77,6 +77,8 @@ def seen(case: Case, played: Played) -> str:
             return f"{got.status}, as it came"
         assert got.header("content-type") == "application/json"
         return f"{got.status} `{voice.code(got.json)}`"
+    if not case.streamed and voice.hear(got.body).ended:
+        return acts.STREAM_ALL_THE_SAME
     if not case.streamed:
         assert got.header("content-type") == "application/json"
         return THE_ANSWER if got.complete and voice.text(got.json) == TEXT else repr(got)
@@ -114,7 +116,8 @@ def blamed(case: Case, played: Played) -> str:
         return acts.NOBODY
     if faults <= {"bad_request", "no_model"}:
         return acts.CLIENT
-    assert not case.always
+    if case.always:
+        return acts.PROXY
     return acts.PROVIDER  # and the answer that followed has ended the row of failures
 
 
