@@ -1,7 +1,7 @@
 """`dataclass` of the standard library, made in a quarter of the time: what a start-up of a hundred classes is made of.
 
-Python 3.11 writes and compiles up to seven functions for each class. Here it is `__init__` alone; the others are the
-same for all classes and go by the table of fields. What comes out is a dataclass (`fields`, `replace`, `is_dataclass`
+Python 3.11 writes and compiles up to seven functions for each class. Here it is `__init__` alone; the others go by the
+table of fields. What comes out is a dataclass (`fields`, `replace`, `is_dataclass`
 and patterns know it) with slots; type checkers see the standard library's decorator.
 
 https://docs.python.org/3/library/dataclasses.html
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import MISSING, FrozenInstanceError, fields
 from dataclasses import dataclass as _standard
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -23,11 +24,11 @@ else:
 
         def make(cls: type) -> type:
             made = _standard(init=False, repr=False, eq=False, slots=True)(cls)
-            made.__init__ = _initializer(made)
+            made.__init__ = _initializer(made, frozen=frozen)
             made.__repr__ = _repr
             if eq:
                 made.__eq__ = _equal
-                made.__hash__ = _hash if frozen else None
+                made.__hash__ = _hasher(made) if frozen else None
             if frozen:
                 made.__setattr__ = made.__delattr__ = _refuse
             return made
@@ -35,14 +36,16 @@ else:
         return make
 
 
-def _initializer(cls: type) -> Any:
-    """`__init__` with a parameter for each field; a slot's own setter is quicker than any assignment."""
+def _initializer(cls: type, *, frozen: bool) -> Any:
+    """`__init__` with a parameter for each field. Where plain assignment is refused, a slot's own setter is the
+    quickest."""
     scope: dict[str, Any] = {"MISSING": MISSING}
     parameters, lines = ["self"], []
     for each in fields(cls):
         name = each.name
-        scope[f"set_{name}"] = cls.__dict__[name].__set__
-        value = name
+        value, line = name, "    self.{} = {}"
+        if frozen:
+            scope[f"set_{name}"], line = cls.__dict__[name].__set__, "    set_{}(self, {})"
         if each.default is not MISSING:
             scope[f"default_{name}"] = each.default
             parameter = f"{name}=default_{name}"
@@ -53,11 +56,9 @@ def _initializer(cls: type) -> Any:
             parameter = name
         if each.init:
             parameters.append(parameter)
-            lines.append(f"    set_{name}(self, {value})")
+            lines.append(line.format(name, value))
         elif "=" in parameter:
-            lines.append(
-                f"    set_{name}(self, {value.partition(' if ')[0] if ' if ' in value else f'default_{name}'})"
-            )
+            lines.append(line.format(name, value.partition(" if ")[0] if " if " in value else f"default_{name}"))
         else:
             assert parameter == name, "what __init__ does not take has no default here: __post_init__ sets it"
     if hasattr(cls, "__post_init__"):
@@ -81,9 +82,15 @@ def _equal(self: Any, other: Any) -> Any:
     return all(getattr(self, each.name) == getattr(other, each.name) for each in fields(self) if each.compare)
 
 
-def _hash(self: Any) -> int:
-    compared = (each for each in fields(self) if (each.compare if each.hash is None else each.hash))
-    return hash(tuple(getattr(self, each.name) for each in compared))
+def _hasher(cls: type) -> Any:
+    """`__hash__`, which is asked of a connection's origin for each request."""
+    names = [each.name for each in fields(cls) if (each.compare if each.hash is None else each.hash)]
+    read = attrgetter("__class__", *names)
+
+    def hash_of(self: Any) -> int:
+        return hash(read(self))
+
+    return hash_of
 
 
 def _refuse(self: Any, name: str, *value: object) -> None:

@@ -173,8 +173,7 @@ class Metrics:
         if record.cost is not None:
             self._costs[provider, model] = self._costs.get((provider, model), 0) + record.cost
         if record.usage is not None:
-            for kind in TOKEN_KINDS:
-                count = getattr(record.usage, kind)
+            for kind, count in zip(TOKEN_KINDS, record.usage, strict=True):
                 if count:
                     self._tokens[provider, model, kind] = self._tokens.get((provider, model, kind), 0) + count
 
