@@ -226,6 +226,18 @@ def test_an_answer_is_told_its_age_and_forgotten_in_time(tmp_path: Path) -> None
     run(scenario())
 
 
+def test_a_stream_that_was_made_of_a_whole_answer_is_given_again(tmp_path: Path) -> None:
+    whole = Answer(200, {"choices": [{"message": {"content": "x"}, "finish_reason": "stop"}]})
+
+    async def scenario() -> None:
+        async with caching(tmp_path, behaviour=whole) as (running, fake):
+            first, again = [await running.ask("POST", "/v1/chat/completions", STREAM) for _ in range(2)]
+            assert (state(first), state(again), len(fake.requests)) == ("miss", "hit", 1)
+            assert first.body == again.body and first.body.endswith(b"data: [DONE]\n\n")
+
+    run(scenario())
+
+
 FINISHED = {"choices": [{"index": 0, "message": {"content": "x"}, "finish_reason": "content_filter"}]}
 WORD = {"choices": [{"delta": {"content": "word"}}]}
 PIECE = b'data: {"choices":[{"delta":{"content":"word"}}]}\n\n'
@@ -243,7 +255,6 @@ STOP = {"choices": [{"delta": {}, "finish_reason": "stop"}]}
         (CHAT, Answer(200, b"no JSON", {"content-type": "text/plain"})),
         (CHAT, Answer(200, headers={"content-encoding": "gzip"})),
         (CHAT, Stream()),
-        (STREAM, Answer(200, {"choices": [{"message": {"content": "x"}, "finish_reason": "stop"}]})),
         (STREAM, Stream((WORD, "[DONE]"))),
         (STREAM, Stream((WORD, STOP))),
         (STREAM, Stream((WORD, {"error": {"message": "it broke", "type": "server_error"}}))),
