@@ -328,7 +328,7 @@ class Delivery:
             headers.extend((name, value) for name, value in outcome.headers if name in FORWARDED_WITH_ERRORS)
         if crossing is not None and not as_it_came:
             said = _said(outcome.body) if outcome.decoded is None else outcome.decoded
-            status, body, retry_after = crossing.failure(outcome.status, said)
+            status, body, retry_after = crossing.failure(status, said)
             headers.append(JSON)
             if retry_after is not None and not any(name == b"retry-after" for name, _ in headers):
                 headers.append((b"retry-after", b"%d" % max(1, math.ceil(retry_after))))

@@ -375,7 +375,8 @@ def test_an_answer_that_never_can_be_read_is_an_error_and_speaks_against_the_pro
                 return first, await running.ask("POST", "/v1/messages", MESSAGES), len(fake.requests)
 
     first, second, asked = run(scenario())
-    assert (first.status, first.json["error"]["type"]) == (502, "api_error")
+    assert first.status in (500, 502)  # what the provider itself called an error, or what is none of its words
+    assert first.json["error"]["type"] == "api_error"
     assert (second.status, second.json["error"]["details"]["error_code"]) == (503, "circuit_open")
     assert asked == 1
 

@@ -159,7 +159,7 @@ def read_failure(status: int, body: object) -> Failure:
     if not isinstance(error, dict):
         error = {"message": error} if isinstance(error, str) else body if isinstance(body, dict) else {}
     message = error.get("message")
-    message = message if isinstance(message, str) else ""
+    message = message if isinstance(message, str) and not message.lstrip().startswith("<") else ""
     word = error.get("status")
     word = word if isinstance(word, str) else _STATUS_WORDS.get(_code(error, status), "")
     reason = next((detail["reason"] for detail in _details(error) if isinstance(detail.get("reason"), str)), "")

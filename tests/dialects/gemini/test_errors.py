@@ -200,3 +200,8 @@ def test_a_body_may_be_an_error_whatever_its_status(obj: object, carries: bool) 
 )
 def test_an_answer_may_answer_nothing(obj: object, empty: bool) -> None:
     assert empty_answer(obj) is empty
+
+
+def test_a_page_instead_of_an_error_is_not_quoted() -> None:
+    failure = read_failure(502, "<!doctype html><title>Bad gateway</title>")
+    assert (failure.status, failure.message) == (502, "")

@@ -196,6 +196,8 @@ def chunked(end: bytes) -> Act:
 
 
 HTML = b"<!doctype html><html><head><title>Welcome</title></head><body>Sign in to go on.</body></html>"
+LATER_JUNK = "an event later that is no JSON"
+ENDLESS_LINE = "a line of 2 MB that does not end"
 JUNK = b"data: {oops\n\n"
 ODD = b": hi\n\nretry: 5\n\n"
 EVENTS = {"content-type": "text/event-stream"}

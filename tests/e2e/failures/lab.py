@@ -27,6 +27,8 @@ KEYS = 3
 SCRIPTED = ("shared", "own")
 """Places at which calls are scripted by their keys."""
 
+NATIVE: Mapping[Voice, Voice] = {}
+
 OWN = ("own", "warm")
 """Places with connections of the case's own; at the last a good call has left one before the case begins."""
 
@@ -44,6 +46,12 @@ class Case:
     streamed: bool
     always: bool
     disabled: bool = False
+    server: Voice | None = None
+
+    @property
+    def provider(self) -> Voice:
+        """Whose dialect the provider speaks."""
+        return self.server or self.voice
 
     @property
     def name(self) -> str:
@@ -54,11 +62,11 @@ class Case:
         return [f"sk-{self.name}-{n:04}" for n in range(KEYS)]
 
 
-def cases_of(row: Row, voice: Voice, *, disabled: bool = False) -> Iterator[Case]:
+def cases_of(row: Row, voice: Voice, *, disabled: bool = False, server: Voice | None = None) -> Iterator[Case]:
     for streamed, sees in ((False, row.whole), (True, row.streamed)) if not disabled else ((True, row.whole),):
         if sees:
             for always in (True,) if row.place not in SCRIPTED else (False, True):
-                yield Case(row, voice, streamed, always, disabled)
+                yield Case(row, voice, streamed, always, disabled, server)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +107,7 @@ class Lab:
 
     async def _ask(self, case: Case) -> Got:
         streams = case.streamed and not case.disabled
-        bad, fine = case.row.act(case.voice, streams), good(case.voice, streams)
+        bad, fine = case.row.act(case.provider, streams), good(case.provider, streams)
         warm = case.row.place == "warm"
         for number, key in enumerate(case.keys):
             script = [bad, fine] if warm == bool(number) else [fine]
@@ -143,9 +151,17 @@ class Lab:
 
 
 @asynccontextmanager
-async def laboratory(folder: Path, *, disabled: bool = False) -> AsyncIterator[Lab]:
+async def laboratory(
+    folder: Path, *, disabled: bool = False, servers: Mapping[Voice, Voice] = NATIVE
+) -> AsyncIterator[Lab]:
+    """`servers`: the dialect that providers speak, by that of clients, where it is another one."""
     async with AsyncExitStack() as stack:
-        cases = [case for row in ROWS for voice in VOICES for case in cases_of(row, voice, disabled=disabled)]
+        cases = [
+            case
+            for row in ROWS
+            for voice in VOICES
+            for case in cases_of(row, voice, disabled=disabled, server=servers.get(voice))
+        ]
         shared = await stack.enter_async_context(FakeProvider())
         own = {case.name: await stack.enter_async_context(FakeProvider()) for case in cases if case.row.place in OWN}
         places = {
@@ -173,11 +189,11 @@ default_balance = 1000000
 
 
 def provider(case: Case, origin: str) -> str:
-    base = "/v1beta" if case.voice.kind == "gemini" else "/v1"
+    base = "/v1beta" if case.provider.kind == "gemini" else "/v1"
     mode = "disabled" if case.disabled else "auto"
     return f"""
 [providers.{case.name}]
-type = "{case.voice.kind}"
+type = "{case.provider.kind}"
 base_url = "{origin}{base}"
 models = ["{case.name}"]
 prices = "none"
