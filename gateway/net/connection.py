@@ -249,7 +249,7 @@ class Connection(asyncio.StreamReader):
         self._read_on()
         self._last = not request.keep_alive
         giving_up = self.loop.call_soon(self._give_up) if self._ended else None
-        reply = Reply(self, request, self._reader.http)
+        reply = Reply(self, request)
         service.in_flight += 1
         try:
             await service.handler(request, reply)

@@ -1,8 +1,8 @@
-"""The answer to one request. h11 writes its head; its body is framed here.
+"""The answer to one request, head and body.
 
 A body's framing is settled by its head: Content-Length (bytes are counted), chunked (each write is one chunk), or, to
-an HTTP/1.0 client, until close. h11 would add 4 µs to every streamed event for the same bytes. What happens to a
-connection after the answer is `connection.py`'s affair.
+an HTTP/1.0 client, until close. Since all of that is decided here, h11 would only add time for the same bytes: 4 µs to
+every streamed event, 20 to every head. What happens to a connection after the answer is `connection.py`'s affair.
 
 Invariants:
 - `started` is set when the head is handed to the transport, not before: what fails earlier can still become an error.
@@ -17,9 +17,7 @@ import re
 from collections.abc import Sequence
 from typing import Final, Protocol
 
-import h11
-
-from gateway.net.headers import Header, trusted_headers
+from gateway.net.headers import Header
 from gateway.net.request import Request
 
 WRITE_AHEAD: Final = 65536
@@ -70,11 +68,11 @@ class Reply:
     """
 
     __slots__ = (
-        "_chunked", "_http", "_left", "_line", "_mute", "_request", "aborted", "closes", "ended", "extra_headers",
+        "_chunked", "_left", "_line", "_mute", "_request", "aborted", "closes", "ended", "extra_headers",
         "status",
     )  # fmt: skip
 
-    def __init__(self, line: Line, request: Request, http: h11.Connection) -> None:
+    def __init__(self, line: Line, request: Request) -> None:
         self.status = 0  # 0: not started
         self.ended = False  # whole, by its own framing
         self.aborted = False
@@ -82,7 +80,6 @@ class Reply:
         self.extra_headers: Sequence[Header] = ()
         self._line = line
         self._request = request
-        self._http: h11.Connection | None = http
         self._mute = False  # the head is all there is, as for HEAD
         self._chunked = False
         self._left = -1  # bytes of a promised length to come; -1: none was promised
@@ -180,20 +177,19 @@ class Reply:
             raise ValueError("a header value contains a line end")
         if line.transport.is_closing():
             raise ConnectionResetError("the client is gone")
-        http, self._http = self._http, None  # a stream may last for minutes, and has no more use for it
-        assert http is not None
-        head = http.send(
-            h11.Response(status_code=status, headers=trusted_headers(items), reason=_REASONS.get(status, b""))
-        )
         self.status = status
         self.closes = closes
         self._mute = self._request.method == "HEAD" or status in _BODILESS
-        return head
+        return _head_of(status, items)
 
 
 def write_refusal(status: int, headers: Sequence[Header], body: bytes, *, head_only: bool) -> bytes:
     """The bytes of an answer after which the connection closes, whatever state it is in."""
-    items = trusted_headers([*headers, (b"content-length", b"%d" % len(body)), _CLOSE])
-    event = h11.Response(status_code=status, headers=items, reason=_REASONS.get(status, b""))
-    head = h11.Connection(h11.SERVER).send(event)
+    head = _head_of(status, [*headers, (b"content-length", b"%d" % len(body)), _CLOSE])
     return head if head_only else head + body
+
+
+def _head_of(status: int, items: Sequence[Header]) -> bytes:
+    """RFC 9112, 4. Names are lower-case tokens, values legal; neither is checked."""
+    fields = b"".join([b"%b: %b\r\n" % item for item in items])
+    return b"HTTP/1.1 %d %b\r\n%b\r\n" % (status, _REASONS.get(status, b""), fields)

@@ -1,8 +1,8 @@
 """Requests out of received bytes. Sans-I/O: bytes in (`received`), `Request`s out (`next_request`).
 
-Every head is looked at by `head.py` and parsed by an `h11.Connection` of its own, which later writes the head of the
-answer. A body with a Content-Length is then only a matter of counting, and does not pass through h11, which would copy
-it three times; a chunked one is read by `chunks.py`. Waiting, time limits and answering are left to `connection.py`.
+Every head is looked at by `head.py` and parsed by an `h11.Connection` of its own. A body with a Content-Length is then
+only a matter of counting, and does not pass through h11, which would copy it three times; a chunked one is read by
+`chunks.py`. Waiting, time limits and answering are left to `connection.py`.
 
 Invariants:
 - Limits act on what is announced, before it is read where that is possible; `received` never needs to hold more than
@@ -23,6 +23,8 @@ from gateway.net.chunks import ChunkReader
 from gateway.net.head import CHUNKED, check_head, check_partial_head
 from gateway.net.headers import Header
 from gateway.policy.room import LARGE
+
+CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 NOTHING_YET: Final = (b"", b"\r", b"\r\n")
 """What may lie before a request line (RFC 9112, 2.2). It does not make the connection busy."""
@@ -88,11 +90,11 @@ class RequestReader:
     """What one connection has received. Whoever adds to `received` asks for the `next_request` afterwards.
 
     `wanted` is the length that `received` must have for that to be of use; `request` is the one whose body is
-    being read; `http` belongs to the request returned last, and writes its answer.
+    being read.
     """
 
     __slots__ = (
-        "_chunks", "_length", "_scanned", "_secure", "http", "peer", "received", "request", "wanted",
+        "_chunks", "_length", "_scanned", "_secure", "_waits", "peer", "received", "request", "wanted",
     )  # fmt: skip
 
     def __init__(self, peer: str, secure: bool) -> None:
@@ -100,7 +102,7 @@ class RequestReader:
         self.received = bytearray()  # never another object
         self.wanted = 1
         self.request: Request | None = None
-        self.http: h11.Connection
+        self._waits = False  # the client, for `100 Continue`
         self._secure = secure
         self._scanned = 0  # bytes of `received` in which no head ends
         self._length = 0  # of the body, or CHUNKED
@@ -163,9 +165,7 @@ class RequestReader:
 
     def take_continue(self) -> bytes:
         """`100 Continue`, if the client waits for it before it sends the body (RFC 9110, 10.1.1); else b""."""
-        if self.request is None or not self.http.they_are_waiting_for_100_continue or self.received:
-            return b""
-        return self.http.send(h11.InformationalResponse(status_code=100, headers=[], reason=b"Continue"))
+        return CONTINUE if self.request is not None and self._waits and not self.received else b""
 
     def _read_head(self, limits: ServerConfig, now: float) -> Request | None:
         received = self.received
@@ -181,13 +181,14 @@ class RequestReader:
         if head.startswith(b"\r\n"):
             head = head[2:]
         self._length = check_head(head)
-        self.http = http = h11.Connection(h11.SERVER)
+        http = h11.Connection(h11.SERVER)
         http.receive_data(head)
         try:
             event = http.next_event()
         except h11.RemoteProtocolError as exc:
             raise _misread(exc) from exc
         assert type(event) is h11.Request
+        self._waits = http.they_are_waiting_for_100_continue
         self.request = request = Request(event, self.peer, self._secure, now)
         limit = limits.max_body_bytes
         if self._length > limit:
