@@ -55,11 +55,11 @@ WHOLE, STREAM = "/v1beta/models/{}:generateContent", "/v1beta/models/{}:streamGe
 DONE, COMPLETED, STOP, LAST = b"[DONE]", b"response.completed", b"message_stop", b"STOP"
 
 KINDS = (
-    Kind("chat", 180, CHAT, _chat("m-openai"), b'"stop"'),
-    Kind("chat, streamed", 180, CHAT, _chat("m-openai", stream=True), DONE),
-    Kind("chat, cached", 80, CHAT, _chat("m-openai"), b'"stop"', same=500),
-    Kind("chat, streamed, cached", 40, CHAT, _chat("m-openai", stream=True), DONE, same=500),
-    Kind("chat at the built-in provider", 40, CHAT, _chat("m-echo"), b"choices"),
+    Kind("chat", 140, CHAT, _chat("m-openai"), b'"stop"'),
+    Kind("chat, streamed", 120, CHAT, _chat("m-openai", stream=True), DONE),
+    Kind("chat, cached", 140, CHAT, _chat("m-openai"), b'"stop"', same=500),
+    Kind("chat, streamed, cached", 60, CHAT, _chat("m-openai", stream=True), DONE, same=500),
+    Kind("chat at the built-in provider", 60, CHAT, _chat("m-echo"), b"choices"),
     Kind("chat, translated", 40, CHAT, _chat("m-anthropic"), b'"stop"'),
     Kind("chat, translated, streamed", 40, CHAT, _chat("m-gemini", stream=True), DONE),
     Kind("responses", 30, RESPONSES, _json(model="m-openai", input=HELLO), b"completed"),

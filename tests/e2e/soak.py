@@ -181,7 +181,7 @@ def _config(folder: Path, origin: str) -> str:
 
 def rates(deck: Deck, samples: Samples, seconds: float) -> list[str]:
     """How it went, in lines."""
-    used = (samples.processor[-1] - samples.processor[0]) / (samples.requests[-1] - samples.requests[0])
+    used = samples.trend(samples.processor).slope
     outcomes = (f"{name} {status}: {count}" for (name, status), count in sorted(deck.outcomes.items()))
     return [
         f"{deck.asked} requests in {seconds:.0f} s, {deck.asked / seconds:.0f} a second; {deck.broken} broken streams",
