@@ -106,7 +106,7 @@ WRITE_ONCE = f"{WRITE} ON CONFLICT DO NOTHING"
 UNRESERVE = """
     UPDATE users SET reserved = reserved - (SELECT amount FROM reservations WHERE id = $1)
     WHERE name = $2 AND EXISTS (SELECT 1 FROM reservations WHERE id = $1)"""
-FORGET_RESERVATION = "DELETE FROM reservations WHERE id = $1"
+FORGET_RESERVATIONS = "DELETE FROM reservations WHERE id IN ({ids})"
 READ_ACCOUNT = "SELECT balance, reserved, entries, disabled FROM users WHERE name = $1"
 
 
@@ -121,7 +121,7 @@ class Unit:
         self._previous = previous
         self._now = now
         self._released: list[tuple[str, str]] = []
-        self._ended: list[tuple[str]] = []
+        self._ended: list[str] = []
         self._charged: list[str] = []  # users, in the order of the charges
         self._charges: list[Statement] = []
         self._entries: list[tuple[Value, ...]] = []
@@ -130,7 +130,7 @@ class Unit:
     def release(self, reservation: Reservation) -> None:
         """End it without a charge. It may never have been granted."""
         self._released.append((reservation.id, reservation.user))
-        self._ended.append((reservation.id,))
+        self._ended.append(reservation.id)
 
     def charge(self, user: str, reservations: Sequence[Reservation], entries: Sequence[Entry]) -> None:
         """All entries of a user in this unit, in place of reservations, pair by pair. One that has been ended already
@@ -143,7 +143,7 @@ class Unit:
         for place, entry in enumerate(entries, 1):
             so_far += entry.amount
             self._entries.append((user, count - place, total - so_far, *entry))
-        self._ended += [(one.id,) for one in reservations]
+        self._ended += [one.id for one in reservations]
 
     def open(self, user: str, amount: int) -> None:
         """See `opening`."""
@@ -166,7 +166,7 @@ class Unit:
             _each(UNRESERVE, self._released),
             *self._charges,
             _each(WRITE, self._entries),
-            _each(FORGET_RESERVATION, self._ended),
+            *([Statement(_forgetting(len(self._ended)), args=self._ended)] if self._ended else []),
             *self._rest,
         ]
 
@@ -197,7 +197,17 @@ def refund_of(entry: Entry) -> Entry:
 @lru_cache(maxsize=256)  # as many as there are orders in a unit
 def _charging(count: int) -> str:
     """CHARGE in place of so many reservations."""
-    return CHARGE.format(ids=", ".join([f"${place}" for place in range(4, 4 + count)]))
+    return CHARGE.format(ids=_numbers(4, count))
+
+
+@lru_cache(maxsize=256)
+def _forgetting(count: int) -> str:
+    """All at once: the interpreter's lock changes hands for each row that is run by itself."""
+    return FORGET_RESERVATIONS.format(ids=_numbers(1, count))
+
+
+def _numbers(first: int, count: int) -> str:
+    return ", ".join([f"${place}" for place in range(first, first + count)])
 
 
 def _each(sql: str, rows: Sequence[Sequence[Value]]) -> Statement:

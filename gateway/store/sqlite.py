@@ -351,7 +351,8 @@ def _check(path: Path) -> None:
 
 
 def _connect(path: Path, patience: float) -> sqlite3.Connection:
-    db = sqlite3.connect(path, isolation_level=None, cached_statements=64)
+    # Two of the ledger's statements are others for each number of orders in a unit: some thirty each under load.
+    db = sqlite3.connect(path, isolation_level=None, cached_statements=128)
     give_up = time.monotonic() + patience
     try:
         (pages,) = _patiently(db, "PRAGMA page_count", lambda: time.monotonic() < give_up).fetchone()
