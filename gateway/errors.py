@@ -200,7 +200,13 @@ class Withheld(UpstreamError):
 
 
 class FailedStream(UpstreamError):
+    """`theirs`: by its own words it was the provider that failed, and not that it would not say more."""
+
     code = "stream_failed"
+
+    def __init__(self, message: str, *, theirs: bool) -> None:
+        super().__init__(message)
+        self.theirs = theirs
 
 
 class UpstreamTimeout(UpstreamError):

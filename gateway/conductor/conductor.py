@@ -28,7 +28,7 @@ from gateway.conductor.streaming import BrokenAnswerError
 from gateway.conductor.translator import Translator
 from gateway.config.routes import USUAL_CAUSES
 from gateway.dialects.openai_chat.quirks import NO_STREAM_OPTIONS
-from gateway.errors import RequestError, StoreError, Withheld
+from gateway.errors import RequestError, StoreError
 from gateway.net.connection import Reply
 from gateway.observe.record import RequestRecord
 from gateway.policy.settlement import Ending
@@ -173,7 +173,7 @@ class Conductor:
         try:
             failed = await self._ask_provider(ask, target, pinned, reply, record, chance)
         except BrokenAnswerError as broken:
-            if broken.code != Withheld.code:
+            if broken.blames_provider:
                 route.failed(target, self._loop.time() - started)
             raise
         finally:

@@ -30,7 +30,7 @@ from gateway.conductor.streaming import (
 )
 from gateway.conductor.usagewords import tapped_usage, usage_words
 from gateway.dialects.names import DialectName
-from gateway.errors import RequestError, UpstreamError, UpstreamTimeout, Withheld
+from gateway.errors import RequestError, UpstreamError, UpstreamTimeout
 from gateway.observe.record import RequestRecord
 from gateway.policy.facts import status_inside
 from gateway.policy.verdict import Status
@@ -92,7 +92,7 @@ class Delivery:
         try:
             await self._deliver()
         except BrokenAnswerError as broken:
-            if broken.error is not None and self.outcome.broke is not None and _is_theirs(broken.error):
+            if broken.error is not None and broken.blames_provider and self.outcome.broke is not None:
                 verdict = classify_failure(broken.error)
                 self.outcome.broke(replace(verdict, evidence=conceal_text(self.key, verdict.evidence)))
             raise
@@ -371,12 +371,6 @@ def error_answer(status: int, body: bytes, decoded: object, *, streamed: bool) -
     if status >= 300 or not isinstance(decoded, dict) or not (streamed or ANSWERS.isdisjoint(decoded)):
         return status, body
     return status_inside(decoded), jsonlib.dumps(decoded)
-
-
-def _is_theirs(error: UpstreamError) -> bool:
-    """Whether the provider is to blame for an answer that broke off, and not our own books or patience."""
-    ours = isinstance(error, Withheld) or (isinstance(error, UpstreamTimeout) and error.phase == "total")
-    return not ours
 
 
 def _said(body: bytes) -> object:

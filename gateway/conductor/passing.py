@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from gateway.conductor.ask import Ask
 from gateway.conductor.rename import rename_in_events
+from gateway.conductor.streaming import PROVIDERS_KINDS
 from gateway.errors import FailedStream, IncompleteStream, UpstreamError
 from gateway.upstream.concealment import conceal_events
 from gateway.upstream.grammars import grammar_of
@@ -28,7 +29,7 @@ class Passing:
         self._ask = ask
         self._key = key
         self._model = model
-        self._failed = False  # the last event that was looked at says so
+        self._error: Event | None = None  # the last event that was looked at, if it is one
         grammar = grammar_of(ask.shape)
         self.end = None if grammar is None else EndTap(grammar.marks)
         self._grammar = grammar or grammar_of("responses" if ask.shape == "stored" else "chat")
@@ -50,10 +51,10 @@ class Passing:
 
     def fault(self, rest: bytes) -> UpstreamError | None:
         """What is wrong with a stream whose bytes have ended; `rest` is an event that nobody ended."""
-        self._failed = False
+        self._error = None
         if self.end is not None and not self.end.whole(rest, self._is_last):
             return IncompleteStream("its stream ended before the answer did")
-        return FailedStream("its stream ended with an error") if self._failed else None
+        return self._failure()
 
     def _conceal(self, events: bytes) -> bytes:
         event = self._ask.error_event
@@ -66,5 +67,17 @@ class Passing:
 
     def _is_last(self, event: Event) -> bool:
         kind = None if self._grammar is None else self._grammar.classify(event)
-        self._failed = kind == "error"
+        self._error = event if kind == "error" else None
         return kind in ("error", "done")
+
+    def _failure(self) -> UpstreamError | None:
+        """What the last event tells, if it is an error. A prompt may bring a filter down on itself."""
+        if self._error is None:
+            return None
+        theirs = True
+        if self._grammar is not None and self._ask.dialect is not None:
+            from gateway.dialects.registry import failure_reader  # seldom needed
+
+            said = self._grammar.carried_error(self._error)
+            theirs = failure_reader(self._ask.dialect)(0, said).kind in PROVIDERS_KINDS
+        return FailedStream("its stream ended with an error", theirs=theirs)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from gateway import jsonlib
 from gateway.conductor.outlet import Outlet
-from gateway.errors import FailedStream, IncompleteStream, UpstreamError, Withheld
+from gateway.errors import FailedStream, IncompleteStream, UpstreamError, UpstreamTimeout, Withheld
 from gateway.net.deadline import Deadline
 from gateway.observe.record import RequestRecord
 from gateway.upstream.concealment import BodyMask
@@ -50,7 +50,7 @@ INCOMPLETE = "its stream ended before the answer did"
 
 
 PROVIDERS_KINDS = frozenset({"server", "overloaded", "timeout"})
-"""Of failures that a stream in another dialect tells of: those that the provider is to blame for."""
+"""Of failures that a stream tells of: those that the provider is to blame for."""
 
 
 class BrokenAnswerError(Exception):
@@ -61,6 +61,14 @@ class BrokenAnswerError(Exception):
         super().__init__(message)
         self.error = error
         self.code = code if code in KNOWN_ENDS else "stream_disconnect"
+
+    @property
+    def blames_provider(self) -> bool:
+        """Not the client, our own books, or our patience."""
+        match self.error:
+            case None | Withheld() | FailedStream(theirs=False) | UpstreamTimeout(phase="total"):
+                return False
+        return True
 
 
 class Quiet(NamedTuple):

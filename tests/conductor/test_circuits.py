@@ -132,6 +132,25 @@ def test_streams_that_end_well_or_are_left_or_outlast_our_own_patience_open_noth
     run(scenario())
 
 
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages"])
+@pytest.mark.parametrize(("code", "opens"), [("content_filter", False), ("rate_limit_exceeded", False), (None, True)])
+def test_a_stream_that_ends_with_an_error_counts_if_it_tells_of_the_providers_own_failure(
+    tmp_path: Path, path: str, code: str | None, opens: bool
+) -> None:
+    """What one client's prompt brings down must not close the way for all."""
+    said = {"error": {"message": "That is all.", "type": None, "param": None, "code": code}}
+
+    async def scenario() -> None:
+        async with FakeProvider() as fake, gateway(tmp_path, configuration(fake.base_url, retry=ONCE)) as running:
+            every_key(fake, Stream((*WORDS.events, said)))
+            for _ in range(5):
+                got = await running.ask("POST", path, {**CHAT, "stream": True, "max_tokens": 9})
+                assert (got.status, b"That is all." in got.body) == (200, True)
+            assert running.pool.breakers.state() is (State.OPEN if opens else State.CLOSED)
+
+    run(scenario())
+
+
 def test_a_provider_that_cannot_be_reached_is_left_alone_as_well(tmp_path: Path) -> None:
     async def scenario() -> None:
         config = configuration(f"http://127.0.0.1:{refused_port()}/v1", retry=ONCE)
