@@ -69,6 +69,10 @@ NO_PROXY = Verdict(Scope.PROXY, Status.NETWORK_ERROR, "no_proxy", evidence="ther
 UNSEEN = frozenset({"raw", "array"})
 """Shapes whose successes nobody looks into: they are passed on as they come."""
 
+FREELY_PATHED = "other"
+"""The shape of calls whose path may be of the client's own making, as below `/v1/audio/`: a slash too many, and a
+provider that is well redirects."""
+
 Header = tuple[bytes, bytes]
 
 
@@ -260,7 +264,8 @@ class Exchange:
             return
         if answer.status >= 300 and call.shape != "raw":
             said = f"it redirects ({answer.status}), which is not followed: its base_url may be wrong"
-            outcome.verdict = replace(REDIRECTED, evidence=said)
+            scope = Scope.CLIENT if call.shape == FREELY_PATHED else REDIRECTED.scope
+            outcome.verdict = replace(REDIRECTED, scope=scope, evidence=said)
             return
         if call.shape in UNSEEN:
             return

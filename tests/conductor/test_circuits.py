@@ -179,6 +179,20 @@ def test_what_keys_and_clients_do_shuts_nothing(tmp_path: Path, behaviour: Behav
     run(scenario())
 
 
+@pytest.mark.parametrize(("path", "asked", "shuts"), [("audio/speech/", 6, False), ("chat/completions", 5, True)])
+def test_a_redirect_from_where_a_client_strays_shuts_nothing(
+    tmp_path: Path, path: str, asked: int, shuts: bool
+) -> None:
+    async def scenario() -> None:
+        async with FakeProvider() as fake, gateway(tmp_path, configuration(fake.base_url, retry=ONCE)) as running:
+            every_key(fake, Answer(307, b"", {"location": "/v1/audio/speech"}))
+            got = [await running.ask("POST", f"/v1/{path}", {**CHAT, "input": "Hello"}) for _ in range(6)]
+            assert [each.status for each in got[:5]] == [502] * 5
+            assert (got[5].status == 503, len(fake.requests)) == (shuts, asked)
+
+    run(scenario())
+
+
 def test_clients_that_leave_shut_nothing_and_give_their_places_back(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with FakeProvider() as fake:
