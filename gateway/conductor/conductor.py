@@ -145,12 +145,24 @@ class Conductor:
         best = worth_most(failures)
         record.provider, record.upstream_model = best.target.provider.name, best.target.model
         if best.delivery is not None:
-            await best.delivery.run()
+            await self._tell(best.delivery, record)
         elif best.retry_after is not None and not chance.patient:
             await self._take(best.target, plan, ask, pinned, reply, record, Chance(deadline, alone=True))
         else:
             assert best.error is not None
             raise best.error
+
+    async def _tell(self, delivery: Delivery, record: RequestRecord) -> None:
+        """A failure, after no other target did better. What had been set aside for it is free again: the output that it
+        may bring beside its error is reserved for anew. Raises RequestError 402 when it cannot be paid any more."""
+        bill = None
+        if self._billing is not None and delivery.bill is not None and delivery.brings_output:
+            bill = delivery.bill = await self._billing.open(delivery.ask, delivery.target)
+        try:
+            await delivery.run()
+        finally:
+            if bill is not None:
+                bill.close(Ending.PROVIDER_FAILED, record)
 
     async def _take(
         self,

@@ -317,8 +317,9 @@ class Delivery:
             )
         if verdict.reason in SAY_NOTHING:
             raise RequestError(502, "upstream_error", f"The provider {name!r} gave no answer: {verdict.evidence}.")
-        if self.bill is not None and self.translation is None and status < 300:
-            await self._settle_failure(self.bill)
+        if self.bill is not None and self.brings_output:
+            record.usage = usage_words(self.ask.shape).read(outcome.decoded)
+            await self.bill.settle(record)
         crossing = self.translation
         as_it_came = crossing is None or (crossing.dialect == self.ask.dialect and status >= 400)
         headers = self._headers(as_it_came=as_it_came)
@@ -335,15 +336,15 @@ class Delivery:
         record.bytes_out = len(body)
         await self.reply.send(status, headers, body)
 
-    async def _settle_failure(self, bill: Bill) -> None:
-        """An answer that says it failed is charged for when it has output, and its usage: the client gets both."""
+    @property
+    def brings_output(self) -> bool:
+        """Whether an answer that says it failed has output, and its usage: the client gets both, and pays."""
+        outcome, shape = self.outcome, self.ask.shape
+        if self.translation is not None or outcome.streamed or outcome.status >= 300 or outcome.decoded is None:
+            return False
         from gateway.wire.output_tap import text_size  # so that a start without billing does without
 
-        decoded, shape = self.outcome.decoded, self.ask.shape
-        usage = usage_words(shape).read(decoded)
-        if usage is not None and text_size(decoded, shape):
-            self.record.usage = usage
-            await bill.settle(self.record)
+        return usage_words(shape).read(outcome.decoded) is not None and text_size(outcome.decoded, shape) > 0
 
     @property
     def _makes_response(self) -> bool:

@@ -105,6 +105,21 @@ def test_when_all_targets_fail_nothing_is_charged(tmp_path: Path) -> None:
     run(scenario())
 
 
+def test_output_beside_an_error_is_charged_for_when_no_other_target_could_be_asked(tmp_path: Path) -> None:
+    failed = {**ANSWER, "error": {"message": "broken", "type": "server_error", "code": None}}
+
+    async def scenario() -> None:
+        async with charged(tmp_path) as world:
+            world.spare.script(SECOND, rate_limited(30))
+            assert (await ask(world, {**TO_FAST, "model": "spare/small"})).status == 429
+            world.main.script(FIRST, Answer(body=failed))
+            got = await ask(world)
+            assert (got.json["choices"], world.asked) == (ANSWER["choices"], (1, 1))
+            assert await charges_of(world) == [(AT_BIG, "main", "big")]
+
+    run(scenario())
+
+
 def test_a_stream_that_breaks_is_charged_for_where_it_broke(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with charged(tmp_path) as world:
