@@ -37,6 +37,12 @@ FIELDS = (b"data:", b"event:", b"id:", b"retry:", b":")
 
 BOM = b"\xef\xbb\xbf"
 
+TELLING = len(BOM) + max(map(len, FIELDS))
+"""Bytes by which a type is known, if it is one of the two."""
+
+LONGEST_BLANK = 4096
+"""White space that may come before them, as some send it to keep a connection open while their model thinks."""
+
 Header = tuple[bytes, bytes]
 
 
@@ -161,6 +167,12 @@ async def typed(answer: Body, *, stream: bool) -> Body:
         return answer
     first = await answer.read()
     found = type_of(first)
+    while found is None and len(first.strip()) < TELLING and len(first) < LONGEST_BLANK:
+        more = await answer.read()  # however the body is cut
+        if not more:
+            break
+        first += more
+        found = type_of(first)
     if found is None and first:
         what = "a page" if first.lstrip()[:1] == b"<" else "neither JSON nor a stream of events"
         raise ValueError(f"it is {what} ({named[:100].decode('latin-1') or 'without a type'})")
@@ -170,7 +182,7 @@ async def typed(answer: Body, *, stream: bool) -> Body:
 
 def type_of(first: bytes) -> bytes | None:
     """The type of a body that begins so; None: neither of the two."""
-    begin = first[:64].removeprefix(BOM).lstrip()
+    begin = first[:LONGEST_BLANK].removeprefix(BOM).lstrip()
     if begin[:1] in (b"{", b"["):
         return JSON
     return EVENTS if begin.startswith(FIELDS) else None

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import pytest
 
 from gateway.errors import Disconnect, ProtocolError
-from gateway.upstream.bodies import PIECE, Body, type_of, typed, unpacked
+from gateway.upstream.bodies import LONGEST_BLANK, PIECE, Body, type_of, typed, unpacked
 from tests.conftest import run
 
 TEXT = b'{"choices": [1, 2, 3]}' * 100
@@ -146,6 +146,35 @@ def test_an_answer_gets_the_type_that_its_body_has(named: str, stream: bool, bod
         assert await answer.read_all(100) == body
 
     run(scenario())
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7])
+@pytest.mark.parametrize(
+    ("body", "becomes"),
+    [
+        (b'\n\n  {"a": 1}', b"application/json"),
+        (b'\xef\xbb\xbf{"a": 1}', b"application/json"),
+        (b"\xef\xbb\xbfevent: ping\ndata: 1\n\n", b"text/event-stream; charset=utf-8"),
+        (b"retry: 9\n\n", b"text/event-stream; charset=utf-8"),
+        (b"", b"text/plain"),
+    ],
+)
+def test_a_type_is_found_however_the_body_is_cut(body: bytes, becomes: bytes, size: int) -> None:
+    pieces = [body[at : at + size] for at in range(0, len(body), size)]
+
+    async def scenario() -> None:
+        answer = await typed(Said(*pieces, content_type="text/plain"), stream=False)
+        assert dict(answer.headers)[b"content-type"] == becomes
+        assert await answer.read_all(100) == body
+
+    run(scenario())
+
+
+def test_nobody_waits_for_ever_behind_white_space_for_what_a_body_is() -> None:
+    said = Said(*[b" "] * (LONGEST_BLANK + 9), content_type="text/plain")
+    with pytest.raises(ValueError, match="neither JSON nor"):
+        run(typed(said, stream=False))
+    assert run(said.read()) == b" "
 
 
 @pytest.mark.parametrize(("body", "words"), [(PAGE, "a page"), (b"Hello!", "neither JSON nor")])
