@@ -50,7 +50,8 @@ ENDPOINTS: Mapping[str, Endpoint] = {
 
 FAMILIES = ("/v1/images/", "/v1/audio/")
 OTHER = Endpoint("other")
-"""Endpoints of these families come and go; what is below them is forwarded alike."""
+"""Endpoints of these families come and go; what is below them is forwarded alike. They alone take forms: who reads a
+conversation as JSON, whatever its type says, would see another model than was looked for in the form."""
 
 FORCED_STREAM = "/v1/chat/completions/stream"
 
@@ -69,7 +70,7 @@ class OpenAISurface:
                 raise RequestError(404, "not_found", f"There is nothing at {inbound.path[:200]}.")
             endpoint = OTHER
         content_type = inbound.fields.get(b"content-type", b"")
-        if content_type[:19].lower() == b"multipart/form-data":
+        if endpoint.shape == OTHER.shape and content_type[:19].lower() == b"multipart/form-data":
             ask = self._multipart_ask(inbound, endpoint, content_type)
         else:
             ask = self._json_ask(inbound, endpoint)

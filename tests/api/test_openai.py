@@ -341,6 +341,24 @@ def test_usage_is_read_from_streams_that_report_it(tmp_path: Path) -> None:
     run(scenario())
 
 
+@pytest.mark.parametrize("mode", ["auto", "disabled"])
+@pytest.mark.parametrize("path", ["chat/completions", "completions", "responses", "embeddings"])
+def test_a_conversation_is_no_form_whatever_its_type_says(tmp_path: Path, path: str, mode: str) -> None:
+    """Else its model, its price and its limits would be looked for where they are not."""
+    form = b'--b\r\ncontent-disposition: form-data; name="stream"\r\n\r\ntrue\r\n--b--\r\n'
+    typed = {"content-type": "multipart/form-data; boundary=b"}
+    more = f'[providers.main.streaming]\nmode = "{mode}"'
+
+    async def scenario() -> None:
+        async with FakeProvider() as fake, gateway(tmp_path, configuration(fake.base_url, more=more)) as running:
+            got = await running.ask("POST", f"/v1/{path}", form, typed)
+            assert (got.status, got.code, fake.requests) == (400, "invalid_request_error", [])
+            got = await running.ask("POST", f"/v1/{path}", {**CHAT, "input": "Hello", "prompt": "Hello"}, typed)
+            assert (got.status, (await running.logged(count=2))["model"]) == (200, CHAT["model"])
+
+    run(scenario())
+
+
 def test_a_redirect_is_not_followed(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with FakeProvider() as fake, gateway(tmp_path, configuration(fake.base_url), ["sk-1"]) as running:
