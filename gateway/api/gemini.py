@@ -9,20 +9,28 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 from typing import Any, NamedTuple
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import parse_qsl, unquote, urlencode
 
 from gateway import jsonlib
 from gateway.api.bodies import read_object, require
 from gateway.api.inbound import Inbound
 from gateway.api.models import ModelsSurface
 from gateway.conductor.ask import Ask
-from gateway.conductor.auth import without_credential
 from gateway.conductor.conductor import Conductor
 from gateway.errors import RequestError, UpstreamError
 from gateway.net.connection import Reply
 from gateway.providers.openai import ADDED_TO_REQUEST
 
 FORWARDED = (b"content-type", b"accept", b"user-agent", b"idempotency-key", b"x-goog-api-client")
+
+
+KEPT = frozenset({"prettyPrint", "quotaUser"})
+"""Google's system parameters that go on, beside `alt`. Of the others some are credentials, and some leave out of the
+answer what it is known by and charged for (`fields`), or wrap it (`callback`).
+https://cloud.google.com/apis/docs/system-parameters"""
+
+FORM = frozenset({"alt", "$alt"})
+KNOWN_FORMS = frozenset({"json", "sse"})
 
 
 class Method(NamedTuple):
@@ -73,7 +81,7 @@ class GeminiSurface:
             b"POST",
             "gemini",
             f"/models/{{model}}:{name}",
-            without_credential(inbound.request.query),
+            _read_query(inbound.request.query),
             (*headers, *ADDED_TO_REQUEST),
             inbound.request.body,
             model,
@@ -87,8 +95,18 @@ class GeminiSurface:
             error_event=_error_event,
             keepalive=b"",
         )
-        ask.array = ask.stream and dict(parse_qsl(inbound.request.query)).get("alt") != "sse"
+        ask.array = ask.stream and "alt=sse" not in ask.query.split("&")
         await self._conductor.serve(ask, reply, inbound.record)
+
+
+def _read_query(query: str) -> str:
+    """What the provider gets of it. Raises RequestError 400 for a form that answers cannot be read in."""
+    pairs = parse_qsl(query, keep_blank_values=True)
+    forms = {value for name, value in pairs if name in FORM}
+    if forms - KNOWN_FORMS or len(forms) > 1:
+        raise RequestError(400, "invalid_request_error", "Answers come as alt=json or alt=sse.", param="alt")
+    kept = [(name, value) for name, value in pairs if name in KEPT]
+    return urlencode([*kept, *(("alt", form) for form in forms)])
 
 
 def _error_event(error: UpstreamError) -> bytes:

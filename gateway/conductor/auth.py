@@ -49,6 +49,9 @@ __all__ = ["Authenticator", "Identity", "find_credential", "without_credential"]
 CREDENTIAL_FIELDS = (b"x-api-key", b"api-key", b"x-goog-api-key")
 """Where SDKs other than OpenAI's put the key."""
 
+CREDENTIAL_PARAMETERS = frozenset({"key", "access_token", "oauth_token"})
+"""Where a query may have one: all three are Google's, and we take the first."""
+
 CREDENTIAL_LIMIT = 8192
 """Bytes of a credential that are looked at; a JWT with many claims has 4 KB."""
 
@@ -259,7 +262,10 @@ def find_credential(fields: Mapping[bytes, bytes], query: str) -> bytes:
 
 
 def without_credential(query: str) -> str:
-    """The query string without `key=`: it is neither forwarded nor logged."""
-    if "key=" not in query:
+    """The query string without credentials, however they are written: they are neither forwarded nor logged. A provider
+    would try a bad one in place of the gateway's key, which would be blamed."""
+    if not query:
         return query
-    return "&".join(pair for pair in query.split("&") if pair.partition("=")[0] != "key")
+    return "&".join(
+        pair for pair in query.split("&") if unquote_plus(pair.partition("=")[0]) not in CREDENTIAL_PARAMETERS
+    )

@@ -9,6 +9,7 @@ import pytest
 
 from tests.api.harness import TOKENS, configuration, gateway
 from tests.conftest import run
+from tests.fakes.gemini_api import GeminiApi
 from tests.fakes.provider import FakeProvider
 
 MESSAGES = {"model": "gpt-4o", "max_tokens": 5, "messages": [{"role": "user", "content": "hi"}]}
@@ -42,6 +43,42 @@ def test_errors_of_the_anthropic_surface_have_its_shape(
     got = run(ask(tmp_path, method, path, body))
     assert (got.status, got.json["type"], got.json["error"]["type"]) == (status, "error", kind)
     assert got.json["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("query", "goes_on"),
+    [
+        ("alt=sse", "alt=sse"),
+        ("%61lt=%73se", "alt=sse"),
+        ("$alt=json", "alt=json"),
+        ("quotaUser=me&fields=candidates&callback=f&key=k&%6Bey=l&access_token=m&prettyPrint=false",
+         "quotaUser=me&prettyPrint=false"),
+        ("%66ields=usageMetadata", ""),
+    ],
+)  # fmt: skip
+def test_of_googles_parameters_those_go_on_that_leave_the_answer_what_it_is(
+    tmp_path: Path, query: str, goes_on: str
+) -> None:
+    """`fields` leaves out what is charged for, and all of an answer; a credential would be tried instead of our key."""
+
+    async def scenario() -> None:
+        async with FakeProvider(api=GeminiApi()) as fake:
+            config = configuration(
+                fake.base_url, provider='models = ["gpt-4o"]\ndialects = ["gemini"]\nprices = "none"'
+            )
+            config = config.replace('"openai"', '"gemini"').replace(fake.base_url, f"{fake.origin}/v1beta")
+            async with gateway(tmp_path, config) as running:
+                got = await running.ask("POST", f"/v1beta/models/gpt-4o:streamGenerateContent?{query}", CONTENTS)
+                assert (got.status, fake.requests[-1].path.partition("?")[2]) == (200, goes_on)
+                assert got.body[:1] == (b"d" if goes_on == "alt=sse" else b"[")
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("query", ["alt=proto", "$alt=proto", "%61lt=media", "alt=sse&alt=json", "alt="])
+def test_an_answer_in_a_form_that_nobody_can_read_is_not_asked_for(tmp_path: Path, query: str) -> None:
+    got = run(ask(tmp_path, "POST", f"{GENERATE}?{query}", CONTENTS))
+    assert (got.status, got.json["error"]["status"]) == (400, "INVALID_ARGUMENT")
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,9 @@ def test_a_credential_is_found_wherever_sdks_put_it(fields: dict[bytes, bytes], 
         ("a=1&key=abc&b=%20", "a=1&b=%20"),
         ("key=abc&key=def&x", "x"),
         ("monkey=1&keys=2", "monkey=1&keys=2"),
-        ("key", "key"),
+        ("key&x=1", "x=1"),
+        ("%6Bey=abc&x=1", "x=1"),
+        ("access_token=abc&%6Fauth_token=def&x=1", "x=1"),
     ],
 )
 def test_the_credential_in_a_query_goes_no_further(query: str, left: str) -> None:
