@@ -118,7 +118,8 @@ class Attempts:
         patience = self._queue.timeout if chance.patient else 0.0
         course = _Course(provider, call, record, pinned, deadline, patience)
         if chance.blamed:
-            course.blame(*chance.blamed)
+            own = provider.pool.standings.keys
+            course.blame(*(key for key in chance.blamed if own.get(key.digest) is key))
         retries = Retries(provider.config.retry, call.stream)
         again: Key | None = None  # it goes through another proxy next
         last: tuple[Outcome, Lease] | None = None

@@ -410,3 +410,17 @@ def test_a_key_that_was_blamed_is_not_tried_for_another_target_at_the_same_provi
             assert world.asked == asked
 
     run(scenario())
+
+
+def test_a_key_that_was_blamed_elsewhere_makes_nobody_choosy_at_the_next_provider(tmp_path: Path) -> None:
+    """A first attempt takes the key in turn; only another one prefers those that have proven themselves."""
+    third = "sk-third-00000003"
+
+    async def scenario() -> None:
+        async with routed(tmp_path, keys=((FIRST,), (SECOND, third))) as world:
+            await world.ask({**TO_FAST, "model": "spare/small"})
+            world.main.script(FIRST, unauthorized())
+            assert (await world.ask()).header("x-llmgateway-provider") == "spare"
+            assert [seen.key for seen in world.spare.requests] == [SECOND, third]
+
+    run(scenario())
