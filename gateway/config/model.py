@@ -55,7 +55,8 @@ class ServerConfig:
     )
     body_timeout: float = setting(
         30.0,
-        "seconds without progress while a body arrives, and for each 64 KB of it; mobile uplinks stall that long",
+        "seconds without progress while a body arrives, and for each 64 KB of it, or a twentieth if that is more; "
+        "mobile uplinks stall that long",
         above=0,
     )
     idle_timeout: float = setting(

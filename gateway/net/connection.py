@@ -55,6 +55,10 @@ BODY_STEP: Final = 65536
 """Bytes for which a body gets another `body_timeout`: 2 KB a second is slower than any line that is worth waiting for,
 and one byte a minute is an attack."""
 
+BODY_STEPS: Final = 20
+"""Of `body_timeout`, ten minutes, are what a body may take at most, however long it is: all that time it holds the room
+that its head has announced. 64 MB take nine minutes at a megabit a second."""
+
 DRAIN_GRACE: Final = 0.2
 """Seconds that a connection must have been idle before a drain closes it. A request that is on its way while we
 close gets no answer; where one follows the other, the next is here within milliseconds and gets its 503. As long, a
@@ -230,7 +234,8 @@ class Connection(asyncio.StreamReader):
     def _progress(self) -> None:
         """Some of a body has come, or some time been given for it."""
         timeout = self._service.limits.body_timeout
-        latest = self._body_began + timeout * (1 + self._reader.body_received // BODY_STEP)
+        step = max(BODY_STEP, self._reader.held // BODY_STEPS)
+        latest = self._body_began + timeout * (1 + self._reader.body_received // step)
         self._deadline.move(min(self.loop.time() + timeout, latest))
         self._charge(self._reader.held)
 

@@ -341,6 +341,26 @@ async def test_a_body_that_only_trickles_is_given_up(head: bytes) -> None:
 
 
 @both_loops
+async def test_a_body_does_not_hold_its_room_the_longer_the_more_it_announces() -> None:
+    """Four of 64 MB that came at two kilobytes a second would leave no room for anybody for half a day."""
+    size = 100 * BODY_STEP
+    loop = asyncio.get_running_loop()
+    async with serving(body_timeout=SHORT, max_body_bytes=size) as served, served.connecting() as client:
+        await client.send(post(bytes(size))[:-size])
+
+        async def come_slowly() -> None:
+            for _ in range(100):
+                await client.send(bytes(BODY_STEP))
+                enough = loop.time() + SHORT / 3
+                while loop.time() < enough:
+                    await turns(20)
+
+        coming = asyncio.create_task(come_slowly())
+        assert (await client.read_answer()).status == 408
+        coming.cancel()
+
+
+@both_loops
 async def test_a_client_that_does_not_read_is_cut_and_its_handler_cancelled() -> None:
     handling = Handling("writing")
     async with serving(handling, write_timeout=SHORT) as served, served.connecting() as client:
