@@ -90,25 +90,26 @@ class Around:
 class Unpacking:
     """The bytes of a packed body, as they were before. Never more than PIECE at once."""
 
-    __slots__ = ("_answer", "_head", "_rest", "_zip")
+    __slots__ = ("_answer", "_full", "_head", "_rest", "_zip")
 
     def __init__(self, answer: Body) -> None:
         self._answer = answer
         self._zip = zlib.decompressobj(ANY_HEADER)
         self._rest = b""  # packed bytes that have come, and were too much for one piece
+        self._full = False  # the last piece was: more may come of bytes that zlib has taken in already
         self._head = b""  # its first two bytes at least, once they are there
 
     async def read(self) -> bytes:
         """More of them; b"" at the end. Raises ProtocolError for what is not packed as it says, Disconnect for what
         is cut off."""
         while not self._zip.eof:
-            packed = self._rest or await self._answer.read()
-            if not packed:
+            packed = self._rest if self._rest or self._full else await self._answer.read()
+            if not packed and not self._full:
                 if not self._head:
                     return b""  # an empty body, which needs no packing
                 raise Disconnect("the upstream closed the connection in the middle of its answer")
             piece = self._unpack(packed)
-            self._rest = self._zip.unconsumed_tail
+            self._rest, self._full = self._zip.unconsumed_tail, len(piece) == PIECE
             if piece:
                 return piece
         while await self._answer.read():

@@ -68,6 +68,13 @@ def test_what_is_packed_is_unpacked_however_it_is_cut(coding: str, packed: bytes
         assert list(answer.headers) == [(b"x-other", b"stays")]
 
 
+@pytest.mark.parametrize("beyond", [0, 1, 9, 258, 259])
+def test_what_comes_to_a_little_more_than_a_piece_is_whole(beyond: int) -> None:
+    """Packed without a header, its last bytes may all be with zlib when the piece is full."""
+    body = bytes(PIECE + beyond)
+    assert whole(unpacked(Said(raw_deflate(body), content_encoding="deflate"))) == body
+
+
 def test_a_packed_stream_comes_event_by_event() -> None:
     packer = zlib.compressobj(wbits=16 + zlib.MAX_WBITS)
     first = packer.compress(b"data: 1\n\n") + packer.flush(zlib.Z_SYNC_FLUSH)
