@@ -37,7 +37,7 @@ def _generate(payload: dict[str, Any]) -> bool:
     if isinstance(feedback, dict) and feedback.get("blockReason"):
         return True
     candidates = _items(payload.get("candidates"))
-    return bool(candidates) and all(one.get("finishReason") in FILTERED for one in candidates)
+    return bool(candidates) and all(str(one.get("finishReason")) in FILTERED for one in candidates)
 
 
 def _responses(payload: dict[str, Any]) -> bool:

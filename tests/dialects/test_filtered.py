@@ -54,6 +54,8 @@ GIVEN = [
     ("generate", {"candidates": [{"finishReason": "MAX_TOKENS"}]}),
     ("generate", {"candidates": [{"finishReason": "SAFETY"}, {"finishReason": "STOP"}]}),
     ("generate", {"candidates": [{}]}),
+    ("generate", {"candidates": [{"finishReason": ["SAFETY"]}]}),
+    ("generate", {"candidates": [{"finishReason": {}}]}),
     ("generate", {"candidates": []}),
     ("embeddings", choices("content_filter")),
     ("raw", choices("content_filter")),
