@@ -50,7 +50,7 @@ class KeyPool:
         note_circuit: Note = tell_nobody,
     ) -> None:
         self.provider = provider
-        self.waiters = Waiters(max_waiting)
+        self.waiters = Waiters(max_waiting, self._is_out)
         self.in_flight = 0  # requests that a key of this pool is lent to
         self.guard = Guard()
         self.budget = RetryBudget(RetryConfig().budget)  # here because it is to outlive reloads, as the keys do
@@ -307,6 +307,10 @@ class KeyPool:
     async def wait(self, wish: Wish, seconds: float) -> Lease | None:
         """The lease that somebody wishes for, in turn with others. None: time is up, or too many wait."""
         return await self.waiters.wait(wish, seconds, self.release)
+
+    def _is_out(self, model: str) -> bool:
+        """Whether nobody would get a key for the model now, however modest."""
+        return len(self._rotation.ring(model)) == 0
 
     # -- inside: leases ----------------------------------------------------------------------------------------
 

@@ -36,13 +36,19 @@ class Wish(NamedTuple):
     user: str = ""
 
 
+def _nobody_knows(model: str) -> bool:
+    return False
+
+
 class Waiters:
-    """Wishes, queued by user. `turned_away` counts those for whom there was no place, or no longer one."""
+    """Wishes, queued by user. `turned_away` counts those for whom there was no place, or no longer one. `is_out` says
+    whether there is no key for a model, whatever is wished of it."""
 
-    __slots__ = ("_count", "_crowds", "_models", "_most", "_queues", "_serving", "limit", "turned_away")
+    __slots__ = ("_count", "_crowds", "_is_out", "_models", "_most", "_queues", "_serving", "limit", "turned_away")
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, is_out: Callable[[str], bool] = _nobody_knows) -> None:
         self.limit = limit
+        self._is_out = is_out
         self.turned_away = 0
         self._count = 0
         self._queues: dict[str, dict[Given, Wish]] = {}  # by user, in the order of their turns
@@ -84,8 +90,9 @@ class Waiters:
     def serve(self) -> None:
         """Give those who wait what can be had now, one to each user in turn.
 
-        No wish is asked twice, nor one once a more modest one for its model was in vain: for a pool without a free
-        key that is one question for each model. O(users), O(waiters) where keys are not good for all wishes alike.
+        No wish is asked twice, nor one once a more modest one for its model was in vain, or there is no key for it at
+        all: for a pool without a free key that is one question for each model. O(users), O(waiters) where keys are not
+        good for all wishes alike.
         """
         if self._serving is not None:
             self._serving.cancel()
@@ -121,8 +128,8 @@ class Waiters:
                 if queue:
                     self._queues[user] = self._queues.pop(user)
                 yield True
-            elif not wish.choosy:
-                vain[wish.model] = wish.tokens
+            elif not wish.choosy or self._is_out(wish.model):
+                vain[wish.model] = 0 if wish.choosy else wish.tokens
                 if self._all_is_vain(vain):
                     return
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from functools import partial
 from random import Random
 
 import pytest
@@ -197,6 +198,37 @@ def test_where_no_key_is_free_nobody_behind_the_first_is_asked() -> None:
         desk.waiters.serve()
         assert desk.asked == ["0", "1"]
         desk.waiters.dismiss()
+
+    run(scenario())
+
+
+def test_where_all_keys_rest_one_is_asked_for_all_who_have_tried_some() -> None:
+    """Else a queue of those who were refused elsewhere would be asked as a whole, by every request that comes."""
+
+    async def scenario() -> None:
+        clock, asked = Clock(), list[int]()
+        pool = KeyPool("main", ONE_AT_A_TIME.health, clock=clock, rng=Random(1))
+        tried, other = a_key("tried"), a_key("other")
+        pool.standings.add([tried, other])
+        for key in (tried, other):
+            pool.report(lease_of(pool, key), limited(60.0, clock.now))
+
+        def wish(number: int) -> Lease | None:
+            asked.append(number)
+            return pool.lease("m", {tried})
+
+        waiting = [
+            asyncio.create_task(pool.wait(Wish(partial(wish, number), "m", 9, choosy=True, user=f"{number % 7}"), 10))
+            for number in range(100)
+        ]
+        await asyncio.sleep(0)
+        pool.waiters.serve()
+        assert asked == [0]
+        clock.now += 61
+        pool.standings.wake_due()
+        pool.waiters.serve()
+        assert {lease.key for lease in await asyncio.gather(*waiting) if lease} == {other}
+        pool.close()
 
     run(scenario())
 
