@@ -225,6 +225,7 @@ class Delivery:
                 outcome.body,
                 self.reply,
                 record,
+                room=outcome.held,
                 tap=tap,
                 change=change,
                 is_over=lambda: passing.over,

@@ -20,6 +20,7 @@ from gateway.conductor.outlet import Outlet
 from gateway.errors import FailedStream, IncompleteStream, UpstreamError, UpstreamTimeout, Withheld
 from gateway.net.deadline import Deadline
 from gateway.observe.record import RequestRecord
+from gateway.policy.room import Room, Share
 from gateway.upstream.concealment import BodyMask
 from gateway.upstream.exchange import UpstreamAnswer
 from gateway.wire.sse import Event, EventReader, UsageTap
@@ -33,7 +34,8 @@ EVENT_ENDS = (b"\n\n", b"\n\r\n", b"\r\r")
 """The line ends that may close an event; the second also ends one with CRLF throughout."""
 
 EVENT_LIMIT = 16 * 1024 * 1024
-"""Bytes of one event that wait for its end; base64 images fit. A longer one passes in pieces."""
+"""Bytes of one event that wait for its end; base64 images fit. A longer one passes in pieces, and so does a large one
+for which there is no room."""
 
 END_SECONDS = 0.5
 END_LIMIT = 64 * 1024
@@ -133,6 +135,7 @@ async def relay_events(
     reply: Outlet,
     record: RequestRecord,
     *,
+    room: Share,
     tap: UsageTap,
     change: Callable[[bytes], bytes],
     is_over: Callable[[], bool],
@@ -144,11 +147,12 @@ async def relay_events(
 ) -> None:
     """Pass a stream of events on; `held` was read already. Raises BrokenAnswerError.
 
-    `change` gets whole events as they came and gives them as they go out. `is_over` says whether a connection that
-    fails has cost the client nothing. `fault` is asked when the bytes have ended, with what stands behind the last
-    event. `watch` sees the bytes as they came. `last` holds the end back.
+    `room` is for an event that waits for its end. `change` gets whole events as they came and gives them as they go
+    out. `is_over` says whether a connection that fails has cost the client nothing. `fault` is asked when the bytes
+    have ended, with what stands behind the last event. `watch` sees the bytes as they came. `last` holds the end
+    back.
     """
-    gate, rest = EventGate(), b""
+    gate, rest = EventGate(room), b""
     filler = QuietFiller(reply, gate, quiet)
     try:
         data = held or await answer.read()
@@ -202,7 +206,7 @@ async def relay_translated(
     The client does not wait for what the provider sends after its stream's end. `settle` is awaited before the client
     is told of the end.
     """
-    filler = QuietFiller(reply, EventGate(), quiet)
+    filler = QuietFiller(reply, EventGate(Share(Room())), quiet)
     broke: UpstreamError | None = None
     try:
         data = held or await answer.read()
@@ -252,12 +256,14 @@ async def _say(events: bytes, reply: Outlet, record: RequestRecord) -> None:
 
 
 class EventGate:
-    """Holds back an event that has not ended. On nearly every call the bytes are whole events."""
+    """Holds back an event that has not ended, where there is `room` for it. On nearly every call the bytes are whole
+    events."""
 
-    __slots__ = ("_rest", "between_events")
+    __slots__ = ("_rest", "_room", "between_events")
 
-    def __init__(self) -> None:
+    def __init__(self, room: Share) -> None:
         self._rest = bytearray()
+        self._room = room
         self.between_events = True  # what was let through so far ended an event
 
     def feed(self, data: bytes) -> bytes:
@@ -269,8 +275,9 @@ class EventGate:
         searched = max(0, len(rest) - 2)
         rest += data
         end = max(at + len(mark) if (at := rest.rfind(mark, searched)) >= 0 else 0 for mark in EVENT_ENDS)
-        if not end and len(rest) <= EVENT_LIMIT:
+        if not end and len(rest) <= EVENT_LIMIT and self._room.grow(len(rest)):
             return b""
+        self._room.hold(0)
         self.between_events = bool(end)
         passed = bytes(rest[: end or None])
         del rest[: end or None]

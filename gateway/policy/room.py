@@ -1,9 +1,10 @@
 """Room for large bodies: bytes that all requests together may hold, so that a flood is turned away before memory grows.
 
 Counted is what is held whole and may be large: bodies of requests, from the moment their length is known until nobody
-needs them, further requests that a client sends meanwhile, and answers that are read whole before anybody gets them. In
-memory each takes up to three times its size: the bytes, the JSON in them, and what is written anew for another dialect.
-What is small is not counted, nor what passes piece by piece: that is bounded for each connection.
+needs them, further requests that a client sends meanwhile, answers that are read whole before anybody gets them, and
+the beginning of an event that passes as a whole. In memory each takes up to three times its size: the bytes, the JSON
+in them, and what is written anew for another dialect. What is small is not counted, nor what passes piece by piece:
+that is bounded for each connection.
 """
 
 from __future__ import annotations

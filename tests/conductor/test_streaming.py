@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from gateway.conductor.streaming import EVENT_LIMIT, EventGate, ResponseIdReader
+from gateway.policy.room import LARGE, Room, Share
 from tests.api.harness import CHAT, STREAM, configuration, gateway
 from tests.conftest import run
 from tests.fakes.behaviours import (
@@ -42,19 +43,32 @@ SHORT = "[providers.main.timeouts]\nidle = 0.2"
     ],
 )
 def test_only_whole_events_pass(pieces: list[bytes], passed: list[bytes]) -> None:
-    gate = EventGate()
+    gate = EventGate(Share(Room()))
     assert [gate.feed(piece) for piece in pieces] == passed
     assert b"".join(passed) + gate.rest() == b"".join(pieces)
     assert gate.between_events
 
 
 def test_an_endless_event_passes_in_pieces() -> None:
-    gate = EventGate()
+    gate = EventGate(Share(Room()))
     assert gate.feed(b"x" * EVENT_LIMIT) == b""
     assert gate.feed(b"y") == b"x" * EVENT_LIMIT + b"y"
     assert not gate.between_events
     assert gate.feed(b"z\n\n") == b"z\n\n"
     assert gate.between_events
+
+
+def test_a_large_event_waits_where_there_is_room_and_else_passes_in_pieces() -> None:
+    room = Room(limit=3 * LARGE)
+    first, second = EventGate(Share(room)), EventGate(Share(room))
+    large = b"x" * 2 * LARGE
+    assert (first.feed(large), room.held) == (b"", 2 * LARGE)
+    assert (second.feed(b"y" * LARGE), room.held) == (b"", 2 * LARGE)  # what is small does not count
+    assert second.feed(b"y" * LARGE) == b"y" * 2 * LARGE
+    assert not second.between_events
+    assert first.feed(b"\n\n") == large + b"\n\n"
+    assert room.held == 0
+    assert (second.feed(large), room.held) == (b"", 2 * LARGE)
 
 
 @pytest.mark.parametrize("size", [1, 10, 1000])
