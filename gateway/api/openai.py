@@ -70,7 +70,7 @@ class OpenAISurface:
                 raise RequestError(404, "not_found", f"There is nothing at {inbound.path[:200]}.")
             endpoint = OTHER
         content_type = inbound.fields.get(b"content-type", b"")
-        if endpoint.shape == OTHER.shape and content_type[:19].lower() == b"multipart/form-data":
+        if endpoint is OTHER and content_type[:19].lower() == b"multipart/form-data":
             ask = self._multipart_ask(inbound, endpoint, content_type)
         else:
             ask = self._json_ask(inbound, endpoint)

@@ -342,7 +342,7 @@ def test_usage_is_read_from_streams_that_report_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", ["auto", "disabled"])
-@pytest.mark.parametrize("path", ["chat/completions", "completions", "responses", "embeddings"])
+@pytest.mark.parametrize("path", ["chat/completions", "completions", "responses", "embeddings", "moderations"])
 def test_a_conversation_is_no_form_whatever_its_type_says(tmp_path: Path, path: str, mode: str) -> None:
     """Else its model, its price and its limits would be looked for where they are not."""
     form = b'--b\r\ncontent-disposition: form-data; name="stream"\r\n\r\ntrue\r\n--b--\r\n'
