@@ -229,6 +229,7 @@ class Delivery:
                 tap=tap,
                 change=change,
                 is_over=lambda: passing.over,
+                last_is_last=ask.shape != "generate",  # Gemini's candidates may end one after the other
                 fault=passing.fault,
                 quiet=Quiet(self.target.provider.config.streaming.keepalive, ask.keepalive),
                 error_event=ask.error_event or _no_event,

@@ -139,6 +139,7 @@ async def relay_events(
     tap: UsageTap,
     change: Callable[[bytes], bytes],
     is_over: Callable[[], bool],
+    last_is_last: bool,
     fault: Callable[[bytes], UpstreamError | None],
     quiet: Quiet,
     error_event: Callable[[UpstreamError], bytes],
@@ -148,9 +149,10 @@ async def relay_events(
     """Pass a stream of events on; `held` was read already. Raises BrokenAnswerError.
 
     `room` is for an event that waits for its end. `change` gets whole events as they came and gives them as they go
-    out. `is_over` says whether a connection that fails has cost the client nothing. `fault` is asked when the bytes
-    have ended, with what stands behind the last event. `watch` sees the bytes as they came. `last` holds the end
-    back.
+    out. `is_over` says whether the stream has come to its end, so that a connection that fails has cost the client
+    nothing; where its last event is the last indeed (`last_is_last`), nobody waits long for more. `fault` is asked when
+    the bytes have ended, with what stands behind the last event. `watch` sees the bytes as they came. `last` holds the
+    end back.
     """
     gate, rest = EventGate(room), b""
     filler = QuietFiller(reply, gate, quiet)
@@ -165,7 +167,7 @@ async def relay_events(
                 await _say(events if last is None else await last.let_pass(events), reply, record)
             filler.begin_again()
             try:
-                data = await answer.read()
+                data = await (_read_soon(answer) if last_is_last and is_over() else answer.read())
             except UpstreamError:
                 if not is_over():
                     raise
@@ -238,6 +240,15 @@ async def _settle_whole(reader: Reader, settle: Callable[[], Awaitable[None]] | 
     """Before the client hears of the end, unless it is no proper one."""
     if settle is not None and (ended or reader.ended) and reader.failure is None:
         await settle()
+
+
+async def _read_soon(answer: UpstreamAnswer) -> bytes:
+    """What comes behind a stream's end: late usage, or nothing, which may take as long to come as it likes."""
+    try:
+        async with asyncio.timeout(END_SECONDS):
+            return await answer.read()
+    except TimeoutError:
+        return b""
 
 
 async def _read_to_end(answer: UpstreamAnswer) -> None:

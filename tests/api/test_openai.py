@@ -326,6 +326,22 @@ def test_a_large_answer_passes_as_it_comes(tmp_path: Path) -> None:
     run(scenario())
 
 
+def test_nobody_waits_for_more_behind_the_end_of_a_stream(tmp_path: Path) -> None:
+    chunk = {"id": "c", "choices": [{"index": 0, "delta": {"content": "word"}, "finish_reason": "stop"}]}
+    stream = Stream([chunk, "[DONE]"])
+
+    async def scenario() -> None:
+        async with FakeProvider() as fake, gateway(tmp_path, configuration(fake.base_url), ["sk-1"]) as running:
+            fake.script("sk-1", stream)
+            whole = (await running.chat(stream=True)).body
+            assert whole.endswith(b"data: [DONE]\n\n")
+            fake.script("sk-1", HangAfter(len(whole), stream))
+            got = await running.chat(stream=True)
+            assert (got.body, got.complete) == (whole, True)
+
+    run(scenario())
+
+
 def test_usage_is_read_from_streams_that_report_it(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with FakeProvider() as fake, gateway(tmp_path, configuration(fake.base_url)) as running:
