@@ -37,6 +37,7 @@ class BreakerAdmin:
         for provider in self._meant(inbound):
             tripped = provider.pool.guard.tripped
             provider.pool.reset_guard()
+            provider.pool.forget_outage()
             if provider.pool.breakers.reset() or tripped:
                 done.append(provider.name)
         return {"reset": done}

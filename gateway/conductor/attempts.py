@@ -35,7 +35,7 @@ NO_RECOVERY_KNOWN = 30.0
 BUSY = 1.0
 """Seconds in which a key that is at our own limits is expected back."""
 
-NoteAttempt = Callable[[Provider, Key, Verdict | None], None]
+NoteAttempt = Callable[[Provider, Key, Verdict | None, RequestRecord], None]
 """Told of every attempt's end; None is success. Counts it, and logs what happened to a key."""
 
 
@@ -204,7 +204,7 @@ class Attempts:
         else:
             pool.breakers.end(entry, outcome.verdict, outcome.way)
         record.proxy = "" if outcome.proxy is None else outcome.proxy.url.fingerprint
-        self._note(provider, lease.key, outcome.verdict)
+        self._note(provider, lease.key, outcome.verdict, record)
         return outcome
 
     def _shortage(self, course: _Course) -> Shortage:
@@ -238,6 +238,7 @@ class Attempts:
             waited = self._loop.time() - started
             course.patience -= waited
             record.upstream_seconds += waited
+            record.queued_seconds += waited
 
     async def _sleep(self, seconds: float, record: RequestRecord) -> None:
         """Before the next try."""
@@ -288,10 +289,11 @@ def shortage_error(provider: Provider, shortage: Shortage) -> RequestError:
             extra=extra,
         )
     if shortage.cooling:
+        what = "at its key_limits, and no place in the queue was free in time" if shortage.busy else "cooling down"
         return RequestError(
             429,
             "keys_cooling",
-            f"Every usable key of the provider {provider.name!r} is cooling down ({keys}).",
+            f"Every usable key of the provider {provider.name!r} is {what} ({keys}).",
             retry_after=retry_after,
             extra=extra,
         )

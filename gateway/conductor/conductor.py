@@ -52,11 +52,11 @@ NOT_THERE = frozenset({404, 405, 501})
 """Many who speak Messages have nothing that counts. From these types it would be another error."""
 
 
-NoteFallback = Callable[[Target, str, Target], None]
+NoteFallback = Callable[[Target, str, Target, RequestRecord], None]
 """Told that a target did not serve, for which cause, and which one is asked next."""
 
 
-def tell_nobody(failed: Target, cause: str, following: Target) -> None:
+def tell_nobody(failed: Target, cause: str, following: Target, record: RequestRecord) -> None:
     pass
 
 
@@ -141,7 +141,7 @@ class Conductor:
             if self._loop.time() >= deadline:
                 break
             if number < len(targets):
-                self._note_fallback(target, failed.cause or "passed_over", targets[number])
+                self._note_fallback(target, failed.cause or "passed_over", targets[number], record)
         best = worth_most(failures)
         record.provider, record.upstream_model = best.target.provider.name, best.target.model
         if best.delivery is not None:

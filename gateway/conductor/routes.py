@@ -61,6 +61,9 @@ class Plan(NamedTuple):
 
 ANY_CAUSE = frozenset(USUAL_CAUSES)
 
+AWAY = frozenset({"exhausted_keys", "rate_limit", "server_error"})
+"""Why a target may be away: a route that leaves its first target for all of these does so before it is asked."""
+
 
 def in_turn(groups: Iterable[Sequence[Target]], turn: int) -> Plan:
     """Groups of equals, the first one first; within a group each that can comes first in its turn."""
@@ -125,6 +128,7 @@ class Route:
         self.name = name
         self.config = config
         self._causes = frozenset(config.fallback_on)
+        self._leaves = config.strategy != "priority" or self._causes >= AWAY
         self._memory = memory
         self._rng = rng
         self._turn = 0
@@ -145,7 +149,7 @@ class Route:
                 raise RequestError(503, "no_usable_key", f"No provider of the route {self.name!r} is enabled.")
             raise RequestError(403, "permission_denied", f"This API token may not use a provider of {self.name!r}.")
         if len(targets) > 1:
-            there, away = _part(targets)
+            there, away = _part(targets) if self._leaves else (targets, [])
             targets = STRATEGIES[self.config.strategy](self, there or targets) + (away if there else [])
         stay = self._who(ask)
         home = self._memory.home(stay) if stay else None

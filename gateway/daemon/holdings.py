@@ -26,9 +26,9 @@ from gateway.keeper.proxystatuses import ProxyStatuses
 from gateway.keeper.statuses import StatusWriter
 from gateway.keeper.usagewriter import UsageWriter
 from gateway.net.client import Client
-from gateway.observe.logs import Log
+from gateway.observe.logs import NAME_LIMIT, Log
 from gateway.observe.metrics import Metrics
-from gateway.observe.record import decimal
+from gateway.observe.record import RequestRecord, decimal
 from gateway.policy.breaker import State
 from gateway.policy.room import Room
 from gateway.policy.verdict import Verdict
@@ -179,7 +179,7 @@ class Holdings:
         self.keeper.arrange_probes(providers.values(), self.exchange, self.note_probe)
         self.proxy_prober.arrange(providers, self.exchange)
 
-    def note_attempt(self, provider: Provider, key: Key, verdict: Verdict | None) -> None:
+    def note_attempt(self, provider: Provider, key: Key, verdict: Verdict | None, record: RequestRecord) -> None:
         """Count what an attempt of the Conductor's came to, and log what it says about the key or the provider."""
         if verdict is None:
             self.metrics.attempt(provider.name, "success")
@@ -190,6 +190,7 @@ class Holdings:
         standing = key.standing
         self.log.info(
             "attempt_failed",
+            request_id=record.request_id,
             provider=provider.name,
             key=key.fingerprint,
             scope=verdict.scope.value,
@@ -200,11 +201,13 @@ class Holdings:
             evidence=verdict.evidence,
         )
 
-    def note_fallback(self, failed: Target, cause: str, following: Target) -> None:
+    def note_fallback(self, failed: Target, cause: str, following: Target, record: RequestRecord) -> None:
         """Count and log that a request goes on to another target."""
         self.metrics.fallback(failed.provider.name, cause)
         self.log.info(
             "fell_back",
+            request_id=record.request_id,
+            asked_for=record.model[:NAME_LIMIT],
             provider=failed.provider.name,
             model=failed.model,
             cause=cause,

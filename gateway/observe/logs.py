@@ -143,6 +143,8 @@ class Log:
             line["cache"] = record.cache
         if record.streamed:
             line["streamed"] = True
+        if record.queued_seconds:
+            line["queued_ms"] = int(record.queued_seconds * 10_000 + 0.5) / 10
         if record.first_byte_at:
             line["first_byte_ms"] = int((record.first_byte_at - record.started) * 10_000 + 0.5) / 10
         if record.usage is not None:

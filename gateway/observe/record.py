@@ -39,6 +39,7 @@ class RequestRecord:
         "phase",
         "provider",
         "proxy",
+        "queued_seconds",
         "request_id",
         "sent",
         "started",
@@ -72,6 +73,7 @@ class RequestRecord:
         self.streamed = False
         self.first_byte_at = 0.0  # when the first byte of the answer's body went out; 0: not yet
         self.upstream_seconds = 0.0  # spent waiting for others: the client's body, a key, the provider, before a retry
+        self.queued_seconds = 0.0  # the part of it that was spent waiting for a key
         self.usage: Usage | None = None
         self.cost: int | None = None  # what its user was charged, in nano-units; None: nothing
         self.outcome = "ok"  # ok, client_gone, error

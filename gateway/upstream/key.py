@@ -144,3 +144,4 @@ class Shortage:
     counts: Mapping[str, int]
     cooling: bool  # at least one key is merely rate limited
     cause: str = ""  # why no key is tried at all: the guard's word, see `guard.py`
+    busy: bool = False  # all that are good are at our own limits

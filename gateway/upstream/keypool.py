@@ -98,6 +98,10 @@ class KeyPool:
         """What keeps all requests from succeeding, for no key's fault; None while one of the last few did."""
         return self._faults.outage(self._clock())
 
+    def forget_outage(self) -> None:
+        """The operator's word as well; it changes what is told of the provider, and nothing else."""
+        self._faults.end()
+
     def reset_guard(self) -> None:
         """The operator's word: it is over."""
         if self.guard.tripped:
@@ -302,7 +306,7 @@ class KeyPool:
         busy = self._metering is not None and bool(counts[Status.VALID] + counts[Status.UNTESTED])
         if wait is None and busy:
             wait = 1.0  # all at their limit of requests at once
-        return Shortage(wait, _words(counts), busy or Status.RATE_LIMITED in counts)
+        return Shortage(wait, _words(counts), busy or Status.RATE_LIMITED in counts, busy=busy)
 
     async def wait(self, wish: Wish, seconds: float) -> Lease | None:
         """The lease that somebody wishes for, in turn with others. None: time is up, or too many wait."""

@@ -60,6 +60,7 @@ from gateway.net.connection import Reply, Request
 from gateway.net.server import Server
 from gateway.observe.logs import Log
 from gateway.observe.metrics import Metrics
+from gateway.observe.record import RequestRecord
 from gateway.policy.pricing import nano
 from gateway.policy.room import Room
 from gateway.policy.verdict import Verdict
@@ -463,10 +464,10 @@ class Gateway:
     ) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
         return self.router.refuse(request, error, peer, handled=handled)
 
-    def _note_fallback(self, failed: Target, cause: str, following: Target) -> None:
+    def _note_fallback(self, failed: Target, cause: str, following: Target, record: RequestRecord) -> None:
         self.fallbacks.append((failed.provider.name, cause, following.provider.name))
 
-    def _note_attempt(self, provider: Provider, key: Key, verdict: Verdict | None) -> None:
+    def _note_attempt(self, provider: Provider, key: Key, verdict: Verdict | None, record: RequestRecord) -> None:
         self.metrics.attempt(provider.name, "success" if verdict is None else verdict.status.value)
 
     def _take_lines(self, data: bytes) -> None:

@@ -224,6 +224,10 @@ def test_status_names_the_cause_of_an_outage_until_somebody_gets_through(
             assert before <= outage.pop("since") <= running.clock()
             assert said in outage.pop("last_error")
             assert outage == {"cause": cause, "count": 3, "keys": 3, "proxy": None}
+            await running.administrate("POST", "/admin/breakers/reset", {})
+            assert (await status())["outage"] is None, "the operator knows better"
+            assert (await running.chat()).status >= 400
+            assert (await status())["outage"] is not None
             fake.script(KEYS[0], Answer())
             assert (await running.chat()).status == 200
             assert (await status())["outage"] is None

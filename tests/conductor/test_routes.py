@@ -207,6 +207,12 @@ def test_where_all_are_away_the_strategy_still_decides(strategy: str) -> None:
     assert [away.order() for _ in range(5)] == [there.order() for _ in range(5)]
 
 
+@pytest.mark.parametrize("causes", [(), ("timeout",), ("exhausted_keys", "rate_limit")])
+def test_the_first_target_stays_so_where_the_route_does_not_leave_it_for_being_away(causes: tuple[str, ...]) -> None:
+    assert World(away="a", fallback_on=causes).order() == "abc"
+    assert World("round_robin", away="a", fallback_on=causes).order() == "bca"
+
+
 def test_whoever_comes_back_takes_its_place_again() -> None:
     world = World()
     world.leave("a")
@@ -418,7 +424,7 @@ def test_a_target_that_is_taken_out_and_put_back_while_a_request_is_under_way_ha
     assert world.load("a") == 0
 
 
-def test_a_failure_counts_as_a_minute_at_least() -> None:
+def test_a_failure_counts_as_slow_at_least() -> None:
     world = World()
     world.route.failed(world.target("a"), 0.5)
     world.route.failed(world.target("b"), 90.0)

@@ -121,6 +121,7 @@ def test_a_user_who_fills_the_queue_is_told_so_in_favour_of_another() -> None:
                 await waiting[1]
             assert (refused.value.status, refused.value.code) == (429, "keys_cooling")
             assert refused.value.retry_after is not None
+            assert "is at its key_limits, and no place in the queue" in refused.value.message
             b.pool.succeed(busy)
             assert [await waiting[0], await waiting[2]] == [200, 200]
 

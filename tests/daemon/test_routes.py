@@ -109,6 +109,9 @@ def test_each_change_of_target_is_logged_and_counted(tmp_path: Path) -> None:
             line = await world.running.wait_log("fell_back")
             assert (line["provider"], line["model"], line["cause"]) == ("one", "m", "server_error")
             assert (line["to_provider"], line["to_model"]) == ("two", "m")
+            failed = await world.running.wait_log("attempt_failed")
+            request = await world.running.wait_log("request")
+            assert line["request_id"] == failed["request_id"] == request["request_id"]
             metrics = world.running.daemon._holdings.metrics.render().decode()
             (counted,) = [row for row in metrics.splitlines() if row.startswith("llm_gateway_fallbacks_total")]
             assert 'provider="one"' in counted and "server_error" in counted and counted.endswith(" 1")
