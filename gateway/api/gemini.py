@@ -31,6 +31,8 @@ https://cloud.google.com/apis/docs/system-parameters"""
 
 FORM = frozenset({"alt", "$alt"})
 KNOWN_FORMS = frozenset({"json", "sse"})
+NUMBERS = "enum-encoding=int"
+"""Behind the form, as Google's Go client has it: `$alt=json;enum-encoding=int`."""
 
 
 class Method(NamedTuple):
@@ -95,18 +97,18 @@ class GeminiSurface:
             error_event=_error_event,
             keepalive=b"",
         )
-        ask.array = ask.stream and "alt=sse" not in ask.query.split("&")
+        ask.array = ask.stream and "alt=sse" not in ask.query
         await self._conductor.serve(ask, reply, inbound.record)
 
 
 def _read_query(query: str) -> str:
     """What the provider gets of it. Raises RequestError 400 for a form that answers cannot be read in."""
     pairs = parse_qsl(query, keep_blank_values=True)
-    forms = {value for name, value in pairs if name in FORM}
-    if forms - KNOWN_FORMS or len(forms) > 1:
+    forms = {tuple(value.partition(";")[::2]) for name, value in pairs if name in FORM}
+    if len(forms) > 1 or any(form not in KNOWN_FORMS or enums not in ("", NUMBERS) for form, enums in forms):
         raise RequestError(400, "invalid_request_error", "Answers come as alt=json or alt=sse.", param="alt")
     kept = [(name, value) for name, value in pairs if name in KEPT]
-    return urlencode([*kept, *(("alt", form) for form in forms)])
+    return urlencode([*kept, *(("$alt", f"{form};{enums}") if enums else ("alt", form) for form, enums in forms)])
 
 
 def _error_event(error: UpstreamError) -> bytes:

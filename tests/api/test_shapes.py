@@ -51,6 +51,7 @@ def test_errors_of_the_anthropic_surface_have_its_shape(
         ("alt=sse", "alt=sse"),
         ("%61lt=%73se", "alt=sse"),
         ("$alt=json", "alt=json"),
+        ("%24alt=json%3Benum-encoding%3Dint", "%24alt=json%3Benum-encoding%3Dint"),
         ("quotaUser=me&fields=candidates&callback=f&key=k&%6Bey=l&access_token=m&prettyPrint=false",
          "quotaUser=me&prettyPrint=false"),
         ("%66ields=usageMetadata", ""),
@@ -75,7 +76,9 @@ def test_of_googles_parameters_those_go_on_that_leave_the_answer_what_it_is(
     run(scenario())
 
 
-@pytest.mark.parametrize("query", ["alt=proto", "$alt=proto", "%61lt=media", "alt=sse&alt=json", "alt="])
+@pytest.mark.parametrize(
+    "query", ["alt=proto", "$alt=proto", "%61lt=media", "alt=sse&alt=json", "alt=", "$alt=json;x=1"]
+)
 def test_an_answer_in_a_form_that_nobody_can_read_is_not_asked_for(tmp_path: Path, query: str) -> None:
     got = run(ask(tmp_path, "POST", f"{GENERATE}?{query}", CONTENTS))
     assert (got.status, got.json["error"]["status"]) == (400, "INVALID_ARGUMENT")
