@@ -476,7 +476,7 @@ def test_status_answers_while_it_drains(tmp_path: Path) -> None:
         async with FakeProvider() as fake:
             write_keys(tmp_path, KEYS)
             for key in KEYS:
-                fake.script(key, Delay(2.0))
+                fake.script(key, Delay(4.0))
             async with gateway(tmp_path, one_provider(fake.base_url)) as running:
                 slow = asyncio.create_task(ask(running.address))
                 while not fake.requests:
