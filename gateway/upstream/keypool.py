@@ -50,7 +50,7 @@ class KeyPool:
         note_circuit: Note = tell_nobody,
     ) -> None:
         self.provider = provider
-        self.waiters = Waiters(max_waiting, self._is_out)
+        self.waiters = Waiters(max_waiting)
         self.in_flight = 0  # requests that a key of this pool is lent to
         self.guard = Guard()
         self.budget = RetryBudget(RetryConfig().budget)  # here because it is to outlive reloads, as the keys do
@@ -58,7 +58,7 @@ class KeyPool:
         self.standings = Standings(health, clock=clock, rng=rng, waiters=self.waiters, guard=self.guard)
         self._reprieves = Reprieves(self.guard, self.standings, self.waiters, clock)
         self._clock = clock
-        self._rotation = self.standings.rotation
+        self._rotation = self.waiters.stock = self.standings.rotation
         self._probing = self.standings.probing
         self._limits = KeyLimitsConfig()
         self._metering: Metering | None = None  # there are no limits
@@ -311,10 +311,6 @@ class KeyPool:
     async def wait(self, wish: Wish, seconds: float) -> Lease | None:
         """The lease that somebody wishes for, in turn with others. None: time is up, or too many wait."""
         return await self.waiters.wait(wish, seconds, self.release)
-
-    def _is_out(self, model: str) -> bool:
-        """Whether nobody would get a key for the model now, however modest."""
-        return len(self._rotation.ring(model)) == 0
 
     # -- inside: leases ----------------------------------------------------------------------------------------
 

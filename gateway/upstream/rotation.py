@@ -95,6 +95,10 @@ class Rotation:
         view = self.views.get(model)
         return self.ready if view is None else view.ring
 
+    def is_out(self, model: str) -> bool:
+        """Whether no key may be chosen for a model."""
+        return len(self.ring(model)) == 0
+
     def would_empty(self, key: Key, model: str) -> bool:
         """Whether benching the key leaves none for the model."""
         ring = self.ring(model)

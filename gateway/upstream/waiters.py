@@ -18,7 +18,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from gateway.upstream.key import Lease
 
@@ -36,19 +36,23 @@ class Wish(NamedTuple):
     user: str = ""
 
 
-def _nobody_knows(model: str) -> bool:
-    return False
+class Stock(Protocol):
+    """What is waited for."""
+
+    def is_out(self, model: str) -> bool:
+        """Whether nobody would get a key for the model now, however modest."""
+        ...
 
 
 class Waiters:
-    """Wishes, queued by user. `turned_away` counts those for whom there was no place, or no longer one. `is_out` says
-    whether there is no key for a model, whatever is wished of it."""
+    """Wishes, queued by user. `turned_away` counts those for whom there was no place, or no longer one. `stock`, once
+    it is known, tells when there is no key for a model, whatever is wished of it."""
 
-    __slots__ = ("_count", "_crowds", "_is_out", "_models", "_most", "_queues", "_serving", "limit", "turned_away")
+    __slots__ = ("_count", "_crowds", "_models", "_most", "_queues", "_serving", "limit", "stock", "turned_away")
 
-    def __init__(self, limit: int, is_out: Callable[[str], bool] = _nobody_knows) -> None:
+    def __init__(self, limit: int) -> None:
         self.limit = limit
-        self._is_out = is_out
+        self.stock: Stock | None = None
         self.turned_away = 0
         self._count = 0
         self._queues: dict[str, dict[Given, Wish]] = {}  # by user, in the order of their turns
@@ -128,7 +132,7 @@ class Waiters:
                 if queue:
                     self._queues[user] = self._queues.pop(user)
                 yield True
-            elif not wish.choosy or self._is_out(wish.model):
+            elif not wish.choosy or (self.stock is not None and self.stock.is_out(wish.model)):
                 vain[wish.model] = 0 if wish.choosy else wish.tokens
                 if self._all_is_vain(vain):
                     return
