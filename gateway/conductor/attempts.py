@@ -120,7 +120,7 @@ class Attempts:
         if chance.blamed:
             own = provider.pool.standings.keys
             course.blame(*(key for key in chance.blamed if own.get(key.digest) is key))
-        retries = Retries(provider.config.retry, call.stream)
+        retries: Retries | None = None
         again: Key | None = None  # it goes through another proxy next
         last: tuple[Outcome, Lease] | None = None
         while True:
@@ -149,6 +149,7 @@ class Attempts:
                     chance.blamed.add(key)
             if provider.pool.breakers.refusal() is not None:
                 return last
+            retries = retries or Retries(provider.config.retry, call.stream)
             retries = retries.after(Failure(outcome.verdict, outcome.unanswered, elsewhere))
             others = bool(chance.causes) and cause_of(outcome.verdict) in chance.causes
             decision = retries.decide(deadline - self._loop.time(), provider.budget, self._rng, others=others)

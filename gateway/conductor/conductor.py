@@ -241,15 +241,13 @@ class Conductor:
     ) -> Failed | None:
         """Attempts, and the delivery of the last one's outcome, unless another target may do better."""
         try:
-            call = self._call(ask, target, translation)
+            call = self._call(ask, target, translation, None if bill is None else record.note_sent)
             if bill is not None and bill.left_out:
                 call = call._replace(body=without_extras(call.body))
                 record.dropped = ", ".join(bill.left_out)
             unasked = (bill is not None or ask.metered) and translation is None and may_ask_for_usage(ask)
             if unasked and NO_STREAM_OPTIONS not in target.provider.quirks:
                 call = call._replace(body=asking_for_usage(call.body, ask))
-            if bill is not None:
-                call = call._replace(written=record.note_sent)
             outcome, lease = await self._attempts.run(target.provider, call, record, pinned, chance)
             del call  # with the body, of which a long stream has no need
         except RequestError as error:
@@ -313,8 +311,11 @@ class Conductor:
         model = self._resolver.model_at(provider, ask.model, owner.model)
         return Plan((Target(provider, model, model != ask.model),))
 
-    def _call(self, ask: Ask, target: Target, translation: Crossing | None) -> Call:
-        """The client's bytes as they are, unless the model is called otherwise upstream or they are translated."""
+    def _call(
+        self, ask: Ask, target: Target, translation: Crossing | None, written: Callable[[], object] | None
+    ) -> Call:
+        """The client's bytes as they are, unless the model is called otherwise upstream or they are translated.
+        `written` is called when they are on their way."""
         body, shape, headers = ask.body, ask.shape, ask.headers
         if translation is not None:
             body, shape = translation.body, translation.shape
@@ -337,7 +338,7 @@ class Conductor:
         affinity = conversation(ask) if config.selection == "sticky" else ""
         return Call(
             ask.method, path, query, headers, body, target.model, shape, stream, tokens, affinity, dialect,
-            reading=translation,
+            written, translation,
         )  # fmt: skip
 
     def _place(self, ask: Ask, target: Target, translation: Crossing | None) -> tuple[str, str, str]:

@@ -21,8 +21,8 @@ from gateway.errors import FailedStream, IncompleteStream, UpstreamError, Upstre
 from gateway.net.deadline import Deadline
 from gateway.observe.record import RequestRecord
 from gateway.policy.room import Room, Share
+from gateway.upstream.answer import UpstreamAnswer
 from gateway.upstream.concealment import BodyMask
-from gateway.upstream.exchange import UpstreamAnswer
 from gateway.wire.sse import Event, EventReader, UsageTap
 from gateway.wire.usage_tail import UsageAround, UsageTail
 

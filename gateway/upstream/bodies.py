@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol
 
 from gateway import jsonlib
 from gateway.errors import Disconnect, ProtocolError
+from gateway.upstream.answer import Header, UpstreamAnswer
 
 PIECE = 1 << 20
 """Bytes that one piece is unpacked to at most: of packed zeros, 64 KB are 64 MB."""
@@ -43,27 +43,13 @@ TELLING = len(BOM) + max(map(len, FIELDS))
 LONGEST_BLANK = 4096
 """White space that may come before them, as some send it to keep a connection open while their model thinks."""
 
-Header = tuple[bytes, bytes]
-
-
-class Body(Protocol):
-    """An answer, as `exchange.UpstreamAnswer` says."""
-
-    @property
-    def status(self) -> int: ...
-    @property
-    def headers(self) -> Sequence[Header]: ...
-    async def read(self) -> bytes: ...
-    async def read_all(self, limit: int) -> bytes: ...
-    def close(self) -> None: ...
-
 
 class Around:
     """An answer with other headers, and bytes that `read` gives; b"" is their end."""
 
     __slots__ = ("_answer", "_read", "headers", "status")
 
-    def __init__(self, answer: Body, headers: Sequence[Header], read: Callable[[], Awaitable[bytes]]) -> None:
+    def __init__(self, answer: UpstreamAnswer, headers: Sequence[Header], read: Callable[[], Awaitable[bytes]]) -> None:
         self.status = answer.status
         self.headers = headers
         self._answer = answer
@@ -92,7 +78,7 @@ class Unpacking:
 
     __slots__ = ("_answer", "_full", "_head", "_rest", "_zip")
 
-    def __init__(self, answer: Body) -> None:
+    def __init__(self, answer: UpstreamAnswer) -> None:
         self._answer = answer
         self._zip = zlib.decompressobj(ANY_HEADER)
         self._rest = b""  # packed bytes that have come, and were too much for one piece
@@ -139,7 +125,7 @@ class PutBack:
 
     __slots__ = ("_answer", "_first")
 
-    def __init__(self, answer: Body, first: bytes) -> None:
+    def __init__(self, answer: UpstreamAnswer, first: bytes) -> None:
         self._answer = answer
         self._first = first
 
@@ -148,7 +134,7 @@ class PutBack:
         return first or await self._answer.read()
 
 
-def unpacked(answer: Body) -> Body:
+def unpacked(answer: UpstreamAnswer) -> UpstreamAnswer:
     """The answer without the compression that nobody has asked for. Raises ProtocolError for one that nobody here can
     undo."""
     coding = next((value for name, value in answer.headers if name == b"content-encoding"), b"identity").lower()
@@ -160,7 +146,7 @@ def unpacked(answer: Body) -> Body:
     return Around(answer, headers, Unpacking(answer).read)
 
 
-async def typed(answer: Body, *, stream: bool) -> Body:
+async def typed(answer: UpstreamAnswer, *, stream: bool) -> UpstreamAnswer:
     """An answer of a shape in READ, with the type that its body has. It is looked at where its header names another
     type than was asked for. Raises ValueError for what is neither JSON nor events, and what `read` does."""
     named = next((value for name, value in answer.headers if name == b"content-type"), b"").lower()

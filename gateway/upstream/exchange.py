@@ -15,7 +15,7 @@ import asyncio
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import field, replace
 from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from gateway import jsonlib
 from gateway.config.proxyurl import ProxyUrl
@@ -37,6 +37,7 @@ from gateway.providers.classify import (
 )
 from gateway.providers.endpoints import CHAT
 from gateway.quick import dataclass
+from gateway.upstream.answer import Header, UpstreamAnswer
 from gateway.upstream.bodies import READ, is_json, typed, unpacked
 from gateway.upstream.concealment import conceal_body, conceal_headers, conceal_text
 from gateway.upstream.grammars import grammar_of
@@ -72,20 +73,6 @@ UNSEEN = frozenset({"raw", "array"})
 FREELY_PATHED = "other"
 """The shape of calls whose path may be of the client's own making, as below `/v1/audio/`: a slash too many, and a
 provider that is well redirects."""
-
-Header = tuple[bytes, bytes]
-
-
-class UpstreamAnswer(Protocol):
-    """What the network client and the built-in provider have in common."""
-
-    @property
-    def status(self) -> int: ...
-    @property
-    def headers(self) -> Sequence[Header]: ...
-    async def read(self) -> bytes: ...
-    async def read_all(self, limit: int) -> bytes: ...
-    def close(self) -> None: ...
 
 
 class Call(NamedTuple):

@@ -13,6 +13,7 @@ from gateway.errors import ProtocolError
 from gateway.policy.room import Share
 from gateway.policy.verdict import Scope, Status, Verdict
 from gateway.providers.classify import EMPTY_STREAM
+from gateway.upstream.answer import UpstreamAnswer
 from gateway.upstream.grammars import grammar_of
 from gateway.wire.sse import MAX_IMAGE_EVENT, EndTap, Event, EventReader
 
@@ -40,13 +41,7 @@ class Reading(Protocol):
         ...
 
 
-class Answer(Protocol):
-    """Whose body is read."""
-
-    async def read(self) -> bytes: ...
-
-
-async def read_all(answer: Answer, held: Share) -> bytes:
+async def read_all(answer: UpstreamAnswer, held: Share) -> bytes:
     """The whole body. Raises what its `read` does, ProtocolError for one that is too long, and RequestError when there
     is no room for it."""
     pieces, size = [], 0

@@ -28,7 +28,8 @@ from gateway.observe.logs import Log
 from gateway.observe.record import RequestRecord
 from gateway.policy.health import Standing
 from gateway.secret import Secret
-from gateway.upstream.exchange import Call, Exchange, UpstreamAnswer
+from gateway.upstream.answer import UpstreamAnswer
+from gateway.upstream.exchange import Call, Exchange
 from gateway.upstream.key import Key
 from gateway.upstream.keypool import KeyPool
 from gateway.upstream.provider import Provider

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 import pytest
 
 from gateway.errors import Disconnect, ProtocolError
-from gateway.upstream.bodies import LONGEST_BLANK, PIECE, Body, type_of, typed, unpacked
+from gateway.upstream.answer import UpstreamAnswer
+from gateway.upstream.bodies import LONGEST_BLANK, PIECE, type_of, typed, unpacked
 from tests.conftest import run
 
 TEXT = b'{"choices": [1, 2, 3]}' * 100
@@ -42,7 +43,7 @@ def raw_deflate(data: bytes) -> bytes:
     return packer.compress(data) + packer.flush()
 
 
-def whole(answer: Body) -> bytes:
+def whole(answer: UpstreamAnswer) -> bytes:
     return run(answer.read_all(1 << 24))
 
 
