@@ -223,7 +223,7 @@ async def relay_translated(
             await _settle_whole(reader, settle, ended=True)
             await _say(writer.write(deltas), reply, record)
     except UpstreamError as error:
-        broke = error
+        broke = error.with_traceback(None)  # which is in a cycle with this frame
         await _say(writer.write(reader.broken(error)), reply, record)
     finally:
         filler.close()

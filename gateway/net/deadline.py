@@ -38,8 +38,9 @@ class Deadline:
         self._at = 0.0
 
     def close(self) -> None:
-        """No deadline ever again, and no timer that keeps the owner alive."""
+        """No deadline ever again, and nothing that keeps the owner alive: no timer, and no cycle with its method."""
         self._at = 0.0
+        self._on_expiry = _nothing
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None
@@ -58,3 +59,7 @@ class Deadline:
             return
         self._at = 0.0
         self._on_expiry()
+
+
+def _nothing() -> None:
+    """For what is closed."""

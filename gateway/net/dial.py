@@ -293,7 +293,7 @@ def finish(
 ) -> Connection:
     """Give a connection what it writes with. Raises ConnectError when it has ended already."""
     connection.transport = transport
-    connection.writer = asyncio.StreamWriter(transport, protocol, connection, connection.loop)
+    connection.writer = asyncio.StreamWriter(transport, protocol, None, connection.loop)  # no cycle
     if connection.closed:
         connection.abort()
         raise ConnectError(f"{origin} closed the connection before the request")

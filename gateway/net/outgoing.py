@@ -84,7 +84,9 @@ async def read_head(connection: Connection, seconds: float) -> h11.Response:
 
 
 def explain(connection: Connection, exc: h11.RemoteProtocolError) -> Disconnect | ProtocolError:
-    """What an upstream did whose bytes h11 refuses."""
+    """What an upstream did whose bytes h11 refuses. `exc` is in a cycle with the frame of h11's that raised it, which
+    ends here: it would hold the connection until the garbage collector comes."""
+    exc.__traceback__ = None
     # h11 is told of the end of file only when it has no more bytes to parse: then the message was cut short.
     if connection.http.trailing_data[1]:
         where = "in the middle of its answer" if connection.heard else "without an answer"

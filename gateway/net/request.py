@@ -207,6 +207,8 @@ class RequestReader:
 
 
 def _misread(exc: h11.RemoteProtocolError) -> RequestError:
-    """What is left for h11 to refuse: no Host, or two; other transfer codings than `chunked`."""
+    """What is left for h11 to refuse: no Host, or two; other transfer codings than `chunked`. Ends
+    the cycle in which h11 leaves `exc`."""
+    exc.__traceback__ = None
     code = "not_implemented" if exc.error_status_hint == 501 else "invalid_request_error"
     return RequestError(exc.error_status_hint, code, f"{exc}.", kind="invalid_request_error", close=True)
