@@ -5,6 +5,9 @@
 First as many requests as keys, then a probe of every key (`keys check`, both kinds), against a provider in this process
 that answers at once: processor time of the gateway for one of them. Target: a probe costs at most two requests. Then
 requests at a steady rate, without probes and with 200 of them always in flight, in turns. Target: p99 within 20 %.
+
+On a virtual machine the host takes the processors away now and then, which is seen in proc(5) as stolen time; turns in
+which it took more than QUIET of it tell nothing and are repeated, some times.
 """
 
 from __future__ import annotations
@@ -15,7 +18,9 @@ import gc
 import os
 import sys
 import tempfile
+import time
 from pathlib import Path
+from statistics import median
 
 from tests.e2e.bench_sync import WHOLE, Load
 from tests.e2e.load import load
@@ -27,6 +32,9 @@ AT_ONCE = 200
 SECONDS = 4.0
 TURNS = 9
 """Short ones, one after the other, so that what else the machine does meets both alike."""
+QUIET = 0.003
+"""Of the processors' time, which may have been stolen in a turn that counts: a hundredth of the requests make a p99."""
+TRIES = 40
 TICKS = os.sysconf("SC_CLK_TCK")
 PACE = """
 probe.concurrency = 200
@@ -99,21 +107,37 @@ async def measure_latency(folder: Path, base_url: str, rate: float) -> bool:
         await asyncio.sleep(1)
         without: list[float] = []
         beside: list[float] = []
-        for _ in range(TURNS):
+        for _ in range(TRIES):
+            stolen, began = stolen_seconds(), time.monotonic()
             await requests.phase("no probes", lambda: asyncio.sleep(SECONDS), settle=0)
-            without.append(p99(requests.latencies))
+            alone = p99(requests.latencies)
             Upstream.most_waiting = 0
             checking = asyncio.create_task(check_all(running), name="probes")
             while Upstream.waiting < AT_ONCE:
                 await asyncio.sleep(0.01)
             await requests.phase(f"{AT_ONCE} probes in flight", lambda: asyncio.sleep(SECONDS), settle=0)
-            beside.append(p99(requests.latencies))
+            stolen = (stolen_seconds() - stolen) / (time.monotonic() - began) / (os.cpu_count() or 1)
+            if stolen <= QUIET:
+                without.append(alone)
+                beside.append(p99(requests.latencies))
+            else:
+                print(f"{stolen:.1%} of the time was stolen: this turn does not count")
             await checking
             assert Upstream.most_waiting == AT_ONCE
+            if len(beside) == TURNS:
+                break
         loading.cancel()
-    ratio = sorted(beside)[TURNS // 2] / sorted(without)[TURNS // 2]
-    print(f"p99 with {AT_ONCE} probes in flight, by the medians of {TURNS} turns: {ratio:.2f} × that without")
+    if not beside:
+        print("no turn was quiet enough to tell anything")
+        return False
+    ratio = median(beside) / median(without)
+    print(f"p99 with {AT_ONCE} probes in flight, by the medians of {len(beside)} turns: {ratio:.2f} × that without")
     return ratio <= 1.2
+
+
+def stolen_seconds() -> float:
+    """Of all processors together, since the start of the machine."""
+    return int(Path("/proc/stat").read_text().split("\n", 1)[0].split()[8]) / TICKS
 
 
 def p99(latencies: list[float]) -> float:

@@ -15,6 +15,7 @@ import asyncio
 import sqlite3
 import tempfile
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -47,7 +48,7 @@ class Load:
     def __init__(self, address: str, rate: float) -> None:
         self._address = address
         self._gap = 1 / rate
-        self._idle: list[Caller] = []
+        self._idle: deque[Caller] = deque()  # in turn, so that none is idle until the gateway closes it
         self._running: set[asyncio.Task[None]] = set()
         self.latencies: list[float] = []
         self.failed = 0
@@ -63,7 +64,7 @@ class Load:
             await asyncio.sleep(max(0.0, due - loop.time()))
 
     async def _call(self, due: float) -> None:
-        caller = self._idle.pop() if self._idle else Caller(self._address)
+        caller = self._idle.popleft() if self._idle else Caller(self._address)
         answer = await caller.post("/v1/chat/completions", CHAT)
         self.failed += answer.status != 200
         self.latencies.append(asyncio.get_running_loop().time() - due)
