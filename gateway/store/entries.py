@@ -23,6 +23,10 @@ REVOKED = "the answer could not be given"
 """The note of a refund: the charge became durable only after its client had been told otherwise."""
 
 
+ROWS_AT_ONCE = 64
+"""In one statement: a millisecond of the writer's time, of which the loop notices nothing."""
+
+
 class Reservation(NamedTuple):
     """Money that is set aside for a request in flight."""
 
@@ -83,26 +87,31 @@ NAME_UNIT = "INSERT INTO ledger_units (name, made_at) VALUES ($1, $2)"
 FORGET_UNIT = "DELETE FROM ledger_units WHERE name = $1"
 FIND_UNIT = "SELECT 1 FROM ledger_units WHERE name = $1"
 
-# Casts: in the columns of a SELECT, PostgreSQL takes a parameter of no certain type for text.
+# Casts: PostgreSQL takes a parameter of no certain type for text. It and SQLite call the columns of VALUES column1, ….
 
 ADD_USER = "INSERT INTO users (name, created_at) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING"
 OPEN = "UPDATE users SET balance = balance + $2, entries = 1 WHERE name = $1 AND entries = 0"
 RESERVE = """
     UPDATE users SET reserved = reserved + $1, mark = $2
     WHERE name = $3 AND disabled = 0 AND balance - reserved >= $1"""
-NOTE_RESERVATION = """
+NOTE_RESERVATIONS = """
     INSERT INTO reservations (id, user_name, amount, owner, made_at)
-    SELECT $1, name, CAST($2 AS BIGINT), $3, CAST($4 AS DOUBLE PRECISION) FROM users WHERE name = $5 AND mark = $6"""
+    SELECT column1, $1, column2, $2, CAST($3 AS DOUBLE PRECISION) FROM (VALUES {rows}) AS noted
+    WHERE EXISTS (SELECT 1 FROM users WHERE name = $1 AND mark = $4)"""
+NOTED = "({}, CAST({} AS BIGINT))"
 CHARGE = """
     UPDATE users SET balance = balance + $1, entries = entries + $2, reserved = reserved - (
         SELECT COALESCE(SUM(amount), 0) FROM reservations WHERE id IN ({ids}))
     WHERE name = $3"""
 WRITE = f"""
     INSERT INTO ledger (user_name, seq, balance_after, {COLUMNS})
-    SELECT name, entries - $2, balance - $3, $4, $5, CAST($6 AS BIGINT), CAST($7 AS DOUBLE PRECISION), $8, $9, $10, $11,
-        $12, $13, $14, CAST($15 AS BIGINT), $16
-    FROM users WHERE name = $1"""  # noqa: S608 - names of ours
-WRITE_ONCE = f"{WRITE} ON CONFLICT DO NOTHING"
+    SELECT name, entries - column2, balance - column3, {", ".join(f"column{n}" for n in range(4, 17))}
+    FROM (VALUES {{rows}}) AS written, users WHERE name = column1"""  # noqa: S608 - names of ours
+WRITTEN = (
+    "({}, CAST({} AS BIGINT), CAST({} AS BIGINT), {}, {}, CAST({} AS BIGINT), CAST({} AS DOUBLE PRECISION), {}, {}, "
+    "{}, {}, {}, {}, {}, CAST({} AS BIGINT), {})"
+)
+WRITE_ONCE = WRITE.format(rows=WRITTEN.format(*(f"${n}" for n in range(1, 17)))) + " ON CONFLICT DO NOTHING"
 UNRESERVE = """
     UPDATE users SET reserved = reserved - (SELECT amount FROM reservations WHERE id = $1)
     WHERE name = $2 AND EXISTS (SELECT 1 FROM reservations WHERE id = $1)"""
@@ -138,7 +147,8 @@ class Unit:
         amounts = [entry.amount for entry in entries]
         total, count = sum(amounts), len(entries)
         self._charged.append(user)
-        self._charges.append(Statement(_charging(count), args=(total, count, user, *[one.id for one in reservations])))
+        ids = _padded([one.id for one in reservations])
+        self._charges.append(Statement(_charging(len(ids)), args=(total, count, user, *ids)))
         so_far = 0
         for place, entry in enumerate(entries, 1):
             so_far += entry.amount
@@ -151,22 +161,21 @@ class Unit:
 
     def reserve(self, user: str, reservations: Sequence[Reservation], owner: str) -> int:
         """All of them or none. Where it is in the unit: see `granted`."""
-        mark = reservations[0].id
-        noted = [(one.id, one.amount, owner, self._now, user, mark) for one in reservations]
-        self._rest += [
-            Statement(RESERVE, args=(sum([one.amount for one in reservations]), mark, user)),
-            _each(NOTE_RESERVATION, noted),
-        ]
-        return len(self._rest) - 2
+        place, mark = len(self._rest), reservations[0].id
+        self._rest.append(Statement(RESERVE, args=(sum([one.amount for one in reservations]), mark, user)))
+        noted = [(one.id, one.amount) for one in reservations]
+        self._rest += _several(NOTE_RESERVATIONS, NOTED, noted, (user, owner, self._now, mark))
+        return place
 
     def statements(self) -> list[Statement]:
+        ended = _padded(self._ended)
         return [
             Statement(NAME_UNIT, args=(self._name, self._now)),
             Statement(FORGET_UNIT, args=(self._previous,)),
-            _each(UNRESERVE, self._released),
             *self._charges,
-            _each(WRITE, self._entries),
-            *([Statement(_forgetting(len(self._ended)), args=self._ended)] if self._ended else []),
+            *_several(WRITE, WRITTEN, self._entries),
+            *([Statement(UNRESERVE, rows=self._released)] if self._released else ()),
+            *([Statement(_forgetting(len(ended)), args=ended)] if ended else ()),
             *self._rest,
         ]
 
@@ -176,7 +185,7 @@ class Unit:
 
     def gone(self, counts: Sequence[int]) -> set[str]:
         """Users without a row, whose entries were not written. (A charge id that is there already fails the unit.)"""
-        return {user for user, count in zip(self._charged, counts[3:], strict=False) if not count}
+        return {user for user, count in zip(self._charged, counts[2:], strict=False) if not count}
 
 
 def opening(user: str, amount: int, now: float) -> list[Statement]:
@@ -194,15 +203,37 @@ def refund_of(entry: Entry) -> Entry:
     return entry._replace(charge_id=f"{entry.charge_id} back", kind="refund", amount=-entry.amount, note=REVOKED)
 
 
-@lru_cache(maxsize=256)  # as many as there are orders in a unit
+# A statement for each row, or one for each number of them, would cost more than what they do: the interpreter's lock
+# changes hands some four times for each that is run, and only a few stay prepared.
+
+
+def _several(sql: str, row: str, rows: Sequence[tuple[Value, ...]], shared: tuple[Value, ...] = ()) -> list[Statement]:
+    """`sql` for all rows, as many at a time as there are in a power of two. `row` is one of its `{rows}`; `shared` are
+    the arguments before them."""
+    statements, place = [], 0
+    while place < len(rows):
+        size = min(ROWS_AT_ONCE, 1 << (len(rows) - place).bit_length() - 1)
+        args = [value for one in rows[place : place + size] for value in one]
+        statements.append(Statement(_for_rows(sql, row, size, len(shared) + 1), args=[*shared, *args]))
+        place += size
+    return statements
+
+
+@lru_cache
+def _for_rows(sql: str, row: str, count: int, first: int) -> str:
+    width = row.count("{}")
+    numbers = [f"${number}" for number in range(first, first + width * count)]
+    return sql.format(rows=", ".join([row] * count).format(*numbers))
+
+
+@lru_cache
 def _charging(count: int) -> str:
     """CHARGE in place of so many reservations."""
     return CHARGE.format(ids=_numbers(4, count))
 
 
-@lru_cache(maxsize=256)
+@lru_cache
 def _forgetting(count: int) -> str:
-    """All at once: the interpreter's lock changes hands for each row that is run by itself."""
     return FORGET_RESERVATIONS.format(ids=_numbers(1, count))
 
 
@@ -210,9 +241,9 @@ def _numbers(first: int, count: int) -> str:
     return ", ".join([f"${place}" for place in range(first, first + count)])
 
 
-def _each(sql: str, rows: Sequence[Sequence[Value]]) -> Statement:
-    """A single row goes quicker by itself."""
-    return Statement(sql, args=rows[0]) if len(rows) == 1 else Statement(sql, rows=rows)
+def _padded(ids: list[str]) -> list[str]:
+    """A power of two of them, the last one again and again."""
+    return ids + ids[-1:] * ((1 << (len(ids) - 1).bit_length()) - len(ids)) if ids else ids
 
 
 async def read_account(database: Database, user: str) -> Account | None:

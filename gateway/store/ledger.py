@@ -1,7 +1,8 @@
 """Money on the hot path: reservations and charges of requests, many of them in one transaction.
 
 While one transaction is with the database, what is asked meanwhile gathers here and goes with the next: fifty requests
-cost one commit. All of it is one unit (`entries.py`): done wholly or not at all, and never twice.
+cost one commit. Under load the next one waits a moment for more of them (`COMMIT_DELAY`), as a commit costs more than
+what it writes. All of it is one unit (`entries.py`): done wholly or not at all, and never twice.
 
 Invariants:
 - A charge stays queued until it is durable, however long the database is away. There are never more of them than
@@ -32,6 +33,12 @@ PENDING_LIMIT = 4096
 
 UNIT_LIMIT = 256
 """Orders in one unit: some milliseconds of the writer's time."""
+
+COMMIT_DELAY = 0.005
+"""Seconds that the next unit waits for more orders after one of COMMIT_SIBLINGS and more."""
+
+COMMIT_SIBLINGS = 4
+"""As PostgreSQL's `commit_delay` and `commit_siblings`: who is alone does not wait."""
 
 PATIENCE = 10.0
 """Seconds that a request waits for its reservation, or with its answer for its entry. Its client waits as well."""
@@ -197,9 +204,12 @@ class Ledger:
         pause = FIRST_PAUSE
         while self._unsure is not None or self._pending:
             async with self._turn:
-                failure = await self._write(self._unsure or self._next(self._take()))
+                batch = self._unsure or self._next(self._take())
+                failure = await self._write(batch)
             if failure is None:
                 pause = FIRST_PAUSE
+                if len(batch.orders) >= COMMIT_SIBLINGS:
+                    await asyncio.sleep(COMMIT_DELAY)
             else:
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, LONGEST_PAUSE)
