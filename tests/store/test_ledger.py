@@ -134,6 +134,43 @@ def test_fifty_requests_at_once_need_a_few_transactions(tmp_path: Path) -> None:
     run(scenario())
 
 
+@pytest.mark.parametrize("number", [1, 2, 63, 64, 65, 256])
+def test_any_number_of_requests_is_written_whole(tmp_path: Path, number: int) -> None:
+    async def scenario() -> None:
+        async with till(tmp_path, balance=10**6) as it:
+            users = ["ann", "bob"][: min(number, 2)]
+            held = await asyncio.gather(*(it.reserve(users[n % 2 - 1], n + 1) for n in range(number)))
+            assert sum([(await it.funds(user))[1] for user in users]) == number * (number + 1) // 2
+            await asyncio.gather(*(it.ledger.settle(one, charge(one, one.amount - 1)) for one in held))
+            assert [await it.funds(user) for user in users] == [
+                (10**6 - sum(one.amount - 1 for one in held if one.user == user), 0) for user in users
+            ]
+            assert await it.books.verify() == []
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("at_once", [ledger_module.COMMIT_SIBLINGS - 1, ledger_module.COMMIT_SIBLINGS])
+def test_only_after_several_orders_the_next_waits_for_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    monkeypatch.setattr(ledger_module, "COMMIT_DELAY", 3600.0)
+
+    async def scenario() -> None:
+        async with till(tmp_path, balance=100) as it:
+            await asyncio.gather(*(it.reserve("ann", 1) for _ in range(at_once)))
+            later = asyncio.ensure_future(it.reserve("ann", 1))
+            if at_once < ledger_module.COMMIT_SIBLINGS:
+                await later
+            else:
+                await it.database.ping()  # a unit would have been begun before it
+                assert (it.ledger.queued, later.done()) == (1, False)
+                assert await it.ledger.flush(10) == 0, "who ends the ledger does not wait"
+                await later
+
+    run(scenario())
+
+
 def test_entries_of_one_unit_stand_in_their_order(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with till(tmp_path, balance=100) as it:
