@@ -82,7 +82,8 @@ class Call(NamedTuple):
     nobody looks into. `dialect` says how the key travels; a provider that does not speak it is asked in
     its own way. `tokens` is an estimate of what it will use, `affinity` names the conversation that it belongs to; both
     matter only for choosing a key. `written` is called when the request is on its way. `reading` is given an answer
-    that is not passed on as it comes: a whole one, or a stream that was not asked for."""
+    that is not passed on as it comes: a whole one, or a stream that was not asked for. `patient`: nobody waits for it,
+    so between its steps others go first."""
 
     method: bytes
     path: str
@@ -97,6 +98,7 @@ class Call(NamedTuple):
     dialect: str = CHAT
     written: Callable[[], object] | None = None
     reading: Reading | None = None
+    patient: bool = False
 
 
 @dataclass(slots=True)
@@ -198,10 +200,14 @@ class Exchange:
         try:
             answer = await self._send(provider, key, call, deadline, proxy)
             outcome.answer = answer
+            if call.patient:
+                await asyncio.sleep(0)
             if call.shape != "raw":
                 answer = outcome.answer = unpacked(answer)
             outcome.status, outcome.headers = answer.status, answer.headers
             await self._judge(provider, key, call, outcome, answer)
+            if call.patient:
+                await asyncio.sleep(0)
         except UpstreamError as error:
             outcome.close()
             error.__traceback__ = None  # it would keep the request's body alive

@@ -23,7 +23,7 @@ def listing_call(provider: Provider, query: str = "") -> Call:
     endpoint = provider.endpoint(provider.dialect)
     path, asked = endpoint.listing(query or PAGE_QUERIES.get(provider.dialect, ""))
     headers = (ACCEPT, *ADDED_TO_REQUEST, *provider.extra_headers)
-    return Call(b"GET", path, asked, headers, b"", "", "other", dialect=provider.dialect)
+    return Call(b"GET", path, asked, headers, b"", "", "other", dialect=provider.dialect, patient=True)
 
 
 def tiny_call(provider: Provider, model: str, payload: Mapping[str, Any]) -> Call:
@@ -32,4 +32,5 @@ def tiny_call(provider: Provider, model: str, payload: Mapping[str, Any]) -> Cal
     body = {name: value for name, value in {**tiny.body, **payload}.items() if value is not None}
     path, query = provider.endpoint(provider.dialect).place(tiny.path, model)
     headers = (JSON, *ADDED_TO_REQUEST, *provider.extra_headers)
-    return Call(b"POST", path, query, headers, jsonlib.dumps(body), model, tiny.shape, dialect=provider.dialect)
+    asked = jsonlib.dumps(body)
+    return Call(b"POST", path, query, headers, asked, model, tiny.shape, dialect=provider.dialect, patient=True)

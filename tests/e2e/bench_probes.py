@@ -23,7 +23,7 @@ from pathlib import Path
 from statistics import median
 
 from tests.e2e.bench_sync import WHOLE, Load
-from tests.e2e.load import load
+from tests.e2e.load import load, loop_factory
 from tests.e2e.process import GatewayProcess, gateway, one_provider, write_keys
 
 LISTED = b'{"object":"list","data":[{"id":"gpt-4o-mini","object":"model","created":1,"owned_by":"provider"}]}'
@@ -162,4 +162,5 @@ if __name__ == "__main__":
     parser.add_argument("--keys", type=int, default=2_000)
     parser.add_argument("--rate", type=float, default=200.0)
     args = parser.parse_args()
-    sys.exit(asyncio.run(main(args.keys, args.rate)))
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        sys.exit(runner.run(main(args.keys, args.rate)))

@@ -25,11 +25,10 @@ import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from tests.e2e.canned import BAD_KEY, Canned
 from tests.e2e.deck import SECRET, Connection, Deck
-from tests.e2e.load import Caller
+from tests.e2e.load import Caller, loop_factory
 from tests.e2e.process import GatewayProcess, gateway, write_keys
 from tests.e2e.slope import Trend, draw, fit, sparkline
 
@@ -226,21 +225,13 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path, help="an SVG of the memory")
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, asyncio.Runner(loop_factory=_new_loop()) as runner:
+    with tempfile.TemporaryDirectory() as folder, asyncio.Runner(loop_factory=loop_factory()) as runner:
         deck, samples, seconds = runner.run(soak(Path(folder), args.requests, args.connections, args.seed))
     flat, verdict = judge(samples)
     print("\n".join([*rates(deck, samples, seconds), *verdict]))
     if args.out:
         args.out.write_text(picture(samples, f"{deck.asked:,} requests. {verdict[1]}"))
     return 2 if deck.odd.total() > ODD * deck.asked else 0 if flat else 1
-
-
-def _new_loop() -> Any:
-    try:
-        import uvloop
-    except ImportError:
-        return None
-    return uvloop.new_event_loop
 
 
 if __name__ == "__main__":

@@ -571,6 +571,23 @@ def test_the_built_in_provider_answers_through_the_same_door(key: str, status: S
     run(scenario())
 
 
+@pytest.mark.parametrize("patient", [False, True])
+def test_a_patient_call_lets_others_go_first(patient: bool) -> None:
+    async def scenario() -> None:
+        clock, client = Clock(), Client()
+        config = replace(ProviderConfig(), name="demo", type="echo")
+        provider = Provider(config, KeyPool("demo", config.health, clock=clock, rng=Random(1)))
+        call = Call(b"GET", "/models", "", (), b"", "", "other", patient=patient)
+        key, deadline = Key(Secret("demo-key-one"), b""), asyncio.get_running_loop().time() + 5
+        asking = asyncio.ensure_future(Exchange(client, clock).call(provider, key, call, deadline))
+        await asyncio.sleep(0)  # its first step; nothing in it has to be waited for
+        assert asking.done() is not patient
+        assert (await asking).status == 200
+        await client.close()
+
+    run(scenario())
+
+
 # What errors mean is the provider's own affair.
 
 
