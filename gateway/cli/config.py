@@ -139,9 +139,9 @@ def run_list(args: argparse.Namespace) -> int:
 
 
 def run_check(args: argparse.Namespace) -> int:
-    """Exit code 0, a summary and warnings about key files, proxy files and prices, or 3 and every problem on a line of
-    its own; 1 if a provider cannot be reached."""
-    from gateway.cli.filecheck import check_files, warn_of_unpriced
+    """Exit code 0, a summary and warnings about key files, proxy files, routes and prices, or 3 and every problem on a
+    line of its own; 1 if a provider cannot be reached."""
+    from gateway.cli.filecheck import check_files, warn_of_unlisted, warn_of_unpriced
 
     try:
         config = _load(args).config
@@ -150,6 +150,7 @@ def run_check(args: argparse.Namespace) -> int:
         return error.exit_code
     print(f"{config.path}: ok, {_summary(config)}")
     check_files(config)
+    warn_of_unlisted(config)
     warn_of_unpriced(config)
     if not args.connect:
         return 0

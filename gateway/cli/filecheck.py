@@ -1,12 +1,13 @@
 """`llmgateway config check`: what is in the key files and proxy files, and what is wrong with them.
 
 The daemon says the same in `llmgateway status`; this needs none. No line shows what a file holds. Beside that, whether
-anything has a price.
+anything has a price, and routes ask providers for what they list.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,6 +50,31 @@ def warn_of_unpriced(config: Config) -> None:
             models |= {model for listed in lists for model in listed.prices.get(price_vendor(each), ())}
         if each.enabled and not any(book.find(name, each.type, model) for model in models):
             print(f"warning: providers.{name}: no model has a price: every request is refused (402)", file=sys.stderr)
+
+
+def warn_of_unlisted(config: Config) -> None:
+    """A line for each target of a route whose model its provider does not list. It is asked for all the same: such a
+    list says where requests go that name no route."""
+    from gateway.config.problems import did_you_mean
+    from gateway.config.tomltext import key_path, quoted
+
+    for name, route in config.routes.items():
+        for index, target in enumerate(route.targets):
+            provider, model = config.providers[target.provider], target.model or name
+            if not provider.enabled or not provider.models or model in _names(provider.models):
+                continue
+            key = f"{key_path('routes', name)}.targets[{index}]"
+            shown = config.shown(f"{key}.model", model)
+            listed = _names(config.all_shown(f"{key_path('providers', provider.name)}.models", provider.models))
+            hint = did_you_mean(model, listed) if shown == model else ""
+            named = config.shown(f"{key}.provider", provider.name)
+            said = f"the provider {named} does not list the model {quoted(shown)}"
+            print(f"warning: {key}: {said}{hint and f'; {hint}'}", file=sys.stderr)
+
+
+def _names(models: Iterable[str]) -> list[str]:
+    """What a list of models calls them, and what their provider does."""
+    return [name for entry in models for name in entry.split("=", 1)]
 
 
 def read_proxies(file: str) -> SourceReading:

@@ -254,6 +254,35 @@ def test_check_looks_into_the_proxy_files_each_once(
     assert "s3cret" not in said.out + said.err
 
 
+UNLISTED = {
+    '{ provider = "a", model = "gpt-51" }': 'the provider a does not list the model "gpt-51"; did you mean "gpt-5.1"?',
+    '{ provider = "a" }': 'the provider a does not list the model "fast"',
+    '{ provider = "a", model = "${file:model}" }': 'the provider a does not list the model "****"',
+    '{ provider = "a", model = "gpt-5.1" }': "",
+    '{ provider = "a", model = "mine" }': "",
+    '{ provider = "a", model = "theirs" }': "",
+    '{ provider = "all", model = "gpt-51" }': "",
+    '{ provider = "off", model = "gpt-51" }': "",
+}
+"""Second targets of a route, and what is said of each."""
+
+
+@pytest.mark.parametrize("target", UNLISTED)
+def test_check_warns_of_a_route_to_a_model_that_its_provider_does_not_list(
+    target: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run("create", "echo:a", "echo:all", "echo:off")
+    path = folder / "config.toml"
+    text = path.read_text().replace("[providers.a]", '[providers.a]\nmodels = ["gpt-5.1", "mine=theirs"]')
+    text = text.replace("[providers.off]", '[providers.off]\nmodels = ["gpt-5.1"]\nenabled = false')
+    path.write_text(f'{text}[routes.fast]\ntargets = [{{ provider = "all" }}, {target}]\n')
+    (folder / "model").write_text("gpt-51")
+    capsys.readouterr()
+    assert run("check") == 0
+    said = UNLISTED[target]
+    assert capsys.readouterr().err == (f"warning: routes.fast.targets[1]: {said}\n" if said else "")
+
+
 def test_check_without_a_file_says_how_to_begin(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("check") == 3
     assert "llmgateway config create openai:main" in capsys.readouterr().err
