@@ -125,6 +125,8 @@ class Conductor:
         if len(targets) == 1 and route is None:
             await self._ask_provider(ask, targets[0], pinned, reply, record, ALONE)
             return
+        if plan.missed is not None:
+            record.instead_of = plan.missed.provider.name
         deadline = self._loop.time() + max(target.provider.config.timeouts.total for target in targets)
         chance = Chance(deadline, plan.causes, patient="rate_limit" not in plan.causes, blamed=set())
         failures: list[Failed] = []

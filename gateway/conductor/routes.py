@@ -44,12 +44,14 @@ class Target:
 
 
 class Plan(NamedTuple):
-    """`causes`: failures after which the next target is asked. `stay`: who stays with a target of the route."""
+    """`causes`: failures after which the next target is asked. `stay`: who stays with a target of the route. `missed`:
+    who would come first, were it not away."""
 
     targets: Sequence[Target]
     causes: frozenset[str] = frozenset()
     route: Route | None = None
     stay: bytes = b""
+    missed: Target | None = None
 
     def place(self) -> tuple[str, str]:
         """Provider and model of whoever may answer, in an order that does not change from one request to the next."""
@@ -69,12 +71,14 @@ def in_turn(groups: Iterable[Sequence[Target]], turn: int) -> Plan:
     """Groups of equals, the first one first; within a group each that can comes first in its turn."""
     targets: list[Target] = []
     away: list[Target] = []
+    first: Target | None = None
     for group in groups:
+        first = first or group[turn % len(group)]
         there, missing = _part(group)
         away += missing
         at = turn % max(len(there), 1)
         targets += there[at:] + there[:at]
-    return Plan(targets + away, ANY_CAUSE)
+    return Plan(targets + away, ANY_CAUSE, missed=first if targets and first in away else None)
 
 
 class Load:
@@ -148,16 +152,22 @@ class Route:
             if not self.targets:
                 raise RequestError(503, "no_usable_key", f"No provider of the route {self.name!r} is enabled.")
             raise RequestError(403, "permission_denied", f"This API token may not use a provider of {self.name!r}.")
+        missed = None
         if len(targets) > 1:
+            order = STRATEGIES[self.config.strategy]
             there, away = _part(targets) if self._leaves else (targets, [])
-            targets = STRATEGIES[self.config.strategy](self, there or targets) + (away if there else [])
+            if there and away and self.config.strategy in FORESEEN:
+                first = order(self, targets)[0]
+                missed = first if first in away else None
+            targets = order(self, there or targets) + (away if there else [])
         stay = self._who(ask)
         home = self._memory.home(stay) if stay else None
         if home is not None:
             targets.sort(key=lambda target: _key(target) != home or _is_away(target))
+            missed = next((target for target in targets if _key(target) == home), missed)
         if _key(targets[0]) != home and ask.shape not in FREE:
             self._turn += 1  # who stays takes no turn, nor who only has something counted
-        return Plan(targets, self._causes, self, stay)
+        return Plan(targets, self._causes, self, stay, None if missed is targets[0] else missed)
 
     def enter(self, target: Target) -> None:
         """A request goes to the target; `leave` ends it."""
@@ -229,6 +239,10 @@ STRATEGIES: Mapping[str, Callable[[Route, list[Target]], list[Target]]] = {
     "least_latency": Route._by_latency,
     "least_in_flight": Route._by_requests,
 }
+
+
+FORESEEN = frozenset({"priority", "round_robin", "weighted"})
+"""Strategies that say who would come first, were nobody away. By the others it would be whoever has nothing to do."""
 
 
 def make_routes(

@@ -27,7 +27,7 @@ FAMILIES = {
     ),
     "llm_gateway_fallbacks_total": Family(
         "counter",
-        "Requests that went on to another target, by the provider they left and the cause",
+        "Requests that went on to another target, by the provider they left and the cause; away: it was not asked",
         ("provider", "cause"),
     ),
     "llm_gateway_key_probes_total": Family(

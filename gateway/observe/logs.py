@@ -139,6 +139,8 @@ class Log:
                 line["proxy"] = record.proxy
             if record.upstream_model != record.model:
                 line["upstream_model"] = record.upstream_model[:NAME_LIMIT]
+            if record.instead_of:
+                line["instead_of"] = record.instead_of
         if record.cache:
             line["cache"] = record.cache
         if record.streamed:

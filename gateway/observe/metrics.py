@@ -166,6 +166,8 @@ class Metrics:
             return
         self._duration.observe(duration)
         self._overhead.observe(record.overhead(duration))
+        if record.instead_of:
+            self.fallback(record.instead_of, "away")
         if record.cache:
             self._cached[record.cache] = self._cached.get(record.cache, 0) + 1
         if record.streamed and record.first_byte_at:
@@ -183,7 +185,7 @@ class Metrics:
         self._attempts[series] = self._attempts.get(series, 0) + 1
 
     def fallback(self, provider: str, cause: str) -> None:
-        """A request leaves the provider for another target."""
+        """A request goes to another target than the provider's."""
         series = (provider, cause)
         self._fallbacks[series] = self._fallbacks.get(series, 0) + 1
 

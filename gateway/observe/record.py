@@ -31,6 +31,7 @@ class RequestRecord:
         "dropped",
         "error",
         "first_byte_at",
+        "instead_of",
         "key",
         "method",
         "model",
@@ -62,6 +63,7 @@ class RequestRecord:
         self.surface = ""  # openai, passthrough, health, metrics, admin
         self.model = ""  # as the client asked for it
         self.provider = ""  # name of the provider that answered, or was tried last
+        self.instead_of = ""  # the provider that would have been asked first, had it not been away
         self.upstream_model = ""  # as the provider was asked for it
         self.key = ""  # fingerprint of the key that was used last
         self.proxy = ""  # the proxy that was used last, without its password

@@ -301,6 +301,9 @@ def test_a_target_with_an_open_circuit_is_left_out_and_named_when_all_are_open(t
             assert [(await world.ask()).status for _ in range(5)] == [200] * 5
             assert (await world.ask()).status == 200
             assert (world.asked, len(world.fallbacks)) == ((5, 6), 5)  # main comes last now: nothing falls back
+            lines = [await world.running.logged("request", number) for number in range(1, 7)]
+            assert [line.get("instead_of") for line in lines] == [None] * 5 + ["main"]
+            assert world.running.metric('llm_gateway_fallbacks_total{provider="main",cause="away"}') == 1
             world.running.pass_time(30)
             world.spare.script(SECOND, server_error(500))
             while (got := await world.ask()).status == 500:

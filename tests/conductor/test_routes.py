@@ -243,6 +243,52 @@ def test_a_route_without_an_enabled_provider_says_so() -> None:
     assert (caught.value.status, caught.value.code) == (503, "no_usable_key")
 
 
+# -- who is missed -----------------------------------------------------------------------------------------------------
+
+
+def missed(plan: Plan) -> str:
+    return "-" if plan.missed is None else plan.missed.provider.name
+
+
+@pytest.mark.parametrize(
+    ("strategy", "away", "said"),
+    [
+        ("priority", "", "---"),
+        ("priority", "a", "aaa"),
+        ("priority", "ab", "aaa"),
+        ("priority", "b", "---"),
+        ("priority", "abc", "---"),
+        ("round_robin", "b", "-b-"),
+        ("round_robin", "ac", "a-c"),
+        ("least_latency", "a", "---"),
+        ("least_in_flight", "a", "---"),
+    ],
+)
+def test_a_plan_says_who_would_have_come_first(strategy: str, away: str, said: str) -> None:
+    world = World(strategy, away=away)
+    assert "".join(missed(world.route.plan(an_ask())) for _ in range(3)) == said
+
+
+def test_by_chance_a_target_is_missed_as_often_as_its_weight_says() -> None:
+    world = World("weighted", away="a", weights={"a": 2.0})
+    found = Counter(missed(world.route.plan(an_ask())) for _ in range(400))
+    assert set(found) == {"a", "-"} and 150 < found["a"] < 250
+
+
+def test_nobody_is_missed_where_the_first_target_is_asked_although_it_is_away() -> None:
+    assert missed(World(away="a", fallback_on=("timeout",)).route.plan(an_ask())) == "-"
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_whoever_somebody_stays_with_is_missed_and_nobody_while_it_is_there(strategy: str) -> None:
+    world = World(strategy, away="a", sticky="user")
+    world.answer("b", 1.0)
+    assert missed(world.route.plan(an_ask())) == "-"
+    world.leave("b")
+    assert missed(world.route.plan(an_ask())) == "b"
+    assert missed(world.route.plan(an_ask(providers=("b",)))) == "-"
+
+
 # -- targets ---------------------------------------------------------------------------------------------------------
 
 
@@ -285,6 +331,14 @@ def groups(clock: Clock, *sizes: str, away: str = "") -> list[list[Target]]:
 def test_equals_come_in_turn_and_the_next_group_behind_them(away: str, orders: list[str]) -> None:
     clock = Clock()
     assert [names(in_turn(groups(clock, "abc", "d", away=away), turn)) for turn in range(4)] == orders
+
+
+@pytest.mark.parametrize(
+    ("away", "said"), [("", "----"), ("b", "-b--"), ("abc", "abca"), ("abcd", "----"), ("d", "----")]
+)
+def test_of_equals_the_one_whose_turn_it_would_be_is_missed(away: str, said: str) -> None:
+    clock = Clock()
+    assert "".join(missed(in_turn(groups(clock, "abc", "d", away=away), turn)) for turn in range(4)) == said
 
 
 # -- who stays -------------------------------------------------------------------------------------------------------

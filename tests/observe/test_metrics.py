@@ -100,6 +100,17 @@ def test_a_client_that_left_is_counted_by_phase_and_is_no_error(phase: str, labe
     assert 'status="499"' in samples(metrics, "llm_requests_total")[0]
 
 
+def test_who_goes_elsewhere_since_a_provider_is_away_counts_as_a_fallback() -> None:
+    metrics = Metrics()
+    metrics.fallback("main", "timeout")
+    for _ in range(2):
+        metrics.request_done(a_record(provider="spare", instead_of="main"), 0.1)
+    assert samples(metrics, "llm_gateway_fallbacks_total") == [
+        'llm_gateway_fallbacks_total{provider="main",cause="timeout"} 1',
+        'llm_gateway_fallbacks_total{provider="main",cause="away"} 2',
+    ]
+
+
 def test_buckets_are_cumulative_and_their_bounds_inclusive() -> None:
     metrics = Metrics()
     for seconds in (0.01, 0.05, 0.06, 1000.0):
