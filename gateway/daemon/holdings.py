@@ -27,7 +27,7 @@ from gateway.keeper.statuses import StatusWriter
 from gateway.keeper.usagewriter import UsageWriter
 from gateway.net.client import Client
 from gateway.observe.logs import NAME_LIMIT, Log
-from gateway.observe.metrics import Metrics
+from gateway.observe.metrics import Histogram, Metrics
 from gateway.observe.record import RequestRecord, decimal
 from gateway.policy.breaker import State
 from gateway.policy.room import Room
@@ -107,7 +107,7 @@ class Holdings:
         self.metrics.collect_keys(self.count_keys)
         self.metrics.collect_proxies(self.proxy_pools.counts)
         self.metrics.collect_circuits(self.circuit_states)
-        self.metrics.collect_queues(self.count_waiting, self.count_turned_away)
+        self.metrics.collect_queues(self.count_waiting, self.count_turned_away, self.waits)
         self.metrics.collect_room(lambda: self.room.held, lambda: self.room.shed)
         self.metrics.collect_store(database.statistics)
         self.metrics.collect_limits(self.admission.counted, self.admission.fallbacks)
@@ -241,6 +241,10 @@ class Holdings:
     def count_turned_away(self) -> dict[str, int]:
         """Those for which there was no place, by provider."""
         return {name: pool.waiters.turned_away for name, pool in self.pools.of.items()}
+
+    def waits(self) -> dict[str, Histogram]:
+        """How long requests waited for a key, by provider."""
+        return {name: pool.waiters.waits for name, pool in self.pools.of.items()}
 
     def count_keys(self) -> dict[tuple[str, str], int]:
         """Keys by provider and status."""

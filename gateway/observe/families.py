@@ -66,6 +66,9 @@ FAMILIES = {
     "llm_gateway_queue_refused_total": Family(
         "counter", "Requests for which there was no place in the queue, or no longer one", ("provider",)
     ),
+    "llm_gateway_queue_wait_seconds": Family(
+        "histogram", "Time that requests waited for a key, whether one came or not", ("provider",)
+    ),
     "llm_gateway_held_bytes": Family("gauge", "Large bodies of requests and answers held in memory"),
     "llm_gateway_shed_total": Family(
         "counter", "Turned away for want of room, by what it was: connections, requests, answers", ("what",)

@@ -41,8 +41,9 @@ OWN_SURFACES = frozenset({"health", "metrics", "admin", "unknown"})
 DURATION_BOUNDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 FIRST_TOKEN_BOUNDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0)
 OVERHEAD_BOUNDS = (0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 10.0)
+QUEUE_BOUNDS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0)
 """Upper bounds of histogram buckets, in seconds: models take seconds to minutes, the gateway less than milliseconds
-(and up to `queue.timeout` when a request waits for a key)."""
+(and up to `queue.timeout`, ten seconds if nothing else is said, when a request waits for a key)."""
 
 TOKEN_KINDS = (
     "input_uncached",
@@ -94,13 +95,14 @@ class Histogram:
         self.counts[bisect_left(self.bounds, seconds)] += 1
         self.sum += seconds
 
-    def lines(self, name: str) -> Iterator[str]:
+    def lines(self, name: str, labels: tuple[str, ...] = (), series: tuple[str, ...] = ()) -> Iterator[str]:
+        """The samples; `series` are the values of the labels."""
         total = 0
         for bound, count in zip((*map(_number, self.bounds), "+Inf"), self.counts, strict=True):
             total += count
-            yield f'{name}_bucket{{le="{bound}"}} {total}'
-        yield f"{name}_sum {_number(self.sum)}"
-        yield f"{name}_count {total}"
+            yield f"{name}_bucket{_labels((*labels, 'le'), (*series, bound))} {total}"
+        yield f"{name}_sum{_labels(labels, series)} {_number(self.sum)}"
+        yield f"{name}_count{_labels(labels, series)} {total}"
 
 
 class Metrics:
@@ -133,6 +135,7 @@ class Metrics:
         self._read_circuits: Callable[[], Mapping[str, int]] = dict
         self._count_waiting: Callable[[], Mapping[str, int]] = dict
         self._count_refused: Callable[[], Mapping[str, int]] = dict
+        self._read_waits: Callable[[], Mapping[str, Histogram]] = dict
         self._count_held: Callable[[], int] = int
         self._count_shed: Callable[[], Mapping[str, int]] = dict
         self._read_store: Callable[[], StoreStatistics] | None = None
@@ -234,11 +237,16 @@ class Metrics:
         self._read_circuits = read
 
     def collect_queues(
-        self, waiting: Callable[[], Mapping[str, int]], refused: Callable[[], Mapping[str, int]]
+        self,
+        waiting: Callable[[], Mapping[str, int]],
+        refused: Callable[[], Mapping[str, int]],
+        waits: Callable[[], Mapping[str, Histogram]],
     ) -> None:
-        """Where the numbers of requests by provider come from that wait for a key, and of those that could not."""
+        """Where the numbers of requests by provider come from that wait for a key, and of those that could not, and how
+        long they waited."""
         self._count_waiting = waiting
         self._count_refused = refused
+        self._read_waits = waits
 
     def collect_room(self, held: Callable[[], int], shed: Callable[[], Mapping[str, int]]) -> None:
         """Where the size of what is held comes from, and how often what was turned away."""
@@ -278,7 +286,8 @@ class Metrics:
             lines.append(f"# HELP {name} {family.text}")
             lines.append(f"# TYPE {name} {family.kind}")
             if family.kind == "histogram":
-                lines += histograms[name].lines(name)
+                for series, histogram in histograms[name].items():
+                    lines += histogram.lines(name, family.labels, series)
             elif family.kind == "summary":
                 lines += self._store_lines(name)
             else:
@@ -288,11 +297,12 @@ class Metrics:
         lines.append("")
         return "\n".join(lines).encode("utf-8", "replace")
 
-    def _histograms(self) -> Mapping[str, Histogram]:
+    def _histograms(self) -> Mapping[str, Mapping[tuple[str, ...], Histogram]]:
         return {
-            "llm_requests_duration_seconds": self._duration,
-            "llm_request_overhead_seconds": self._overhead,
-            "llm_time_to_first_token_seconds": self._first_token,
+            "llm_requests_duration_seconds": {(): self._duration},
+            "llm_request_overhead_seconds": {(): self._overhead},
+            "llm_time_to_first_token_seconds": {(): self._first_token},
+            "llm_gateway_queue_wait_seconds": {(name,): waits for name, waits in self._read_waits().items()},
         }
 
     def _values(self) -> Mapping[str, Values]:

@@ -20,6 +20,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from typing import NamedTuple, Protocol
 
+from gateway.observe.metrics import QUEUE_BOUNDS, Histogram
 from gateway.upstream.key import Lease
 
 Given = asyncio.Future[Lease | None]
@@ -45,15 +46,28 @@ class Stock(Protocol):
 
 
 class Waiters:
-    """Wishes, queued by user. `turned_away` counts those for whom there was no place, or no longer one. `stock`, once
-    it is known, tells when there is no key for a model, whatever is wished of it."""
+    """Wishes, queued by user. `turned_away` counts those for whom there was no place, or no longer one, `waits` how
+    long the others and the latter waited. `stock`, once it is known, tells when there is no key for a model, whatever
+    is wished of it."""
 
-    __slots__ = ("_count", "_crowds", "_models", "_most", "_queues", "_serving", "limit", "stock", "turned_away")
+    __slots__ = (
+        "_count",
+        "_crowds",
+        "_models",
+        "_most",
+        "_queues",
+        "_serving",
+        "limit",
+        "stock",
+        "turned_away",
+        "waits",
+    )
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.stock: Stock | None = None
         self.turned_away = 0
+        self.waits = Histogram(QUEUE_BOUNDS)
         self._count = 0
         self._queues: dict[str, dict[Given, Wish]] = {}  # by user, in the order of their turns
         self._models: Counter[str] = Counter()  # that are waited for
@@ -70,7 +84,9 @@ class Waiters:
         if self._count >= self.limit and not self._make_place(wish.user):
             self.turned_away += 1
             return None
-        given: Given = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        given: Given = loop.create_future()
+        started = loop.time()
         self._enter(given, wish)
         try:
             async with asyncio.timeout(seconds):
@@ -85,6 +101,7 @@ class Waiters:
         finally:
             given.cancel()
             self._leave(given, wish)
+            self.waits.observe(loop.time() - started)
 
     def wake(self) -> None:
         """A key may be chosen again: serve those who wait, in the loop's next turn, when all is in its place."""

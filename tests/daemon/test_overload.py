@@ -38,6 +38,7 @@ def test_requests_and_answers_share_one_room_whose_limit_a_reload_changes(tmp_pa
                 "llm_gateway_held_bytes 0",
                 'llm_gateway_queue_waiting{provider="main"} 0',
                 'llm_gateway_queue_refused_total{provider="main"} 0',
+                'llm_gateway_queue_wait_seconds_count{provider="main"} 0',
             ):
                 assert f"\n{line}\n" in page
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from gateway.observe.families import FAMILIES
-from gateway.observe.metrics import MODELS_LIMIT, REASONS_LIMIT, TOKEN_KINDS, Metrics
+from gateway.observe.metrics import MODELS_LIMIT, REASONS_LIMIT, TOKEN_KINDS, Histogram, Metrics
 from gateway.observe.record import RequestRecord
 from gateway.usage import Usage
 
@@ -125,6 +125,25 @@ def test_buckets_are_cumulative_and_their_bounds_inclusive() -> None:
         'llm_requests_duration_seconds_bucket{le="+Inf"} 4',
         "llm_requests_duration_seconds_sum 1000.12",
         "llm_requests_duration_seconds_count 4",
+    ]
+
+
+def test_waits_for_a_key_are_a_histogram_for_each_provider() -> None:
+    metrics = Metrics()
+    waits = {"main": Histogram((0.5, 10.0)), "spare": Histogram((0.5, 10.0))}
+    waits["main"].observe(2.0)
+    metrics.collect_queues(dict, dict, lambda: waits)
+    assert samples(metrics, "llm_gateway_queue_wait_seconds") == [
+        'llm_gateway_queue_wait_seconds_bucket{provider="main",le="0.5"} 0',
+        'llm_gateway_queue_wait_seconds_bucket{provider="main",le="10"} 1',
+        'llm_gateway_queue_wait_seconds_bucket{provider="main",le="+Inf"} 1',
+        'llm_gateway_queue_wait_seconds_sum{provider="main"} 2',
+        'llm_gateway_queue_wait_seconds_count{provider="main"} 1',
+        'llm_gateway_queue_wait_seconds_bucket{provider="spare",le="0.5"} 0',
+        'llm_gateway_queue_wait_seconds_bucket{provider="spare",le="10"} 0',
+        'llm_gateway_queue_wait_seconds_bucket{provider="spare",le="+Inf"} 0',
+        'llm_gateway_queue_wait_seconds_sum{provider="spare"} 0',
+        'llm_gateway_queue_wait_seconds_count{provider="spare"} 0',
     ]
 
 

@@ -119,6 +119,24 @@ def test_a_user_who_fills_the_queue_gives_up_its_last_place_to_one_who_has_fewer
     run(scenario())
 
 
+def test_each_wait_is_measured_whatever_comes_of_it_but_not_that_of_who_never_had_a_place() -> None:
+    async def scenario() -> None:
+        desk = Desk(3)
+        served, late, left = desk.wait("served"), desk.wait("late", 0), desk.wait("left")
+        await asyncio.sleep(0)
+        assert await desk.wait("too many") is None
+        assert await late is None
+        assert sum(desk.waiters.waits.counts) == 1
+        left.cancel()
+        desk.put(1)
+        assert await served is not None
+        await asyncio.wait({left})
+        assert sum(desk.waiters.waits.counts) == 3
+        assert desk.waiters.waits.sum > 0
+
+    run(scenario())
+
+
 def test_one_more_than_may_wait_is_turned_away_at_once() -> None:
     async def scenario() -> None:
         desk = Desk(1)
