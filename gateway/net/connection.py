@@ -35,7 +35,7 @@ from gateway.net.deadline import Deadline
 from gateway.net.reply import WRITE_AHEAD, Reply, write_refusal
 from gateway.net.request import Request, RequestReader
 from gateway.net.service import Door, Service, leaving
-from gateway.policy.room import LARGE, Share
+from gateway.policy.room import LARGE, Share, weight
 
 __all__ = ["Connection", "Reply", "Request"]
 
@@ -281,7 +281,10 @@ class Connection(asyncio.StreamReader):
         self._reader.request = request  # for whom a refusal is rendered
         if self._door.closed or (self._service.draining and request.path not in self._service.lasting):
             raise leaving()
-        self._charge(self._ahead + (len(request.body) if len(request.body) > LARGE else 0))
+        size = weight(request.body) if len(request.body) > LARGE else 0
+        if size > self._service.room.limit:
+            raise RequestError(413, "request_too_large", "The body's JSON has too many values.", close=True)
+        self._charge(self._ahead + size)
         self._reader.request = None
 
     @property

@@ -46,7 +46,7 @@ from gateway.upstream.local import InProcessAnswer
 from gateway.upstream.provider import Provider
 from gateway.upstream.proxy import Proxy
 from gateway.upstream.proxypool import Way
-from gateway.upstream.reading import UNREADABLE_ANSWER, Reading, judge_stream, read_all
+from gateway.upstream.reading import UNREADABLE_ANSWER, Reading, judge_stream, make_room, read_all
 from gateway.wire.sse import EventReader
 
 PLAIN_LIMIT = 4 * 1024 * 1024
@@ -292,6 +292,8 @@ class Exchange:
             parts.append(await answer.read())
             size += len(parts[-1])
         outcome.body = first if len(parts) == 2 else b"".join(parts)
+        if not outcome.held.grow_to_read(outcome.body):
+            return
         outcome.answer = None
         answer.close()
         try:
@@ -323,6 +325,7 @@ class Exchange:
                 if outcome.verdict is None:
                     reading.read_stream(outcome.body)
             else:
+                make_room(outcome.body, outcome.held)
                 outcome.decoded = jsonlib.loads(outcome.body)
                 outcome.verdict = self._verdict_on_whole(provider, key, call, outcome)
                 if outcome.verdict is None:

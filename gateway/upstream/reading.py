@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from gateway.errors import ProtocolError
+from gateway.errors import ProtocolError, RequestError
 from gateway.policy.room import Share
 from gateway.policy.verdict import Scope, Status, Verdict
 from gateway.providers.classify import EMPTY_STREAM
@@ -50,9 +50,19 @@ async def read_all(answer: UpstreamAnswer, held: Share) -> bytes:
         if size > WHOLE_LIMIT:
             raise ProtocolError("the upstream's answer is too long", detail=f"more than {WHOLE_LIMIT} bytes")
         if not held.grow(size):
-            raise held.room.overloaded("answers", "The gateway holds too many large answers to take in another one.")
+            raise _no_room(held)
         pieces.append(piece)
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def make_room(body: bytes, held: Share) -> None:
+    """For the JSON in a whole answer, before it is read. Raises RequestError when there is none."""
+    if not held.grow_to_read(body):
+        raise _no_room(held)
+
+
+def _no_room(held: Share) -> RequestError:
+    return held.room.overloaded("answers", "The gateway holds too many large answers to take in another one.")
 
 
 def judge_stream(shape: str, body: bytes) -> tuple[Verdict | None, dict[str, Any] | None]:

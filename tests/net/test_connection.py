@@ -11,6 +11,7 @@ import pytest
 
 from gateway.errors import RequestError
 from gateway.net.connection import BODY_STEP, PIPELINE_LIMIT, READ_AHEAD, Reply, Request
+from gateway.policy.room import weight
 from tests.net.raw import GET, SocketClient, chunked, post
 from tests.net.scripted import both_loops, turns
 from tests.net.serving import BIG, EVENTS, SHORT, TEXT, Handling, mirror, serving, target
@@ -581,6 +582,31 @@ async def test_large_bodies_together_have_a_limit() -> None:
         assert (await first.read_answer()).body == body
         await served.wait_until(lambda: not served.server.buffered)
         assert (await served.exchange(post(body))).status == 200
+
+
+@both_loops
+async def test_a_body_counts_for_what_its_values_take() -> None:
+    body = b"[%b[]]" % (b"[]," * 25_000)
+    handling = Handling()
+    async with serving(handling, max_buffered_bytes=3_000_000) as served, served.connecting() as first:
+        await first.send(post(body))
+        await handling.waits.wait()
+        assert served.server.buffered == weight(body) == 2_000_080
+        answer = await served.exchange(post(body))
+        assert (answer.status, answer.error, answer.closes) == (503, "overloaded", True)
+        first.close()
+        await handling.cancelled.wait()
+        await served.wait_until(lambda: not served.server.buffered)
+
+
+@both_loops
+async def test_a_body_whose_values_never_find_room_is_too_large() -> None:
+    body = b"[%b[]]" % (b"[]," * 25_000)
+    async with serving(mirror, max_buffered_bytes=2_000_000) as served:
+        answer = await served.exchange(post(body))
+        assert (answer.status, answer.error, answer.closes) == (413, "request_too_large", True)
+        assert answer.header(b"retry-after") is None
+        await served.wait_until(lambda: not served.server.buffered)
 
 
 @pytest.mark.parametrize("further", [(), (b"Expect: 100-continue",)], ids=["plain", "expect"])

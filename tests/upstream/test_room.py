@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from gateway import jsonlib
 from gateway.errors import RequestError
-from gateway.policy.room import LARGE
+from gateway.policy.room import LARGE, weight
 from tests.conftest import run
 from tests.fakes.behaviours import Answer, Cut, HangAfter, Stream
 from tests.upstream.test_reading import END, Reader
@@ -32,6 +33,41 @@ def test_an_answer_for_which_there_is_no_room_passes_as_it_comes() -> None:
             assert TEXT.encode() in outcome.body + rest
             assert wire.room.shed["answers"] == 0
             outcome.close()
+
+    run(scenario())
+
+
+DENSE: Any = {"choices": [{"message": {"role": "assistant", "content": "Hi."}}], "x": [[]] * LARGE}
+"""Twenty times as much as its bytes, once it is read."""
+
+
+def test_an_answer_whose_values_find_no_room_passes_unread() -> None:
+    async def scenario() -> None:
+        async with wired() as wire:
+            wire.room.limit = 10 * LARGE
+            wire.fake.script(SECRET, Answer(200, DENSE))
+            outcome = await wire.call()
+            assert (outcome.verdict, outcome.decoded) == (None, None)
+            assert outcome.answer is not None
+            assert jsonlib.loads(outcome.body + await outcome.answer.read_all(1)) == DENSE
+            outcome.close()
+            assert wire.room.held == 0
+
+    run(scenario())
+
+
+def test_an_answer_that_must_be_read_counts_for_what_its_values_take() -> None:
+    async def scenario() -> None:
+        async with wired() as wire:
+            wire.fake.script(SECRET, Answer(200, DENSE))
+            outcome = await wire.call(reading=Reader())
+            assert wire.room.held == weight(outcome.body) > 10 * len(outcome.body)
+            outcome.close()
+            wire.room.limit = 10 * LARGE
+            with pytest.raises(RequestError) as refused:
+                await wire.call(reading=Reader())
+            assert (refused.value.status, refused.value.code) == (503, "overloaded")
+            assert (wire.room.held, wire.room.shed["answers"]) == (0, 1)
 
     run(scenario())
 
