@@ -10,8 +10,13 @@ from hypothesis import HealthCheck, settings
 
 T = TypeVar("T")
 
+EXAMPLES = 50
+"""Of a property, in every run of the suite, whose time is short. The profile "explore" looks for new faults."""
+
 # A slow machine is no failure of the property; the suite's own limits are the deadlines of `run`.
-settings.register_profile("project", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
+settings.register_profile(
+    "project", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True, max_examples=EXAMPLES
+)
 settings.register_profile("explore", settings.get_profile("project"), derandomize=False, max_examples=2000)
 settings.load_profile("project")
 
