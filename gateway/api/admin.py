@@ -19,6 +19,7 @@ from gateway.api.admin_cache import CacheAdmin
 from gateway.api.admin_keys import BATCH, asked, each_key, export_keys, matching, meant, parse_limit, parse_statuses
 from gateway.api.admin_money import MoneyAdmin
 from gateway.api.admin_proxies import ProxyAdmin
+from gateway.api.admin_routes import RouteAdmin
 from gateway.api.bodies import read_object
 from gateway.api.errors import JSON
 from gateway.api.inbound import Inbound
@@ -49,6 +50,7 @@ class AdminSurface:
         self,
         config: Config,
         providers: Mapping[str, Provider],
+        routes: RouteAdmin,
         proxies: ProxyAdmin,
         accounts: AccountAdmin,
         cache: CacheAdmin,
@@ -61,6 +63,7 @@ class AdminSurface:
     ) -> None:
         self._config = config
         self._providers = providers
+        self._route_admin = routes
         self._proxies = proxies
         self._accounts = accounts
         self._cache = cache
@@ -86,6 +89,7 @@ class AdminSurface:
             "/admin/proxies": ("GET", proxies.list),
             "/admin/proxies/check": ("POST", proxies.check),
             "/admin/proxies/clear": ("POST", proxies.clear),
+            "/admin/routes": ("GET", self._route_admin.list),
             "/admin/prices": ("GET", self._find_prices),
             "/admin/cache": ("GET", self._cache.show),
             "/admin/cache/clear": ("POST", self._cache.clear),

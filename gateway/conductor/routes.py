@@ -185,6 +185,11 @@ class Route:
     def failed(self, target: Target, seconds: float) -> None:
         self._loads[_key(target)].latency.fail(seconds, self._memory.clock())
 
+    def seen(self, target: Target) -> tuple[float, int, float]:
+        """Its weight, its requests under way, and in how many seconds its answers begin (0: nothing is known)."""
+        load = self._loads[_key(target)]
+        return self._weights[_key(target)], load.in_flight, load.latency.seconds(self._memory.clock())
+
     def places(self) -> Collection[tuple[str, str]]:
         """Provider and model of each target."""
         return self._weights

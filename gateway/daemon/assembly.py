@@ -10,6 +10,7 @@ from gateway.api.admin_accounts import AccountAdmin
 from gateway.api.admin_cache import CacheAdmin
 from gateway.api.admin_money import MoneyAdmin
 from gateway.api.admin_proxies import ProxyAdmin
+from gateway.api.admin_routes import RouteAdmin
 from gateway.api.anthropic import AnthropicSurface
 from gateway.api.billing import BillingSurface
 from gateway.api.gemini import GeminiSurface
@@ -81,7 +82,7 @@ def assemble(config: Config, holdings: Holdings, control: KeeperControl, drainin
     balances = holdings.books.balances if on and config.metrics.user_balance else None
     health = HealthSurface(providers, holdings.database, holdings.metrics, draining, balances)
     accounts = BillingSurface(holdings.books, holdings.ledger.default_balance if on else None, holdings.clock)
-    admin = _admin_surface(config, holdings, providers, control)
+    admin = _admin_surface(config, holdings, providers, RouteAdmin(routes, holdings.clock), control)
     auth_on = auth_is_on(config)
     jwt = jwt_verifier(config.auth.jwt, holdings.client, holdings.log, holdings.clock)
     authenticator = Authenticator(config, auth_on, holdings.accounts, jwt, holdings.clock)
@@ -115,12 +116,17 @@ def assemble(config: Config, holdings: Holdings, control: KeeperControl, drainin
 
 
 def _admin_surface(
-    config: Config, holdings: Holdings, providers: Mapping[str, Provider], control: KeeperControl
+    config: Config,
+    holdings: Holdings,
+    providers: Mapping[str, Provider],
+    routes: RouteAdmin,
+    control: KeeperControl,
 ) -> AdminSurface:
     flush = holdings.usage_writer.flush
     return AdminSurface(
         config,
         providers,
+        routes,
         ProxyAdmin(holdings.proxy_pools, control),
         AccountAdmin(holdings.accounts, config, holdings.clock),
         CacheAdmin(holdings.cache),

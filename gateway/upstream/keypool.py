@@ -86,9 +86,13 @@ class KeyPool:
         """Keys that may be chosen now, whatever the model."""
         return 0 if self.guard.tripped else len(self._rotation.ready)
 
+    def usable_for(self, model: str) -> int:
+        """Keys that may be chosen now for a model."""
+        return 0 if self.guard.tripped else len(self._rotation.ring(model))
+
     def may_serve(self, model: str) -> bool:
         """Whether a request for the model would get a key at once, as far as can be told without taking one."""
-        return not self.guard.tripped and len(self._rotation.ring(model)) > 0 and self.breakers.refusal() is None
+        return self.usable_for(model) > 0 and self.breakers.refusal() is None
 
     def served(self) -> list[str]:
         """Models that some key has answered for lately."""

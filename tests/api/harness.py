@@ -26,6 +26,7 @@ from gateway.api.admin_accounts import AccountAdmin
 from gateway.api.admin_cache import CacheAdmin
 from gateway.api.admin_money import MoneyAdmin
 from gateway.api.admin_proxies import ProxyAdmin
+from gateway.api.admin_routes import RouteAdmin
 from gateway.api.anthropic import AnthropicSurface
 from gateway.api.billing import BillingSurface
 from gateway.api.errors import refuse
@@ -384,6 +385,7 @@ class Gateway:
             AdminSurface(
                 config,
                 providers,
+                RouteAdmin(routes, self.clock),
                 ProxyAdmin(self.proxy_pools, self.control),
                 AccountAdmin(self.accounts, config, self.clock),
                 CacheAdmin(self.cache),

@@ -193,6 +193,14 @@ def test_targets_of_which_nothing_is_known_share_what_comes_before_their_first_a
     assert begun == {"a": 10, "b": 10, "c": 10}
 
 
+def test_a_route_tells_what_it_goes_by() -> None:
+    world = World("least_latency", weights={"b": 2.0})
+    world.answer("b", 3.0)
+    world.route.enter(world.target("b"))
+    assert world.route.seen(world.target("a")) == (1.0, 0, 0.0)
+    assert world.route.seen(world.target("b")) == (2.0, 1, 3.0)
+
+
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_whoever_is_away_comes_last_and_is_still_there(strategy: str) -> None:
     world = World(strategy, away="a", weights={"a": 1000.0})
