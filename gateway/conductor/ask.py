@@ -83,6 +83,17 @@ def may_ask_for_usage(ask: Ask) -> bool:
     return not (isinstance(options, dict) and options.get("include_usage") is True)
 
 
+def has_several(ask: Ask) -> bool:
+    """Whether more than one answer was asked for."""
+    fields = ask.fields or {}
+    if ask.shape != "generate":
+        return fields.get("n") not in (None, 1) or isinstance(fields.get("prompt"), list)
+    config = fields.get("generationConfig") or fields.get("generation_config")
+    if not isinstance(config, dict):
+        return False
+    return (config.get("candidateCount") or config.get("candidate_count")) not in (None, 0, 1, "1")
+
+
 def conversation(ask: Ask) -> str:
     """What tells the conversation a request belongs to: the body's own word, the header x-session-id, or the user."""
     fields = ask.fields or {}

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from gateway import jsonlib
 from gateway.conductor.answerheaders import EVENTS, JSON, answer_headers, promised_length
-from gateway.conductor.ask import Ask, Header
+from gateway.conductor.ask import Ask, Header, has_several
 from gateway.conductor.outlet import Outlet
 from gateway.conductor.passing import Passing
 from gateway.conductor.rename import rename_model
@@ -206,7 +206,7 @@ class Delivery:
             await self.bill.settle_stream(record)
 
         if self.bill is not None:
-            from gateway.conductor.lastword import LastWord, has_several
+            from gateway.conductor.lastword import LastWord
 
             several = has_several(ask)
             last = LastWord(ask.shape, passing.end, self.bill.output, settle, unasked=self.unasked, several=several)

@@ -14,7 +14,6 @@ import re
 from collections.abc import Awaitable, Callable
 
 from gateway import jsonlib
-from gateway.conductor.ask import Ask
 from gateway.wire.output_tap import OutputTap
 from gateway.wire.sse import EndTap
 
@@ -93,12 +92,6 @@ class LastWord:
         if not self._settled:
             self._settled = True
             await self._settle()
-
-
-def has_several(ask: Ask) -> bool:
-    """Whether a chat or completion was asked for more than one answer."""
-    fields = ask.fields or {}
-    return fields.get("n") not in (None, 1) or isinstance(fields.get("prompt"), list)
 
 
 def _is_done(events: bytes) -> bool:

@@ -6,7 +6,7 @@ that does not look whole.
 
 from __future__ import annotations
 
-from gateway.conductor.ask import Ask
+from gateway.conductor.ask import Ask, has_several
 from gateway.conductor.rename import rename_in_events
 from gateway.conductor.streaming import PROVIDERS_KINDS
 from gateway.errors import FailedStream, IncompleteStream, UpstreamError
@@ -31,7 +31,7 @@ class Passing:
         self._model = model
         self._error: Event | None = None  # the last event that was looked at, if it is one
         grammar = grammar_of(ask.shape)
-        self.end = None if grammar is None else EndTap(grammar.marks)
+        self.end = None if grammar is None else EndTap(grammar.marks, several=has_several(ask))
         self._grammar = grammar or grammar_of("responses" if ask.shape == "stored" else "chat")
 
     def change(self, events: bytes) -> bytes:

@@ -10,7 +10,7 @@ Source: https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-a
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from gateway import jsonlib
@@ -137,11 +137,13 @@ def _payload(line: bytes) -> dict[str, Any] | None:
 class Marks(NamedTuple):
     """What a dialect's streams are known by. `own` stands in every stream of the dialect, `finished` where an answer
     ends; no text within an answer has them, since in JSON its quotes are escaped. What is not text may have them: the
-    Responses API repeats a client's schemas as they are. So the bytes are only a hint, and `ends` reads the event."""
+    Responses API repeats a client's schemas as they are. So the bytes are only a hint, and `ends` reads the event.
+    `answers`, where a request may have several side by side: the numbers of those in an event, and whether they end."""
 
     own: bytes
     finished: re.Pattern[bytes]
     ends: Callable[[Event], bool]
+    answers: Callable[[Event], Mapping[int, bool]] | None = None
 
     def end_in(self, events: bytes) -> bool:
         """Whether an answer ends in one of these whole events."""
@@ -152,12 +154,14 @@ class Marks(NamedTuple):
 
 
 class EndTap:
-    """Tells, when the bytes of a stream have ended, whether the stream had."""
+    """Tells, when the bytes of a stream have ended, whether the stream had. With `several` answers side by side it has
+    not before each of them that was seen has ended; then every event is read."""
 
-    __slots__ = ("_known", "_last", "_marks", "_whole", "ends")
+    __slots__ = ("_answers", "_known", "_last", "_marks", "_whole", "ends")
 
-    def __init__(self, marks: Marks) -> None:
+    def __init__(self, marks: Marks, *, several: bool = False) -> None:
         self._marks = marks
+        self._answers: dict[int, bool] | None = {} if several and marks.answers is not None else None
         self._known = False
         self._whole = False
         self._last = b""
@@ -167,13 +171,17 @@ class EndTap:
         """Look at the next bytes, which are whole events."""
         self._last = events[-LAST_EVENTS:]
         self.ends = self._marks.end_in(events)
+        if self._answers is not None:
+            reader = EventReader(len(events) + 1)
+            for event in (*reader.feed(events), reader.rest()):
+                self._note(event)
         self._whole = self._whole or self.ends
         self._known = self._known or self._marks.own in events
 
     @property
     def seen(self) -> bool:
-        """Whether an answer has ended."""
-        return self._whole
+        """Whether an answer has ended, and none is under way."""
+        return self._whole and not self._under_way
 
     @property
     def last(self) -> bytes:
@@ -183,12 +191,30 @@ class EndTap:
     def whole(self, rest: bytes, is_last: Callable[[Event], bool]) -> bool:
         """`rest` is an event that nobody ended. `is_last` says whether a stream may end with an event that has no
         mark of its own, such as an error. A stream of another dialect has no end that is known here."""
-        if self._whole or not self._known:
+        if self.seen or not self._known:
             return True
         last = self._last + rest
         reader = EventReader(len(last))
         events = [*reader.feed(last), reader.rest()]
-        return any(event is not None and (self._marks.ends(event) or is_last(event)) for event in events)
+        self._note(events[-1])
+        ends = _no_end if self._under_way else self._marks.ends
+        return any(event is not None and (ends(event) or is_last(event)) for event in events)
+
+    @property
+    def _under_way(self) -> bool:
+        return self._answers is not None and not all(self._answers.values())
+
+    def _note(self, event: Event | None) -> None:
+        """Which of several answers it is about."""
+        if self._answers is None or event is None:
+            return
+        assert self._marks.answers is not None
+        for number, ended in self._marks.answers(event).items():
+            self._answers[number] = ended or self._answers.get(number, False)
+
+
+def _no_end(event: Event) -> bool:
+    return False
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,8 @@ SURFACES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "messages": ("anthropic", "/v1/messages", {**CHAT, "max_tokens": 5}),
     "generate": ("gemini", f"{GENERATE}?alt=sse", CONTENTS),
     "array": ("gemini", GENERATE, CONTENTS),
+    "choices": ("openai", "/v1/chat/completions", {**CHAT, "n": 2}),
+    "candidates": ("gemini", f"{GENERATE}?alt=sse", {**CONTENTS, "generationConfig": {"candidateCount": 2}}),
 }
 """Type of provider, path, body."""
 
@@ -49,6 +51,15 @@ BEGUN: dict[str, tuple[dict[str, Any], ...]] = {
         {"candidates": [{"content": {"parts": [{"text": '"finishReason":"STOP"'}]}}]},
         {"candidates": [{"content": {"parts": [{"functionCall": {"args": {"finishReason": "STOP"}}}]}}]},
     ),
+    "choices": (
+        {"choices": [{"index": 0, "delta": {"content": "a"}}, {"index": 1, "delta": {"content": "b"}}]},
+        {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]},
+        {"choices": [{"index": 1, "delta": {"content": "b"}, "finish_reason": None}]},
+    ),
+    "candidates": (
+        {"candidates": [{"content": {"parts": [{"text": "a"}]}, "finishReason": "STOP"}]},
+        {"candidates": [{"content": {"parts": [{"text": "b"}]}, "index": 1}]},
+    ),
 }  # fmt: skip
 """Answers that are not at their end, whatever their text says, or what they repeat."""
 
@@ -71,6 +82,10 @@ ENDS: list[tuple[str, tuple[dict[str, Any] | str | bytes, ...]]] = [
     ("messages", ({"type": "message_stop"},)),
     ("generate", ({"candidates": [{"finishReason": "STOP"}]},)),
     ("generate", ({"candidates": [{"finishReason": 1}]}, {"usageMetadata": {"totalTokenCount": 3}})),
+    ("choices", ({"choices": [{"index": 1, "delta": {}, "finish_reason": "length"}]}, USAGE)),
+    ("choices", ("[DONE]",)),
+    ("candidates", ({"candidates": [{"finishReason": "STOP", "index": 1}]}, {"usageMetadata": {"totalTokenCount": 3}})),
+    ("candidates", (b'data: {"candidates": [{"finishReason": "STOP", "index": 1}]}',)),
 ]
 
 ERRORS: list[tuple[str, dict[str, Any]]] = [

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from gateway import jsonlib
 from gateway.dialects.gemini.errors import carries_error
+from gateway.dialects.openai_chat.events import numbered
 from gateway.wire.sse import Event, Marks
 
 EventClass = Literal["preamble", "meaningful", "error", "done"]
@@ -30,7 +31,14 @@ def ends_answer(event: Event) -> bool:
     return isinstance(candidates, list) and any(isinstance(one, dict) and one.get("finishReason") for one in candidates)
 
 
-MARKS = Marks(b'"candidates"', re.compile(rb'Reason"\s*:\s*["1-9]'), ends_answer)
+def answers_in(event: Event) -> dict[int, bool]:
+    """The candidates by `index`, which is left out where it is 0, and whether they end."""
+    payload = read_payload(event)
+    candidates = payload.get("candidates") if isinstance(payload, dict) else None
+    return numbered(candidates, "finishReason")
+
+
+MARKS = Marks(b'"candidates"', re.compile(rb'Reason"\s*:\s*["1-9]'), ends_answer, answers_in)
 """finishReason, or blockReason of a prompt that is not answered; numbers with `$alt=json;enum-encoding=int`."""
 
 

@@ -26,7 +26,22 @@ def ends_answer(event: Event) -> bool:
     return isinstance(choices, list) and any(isinstance(one, dict) and one.get("finish_reason") for one in choices)
 
 
-MARKS = Marks(b'"choices"', re.compile(rb'"finish_reason"\s*:\s*"[^"]'), ends_answer)
+def answers_in(event: Event) -> dict[int, bool]:
+    """The choices by their index, and whether they end."""
+    return numbered(read_payload(event).get("choices"), "finish_reason")
+
+
+def numbered(answers: object, reason: str) -> dict[int, bool]:
+    """The `index` of each answer in an event, 0 where it says none, and whether it says the `reason` of its end."""
+    found: dict[int, bool] = {}
+    for one in answers if isinstance(answers, list) else ():
+        if isinstance(one, dict):
+            number = one.get("index")
+            found[number if isinstance(number, int) else 0] = bool(one.get(reason))
+    return found
+
+
+MARKS = Marks(b'"choices"', re.compile(rb'"finish_reason"\s*:\s*"[^"]'), ends_answer, answers_in)
 """Some providers leave out `[DONE]`, few the reason; most say `"finish_reason":null` until they know one."""
 
 

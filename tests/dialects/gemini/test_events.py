@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway import jsonlib
-from gateway.dialects.gemini.events import carried_error, classify_event
+from gateway.dialects.gemini.events import answers_in, carried_error, classify_event
 from gateway.wire.sse import Event
 
 ERROR = {"error": {"code": 503, "message": "Busy."}}
@@ -64,3 +64,16 @@ def test_events_that_are_no_json() -> None:
 )
 def test_the_error_in_an_event(given: Event, error: object) -> None:
     assert carried_error(given) == error
+
+
+@pytest.mark.parametrize(
+    ("payload", "expected"),
+    [
+        ({"candidates": [{"finishReason": "STOP"}, {"index": 2}, "odd"]}, {0: True, 2: False}),
+        ({"candidates": [{"index": "odd", "finishReason": ""}]}, {0: False}),
+        ({"candidates": "odd"}, {}),
+        ([], {}),
+    ],
+)
+def test_which_candidates_an_event_is_about(payload: object, expected: dict[int, bool]) -> None:
+    assert answers_in(event(payload)) == expected

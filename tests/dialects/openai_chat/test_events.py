@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from gateway.dialects.openai_chat.events import carried_error, classify_event, error_event
+from gateway.dialects.openai_chat.events import answers_in, carried_error, classify_event, error_event
 from gateway.wire.sse import Event, EventReader
 
 
@@ -73,3 +73,18 @@ def test_our_error_event_is_read_as_one() -> None:
     (event,) = EventReader().feed(raw)
     assert classify_event(event) == "error"
     assert carried_error(event) == {"error": {"message": "gone\nfor good", "code": "upstream_error"}}
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (
+            chunk(choices=[{"index": 1, "finish_reason": "stop"}, {"index": 0, "finish_reason": None}]),
+            {0: False, 1: True},
+        ),
+        (chunk(choices=[], usage={}), {}),
+        ("[DONE]", {}),
+    ],
+)
+def test_which_choices_a_chunk_is_about(data: str, expected: dict[int, bool]) -> None:
+    assert answers_in(Event("message", data)) == expected
