@@ -190,9 +190,12 @@ class EndTap:
 
     def whole(self, rest: bytes, is_last: Callable[[Event], bool]) -> bool:
         """`rest` is an event that nobody ended. `is_last` says whether a stream may end with an event that has no
-        mark of its own, such as an error. A stream of another dialect has no end that is known here."""
-        if self.seen or not self._known:
+        mark of its own, such as an error. A stream of another dialect has no end that is known here, but an event of it
+        may be half."""
+        if self.seen:
             return True
+        if not self._known and self._marks.own not in rest:
+            return not _is_half(rest)
         last = self._last + rest
         reader = EventReader(len(last))
         events = [*reader.feed(last), reader.rest()]
@@ -214,6 +217,20 @@ class EndTap:
 
 
 def _no_end(event: Event) -> bool:
+    return False
+
+
+def _is_half(rest: bytes) -> bool:
+    """Whether an event that nobody ended is a JSON object that nobody ended."""
+    reader = EventReader(len(rest) + 1)
+    reader.feed(rest)
+    event = reader.rest()
+    if event is None or not event.data.startswith("{"):
+        return False
+    try:
+        jsonlib.loads(event.data)
+    except ValueError:
+        return True
     return False
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from gateway.upstream.exchange import HOLD_LIMIT
 from tests.api.harness import Got, configuration, gateway
 from tests.conftest import run
 from tests.fakes.answers import event
@@ -145,6 +146,30 @@ def test_a_stream_that_ends_before_its_answer_is_broken(tmp_path: Path, surface:
     assert b"half" not in got.body
     assert b"ended before the answer did" in got.body
     assert code_in(json.loads(got.body.decode().strip().rpartition("data: ")[2])) == "stream_incomplete"
+
+
+@pytest.mark.parametrize("surface", BEGUN)
+def test_a_stream_that_is_half_an_event_is_broken(tmp_path: Path, surface: str) -> None:
+    long = event(BEGUN[surface][0]).rstrip()[:-1] + b', "x": "' + b"half" * HOLD_LIMIT
+    got, line = run(ask(tmp_path, surface, Stream((long,))))
+    assert (got.status, got.complete, line["error"]) == (200, False, "stream_incomplete")
+    assert b"half" not in got.body
+
+
+@pytest.mark.parametrize(
+    ("end", "whole"),
+    [
+        (b'data: {"value": "en', False),
+        (b'data: {"value": "end"}', True),
+        (b"data: [DONE]\n", True),
+        (b"data: en", True),
+    ],
+)
+def test_a_stream_of_another_dialect_is_broken_where_it_ends_within_an_event(
+    tmp_path: Path, end: bytes, whole: bool
+) -> None:
+    got, line = run(ask(tmp_path, "completions", Stream(({"value": " find"}, end))))
+    assert (got.complete, line.get("error")) == ((True, None) if whole else (False, "stream_incomplete"))
 
 
 def test_a_stream_of_another_dialect_has_no_end_that_is_known(tmp_path: Path) -> None:
