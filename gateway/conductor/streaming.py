@@ -23,15 +23,12 @@ from gateway.observe.record import RequestRecord
 from gateway.policy.room import Room, Share
 from gateway.upstream.answer import UpstreamAnswer
 from gateway.upstream.concealment import BodyMask
-from gateway.wire.sse import Event, EventReader, UsageTap
+from gateway.wire.sse import EVENT_ENDS, Event, EventReader, UsageTap
 from gateway.wire.usage_tail import UsageAround, UsageTail
 
 if TYPE_CHECKING:
     from gateway.conductor.lastword import LastWord
     from gateway.conductor.stream_ends import Reader, Writer
-
-EVENT_ENDS = (b"\n\n", b"\n\r\n", b"\r\r")
-"""The line ends that may close an event; the second also ends one with CRLF throughout."""
 
 EVENT_LIMIT = 16 * 1024 * 1024
 """Bytes of one event that wait for its end; base64 images fit. A longer one passes in pieces, and so does a large one

@@ -36,6 +36,9 @@ of 4096 pixels square has up to 20 MB as PNG."""
 LAST_EVENTS = 64 * 1024
 """Bytes at a stream's end among which the last event is looked for: a `[DONE]`, or an error with what it says."""
 
+EVENT_ENDS = (b"\n\n", b"\n\r\n", b"\r\r")
+"""The line ends that may close an event; the second also ends one with CRLF throughout."""
+
 _BOM = b"\xef\xbb\xbf"
 _MARK = b'"usage'
 _USAGE_OBJECT = re.compile(rb'"usage(?:Metadata)?"\s*:\s*\{')
@@ -149,15 +152,15 @@ class Marks(NamedTuple):
         """Whether an answer ends in one of these whole events."""
         if self.finished.search(events) is None:
             return False
-        reader = EventReader(len(events) + 1)
-        return any(self.ends(event) for event in (*reader.feed(events), reader.rest()) if event is not None)
+        return any(self.ends(event) for event in _read(events))
 
 
 class EndTap:
     """Tells, when the bytes of a stream have ended, whether the stream had. With `several` answers side by side it has
-    not before each of them that was seen has ended; then every event is read."""
+    not before each of them that was seen has ended; then every event is read. One that comes in pieces is not: what its
+    bytes hint at has to do."""
 
-    __slots__ = ("_answers", "_known", "_last", "_marks", "_whole", "ends")
+    __slots__ = ("_answers", "_hinted", "_known", "_last", "_marks", "_whole", "_within", "ends")
 
     def __init__(self, marks: Marks, *, several: bool = False) -> None:
         self._marks = marks
@@ -165,16 +168,19 @@ class EndTap:
         self._known = False
         self._whole = False
         self._last = b""
+        self._within = False  # an event of which pieces were seen
+        self._hinted = False  # ... and an answer may end in it
         self.ends = False  # an answer ends in the events that were seen last
 
     def feed(self, events: bytes) -> None:
-        """Look at the next bytes, which are whole events."""
+        """Look at the next bytes, which are whole events, or a piece of one."""
         self._last = events[-LAST_EVENTS:]
         self.ends = self._marks.end_in(events)
         if self._answers is not None:
-            reader = EventReader(len(events) + 1)
-            for event in (*reader.feed(events), reader.rest()):
+            for event in _read(events):
                 self._note(event)
+        if self._within or not events.endswith(EVENT_ENDS):
+            self._feed_piece(events)
         self._whole = self._whole or self.ends
         self._known = self._known or self._marks.own in events
 
@@ -192,24 +198,37 @@ class EndTap:
         """`rest` is an event that nobody ended. `is_last` says whether a stream may end with an event that has no
         mark of its own, such as an error. A stream of another dialect has no end that is known here, but an event of it
         may be half."""
-        if self.seen:
+        if self.seen or self._ends_with(rest):
             return True
         if not self._known and self._marks.own not in rest:
-            return not _is_half(rest)
-        last = self._last + rest
-        reader = EventReader(len(last))
-        events = [*reader.feed(last), reader.rest()]
-        self._note(events[-1])
+            return not _is_half(_split(rest)[1])
+        events = _read(self._last + rest)
+        for event in events:
+            self._note(event)
         ends = _no_end if self._under_way else self._marks.ends
-        return any(event is not None and (ends(event) or is_last(event)) for event in events)
+        return any(ends(event) or is_last(event) for event in events)
+
+    def _feed_piece(self, piece: bytes) -> None:
+        self._answers = None
+        end = min((at for mark in EVENT_ENDS if (at := piece.find(mark)) >= 0), default=None)
+        self._hinted = self._hinted or self._marks.finished.search(piece[:end]) is not None
+        self._within = not piece.endswith(EVENT_ENDS)
+        if not self._within:
+            self.ends, self._hinted = self.ends or self._hinted, False
+
+    def _ends_with(self, rest: bytes) -> bool:
+        """Whether the bytes ended with the last piece of an event, in which an answer may end."""
+        if not self._within or not (self._hinted or self._marks.finished.search(rest)):
+            return False
+        return (self._last + rest).rstrip().endswith(b"}")
 
     @property
     def _under_way(self) -> bool:
         return self._answers is not None and not all(self._answers.values())
 
-    def _note(self, event: Event | None) -> None:
+    def _note(self, event: Event) -> None:
         """Which of several answers it is about."""
-        if self._answers is None or event is None:
+        if self._answers is None:
             return
         assert self._marks.answers is not None
         for number, ended in self._marks.answers(event).items():
@@ -220,11 +239,20 @@ def _no_end(event: Event) -> bool:
     return False
 
 
-def _is_half(rest: bytes) -> bool:
-    """Whether an event that nobody ended is a JSON object that nobody ended."""
-    reader = EventReader(len(rest) + 1)
-    reader.feed(rest)
-    event = reader.rest()
+def _read(events: bytes) -> list[Event]:
+    """All events in these bytes. The last one may lack its blank line, but not half of its JSON."""
+    found, rest = _split(events)
+    return found if rest is None or _is_half(rest) else [*found, rest]
+
+
+def _split(events: bytes) -> tuple[list[Event], Event | None]:
+    """Whole events, and what stands behind them."""
+    reader = EventReader(len(events) + 1)
+    return reader.feed(events), reader.rest()
+
+
+def _is_half(event: Event | None) -> bool:
+    """Whether it is a JSON object that nobody ended."""
     if event is None or not event.data.startswith("{"):
         return False
     try:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from gateway.policy.room import LARGE
 from gateway.upstream.exchange import HOLD_LIMIT
 from tests.api.harness import Got, configuration, gateway
 from tests.conftest import run
@@ -97,13 +98,16 @@ ERRORS: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
-async def ask(folder: Path, surface: str, behaviour: Behaviour, key: str = "sk-key-00000001") -> tuple[Got, Any]:
-    """What the client gets, and the gateway's line about it."""
+async def ask(
+    folder: Path, surface: str, behaviour: Behaviour, key: str = "sk-key-00000001", room: int = 1 << 30
+) -> tuple[Got, Any]:
+    """What the client gets, and the gateway's line about it. `room` in bytes is for what is large."""
     kind, path, body = SURFACES[surface]
     async with FakeProvider() as fake:
         config = configuration(fake.base_url, provider='models = ["m"]').replace('"openai"', f'"{kind}"')
         async with gateway(folder, config, [key]) as running:
             fake.script(key, behaviour)
+            running.room.limit = room
             got = await running.ask("POST", path, body)
             line = await running.logged()
             return got, line
@@ -146,6 +150,55 @@ def test_a_stream_that_ends_before_its_answer_is_broken(tmp_path: Path, surface:
     assert b"half" not in got.body
     assert b"ended before the answer did" in got.body
     assert code_in(json.loads(got.body.decode().strip().rpartition("data: ")[2])) == "stream_incomplete"
+
+
+LONG_EVENT = 8 * LARGE
+"""Some pieces, however they are read."""
+
+LONG: dict[str, dict[str, Any]] = {
+    "chat": {**FINISH, "x": "long" * LONG_EVENT},
+    "responses": {"type": "response.completed", "response": {"output": "long" * LONG_EVENT}},
+    "generate": {"candidates": [{"content": {"parts": [{"text": "long" * LONG_EVENT}]}, "finishReason": "STOP"}]},
+    "candidates": {"candidates": [{"finishReason": "STOP", "index": 1}], "x": "long" * LONG_EVENT},
+}
+
+
+@pytest.mark.parametrize("blank", [b"\n\n", b"\n", b""])
+@pytest.mark.parametrize("surface", LONG)
+def test_a_stream_whose_last_event_comes_in_pieces_is_whole(tmp_path: Path, surface: str, blank: bytes) -> None:
+    end = event(LONG[surface]).rstrip() + blank
+    stream = Stream((*BEGUN[surface], end))
+    got, line = run(ask(tmp_path, surface, stream, room=0))
+    assert (got.complete, line["outcome"], line.get("error")) == (True, "ok", None)
+    assert got.body.endswith(end)
+
+
+@pytest.mark.parametrize("surface", ["chat", "responses", "generate"])
+def test_a_stream_whose_last_event_comes_in_pieces_but_not_all_of_them_is_broken(tmp_path: Path, surface: str) -> None:
+    stream = Stream((*BEGUN[surface], event(LONG[surface]).rstrip()[:-10]))
+    got, line = run(ask(tmp_path, surface, stream, room=0))
+    assert (got.complete, line["outcome"], line.get("error")) == (False, "error", "stream_incomplete")
+
+
+def test_an_event_in_pieces_is_not_the_end_of_those_behind_it(tmp_path: Path) -> None:
+    begun = {"candidates": [{"content": {"parts": [{"text": "long" * LONG_EVENT}]}}]}
+    stream = Stream((begun, *BEGUN["generate"]))
+    got, line = run(ask(tmp_path, "generate", stream, room=0))
+    assert (got.complete, line.get("error")) == (False, "stream_incomplete")
+
+
+@pytest.mark.parametrize(
+    ("surface", "end"),
+    [
+        ("responses", {"type": "response.completed", "response": {"status": "completed"}}),
+        ("messages", {"type": "message_stop"}),
+        ("chat", {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}),
+        ("generate", {"candidates": [{"finishReason": "STOP"}]}),
+    ],
+)
+def test_half_an_end_is_none_whatever_its_name(tmp_path: Path, surface: str, end: dict[str, Any]) -> None:
+    got, line = run(ask(tmp_path, surface, Stream((*BEGUN[surface], event(end).rstrip()[:-1]))))
+    assert (got.complete, line.get("error")) == (False, "stream_incomplete")
 
 
 @pytest.mark.parametrize("surface", BEGUN)
