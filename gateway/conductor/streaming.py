@@ -176,6 +176,7 @@ async def relay_events(
             raise wrong
         await _say(rest if last is None else await last.end(rest), reply, record)
     except UpstreamError as error:
+        error.__traceback__ = None  # which, by way of `wrong`, is in a cycle with this frame
         unsent = b"" if last is None else last.give_up()
         if isinstance(error, FailedStream):
             await reply.write(unsent + rest)

@@ -144,6 +144,7 @@ class Connection(asyncio.StreamReader):
             self._deadline.close()
             self.transport.abort()
             del self._deadline, self.writer  # cycles, which would wait for the garbage collector
+            self._failure = refusal = None  # as are raised errors with the frames that know them
 
     def drain(self) -> None:
         """The server stops, or its listener was closed: end after the request under way, or soon if there is none."""

@@ -116,6 +116,8 @@ class Ledger:
                 if not future.cancelled() and future.exception() is None and future.result():
                     self.release(reservation)  # it was granted, and the caller left before it heard of it
                 raise
+            finally:
+                del future  # its error and this frame would be a cycle
             if granted:
                 return reservation
             account = await read_account(self._database, user)
@@ -130,8 +132,11 @@ class Ledger:
         takes long; nothing is charged then, unless it is to `keep`. When this is cancelled, the entry stays queued."""
         future = self._promise()
         self._give(Order(reservation, future, entry, keep))
-        if not await future:
-            raise StoreUnavailable("the ledger refused an entry")
+        try:
+            if not await future:
+                raise StoreUnavailable("the ledger refused an entry")
+        finally:
+            del future  # as in `reserve`
 
     def settle_later(self, reservation: Reservation, entry: Entry) -> None:
         """Write it without anybody waiting for it, as soon as the database can."""

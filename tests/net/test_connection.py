@@ -12,6 +12,7 @@ import pytest
 from gateway.errors import RequestError
 from gateway.net.connection import BODY_STEP, PIPELINE_LIMIT, READ_AHEAD, Reply, Request
 from gateway.policy.room import weight
+from tests.garbage import leaving_no_cycle
 from tests.net.raw import GET, SocketClient, chunked, post
 from tests.net.scripted import both_loops, turns
 from tests.net.serving import BIG, EVENTS, SHORT, TEXT, Handling, mirror, serving, target
@@ -321,6 +322,15 @@ async def test_a_body_has_all_the_time_it_needs_as_long_as_it_comes() -> None:
             while loop.time() < enough:
                 await turns(20)
         assert (await client.read_answer()).status == 200
+
+
+@pytest.mark.parametrize("sent", [GET[:-1], post(b"hello")[:-1]], ids=["head", "body"])
+@both_loops
+async def test_a_request_that_is_timed_out_leaves_no_cycle(sent: bytes) -> None:
+    async with serving(header_timeout=SHORT, body_timeout=SHORT) as served:
+        with leaving_no_cycle():
+            assert (await served.exchange(sent)).status == 408
+            await served.wait_until(lambda: not served.server.connections)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from gateway.config.model import ServerConfig
 from gateway.errors import AddressTaken
 from gateway.net.chunks import CHUNKS_AT_ONCE
 from gateway.net.connection import Reply, Request
+from tests.garbage import leaving_no_cycle
 from tests.net.raw import GET, Answer, RawClient, chunked, connecting, post
 from tests.net.scripted import both_loops, turns
 from tests.net.serving import BIG, EVENTS, SHORT, TEXT, Handling, echo, mirror, serving
@@ -59,6 +60,18 @@ async def test_those_that_are_turned_away_are_not_without_limit_either() -> None
                     await cut.read_answer()
         await first.send(GET)
         assert (await first.read_answer()).status == 200
+
+
+@both_loops
+async def test_those_that_are_turned_away_leave_no_cycle() -> None:
+    async with serving(max_connections=1) as served, served.connecting() as first:
+        await first.send(GET)
+        await first.read_answer()
+        with leaving_no_cycle():
+            async with served.connecting() as told:
+                assert_turned_away(await told.read_answer(), "overloaded")
+                assert await told.read_to_end() == b""
+            await served.wait_until(lambda: served.server.connections == 1)
 
 
 @both_loops

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from gateway.store import ledger as ledger_module
 from gateway.store.database import Row, Value
 from gateway.store.entries import Refusal, Reservation
 from tests.conftest import run
+from tests.garbage import leaving_no_cycle
 from tests.store.money import NOW, charge, till
 
 
@@ -258,6 +260,27 @@ def test_a_reservation_is_waited_for_only_so_long(tmp_path: Path) -> None:
             await it.rest()
             assert it.events == ["ledger_away", "ledger_back"]
             assert await it.funds("ann") == (100, 0)
+
+    run(scenario())
+
+
+def test_who_waits_in_vain_leaves_no_cycle(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with till(tmp_path, balance=100, patience=0.01) as it:
+            held = await it.reserve("ann", 1)
+
+            async def in_vain(asked: Awaitable[object]) -> None:
+                it.unsteady.gate.clear()
+                try:
+                    await asked
+                except StoreUnavailable:
+                    it.unsteady.gate.set()
+                await it.rest()
+
+            with leaving_no_cycle():
+                await in_vain(it.ledger.reserve("ann", 1))
+                await in_vain(it.ledger.settle(held, charge(held, 1)))
+            assert it.events == ["ledger_away", "ledger_back"] * 2
 
     run(scenario())
 
