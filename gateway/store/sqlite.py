@@ -351,7 +351,7 @@ def _check(path: Path) -> None:
 
 
 def _connect(path: Path, patience: float) -> sqlite3.Connection:
-    # Two of the ledger's statements are others for each number of orders in a unit: some thirty each under load.
+    # Four of the ledger's statements are others for each power of two of orders in a unit: some thirty under load.
     db = sqlite3.connect(path, isolation_level=None, cached_statements=128)
     give_up = time.monotonic() + patience
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable
 from pathlib import Path
 
@@ -11,7 +12,8 @@ import pytest
 from gateway.errors import StoreUnavailable
 from gateway.store import ledger as ledger_module
 from gateway.store.database import Row, Value
-from gateway.store.entries import Refusal, Reservation
+from gateway.store.entries import Refusal, Reservation, Unit
+from gateway.store.ledger import UNIT_LIMIT
 from tests.conftest import run
 from tests.garbage import leaving_no_cycle
 from tests.store.money import NOW, charge, till
@@ -136,22 +138,6 @@ def test_fifty_requests_at_once_need_a_few_transactions(tmp_path: Path) -> None:
     run(scenario())
 
 
-@pytest.mark.parametrize("number", [1, 2, 63, 64, 65, 256])
-def test_any_number_of_requests_is_written_whole(tmp_path: Path, number: int) -> None:
-    async def scenario() -> None:
-        async with till(tmp_path, balance=10**6) as it:
-            users = ["ann", "bob"][: min(number, 2)]
-            held = await asyncio.gather(*(it.reserve(users[n % 2 - 1], n + 1) for n in range(number)))
-            assert sum([(await it.funds(user))[1] for user in users]) == number * (number + 1) // 2
-            await asyncio.gather(*(it.ledger.settle(one, charge(one, one.amount - 1)) for one in held))
-            assert [await it.funds(user) for user in users] == [
-                (10**6 - sum(one.amount - 1 for one in held if one.user == user), 0) for user in users
-            ]
-            assert await it.books.verify() == []
-
-    run(scenario())
-
-
 @pytest.mark.parametrize("at_once", [ledger_module.COMMIT_SIBLINGS - 1, ledger_module.COMMIT_SIBLINGS])
 def test_only_after_several_orders_the_next_waits_for_more(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_once: int
@@ -173,6 +159,14 @@ def test_only_after_several_orders_the_next_waits_for_more(
     run(scenario())
 
 
+def test_no_statement_has_more_arguments_than_an_old_sqlite_takes() -> None:
+    unit = Unit("this", "previous", NOW)
+    held = [Reservation(f"chg_{n}", "ann", 1) for n in range(UNIT_LIMIT)]
+    unit.charge("ann", held, [charge(one, 1) for one in held])
+    unit.reserve("ann", held, "here")
+    assert max(len(statement.args) for statement in unit.statements()) <= 999
+
+
 def test_entries_of_one_unit_stand_in_their_order(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with till(tmp_path, balance=100) as it:
@@ -180,6 +174,30 @@ def test_entries_of_one_unit_stand_in_their_order(tmp_path: Path) -> None:
             await asyncio.gather(*(it.ledger.settle(one, charge(one, n + 1)) for n, one in enumerate(made)))
             found = [(one.seq, one.entry.amount, one.balance_after) for one in await it.books.page("ann", 3)]
             assert found == [(4, -3, 94), (3, -2, 97), (2, -1, 99)]
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 31, 32, 33, 64, 85])
+def test_many_entries_and_reservations_of_several_users_fit_into_one_unit(tmp_path: Path, count: int) -> None:
+    """As many as go into one statement, one less and one more; and one user among them has too little."""
+
+    async def scenario() -> None:
+        users = {"ann": 1, "bob": 1, "eve": 1000}  # what each of their reservations takes
+        async with till(tmp_path, balance=2 * count) as it:
+            held = [await it.reserve(user, 1) for user in users for _ in range(count)]
+            before = it.unsteady.units
+            charged = [it.ledger.settle(one, charge(one, n % 3)) for n, one in enumerate(held)]
+            asked = [it.ledger.reserve(user, amount) for user, amount in users.items() for _ in range(count // 3)]
+            done = await asyncio.gather(*charged, *asked)
+            assert it.unsteady.units - before <= 3  # what was refused together is tried by itself
+            granted = [one for one in done if isinstance(one, Reservation)]
+            assert Counter(one.user for one in granted) == Counter(dict.fromkeys(("ann", "bob"), count // 3))
+            for place, user in enumerate(users):
+                entries = [n % 3 for n in range(place * count, (place + 1) * count)]
+                taken = count // 3 if user != "eve" else 0
+                assert await it.funds(user) == (2 * count - sum(entries), taken)
+                assert [-one.entry.amount for one in await it.books.page(user, count)] == entries[::-1]
 
     run(scenario())
 
