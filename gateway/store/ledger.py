@@ -37,7 +37,7 @@ UNIT_LIMIT = 256
 COMMIT_DELAY = 0.005
 """Seconds that the next unit waits for more orders after one of COMMIT_SIBLINGS and more."""
 
-COMMIT_SIBLINGS = 4
+COMMIT_SIBLINGS = 6
 """As PostgreSQL's `commit_delay` and `commit_siblings`: who is alone does not wait."""
 
 PATIENCE = 10.0
