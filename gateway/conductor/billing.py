@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from gateway import jsonlib
 from gateway.conductor.ask import FREE, Ask
 from gateway.conductor.estimate import SILENT, pictures, prompt_bytes, refuse_background
 from gateway.conductor.extras import Extras, find_extras, refuse_models
@@ -313,9 +312,12 @@ class Bill:
         )
 
 
+_NAMES = [f'"{name}":' for name in Usage._fields]
+
+
 def buckets(usage: Usage) -> str:
     """Usage as the ledger keeps it: a JSON object of what was reported, zeros too."""
-    return jsonlib.dumps({name: n for name, n in zip(Usage._fields, usage, strict=True) if n is not None}).decode()
+    return f"{{{','.join([f'{name}{n}' for name, n in zip(_NAMES, usage, strict=True) if n is not None])}}}"
 
 
 def _unavailable(error: StoreError) -> RequestError:

@@ -67,8 +67,11 @@ def at_most(ask: Ask, price: Price, unsaid: int, *, long_name: bool = True) -> M
     into = len(text) + FRAME_TOKENS
     if '"tools"' in text:
         into += TOOLS_TOKENS
-    parts = sum(map(text.count, PARTS)) + len(URL.findall(text))
-    into += PART_TOKENS * parts
+    if 'url"' in text:
+        into += PART_TOKENS * len(URL.findall(text))
+    for part in PARTS:
+        if part in text:
+            into += PART_TOKENS * text.count(part)
     if hidden or _keeps(ask, text):
         into += _longest_input(ask, price)
     if price.max_input is not None:

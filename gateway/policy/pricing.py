@@ -134,7 +134,10 @@ def bound(
     Without `cached_writes`, `audio`, `images` those buckets are known to stay empty. Thought and cache reads never are.
     """
     dearest = 0
-    for r in (price.rates, *(tier.rates for tier in price.tiers if prompt_tokens_at_most > tier.above)):
+    rates = [price.rates]
+    if price.tiers:
+        rates += [tier.rates for tier in price.tiers if prompt_tokens_at_most > tier.above]
+    for r in rates:
         into, out = max(r.input, r.cache_read), max(r.output, r.reasoning)
         if cached_writes:
             into = max(into, r.cache_write, r.cache_write_1h)
