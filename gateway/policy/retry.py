@@ -32,7 +32,11 @@ from gateway.policy.verdict import Verdict
 from gateway.quick import dataclass
 
 RESERVE = 10
-"""Retries that a provider may be ahead of its share, so that a quiet gateway may retry its first failures."""
+"""Retries that may come before the requests that they are a share of, so that a quiet gateway retries, too."""
+
+CREDIT = 100.0
+"""Retries of a provider's share that are kept for later: a row of keys that fail needs one for each of them, though it
+is no storm; an outage gets no more at once."""
 
 LAST_GROWTH = 64
 """Tries after which a wait grows no more: far beyond any deadline, and before the largest factor overflows."""
@@ -92,16 +96,16 @@ Decision = Rotate | Retry | GiveUp
 
 
 class RetryBudget:
-    """Retries are at most `share` of the requests, or RESERVE if that is more, counted from when it was *fresh*: at
-    first, and whenever the share is RESERVE ahead of the retries. So a first failure may be retried, and an outage
-    from the first request on gets no more than its share all the same. A share of 0 means no retries at all."""
+    """Retries are at most `share` of the requests, or RESERVE if that is more. So a first failure may be retried, and
+    an outage from the first request on gets no more than its share all the same. Of the share that was not used up to
+    CREDIT is kept: keys that fail one after the other are no storm. A share of 0 means no retries at all."""
 
     __slots__ = ("_balance", "_retries", "_share")
 
     def __init__(self, share: float) -> None:
         self._share = share
-        self._balance = 0.0  # the share of the requests, less the retries, since it was fresh
-        self._retries = 0  # since then
+        self._balance = 0.0  # the share of the requests, less the retries
+        self._retries = 0
 
     def change(self, share: float) -> None:
         """Another share. What was made ahead stays so, that who changes it again and again gains no retries."""
@@ -111,9 +115,7 @@ class RetryBudget:
 
     def deposit(self) -> None:
         """A request."""
-        self._balance += self._share
-        if self._balance >= RESERVE:
-            self._refresh()
+        self._balance = min(self._balance + self._share, CREDIT)
 
     def withdraw(self) -> bool:
         """Whether a retry may follow; then it is counted."""

@@ -10,7 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.config.provider import RetryConfig, RetryCount
-from gateway.policy.retry import RESERVE, Decision, Failure, GiveUp, Retries, Retry, RetryBudget, Rotate, full_jitter
+from gateway.policy.retry import (
+    CREDIT,
+    RESERVE,
+    Decision,
+    Failure,
+    GiveUp,
+    Retries,
+    Retry,
+    RetryBudget,
+    Rotate,
+    full_jitter,
+)
 from gateway.policy.verdict import Scope, Status, Verdict
 
 LIMITED = Verdict(Scope.KEY, Status.RATE_LIMITED, "")
@@ -162,12 +173,18 @@ def test_retries_never_exceed_their_share_of_requests(failures: list[int]) -> No
     assert retries <= max(RESERVE, 0.2 * len(failures) + 1e-6)
 
 
-def test_no_more_is_saved_up_than_a_quiet_gateway_begins_with() -> None:
-    budget = RetryBudget(0.2)
-    assert sum(budget.withdraw() for _ in range(3)) == 3
+def test_a_row_of_bad_keys_among_many_requests_is_got_over() -> None:
+    budget = spent(0.2)
+    for _ in range(round((RESERVE + 50) / 0.2) + 1):
+        budget.deposit()
+    assert sum(budget.withdraw() for _ in range(50)) == 50
+
+
+def test_there_is_an_end_to_what_is_saved_up() -> None:
+    budget = spent(0.2)
     for _ in range(10_000):
         budget.deposit()
-    assert sum(budget.withdraw() for _ in range(100)) <= 2 * RESERVE
+    assert sum(budget.withdraw() for _ in range(1000)) == CREDIT
 
 
 def test_a_fresh_budget_has_its_reserve() -> None:

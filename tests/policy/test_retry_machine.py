@@ -18,7 +18,7 @@ from hypothesis.stateful import (
 )
 
 from gateway.config.provider import RetryConfig, RetryCount
-from gateway.policy.retry import RESERVE, Decision, Failure, GiveUp, Retries, Retry, RetryBudget, Rotate
+from gateway.policy.retry import CREDIT, RESERVE, Decision, Failure, GiveUp, Retries, Retry, RetryBudget, Rotate
 from gateway.policy.verdict import Scope, Status, Verdict
 
 
@@ -99,7 +99,7 @@ class Model(RuleBasedStateMachine):
             while not self.ends(request, SERVER_ERROR, 900.0):
                 pass
 
-    @rule(count=st.sampled_from([4, 40, 80]))
+    @rule(count=st.sampled_from([4, 40, 400]))
     def recover(self, count: int) -> None:
         for _ in range(count):
             self.begun(streamed=False)
@@ -150,15 +150,14 @@ class Model(RuleBasedStateMachine):
 
     def may_retry(self) -> bool:
         """Told from all that ever happened."""
-        earned, retries = 0.0, 0
+        ahead, retries = 0.0, 0
         for what, share in self.history:
             if what == "retry":
                 retries += 1
-                continue
-            earned += share
-            if earned - retries >= RESERVE:
-                earned, retries = 0.0, 0
-        return self.share > 0 and (retries < RESERVE or earned - retries >= 1)
+                ahead -= 1
+            else:
+                ahead = min(ahead + share, CREDIT)
+        return self.share > 0 and (retries < RESERVE or ahead >= 1)
 
     @invariant()
     def retries_stay_below_their_share_of_the_requests(self) -> None:
