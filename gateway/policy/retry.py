@@ -110,7 +110,7 @@ class RetryBudget:
     def change(self, share: float) -> None:
         """Another share. What was made ahead stays so, that who changes it again and again gains no retries."""
         if not self._share:
-            self._refresh()
+            self._balance, self._retries = 0.0, 0
         self._share = share
 
     def deposit(self) -> None:
@@ -124,9 +124,6 @@ class RetryBudget:
         self._balance -= 1.0
         self._retries += 1
         return True
-
-    def _refresh(self) -> None:
-        self._balance, self._retries = 0.0, 0
 
 
 @dataclass(frozen=True, slots=True)

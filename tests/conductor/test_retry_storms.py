@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.policy.retry import RESERVE
+from gateway.policy.retry import CREDIT, RESERVE
 from tests.api.harness import KEYS, Gateway, configuration, gateway
 from tests.conftest import run
 from tests.fakes.behaviours import (
@@ -131,6 +131,24 @@ def test_connections_that_were_idle_are_no_way_around_the_budget(tmp_path: Path,
             before = len(fake.requests)
             await storm(running, stream=False, at_once=at_once)
             assert CLIENTS < len(fake.requests) - before <= 1.2 * CLIENTS + 10, "what was saved up before"
+
+    run(scenario())
+
+
+def test_after_good_times_an_outage_begins_with_what_was_saved_and_no_more(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with (
+            FakeProvider() as fake,
+            gateway(tmp_path, configuration(fake.base_url, retry=EAGER, more=OFF)) as running,
+        ):
+            saved = min(CREDIT, RESERVE + 0.2 * CLIENTS)
+            await storm(running, stream=False)
+            before = len(fake.requests)
+            for key in KEYS:
+                fake.script(key, server_error())
+            await storm(running, stream=False)
+            extra = len(fake.requests) - before - CLIENTS
+            assert 0.2 * CLIENTS < extra <= 0.2 * CLIENTS + saved
 
     run(scenario())
 
