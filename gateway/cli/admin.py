@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway import jsonlib
-from gateway.errors import ConfigError, GatewayError
+from gateway.errors import GatewayError
 
 SECONDS = 120.0
 """How long a command waits for the daemon: a reload with a hundred thousand keys takes some seconds."""
@@ -40,7 +40,8 @@ def add_socket_argument(parser: argparse.ArgumentParser) -> None:
 def find_sockets(explicit: str | None, config: str | None = None, *, demo: bool = True) -> list[str]:
     """Where daemons may be: --socket, $LLMGATEWAY_SOCKET, or those that there are of the usual places.
 
-    `config` is what --config said; `demo`: the demo's place counts, too. Raises DaemonError if there is none.
+    `config` is what --config said; `demo`: the demo's place counts, too, unless there is a configuration, whose gateway
+    is meant then. Raises DaemonError if there is none.
     """
     named = explicit or os.environ.get("LLMGATEWAY_SOCKET")
     if named:
@@ -66,27 +67,25 @@ def find_sockets(explicit: str | None, config: str | None = None, *, demo: bool 
 
 def _places(config: str | None, demo: bool) -> list[Path]:
     """The runtime folder, the system's one, the state folder; and the demo's last, which is nobody's choice."""
-    folders = [Path("/run/llmgateway"), _state_folder(config)]
+    from gateway.config.load import config_if_any
+
+    own = config_if_any(config, os.environ)
+    folders = [Path("/run/llmgateway"), _state_folder(own)]
     runtime = os.environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
     if runtime:
         folders.insert(0, Path(runtime))
-    if demo:
+    if demo and own is None:
         from gateway.cli.demo import demo_folder
 
         folders.append(demo_folder())
     return [folder / "admin.sock" for folder in folders]
 
 
-def _state_folder(config: str | None) -> Path:
-    from gateway.config.load import find_config
-
+def _state_folder(configuration: Path | None) -> Path:
     state = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
     if state:
         return Path(state)
-    try:
-        return find_config(config, os.environ).absolute().parent / "state"
-    except ConfigError:
-        return Path("state")
+    return Path("state") if configuration is None else configuration.absolute().parent / "state"
 
 
 def call(args: argparse.Namespace, method: str, path: str, body: object = None) -> Any:

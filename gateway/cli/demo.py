@@ -42,7 +42,7 @@ Try it in another terminal:
 
 After some of them, see which keys are benched, and why:
 
-  {program} status
+  {status}
 
 Ctrl-C ends the demo and leaves nothing behind.
 """
@@ -62,7 +62,7 @@ def demo() -> Iterator[tuple[Config, dict[str, str], Callable[[list[str]], None]
 
     Afterwards all is gone. Raises StartError when a demo runs already.
     """
-    from gateway.config.load import load_config
+    from gateway.config.load import config_if_any, load_config
     from gateway.providers import PROVIDER_FACTS
     from gateway.providers.echo import DEMO_KEYS
 
@@ -80,7 +80,10 @@ def demo() -> Iterator[tuple[Config, dict[str, str], Callable[[list[str]], None]
         (folder / "config.toml").write_text(CONFIG.format(port=port))
 
         def announce(addresses: list[str]) -> None:
-            print(TEXT.format(address=_url(addresses[0]), program=program(), remark=remark), flush=True)
+            status = f"{program()} status"
+            if config_if_any(None, os.environ) is not None:  # its gateway would be asked
+                status += f" --socket {shlex.quote(str(folder / 'admin.sock'))}"
+            print(TEXT.format(address=_url(addresses[0]), status=status, remark=remark), flush=True)
 
         try:
             yield load_config(folder / "config.toml", environ, provider_types=PROVIDER_FACTS), environ, announce

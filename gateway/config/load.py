@@ -61,6 +61,14 @@ def find_config(explicit: str | None, environ: Mapping[str, str]) -> Path:
     raise ConfigError([Problem("config.toml", "", f"no configuration, neither here nor as {PLACES[-1]}", FIRST_STEPS)])
 
 
+def config_if_any(explicit: str | None, environ: Mapping[str, str]) -> Path | None:
+    """The same; None where there is none."""
+    try:
+        return find_config(explicit, environ)
+    except ConfigError:
+        return None
+
+
 def load_config(path: Path, environ: Mapping[str, str], *, provider_types: Mapping[str, ProviderFacts]) -> Config:
     """The validated configuration of a file. Raises ConfigError with all problems, and nothing else."""
     return load(path, environ, provider_types=provider_types).config

@@ -44,11 +44,14 @@ def test_the_first_place_that_has_a_socket_counts(folder: Path, monkeypatch: pyt
     with pytest.raises(DaemonError, match="no running gateway was found"):
         find_sockets(None)
     demo = listen(folder / "demo/admin.sock")
+    with pytest.raises(DaemonError):  # the gateway of the configuration that is here was meant
+        find_sockets(None)
+    (folder / "config.toml").unlink()
     assert find_sockets(None)[0] == demo
     with pytest.raises(DaemonError):
         find_sockets(None, demo=False)
-    state = listen(folder / "state/admin.sock")
-    assert find_sockets(None)[0] == state
+    listen(folder / "state/admin.sock")
+    assert find_sockets(None)[0] == "state/admin.sock"
     other = listen(folder / "other/state/admin.sock")
     assert find_sockets(None, "other/config.toml")[0] == other
     monkeypatch.setenv("STATE_DIRECTORY", f"{folder}/systemd:{folder}/second")

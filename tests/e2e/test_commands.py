@@ -22,11 +22,12 @@ ONE, TWO, LIMITED = "sk-one-0000000000000001", "sk-two-0000000000000002", "sk-li
 
 
 @asynccontextmanager
-async def gateway_with_a_benched_key(folder: Path, more: str = "") -> AsyncIterator[GatewayProcess]:
+async def gateway_with_a_benched_key(folder: Path) -> AsyncIterator[GatewayProcess]:
+    """It takes over what a command has changed when the command says so, and not by a look of its own just before."""
     async with FakeProvider() as fake:
         write_keys(folder, [ONE, TWO, LIMITED])
         fake.script(LIMITED, rate_limited(3000))
-        async with gateway(folder, one_provider(fake.base_url) + more) as running:
+        async with gateway(folder, one_provider(fake.base_url) + "\n[sync]\ninterval = 3600\n") as running:
             await load(running.address, 6, 1)
             assert fake.calls_by_key[LIMITED] == 1
             yield running
@@ -232,7 +233,7 @@ async def test_keys_are_imported_and_exported(running: GatewayProcess) -> None:
 
 def test_a_sudden_removal_is_held_until_the_next_look_and_says_so(tmp_path: Path) -> None:
     async def scenario() -> None:
-        async with gateway_with_a_benched_key(tmp_path, "\n[sync]\ninterval = 3600\n") as running:
+        async with gateway_with_a_benched_key(tmp_path) as running:
             ended = await running.command("keys", "remove", "main", ONE, TWO, "--config", str(running.config))
             assert ended.code == 0
             assert "main: 3 keys (0 added, 0 removed)" in ended.out

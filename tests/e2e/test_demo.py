@@ -88,6 +88,10 @@ def test_the_demo_answers_shows_its_benched_keys_and_leaves_nothing_behind(tmp_p
             caller.close()
             ended = await command("status", cwd=tmp_path, TMPDIR=str(tmp_path))
             assert ended.code == 0, ended.err
+            where = re.search(r" status (--socket) (\S+)\n", running.text)
+            assert where is not None, "beside a configuration nobody else would find it"
+            assert (await command("status", *where.groups(), TMPDIR=str(tmp_path), **EVERYDAY)).code == 0
+            assert "no running gateway" in (await command("status", TMPDIR=str(tmp_path), **EVERYDAY)).err
             benched = ended.out.partition("Benched keys")[2]
             assert "suspect" in benched and "rate_limited" in benched
             reloaded = await command("reload", cwd=tmp_path, TMPDIR=str(tmp_path))
