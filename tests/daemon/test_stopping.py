@@ -40,3 +40,21 @@ def test_the_admin_socket_stays_taken_until_the_last_charge_is_written(tmp_path:
         assert not socket.exists()
 
     run(scenario(), 60)
+
+
+def test_an_end_that_is_cut_short_loses_no_line_of_a_request(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with daemon(tmp_path, ANYWHERE) as running:
+            host, _, port = running.addresses[0].rpartition(":")
+            reader, writer = await asyncio.open_connection(host, int(port))
+            writer.write(b"GET /v1/nothing HTTP/1.1\r\nhost: localhost\r\n\r\n")
+            await reader.readuntil(b"\r\n\r\n")
+            running.daemon._stopping.set()
+            while not running.daemon._server.draining:
+                await asyncio.sleep(0)
+            (task,) = [task for task in asyncio.all_tasks() if task.get_name() == "daemon"]
+            task.cancel()
+        writer.close()
+        assert [line["path"] for line in running.logged("request")] == ["/v1/nothing"]
+
+    run(scenario())

@@ -1,5 +1,5 @@
 """SIGKILL at random moments under load: every answer that a client has received whole has its entry, exactly once, and
-no charge exists but for a request that its provider was asked.
+no charge exists but for a request that its provider was asked, of an amount that the settlement table has for it.
 
     python3 -m tests.e2e.kill_ledger --times 50 [--seed 1]
 
@@ -18,14 +18,16 @@ import sqlite3
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import closing
 from pathlib import Path
 from random import Random
 from typing import Any
 
+from gateway.usage import tokens_of
 from tests.e2e.load import Caller, Incomplete
 from tests.e2e.process import GatewayProcess, one_provider, write_keys
+from tests.fakes.answers import TEXT
 from tests.fakes.behaviours import Stream
 from tests.fakes.provider import FakeProvider
 
@@ -48,6 +50,12 @@ input = 10000
 output = 20000
 """
 
+TOKEN_IN, TOKEN_OUT = 10**7, 2 * 10**7
+"""Nano-units, as above."""
+
+REPORTED = 11 * TOKEN_IN + 6 * TOKEN_OUT
+"""The usage that the fake provider reports."""
+
 
 def asking(request_id: str) -> dict[str, Any]:
     """A request that its provider knows by its words."""
@@ -61,6 +69,7 @@ class Rounds:
         self.folder = folder
         self.database = folder / "state" / "llmgateway.db"
         self.whole: set[str] = set()
+        self.streamed: set[str] = set()
         self.sent = 0
         self._fake = fake
         self._rng = rng
@@ -96,6 +105,8 @@ class Rounds:
                 self.sent += 1
                 request_id = f"request-{self.sent}"
                 stream = self._rng.random() < 0.5
+                if stream:
+                    self.streamed.add(request_id)
                 if stream and self._rng.random() < 0.2:
                     await self._leave(address, caller.token, request_id)
                     continue
@@ -135,17 +146,31 @@ class Rounds:
             shutil.copy(file, copy / file.name)
         with closing(sqlite3.connect(copy / self.database.name)) as db:
             assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-            charges = Counter(name for (name,) in db.execute("SELECT request_id FROM ledger WHERE kind = 'charge'"))
+            amounts = db.execute("SELECT request_id, amount FROM ledger WHERE kind = 'charge'").fetchall()
             sums = db.execute(
                 """SELECT name FROM users WHERE balance <> (SELECT SUM(amount) FROM ledger WHERE user_name = name)
                     OR entries <> (SELECT COUNT(*) FROM ledger WHERE user_name = name)
                     OR reserved <> COALESCE((SELECT SUM(amount) FROM reservations WHERE user_name = name), 0)"""
             ).fetchall()
         assert sums == []
+        charges = Counter(name for name, _ in amounts)
         assert set(charges.values()) <= {1}, charges.most_common(3)
         assert self.whole <= set(charges), sorted(self.whole - set(charges))[:3]
         asked = {seen.json["messages"][0]["content"] for seen in self._fake.requests}
         assert set(charges) <= asked
+        assert [one for one in amounts if -one[1] not in self._allowed(one[0])] == []
+
+    def _allowed(self, request_id: str) -> Collection[int]:
+        """What may be charged for. The fake provider reports usage, but for what it streams though nobody asked; of a
+        stream that was left before its end the prompt counts, and as much of the text as came."""
+        streamed = request_id in self.streamed
+        prompt = tokens_of(len(json.dumps({**asking(request_id), "stream": streamed}))) * TOKEN_IN
+        text = tokens_of(len(TEXT)) * TOKEN_OUT
+        if not streamed:
+            return REPORTED, prompt + text
+        if request_id in self.whole:
+            return (REPORTED,)
+        return REPORTED, *range(prompt, prompt + text + 1, TOKEN_OUT)
 
     async def end(self) -> None:
         """A start in order: nothing stays reserved."""

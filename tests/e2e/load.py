@@ -145,12 +145,3 @@ async def load(address: str, total: int, connections: int, stop: Callable[[], bo
 
     await asyncio.gather(*(work(number) for number in range(connections)))
     return tally
-
-
-def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """For `asyncio.Runner`: uvloop's where it is installed, so that the load takes less of the machine."""
-    try:
-        import uvloop
-    except ImportError:
-        return None
-    return uvloop.new_event_loop
