@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, NoReturn
 
 __all__ = ["dumps", "dumps_pretty", "hides_names", "loads", "repeats"]
@@ -58,14 +59,18 @@ else:
 def hides_names(data: bytes) -> bool:
     """Whether letters stand as escapes in a JSON document, so that a search of its bytes may miss a name. Nobody who
     writes JSON does that; what is escaped is other text, `<` and `&`."""
-    return b"\\u00" in data and _LETTER.search(data) is not None and _ESCAPE.search(data) is not None
+    return data.find(b"\\u00") >= 0 and _LETTER.search(data) is not None and _ESCAPE.search(data) is not None
 
 
-def repeats(data: bytes, name: str) -> bool:
-    """Whether the outermost object of a JSON document has more than one member of that name, of which one reader takes
-    the first and another the last (RFC 8259, 4). The document is one that `loads` reads."""
-    if data.count(b'"%b"' % name.encode()) < 2 and not hides_names(data):
-        return False
+def repeats(data: bytes, decoded: Any, *names: str) -> bool:
+    """Whether the outermost object of a JSON document has more than one member of one of these names, of which one
+    reader takes the first and another the last (RFC 8259, 4); or may have, nested as deep as it is. `decoded` is what
+    `loads` has read."""
+    if not hides_names(data):
+        counts = {word: data.count(word) for word in map(_quoted, names)}
+        several = {word: count for word, count in counts.items() if count > 1}
+        if not several or _has_as_many(decoded, several):
+            return False
     import json
 
     pairs: list[tuple[str, Any]] = []
@@ -73,5 +78,24 @@ def repeats(data: bytes, name: str) -> bool:
     def note(members: list[tuple[str, Any]]) -> None:
         pairs[:] = members  # the outermost object is read last
 
-    json.loads(data, object_pairs_hook=note)
-    return sum(member == name for member, _ in pairs) > 1
+    try:
+        json.loads(data, object_pairs_hook=note)
+    except RecursionError:  # JSON can be deeper than Python's stack
+        return True
+    said = [member for member, _ in pairs]
+    return any(said.count(name) > 1 for name in names)
+
+
+@lru_cache(maxsize=256)
+def _quoted(name: str) -> bytes:
+    return b'"%b"' % name.encode()
+
+
+def _has_as_many(decoded: Any, counts: dict[bytes, int]) -> bool:
+    """Whether a document that was read has lost none of these words, as it loses all but one of several members. Tools
+    have arguments called like anything, and to write all of it once more takes half of reading it member by member."""
+    try:
+        written = dumps(decoded)
+    except (RecursionError, TypeError):  # JSON can be read deeper than it can be written
+        return False
+    return all(written.count(word) == count for word, count in counts.items())

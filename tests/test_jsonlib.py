@@ -7,6 +7,8 @@ import sys
 from types import ModuleType
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway import jsonlib
 
@@ -55,7 +57,33 @@ def test_both_refuse_what_is_not_json_with_a_value_error(monkeypatch: pytest.Mon
         (b'{"tools":{"model":"c"},"model":"a","model":"b"}', True),
         (b'{"model":"a","user":"model"}', False),
         (b'["model","model"]', False),
+        (b'{"model":"a","text":"\\u0065","deep":' + b"[" * 1000 + b"]" * 1000 + b"}", True),  # nobody knows
     ],
 )
 def test_a_member_of_the_outermost_object_that_is_there_twice_is_seen(text: bytes, twice: bool) -> None:
-    assert jsonlib.repeats(text, "model") is twice
+    assert jsonlib.repeats(text, jsonlib.loads(text), "model") is twice
+
+
+def test_of_several_members_one_that_is_there_twice_is_enough() -> None:
+    text = b'{"model":"a","n":1,"user":"u","n":2}'
+    assert jsonlib.repeats(text, jsonlib.loads(text), "model", "n")
+    assert not jsonlib.repeats(text, jsonlib.loads(text), "model", "user")
+
+
+def _object(members: list[tuple[str, bytes]]) -> bytes:
+    return b"{" + b", ".join(b'"%b": %b' % (name.encode(), value) for name, value in members) + b"}"
+
+
+NAMES = st.sampled_from(["model", "n", "text"])
+VALUES = st.recursive(
+    st.sampled_from([b"1", b'"model"', rb'"a \"model\": 1"', b'"n"', '"\u00e9"'.encode()]),
+    lambda inner: st.lists(st.tuples(NAMES, inner), max_size=3).map(_object),
+    max_leaves=6,
+)
+
+
+@given(st.lists(st.tuples(NAMES, VALUES), max_size=4))
+def test_what_is_there_twice_is_seen_whatever_stands_elsewhere(members: list[tuple[str, bytes]]) -> None:
+    text, names = _object(members), [name for name, _ in members]
+    for name in ("model", "n"):
+        assert jsonlib.repeats(text, jsonlib.loads(text), name) is (names.count(name) > 1)

@@ -106,7 +106,9 @@ class MoneyAdmin:
         account = await self._books.open(name, self._default_balance, debit.made_at)
         if account.balance + debit.amount < 0 and await self._books.find(debit.charge_id) is None:
             left = decimal(account.balance + debit.amount)
-            message = f"The balance is {decimal(account.balance)} and would be {left}; 'force' takes it below zero."
+            message = (
+                f"The balance is {decimal(account.balance)} and would be {left}; 'force' (--force) takes it below zero."
+            )
             raise RequestError(409, "below_zero", message, param="amount")
 
     async def _transactions(self, name: str, inbound: Inbound) -> dict[str, Any]:

@@ -6,8 +6,11 @@ from typing import Any
 
 from gateway import jsonlib
 from gateway.conductor.auth import Identity
-from gateway.conductor.extras import FURTHER_MODELS
+from gateway.conductor.extras import FURTHER_MODELS, said_twice
 from gateway.errors import RequestError
+
+NAMING = frozenset({"model", *FURTHER_MODELS})
+"""What names models."""
 
 
 def read_object(body: bytes) -> dict[str, Any]:
@@ -31,15 +34,15 @@ def read_model(decoded: dict[str, Any], body: bytes, identity: Identity) -> str:
                     403, "permission_denied", f"This API token is for certain models, and '{name}' names more.",
                     param=name,
                 )  # fmt: skip
+        if said_twice(decoded, body, NAMING):
+            raise RequestError(
+                400, "invalid_request_error", "The body names its model twice, and this token is for certain models.",
+                param="model",
+            )  # fmt: skip
     if model is None:
         return ""
     if not isinstance(model, str):
         raise wrong("model", "a string")
-    if identity.models and jsonlib.repeats(body, "model"):
-        raise RequestError(
-            400, "invalid_request_error", "The body names its model twice, and this token is for certain models.",
-            param="model",
-        )  # fmt: skip
     return model
 
 

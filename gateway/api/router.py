@@ -38,6 +38,7 @@ from gateway.conductor.auth import Authenticator, Identity
 from gateway.conductor.streaming import BrokenAnswerError
 from gateway.errors import RequestError, StoreError
 from gateway.net.connection import Reply, Request
+from gateway.observe.aftermath import Aftermath
 from gateway.observe.logs import Log
 from gateway.observe.metrics import Metrics
 from gateway.observe.record import RequestRecord
@@ -81,7 +82,7 @@ class Router:
         authenticator: Authenticator,
         log: Log,
         metrics: Metrics,
-        note_usage: Callable[[RequestRecord], None],
+        aftermath: Aftermath,
         *,
         log_requests: bool,
         public_metrics: bool,
@@ -90,7 +91,7 @@ class Router:
         self._authenticator = authenticator
         self._log = log
         self._metrics = metrics
-        self._note_usage = note_usage
+        self._aftermath = aftermath
         self._log_requests = log_requests
         self._ids = RequestIds()
         self._loop = asyncio.get_running_loop()
@@ -252,11 +253,7 @@ class Router:
         await reply.send(status, headers, body)
 
     def _finish(self, record: RequestRecord, *, logged: bool = True) -> None:
-        duration = self._loop.time() - record.started
-        self._metrics.request_done(record, duration)
-        self._note_usage(record)
-        if logged and self._log_requests and record.surface != "health":
-            self._log.request(record, duration)
+        self._aftermath.add(record, logged=logged and self._log_requests and record.surface != "health")
 
 
 def _wrong_method(method: str, right: tuple[str, ...], fields: dict[bytes, bytes]) -> RequestError:

@@ -1,7 +1,7 @@
 """Who is asking: API tokens of the configuration and of the database, and JSON Web Tokens.
 
-What was believed once is kept in memory by the SHA-256 digest of the credential, so that a request costs one look into
-a table and no query. Wrong credentials are kept apart, and push nobody out. Only one that memory does not know is
+What was believed once is kept in memory by a digest of the credential, so that a request costs one look into a table
+and no query. Wrong credentials are kept apart, and push nobody out. Only one that memory does not know is
 looked up: `identify` says so by None, `look_up` waits for the answer.
 
 Invariants:
@@ -77,6 +77,12 @@ NO_DIGEST = hashlib.sha256(b"").hexdigest()
 T = TypeVar("T")
 
 
+def place_of(credential: bytes) -> bytes:
+    """Where memory keeps what it knows of a credential. The interpreter has BLAKE2 in itself; SHA-256, by which tokens
+    are stored, is OpenSSL's, and takes longer."""
+    return hashlib.blake2s(credential).digest()
+
+
 class Authenticator:
     """`required`: a request without a known token is refused. `accounts` None: only tokens of the configuration count,
     with nothing said of their users. `clock` gives unix seconds. One belongs to one configuration."""
@@ -119,18 +125,18 @@ class Authenticator:
             return self._turn_away(UNKNOWN, peer)
         if self._accounts is not None and self._accounts.changes != self._changes:
             self._forget()
-        digest = hashlib.sha256(credential).digest()
-        known = self._known.get(digest)
+        place = place_of(credential)
+        known = self._known.get(place)
         if known is not None and known.since <= self._clock() < known.until:
-            self._known.move_to_end(digest)
+            self._known.move_to_end(place)
             return known.identity
-        refusal = self._refused.get(digest)
+        refusal = self._refused.get(place)
         if refusal is not None:
-            self._refused.move_to_end(digest)
+            self._refused.move_to_end(place)
             return self._turn_away(refusal, peer)
-        if self.required or digest in self._static or public_id_of(credential) or self._is_jwt(credential):
+        if self.required or public_id_of(credential) or self._is_jwt(credential):
             return None
-        return Identity(peer)
+        return None if hashlib.sha256(credential).digest() in self._static else Identity(peer)
 
     async def look_up(self, fields: Mapping[bytes, bytes], query: str, peer: str) -> Identity | None:
         """The same of a credential that memory does not know; None: there is none, but one is needed. Those who ask
@@ -179,11 +185,11 @@ class Authenticator:
         if changes != self._changes_so_far():
             return verdict  # it was true when they asked
         if isinstance(verdict, Known):
-            self._known[digest] = verdict
+            self._known[place_of(credential)] = verdict
             if len(self._known) > KNOWN_LIMIT:
                 self._known.popitem(last=False)
         elif verdict.lasting:
-            self._refused[digest] = verdict
+            self._refused[place_of(credential)] = verdict
             if len(self._refused) > REFUSED_LIMIT:
                 self._refused.popitem(last=False)
         return verdict

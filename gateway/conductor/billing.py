@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from gateway import jsonlib
 from gateway.conductor.ask import FREE, Ask
 from gateway.conductor.estimate import SILENT, pictures, prompt_bytes, refuse_background
 from gateway.conductor.extras import Extras, find_extras, refuse_models
@@ -312,12 +313,9 @@ class Bill:
         )
 
 
-_NAMES = [f'"{name}":' for name in Usage._fields]
-
-
 def buckets(usage: Usage) -> str:
     """Usage as the ledger keeps it: a JSON object of what was reported, zeros too."""
-    return f"{{{','.join([f'{name}{n}' for name, n in zip(_NAMES, usage, strict=True) if n is not None])}}}"
+    return jsonlib.dumps({name: n for name, n in zip(Usage._fields, usage, strict=True) if n is not None}).decode()
 
 
 def _unavailable(error: StoreError) -> RequestError:

@@ -7,8 +7,8 @@ answer on `reply`, or a RequestError that the surface renders. The request recor
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
 from gateway import jsonlib
@@ -100,7 +100,7 @@ class Conductor:
                 self._admission.leave(admitted, record, refused=refused)
 
     async def _serve(self, ask: Ask, reply: Reply, record: RequestRecord) -> None:
-        pinned, owner = await self._pinned(ask)
+        pinned, owner = await self._pinned(ask) if ask.continues else (None, None)
         plan = await self._plan(ask, owner)
         first = plan.targets[0]
         record.provider, record.upstream_model = first.provider.name, first.model
@@ -225,10 +225,10 @@ class Conductor:
         finally:
             bill.close(ending, record)
 
-    async def _translation(self, ask: Ask, target: Target) -> Crossing | None:
+    def _translation(self, ask: Ask, target: Target) -> Coroutine[Any, Any, Crossing | None]:
         if ask.shape in COUNTS and ask.dialect not in target.provider.endpoints:
-            return await self._translator.count(ask, target.provider, target.model)
-        return await self._translator.translate(ask, target.provider, target.model)
+            return self._translator.count(ask, target.provider, target.model)
+        return self._translator.translate(ask, target.provider, target.model)
 
     async def _answer(
         self,
@@ -256,7 +256,9 @@ class Conductor:
             if chance.alone or error.code == "overloaded":  # for want of room, which others would need as well
                 raise
             return refused(target, error)
-        delivery = Delivery(ask, target, translation, outcome, lease.key, self._owners, reply, record, bill, unasked)
+        delivery = Delivery(
+            ask, target, translation, outcome, lease.key, self._owners, reply, record, self._loop, bill, unasked
+        )
         try:
             if ask.shape in COUNTS and outcome.status in NOT_THERE and target.provider.type.name not in COUNTERS:
                 await self._estimate(ask, reply, record)
@@ -275,11 +277,9 @@ class Conductor:
         headers = [JSON, (b"x-llmgateway-estimated", b"true"), (b"x-request-id", record.request_id.encode())]
         await reply.send(200, headers, jsonlib.dumps({COUNTS[ask.shape]: await self._translator.estimate(ask)}))
 
-    async def _pinned(self, ask: Ask) -> tuple[Key | None, Owner | None]:
+    async def _pinned(self, ask: Ask) -> tuple[Key, Owner]:
         """The key that made the answer this call builds on. An answer that was not made here, or for somebody else, is
         a 404: whether it exists is nobody else's business."""
-        if not ask.continues:
-            return None, None
         try:
             owner = await self._owners.owner(ask.continues)
         except StoreError as error:

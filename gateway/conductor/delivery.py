@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import math
-from dataclasses import field, replace
+from collections.abc import Coroutine
+from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gateway import jsonlib
 from gateway.conductor.answerheaders import EVENTS, JSON, answer_headers, promised_length
@@ -73,9 +74,9 @@ class Delivery:
     owners: ResponseOwners
     reply: Outlet
     record: RequestRecord
+    loop: asyncio.AbstractEventLoop
     bill: Bill | None = None
     unasked: bool = False  # a chat stream reports its usage to us, not to the client
-    _loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
 
     @property
     def dialect(self) -> DialectName | None:
@@ -90,25 +91,22 @@ class Delivery:
     async def run(self) -> None:
         """Raises RequestError before the commit point, BrokenAnswerError after it, of which the breakers hear."""
         try:
-            await self._deliver()
+            await self._way()
         except BrokenAnswerError as broken:
             if broken.error is not None and broken.blames_provider and self.outcome.broke is not None:
                 verdict = classify_failure(broken.error)
                 self.outcome.broke(replace(verdict, evidence=conceal_text(self.key, verdict.evidence)))
             raise
 
-    async def _deliver(self) -> None:
+    def _way(self) -> Coroutine[Any, Any, None]:
         outcome, translation = self.outcome, self.translation
         if outcome.verdict is not None:
-            await self._failure()
-        elif translation is not None:
-            await self._across(translation)
-        elif outcome.streamed:
-            await self._stream()
-        elif outcome.answer is not None:
-            await self._bytes()
-        else:
-            await self._whole()
+            return self._failure()
+        if translation is not None:
+            return self._across(translation)
+        if outcome.streamed:
+            return self._stream()
+        return self._whole() if outcome.answer is None else self._bytes()
 
     def _forget_request(self) -> None:
         """What the request said is asked for no more, unless somebody charges for it or translates what follows."""
@@ -142,13 +140,13 @@ class Delivery:
             bill.unread = tail is None
             tail, watch = tail or UsageAround(), None if tail is None else bill.output.feed_part
             settle = partial(self._settle_passed, tail)
-        record.first_byte_at, record.phase = self._loop.time(), "streaming"
+        record.first_byte_at, record.phase = self.loop.time(), "streaming"
         self._forget_request()
         await self.reply.start(outcome.status, self._headers(), length)
         try:
             await relay(outcome.answer, outcome.body, self.reply, record, tail, settle, watch, mask)
         finally:
-            record.upstream_seconds += self._loop.time() - record.first_byte_at
+            record.upstream_seconds += self.loop.time() - record.first_byte_at
             if tail is not None:
                 self._note_usage(tail)
 
@@ -177,7 +175,7 @@ class Delivery:
         if self.bill is not None:
             self.bill.see(outcome.decoded, self.ask.shape, record)
             await self.bill.settle(record)
-        record.first_byte_at = self._loop.time()
+        record.first_byte_at = self.loop.time()
         record.bytes_out = len(body)
         headers = self._headers()
         if as_events:
@@ -216,7 +214,7 @@ class Delivery:
             def change(events: bytes) -> bytes:
                 return without_usage_chunk(passing.change(events))
 
-        record.first_byte_at, record.phase = self._loop.time(), "streaming"
+        record.first_byte_at, record.phase = self.loop.time(), "streaming"
         self._forget_request()
         await self.reply.start(outcome.status, self._headers())
         try:
@@ -237,7 +235,7 @@ class Delivery:
                 last=last,
             )
         finally:
-            record.upstream_seconds += self._loop.time() - record.first_byte_at
+            record.upstream_seconds += self.loop.time() - record.first_byte_at
             record.usage = tapped_usage(tap, words)
 
     async def _across(self, crossing: Crossing) -> None:
@@ -263,13 +261,13 @@ class Delivery:
         self.record.dropped = self._dropped()
         if self.bill is not None:
             await self.bill.settle(self.record)
-        self.record.first_byte_at, self.record.bytes_out = self._loop.time(), len(body)
+        self.record.first_byte_at, self.record.bytes_out = self.loop.time(), len(body)
         await self.reply.send(self.outcome.status, [*self._headers(), content_type], body)
 
     async def _translated_stream(self, translation: Translation) -> None:
         outcome, record, ask = self.outcome, self.record, self.ask
         assert outcome.answer is not None
-        record.first_byte_at, record.phase = self._loop.time(), "streaming"
+        record.first_byte_at, record.phase = self.loop.time(), "streaming"
         reader = translation.reader(partial(conceal_text, self.key), None if self.bill is None else self.bill.output)
 
         async def settle() -> None:
@@ -290,7 +288,7 @@ class Delivery:
                 settle=None if self.bill is None else settle,
             )
         finally:
-            record.upstream_seconds += self._loop.time() - record.first_byte_at
+            record.upstream_seconds += self.loop.time() - record.first_byte_at
             record.usage, record.dropped = reader.usage, self._dropped()
 
     async def _failure(self) -> None:

@@ -23,10 +23,14 @@ LENGTHS: Mapping[str, tuple[str, ...]] = {
     "array": ("maxOutputTokens", "max_output_tokens"),
 }
 OTHER_LENGTHS = ("max_tokens",)
-NUMBERS = ("n", "best_of", "candidateCount", "candidate_count")
+OVERRIDING = "n_predict"
+NUMBERS = ("n", "best_of", "candidateCount", "candidate_count", "n_cmpl")
+HELD = frozenset({"generate", "array"})
 HOLDERS = ("generationConfig", "generation_config")
 """What limits an answer's length by the shape of the call, and elsewhere; what asks for several answers; and what holds
-both in Gemini's dialect, whose names may be written in two ways. A name of another dialect limits nothing."""
+both in Gemini's dialect, of these shapes, whose names may be written in two ways. A name of another dialect limits
+nothing. `n_predict` and `n_cmpl` are llama.cpp's, which takes them before what is said beside them; so they only add.
+https://github.com/ggml-org/llama.cpp/blob/master/tools/server/README.md"""
 
 UNSAID_OUTPUT = 1024
 """Tokens of an answer whose length the request does not limit: most are shorter."""
@@ -52,7 +56,7 @@ def refuse_background(ask: Ask) -> None:
     https://platform.openai.com/docs/guides/background"""
     if ask.shape != "responses" or ask.fields is None or "background" not in ask.fields:
         return
-    if ask.fields["background"] in (None, False) and not jsonlib.repeats(ask.body, "background"):
+    if ask.fields["background"] in (None, False) and not jsonlib.repeats(ask.body, ask.fields, "background"):
         return
     raise RequestError(
         400,
@@ -87,9 +91,12 @@ def longest_answer(ask: Ask, unsaid: int, *, long_name: bool = True) -> tuple[in
     Of several limits the largest counts. `long_name`: the provider knows `max_completion_tokens`; one that does not
     takes no notice of it."""
     fields = ask.fields or {}
-    settings: list[Mapping[str, Any]] = [held for name in HOLDERS if isinstance(held := fields.get(name), dict)]
-    settings = settings or [fields]
+    settings: list[Mapping[str, Any]] = [fields]
+    if ask.shape in HELD:
+        settings = [held for name in HOLDERS if isinstance(held := fields.get(name), dict)]
     length = _largest(settings, LENGTHS.get(ask.shape, OTHER_LENGTHS), unsaid)
+    if OVERRIDING in fields:
+        length = max(length, _largest([fields], (OVERRIDING,), unsaid))
     if not long_name and ask.shape == "chat" and fields.get("max_tokens") is None:
         length = max(length, unsaid)
     return length, _largest(settings, NUMBERS, 1) * _prompts(ask)

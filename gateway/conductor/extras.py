@@ -9,10 +9,12 @@ request is refused. Pure.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from gateway import jsonlib
 from gateway.conductor.ask import Ask
+from gateway.conductor.estimate import HOLDERS, LENGTHS, NUMBERS, OTHER_LENGTHS, OVERRIDING
 from gateway.errors import RequestError
 
 FURTHER_MODELS = ("models", "fallbacks")
@@ -33,6 +35,17 @@ SEARCHES = ("web_search_options", "search_parameters", "plugins")
 
 ONLINE = ":online"
 """The end of a model's name that does the same. https://openrouter.ai/docs/features/web-search"""
+
+ASKING = frozenset({*AS_LISTED, *SEARCHES, "tools"})
+"""All fields that may ask for something."""
+
+SAID_ONCE = frozenset(
+    {
+        "model", *FURTHER_MODELS, *ASKING, *HOLDERS, *NUMBERS, *OTHER_LENGTHS, OVERRIDING,
+        *(name for names in LENGTHS.values() for name in names), "prompt", "background", "stream_options",
+    }
+)  # fmt: skip
+"""All fields that say what a request may cost, and those that see to it that its usage is heard of."""
 
 TOOLS = (
     "web_search", "file_search", "code_interpreter", "image_generation",  # OpenAI
@@ -64,23 +77,49 @@ NONE = Extras()
 
 
 def refuse_models(ask: Ask) -> None:
-    """A request may name one model, once: that is what it is charged for. Raises RequestError 400, 402."""
+    """A request may name one model, and what it costs by once: that is what it is charged for. Raises RequestError 400,
+    402."""
     fields = ask.fields
-    if fields is None or ask.dialect == "gemini":  # Gemini's is named in the path
+    if fields is None:
         return
-    for name in FURTHER_MODELS:
+    for name in FURTHER_MODELS if ask.dialect != "gemini" else ():  # Gemini's is named in the path
         if fields.get(name):
             raise RequestError(
                 402, "unpriced_model", f"'{name}' names more models, and what they cost is not known here.", param=name
             )
-    if jsonlib.repeats(ask.body, "model"):
+    twice = said_twice(fields, ask.body, SAID_ONCE)
+    if twice:
         raise RequestError(
-            400, "invalid_request_error", "The body names its model twice: which one costs is not clear.", param="model"
+            400,
+            "invalid_request_error",
+            f"The body has '{twice}' twice, or in other letters: which one costs is not clear.",
+            param=twice,
         )
+
+
+def said_twice(fields: Mapping[str, Any], body: bytes, names: frozenset[str]) -> str:
+    """Which of `names` a JSON object, `fields` of `body`, has more than once, "" for none: as it is, or in letters that
+    are other ones only to who minds their case. Readers in Go do not, and take the last of all.
+    https://pkg.go.dev/encoding/json#Unmarshal"""
+    said = names.intersection(fields)
+    if jsonlib.repeats(body, fields, *said):
+        return next(name for name in said if jsonlib.repeats(body, fields, name))
+    written = "".join(fields)
+    if written.isascii() and written.islower():  # nearly always; of `names` only Google's have capitals
+        return ""
+    plain = _folded(names)
+    return next((plain[name.casefold()] for name in fields if name not in names and name.casefold() in plain), "")
+
+
+@lru_cache(maxsize=4)
+def _folded(names: frozenset[str]) -> Mapping[str, str]:
+    return {name.casefold(): name for name in names}
 
 
 def find_extras(fields: Mapping[str, Any], model: str, *, calls_priced: bool) -> Extras:
     """`calls_priced`: tools are paid for, by the model's price of a request."""
+    if ASKING.isdisjoint(fields) and not model.endswith(ONLINE):  # most requests
+        return NONE
     for name, free in AS_LISTED.items():
         value = fields.get(name)
         if value is not None and not (isinstance(value, str) and value.lower() in free):

@@ -123,3 +123,8 @@ def _both(mine: frozenset[str], theirs: tuple[str, ...]) -> frozenset[str] | Non
     if not mine or not theirs:
         return mine or frozenset(theirs)
     return mine.intersection(theirs) or None
+
+
+def not_allowed(what: str) -> RequestError:
+    """403 for what a token, or its user, may not use."""
+    return RequestError(403, "permission_denied", f"This API token, or its user, may not use {what}.")

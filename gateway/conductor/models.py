@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from itertools import groupby
 
 from gateway.conductor.ask import FREE, Ask
-from gateway.conductor.identity import Identity
+from gateway.conductor.identity import Identity, not_allowed
 from gateway.conductor.routes import Plan, Route, Target, in_turn, may_use
 from gateway.errors import RequestError
 from gateway.upstream.catalog import Catalog
@@ -65,7 +65,7 @@ class ModelResolver:
     def check_model(self, name: str, identity: Identity) -> None:
         """Raises RequestError 403 for a model that the identity may not use."""
         if identity.models and name not in identity.models:
-            raise RequestError(403, "permission_denied", f"This API token may not use the model {name[:200]!r}.")
+            raise not_allowed(f"the model {name[:200]!r}")
 
     def named(self, provider: str, identity: Identity) -> Provider:
         """The provider of that name. Raises RequestError 403, 404."""
@@ -75,7 +75,7 @@ class ModelResolver:
             known = ", ".join(names) or "none"
             raise RequestError(404, "not_found", f"There is no provider {provider[:200]!r}. Providers: {known}.")
         if not may_use(found, identity):
-            raise RequestError(403, "permission_denied", f"This API token may not use the provider {provider!r}.")
+            raise not_allowed(f"the provider {provider!r}")
         return found
 
     def _find(self, name: str, identity: Identity) -> Plan | None:
@@ -96,7 +96,7 @@ class ModelResolver:
     def _in_turn(self, serving: list[Provider], name: str, identity: Identity) -> Plan:
         allowed = [provider for provider in serving if may_use(provider, identity)]
         if not allowed:
-            raise RequestError(403, "permission_denied", f"This API token may not use a provider of {name!r}.")
+            raise not_allowed(f"a provider of {name!r}")
         groups = groupby(allowed, lambda provider: provider.config.priority)
         return in_turn(
             ([_target(provider, name) for provider in equals] for _, equals in groups), self._turns.get(name, 0)

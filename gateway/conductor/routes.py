@@ -22,7 +22,7 @@ from random import Random
 from typing import NamedTuple
 
 from gateway.conductor.ask import FREE, Ask, conversation
-from gateway.conductor.identity import Identity
+from gateway.conductor.identity import Identity, not_allowed
 from gateway.config.routes import USUAL_CAUSES, RouteConfig
 from gateway.errors import RequestError
 from gateway.policy.latency import FAILURE_SECONDS, PeakLatency
@@ -151,7 +151,7 @@ class Route:
         if not targets:
             if not self.targets:
                 raise RequestError(503, "no_usable_key", f"No provider of the route {self.name!r} is enabled.")
-            raise RequestError(403, "permission_denied", f"This API token may not use a provider of {self.name!r}.")
+            raise not_allowed(f"a provider of {self.name!r}")
         missed = None
         if len(targets) > 1:
             order = STRATEGIES[self.config.strategy]

@@ -125,7 +125,7 @@ class Translator:
 def _is_foreign(ask: Ask, model: str) -> bool:
     """Whether a request has what the provider refuses, though it is in the provider's dialect: what another one has
     signed, or for a Claude, what it cannot have. Searches bytes only: this is done for every call."""
-    if SEAL in ask.body:
+    if ask.body.find(SEAL) >= 0:
         return True
     return ask.dialect == "anthropic" and "claude" in model.lower() and FOREIGN_SIGNATURE.search(ask.body) is not None
 

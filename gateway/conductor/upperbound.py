@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from gateway import jsonlib
 from gateway.conductor.ask import Ask
-from gateway.conductor.estimate import SILENT, longest_answer
+from gateway.conductor.estimate import HELD, SILENT, longest_answer
 from gateway.policy.pricing import Price, bound
 
 FRAME_TOKENS = 64
@@ -40,6 +40,9 @@ URL = re.compile(r'url"\s*:\s*"')
 PARTS = ('file_data"', 'inlineData"', 'inline_data"', '"base64"')
 """How an image or a file stands in a body: as a link or a data URL (`image_url` may hold an object with the `url`), or
 as data under a name of its dialect."""
+
+SOUNDING = ("audio", "video/", "video\\/")
+"""Types of data that have sound, in small letters: their case does not matter (RFC 9110, 8.3.1)."""
 
 LINK = re.compile(rb'"(?:url|image_url|file_url|document_url)"\s*:\s*"(?!data:)')
 """Those of them that only their provider sees."""
@@ -69,10 +72,13 @@ def at_most(ask: Ask, price: Price, unsaid: int, *, long_name: bool = True) -> M
         into += TOOLS_TOKENS
     if 'url"' in text:
         into += PART_TOKENS * len(URL.findall(text))
+    kept = hidden or _keeps(ask, text)
+    sound = kept or "audio" in text
     for part in PARTS:
         if part in text:
             into += PART_TOKENS * text.count(part)
-    if hidden or _keeps(ask, text):
+            sound = sound or any(kind in text.lower() for kind in SOUNDING)
+    if kept:
         into += _longest_input(ask, price)
     if price.max_input is not None:
         into = min(into, price.max_input)
@@ -87,8 +93,8 @@ def at_most(ask: Ask, price: Price, unsaid: int, *, long_name: bool = True) -> M
         into,
         out,
         cached_writes=hidden or "cache_control" in text,
-        audio=hidden or "audio" in text,
-        images=hidden or "image" in text or "IMAGE" in text or price.rates.output_image > price.rates.output,
+        audio=sound or (ask.shape in HELD and price.rates.output_audio > price.rates.output),
+        images=kept or "image" in text or "IMAGE" in text or price.rates.output_image > price.rates.output,
     )
     return Most(into, out, amount)
 

@@ -101,7 +101,7 @@ def assemble(config: Config, holdings: Holdings, control: KeeperControl, drainin
             authenticator,
             holdings.log,
             holdings.metrics,
-            holdings.usage_writer.note,
+            holdings.aftermath,
             log_requests=config.logging.requests,
             public_metrics=config.metrics.public,
         )

@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -125,6 +125,7 @@ class Daemon:
         database = await open_store(config.store.url, config.state_dir, power_safe=config.billing.enabled)
         stack.push_async_callback(database.close)
         self._holdings = Holdings(self._client, database, self._log)
+        stack.callback(self._holdings.aftermath.catch_up)  # where the end fails, too
         self._holdings.arrange(config)
         await self._tidy_books()
         await self._holdings.make_up(config.state_dir)
@@ -225,8 +226,8 @@ class Daemon:
             self._announce(self._server.addresses())
         await self._stopping.wait()
 
-    async def _handle(self, request: Request, reply: Reply) -> None:
-        await self._reloads.assembly.router(request, reply)
+    def _handle(self, request: Request, reply: Reply) -> Coroutine[Any, Any, None]:
+        return self._reloads.assembly.router(request, reply)
 
     async def _admit(self, request: Request) -> object:
         return await self._reloads.assembly.router.admit(request)
@@ -295,4 +296,5 @@ class Daemon:
             await self._holdings.cache.close()
         saved = await self._holdings.keeper.flush() and await self._holdings.usage_writer.flush()
         await self._admin_server.close()
+        self._holdings.aftermath.catch_up()
         self._log.info("stopped", cut=cut, saved=saved)

@@ -26,6 +26,7 @@ from gateway.keeper.proxystatuses import ProxyStatuses
 from gateway.keeper.statuses import StatusWriter
 from gateway.keeper.usagewriter import UsageWriter
 from gateway.net.client import Client
+from gateway.observe.aftermath import Aftermath
 from gateway.observe.logs import NAME_LIMIT, Log
 from gateway.observe.metrics import Histogram, Metrics
 from gateway.observe.record import RequestRecord, decimal
@@ -89,6 +90,8 @@ class Holdings:
         self.admission = Admission(time.monotonic, SharedLimits(time.monotonic, clock, log))
         self.usage = UsageStore(database)
         self.usage_writer = UsageWriter(self.usage, log, clock)
+        self.aftermath = Aftermath(self.metrics, self.usage_writer.note, log, clock)
+        self.metrics.before_reading = self.usage_writer.before_reading = self.aftermath.catch_up
         self.prices: PriceBook | None = None  # with billing off nothing has a price
         keys, responses = KeyStore(database), ResponseStore(database)
 

@@ -32,6 +32,7 @@ class UsageWriter:
         self._store = store
         self._log = log
         self._clock = clock
+        self.before_reading: Callable[[], object] = int  # notes what has happened by now
         self._sums: dict[Place, list[int]] = {}
         self._failed = False
 
@@ -65,6 +66,7 @@ class UsageWriter:
 
     async def flush(self) -> bool:
         """Write what has gathered. False when the database did not take it; then it is tried again later."""
+        self.before_reading()
         if not self._sums:
             return True
         sums, self._sums = self._sums, {}

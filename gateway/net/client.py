@@ -27,7 +27,7 @@ from gateway.config.proxyurl import ProxyUrl
 from gateway.errors import ConnectError, Disconnect, ProtocolError, ProxyError, UpstreamTimeout
 from gateway.net.bodies import body_of
 from gateway.net.dial import Connection, Origin, dial
-from gateway.net.outgoing import build_request, read_head, send
+from gateway.net.outgoing import Outgoing, read_head, send, write_request
 from gateway.net.pool import Place, Pool, PoolStatistics
 from gateway.net.tunnel import dial_through
 from gateway.quick import dataclass
@@ -197,7 +197,7 @@ class Client:
         Raises ConnectError (ProxyError where the proxy is in the way), UpstreamTimeout, Disconnect, ProtocolError;
         ValueError for a request that is not HTTP, before anything is sent.
         """
-        request = build_request(origin, method, target, headers, body)
+        request = write_request(origin, method, target, headers, body)
         if self._closed:
             raise ConnectError("the client is closed")
         place = self._pool.place((origin, proxy))
@@ -205,11 +205,11 @@ class Client:
         if connection is None and not self._pool.reserve(place, max_connections):
             connection = await self._wait_for_place(place, timeouts, deadline)
         if connection is not None:
-            answer = await self._attempt(place, connection, request, body, timeouts, deadline, written, resend)
+            answer = await self._attempt(place, connection, request, timeouts, deadline, written, resend)
             if answer is not None:
                 return answer
         connection = await self._dial(place, timeouts, deadline)
-        answer = await self._attempt(place, connection, request, body, timeouts, deadline, written, _never)
+        answer = await self._attempt(place, connection, request, timeouts, deadline, written, _never)
         assert answer is not None
         return answer
 
@@ -245,8 +245,7 @@ class Client:
         self,
         place: _Place,
         connection: Connection,
-        request: h11.Request,
-        body: bytes,
+        request: Outgoing,
         timeouts: Timeouts,
         deadline: float,
         written: Callable[[], object] | None,
@@ -255,7 +254,7 @@ class Client:
         """The answer; or None, with the place kept, when a reused connection turns out to have been closed."""
         try:
             if not connection.closed:
-                await send(connection, request, body, timeouts.write, deadline)
+                await send(connection, request, timeouts.write, deadline)
                 if written is not None:
                     written()
                 head = await read_head(connection, timeouts.first_byte)

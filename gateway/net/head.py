@@ -15,6 +15,9 @@ from typing import Final
 
 from gateway.errors import RequestError
 
+Header = tuple[bytes, bytes]
+"""A field: its name in lower case, and its value."""
+
 CHUNKED: Final = -1
 """Returned as length of a body whose length its chunks tell."""
 
@@ -50,6 +53,11 @@ _MEANINGS: Final = (
 """What may be wrong with a head: the first that is found is said."""
 
 
+def is_well_formed(head: bytes) -> bool:
+    """Whether a head consists of a request line and `name: value` lines, each with its CRLF."""
+    return _WELL_FORMED.fullmatch(head) is not None
+
+
 def check_head(head: bytes) -> int:
     """The length of the body that follows, or CHUNKED. `head` ends in its empty line.
 
@@ -57,7 +65,7 @@ def check_head(head: bytes) -> int:
     """
     if head.count(b"\n") > MAX_LINES:
         raise RequestError(431, "request_too_large", f"The head has more than {MAX_LINES} lines.", close=True)
-    if not _WELL_FORMED.fullmatch(head):
+    if not is_well_formed(head):
         raise _refusal(next(words for pattern, words in _MEANINGS if pattern.search(head)))
     lower = head.lower()
     at = lower.find(b"\r\nhost:")

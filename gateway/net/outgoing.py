@@ -1,32 +1,45 @@
 """A request out and the head of its answer in, on a connection that is in our hand.
 
-What h11 says of either becomes the exceptions of `gateway.errors`; whose connection it is, and what becomes of it after
-a failure, is the client's affair (`client.py`).
+A request's head is written here: its fields come from a head that h11 has read, or are our own, and what could end a
+line is refused. h11 reads the answer's. What it says becomes the exceptions of `gateway.errors`; whose connection it
+is, and what becomes of it after a failure, is the client's affair (`client.py`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
+from typing import NamedTuple
 
 import h11
 
 from gateway.errors import Disconnect, ProtocolError
 from gateway.net.dial import MAX_HEAD, Connection, Origin
-from gateway.net.headers import trusted_headers
+from gateway.net.head import is_well_formed
 
 ONE_WRITE = 262144  # bytes of body that are copied behind the head to save a system call
 WITH_BODY = (b"POST", b"PUT", b"PATCH")  # methods whose empty body has its length said (RFC 9110 8.6)
 MAX_DETAIL = 200  # characters of h11's complaint, which quotes what the upstream sent
 
 
-def build_request(
+class Outgoing(NamedTuple):
+    """A request as it goes over the wire. The method tells how its answer is to be read."""
+
+    method: bytes
+    head: bytes
+    body: bytes
+
+
+def write_request(
     origin: Origin, method: bytes, target: bytes, headers: Sequence[tuple[bytes, bytes]], body: bytes
-) -> h11.Request:
-    """With the host and the length that it lacks. Raises ValueError for what is no request of HTTP/1.1."""
-    items = list(headers)
-    names = {name for name, _ in items}
+) -> Outgoing:
+    """With the host and the length that it lacks. Names are lower-case. Raises ValueError for what is no request of
+    HTTP/1.1, or would be more than one."""
+    items, names = list(headers), [name for name, _ in headers]
     if b"host" not in names:
         items.insert(0, (b"host", origin.authority))
+    else:
+        items.sort(key=lambda item: item[0] != b"host")  # it comes first (RFC 9112 3.2)
     if b"content-length" not in names:
         if body or method in WITH_BODY:
             items.append((b"content-length", b"%d" % len(body)))
@@ -34,27 +47,30 @@ def build_request(
         raise ValueError("the request cannot be written: its Content-Length is not that of its body")
     if b"transfer-encoding" in names:
         raise ValueError("the request cannot be written: its body has a length, not a Transfer-Encoding")
-    try:
-        return h11.Request(method=method, target=target, headers=trusted_headers(items))
-    except h11.LocalProtocolError as exc:
-        raise ValueError(f"the request cannot be written: {exc}") from exc
+    if names.count(b"host") > 1 or names.count(b"content-length") > 1:
+        raise ValueError("the request cannot be written: a field that must be alone is given twice")
+    fields = b"".join([b"%b: %b\r\n" % item for item in items])
+    head = b"%b %b HTTP/1.1\r\n%b\r\n" % (method, target, fields)
+    if head.count(b"\n") != len(items) + 2 or not is_well_formed(head):
+        raise ValueError("the request cannot be written: a line of its head is none")
+    return Outgoing(method, head, body)
 
 
-async def send(connection: Connection, request: h11.Request, body: bytes, seconds: float, deadline: float) -> None:
+@lru_cache(maxsize=32)  # clients may invent methods
+def _asked(method: bytes) -> h11.Request:
+    """All that h11 has to know of a request whose answer it shall read."""
+    return h11.Request(method=method, target=b"/", headers=[(b"host", b"any")])
+
+
+async def send(connection: Connection, request: Outgoing, seconds: float, deadline: float) -> None:
     """Write a request within `seconds` without progress; `deadline` (loop time) is for the answer, too. Raises
-    Disconnect, UpstreamTimeout, and ValueError for a header that would be more than one."""
-    http = connection.http
+    Disconnect and UpstreamTimeout."""
     connection.begin(deadline)
-    try:
-        head = http.send(request)  # its body needs no framing beyond the length, which `build_request` saw to
-    except h11.LocalProtocolError as exc:
-        raise ValueError(f"the request cannot be written: {exc}") from exc
-    if head.count(b"\n") != len(request.headers) + 2:
-        raise ValueError("a line break inside a header")  # it would become a header of its own, or a request
-    if len(body) > ONE_WRITE:
-        await connection.write(head, body, seconds)
+    connection.http.send(_asked(request.method))
+    if len(request.body) > ONE_WRITE:
+        await connection.write(request.head, request.body, seconds)
     else:
-        connection.transport.write(head + body)
+        connection.transport.write(request.head + request.body)
 
 
 async def read_head(connection: Connection, seconds: float) -> h11.Response:
@@ -69,8 +85,7 @@ async def read_head(connection: Connection, seconds: float) -> h11.Response:
         size += connection.unread
         try:
             while type(event := next_event()) is h11.InformationalResponse:
-                if event.status_code == 101:
-                    raise ProtocolError("the upstream switches protocols, which nobody asked for")
+                pass  # 101 is refused by h11: nobody asked for another protocol
         except h11.RemoteProtocolError as exc:
             raise explain(connection, exc) from exc
         if type(event) is h11.Response:

@@ -13,11 +13,10 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Sequence
 from typing import Final, Protocol
 
-from gateway.net.headers import Header
+from gateway.net.head import Header
 from gateway.net.request import Request
 
 WRITE_AHEAD: Final = 65536
@@ -27,8 +26,6 @@ ONE_WRITE: Final = 32768
 """Bytes of body that are copied behind the head, which is cheaper than a second buffer for the kernel to gather."""
 
 _BODILESS: Final = (204, 304)
-
-_LINE_ENDS: Final = re.compile(rb"[\r\n\0]")
 
 _CLOSE: Final = (b"connection", b"close")
 
@@ -173,14 +170,16 @@ class Reply:
         closes = line.closing
         if closes:
             items.append(_CLOSE)
-        if _LINE_ENDS.search(b"".join([value for _, value in items])):
+        head = _head_of(status, items)
+        lines = len(items) + 2
+        if head.count(b"\n") != lines or head.count(b"\r") != lines or head.find(b"\0") >= 0:
             raise ValueError("a header value contains a line end")
         if line.transport.is_closing():
             raise ConnectionResetError("the client is gone")
         self.status = status
         self.closes = closes
         self._mute = self._request.method == "HEAD" or status in _BODILESS
-        return _head_of(status, items)
+        return head
 
 
 def write_refusal(status: int, headers: Sequence[Header], body: bytes, *, head_only: bool) -> bytes:

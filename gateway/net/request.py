@@ -20,8 +20,7 @@ import h11
 from gateway.config.model import ServerConfig
 from gateway.errors import RequestError
 from gateway.net.chunks import ChunkReader
-from gateway.net.head import CHUNKED, check_head, check_partial_head
-from gateway.net.headers import Header
+from gateway.net.head import CHUNKED, Header, check_head, check_partial_head
 from gateway.policy.room import LARGE
 
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"

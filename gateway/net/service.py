@@ -7,7 +7,7 @@ from typing import Protocol
 
 from gateway.config.model import ServerConfig
 from gateway.errors import RequestError
-from gateway.net.headers import Header
+from gateway.net.head import Header
 from gateway.net.reply import Reply
 from gateway.net.request import Request
 from gateway.policy.room import Room

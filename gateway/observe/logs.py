@@ -7,7 +7,8 @@ and its frame look-ups on the hot path, which is why it is not used.
 Invariants:
 
 - Logging never raises and never waits, from whichever thread.
-- Lines keep their order. When the queue is full, new lines are dropped and counted; what was accepted stays.
+- Lines keep their order; that of a request comes when it is noted (`aftermath.py`), with the time of its end. When the
+  queue is full, new lines are dropped and counted; what was accepted stays.
 - Secrets print as `****`, whatever they are nested in; texts are cut to a sane length.
 
 The writer thread starts with the first line, so that errors before the loop runs are logged as well. Whoever
@@ -80,8 +81,7 @@ class Log:
         self._closing = False
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
-        self._second = -1
-        self._second_text = ""
+        self._second = (-1, "")  # the last one, and its text
 
     @property
     def level(self) -> str:
@@ -109,12 +109,13 @@ class Log:
         self._log("error", event, fields)
         self._urgent.set()
 
-    def request(self, record: RequestRecord, duration: float) -> None:
-        """The one line of a request that has ended; `duration` in seconds. Fields that say nothing are left out."""
+    def request(self, record: RequestRecord, duration: float, at: float) -> None:
+        """The one line of a request that ended `at` unix seconds and took `duration` seconds. Fields that say nothing
+        are left out."""
         if self._threshold > 20:
             return
         line: dict[str, object] = {
-            "time": self._now(),
+            "time": self._time(at),
             "level": "info",
             "event": "request",
             "request_id": record.request_id,
@@ -176,7 +177,7 @@ class Log:
         thread.join(CLOSE_SECONDS)
 
     def _log(self, level: str, event: str, fields: Mapping[str, object]) -> None:
-        line: dict[str, object] = {"time": self._now(), "level": level, "event": event[:NAME_LIMIT]}
+        line: dict[str, object] = {"time": self._time(self._clock()), "level": level, "event": event[:NAME_LIMIT]}
         for name, value in fields.items():
             line[name] = _printable(value)
         self._append(line)
@@ -223,14 +224,13 @@ class Log:
             except Exception:  # whatever the destination is, there is nobody to tell but the metric
                 self.dropped += len(batch) - 1
 
-    def _now(self) -> str:
+    def _time(self, at: float) -> str:
         """RFC 3339, UTC, milliseconds. The text of a second is made once."""
-        now = self._clock()
-        second = int(now)
-        if second != self._second:
-            self._second_text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
-            self._second = second
-        return f"{self._second_text}.{int((now - second) * 1000):03d}Z"
+        second = int(at)
+        known = self._second  # both at once: threads log, too
+        if known[0] != second:
+            known = self._second = (second, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second)))
+        return f"{known[1]}.{int((at - second) * 1000):03d}Z"
 
 
 def _add_tokens(line: dict[str, object], usage: Usage) -> None:

@@ -110,6 +110,7 @@ class Metrics:
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self.in_flight = 0
+        self.before_reading: Callable[[], object] = int  # notes what has happened by now
         self._started = clock()
         self._requests: dict[tuple[str, str, str, int], int] = {}
         self._errors: dict[tuple[str, str], int] = {}
@@ -280,6 +281,7 @@ class Metrics:
 
     def render(self) -> bytes:
         """The whole page."""
+        self.before_reading()
         histograms, values = self._histograms(), self._values()
         lines: list[str] = []
         for name, family in FAMILIES.items():

@@ -184,11 +184,8 @@ class Ledger:
     def _promise(self) -> asyncio.Future[bool]:
         """An answer to wait for, which is a StoreUnavailable if it takes too long. One timer serves all of them: a
         timeout for each would cost more than what it guards."""
-        waiting = self._waiting
-        while waiting and waiting[0][1].done():
-            waiting.popleft()  # else ten seconds of them pile up
         future: asyncio.Future[bool] = self._loop.create_future()
-        waiting.append((self._loop.time() + self._patience, future))
+        self._waiting.append((self._loop.time() + self._patience, future))
         if self._timer is None:
             self._timer = self._loop.call_later(self._patience, self._give_up)
         return future
@@ -225,6 +222,9 @@ class Ledger:
         taken: list[Order] = []
         while pending and len(taken) < UNIT_LIMIT:
             order = pending.popleft()
+            if order.future is None or not order.future.done():  # nearly all of them
+                taken.append(order)
+                continue
             if order.revoked:
                 order = Order(order.reservation)
             if not order.left:
@@ -281,10 +281,14 @@ class Ledger:
                     order.alone = True
                     again.append(order)
         self._pending.extendleft(reversed(again))
+        waiting = self._waiting
+        while waiting and waiting[0][1].done():
+            waiting.popleft()  # else ten seconds of them pile up
 
     def _written(self, order: Order) -> None:
-        order.answer(True)
-        if order.revoked and order.entry is not None:
+        if not order.revoked:
+            order.answer(True)
+        elif order.entry is not None:
             back = refund_of(order.entry)
             self._give(Order(Reservation(back.charge_id, order.reservation.user, 0), None, back))
 

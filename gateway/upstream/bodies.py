@@ -150,7 +150,7 @@ async def typed(answer: UpstreamAnswer, *, stream: bool) -> UpstreamAnswer:
     """An answer of a shape in READ, with the type that its body has. It is looked at where its header names another
     type than was asked for. Raises ValueError for what is neither JSON nor events, and what `read` does."""
     named = next((value for name, value in answer.headers if name == b"content-type"), b"").lower()
-    if (b"event-stream" in named) if stream else (b"json" in named):
+    if named.find(b"event-stream" if stream else b"json") >= 0:
         return answer
     first = await answer.read()
     found = type_of(first)

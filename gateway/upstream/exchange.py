@@ -275,7 +275,7 @@ class Exchange:
             await self._read_whole(provider, key, call, call.reading, outcome, answer)
         elif outcome.streamed:
             await self._hold(provider, key, call, outcome, answer)
-        elif b"json" in content_type:
+        elif content_type.find(b"json") >= 0:
             await self._look_inside(provider, key, call, outcome, answer)
 
     async def _look_inside(

@@ -21,15 +21,19 @@ class Grammar(NamedTuple):
     is_empty: Callable[[object], bool]
 
 
+CHAT = Grammar(chat_events.classify_event, chat_events.carried_error, chat_events.MARKS, empty_answer)
+RESPONSES = Grammar(
+    responses_events.classify_event, responses_events.carried_error, responses_events.MARKS, empty_response
+)
+
+
 def grammar_of(shape: str) -> Grammar | None:
     """None: nobody looks into the events of such a stream."""
     match shape:
         case "chat" | "completions":
-            return Grammar(chat_events.classify_event, chat_events.carried_error, chat_events.MARKS, empty_answer)
+            return CHAT
         case "responses":
-            return Grammar(
-                responses_events.classify_event, responses_events.carried_error, responses_events.MARKS, empty_response
-            )
+            return RESPONSES
         case "messages":
             from gateway.dialects.anthropic import events as anthropic_events
             from gateway.dialects.anthropic.errors import empty_answer as empty_message

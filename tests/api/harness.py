@@ -59,6 +59,7 @@ from gateway.keeper.usagewriter import UsageWriter
 from gateway.net.client import Client
 from gateway.net.connection import Reply, Request
 from gateway.net.server import Server
+from gateway.observe.aftermath import Aftermath
 from gateway.observe.logs import Log
 from gateway.observe.metrics import Metrics
 from gateway.observe.record import RequestRecord
@@ -357,6 +358,8 @@ class Gateway:
         self.books = Books(database)
         self.usage = UsageStore(database)
         self.usage_writer = UsageWriter(self.usage, self._log, self.clock)
+        self.aftermath = Aftermath(self.metrics, self.usage_writer.note, self._log, self.clock)
+        self.metrics.before_reading = self.usage_writer.before_reading = self.aftermath.catch_up
         billing = None
         if config.billing.enabled:
             billing = Billing(config.billing, load_price_book(config), self.ledger, self.clock)
@@ -404,7 +407,7 @@ class Gateway:
                 authenticator,
                 self._log,
                 self.metrics,
-                self.usage_writer.note,
+                self.aftermath,
                 log_requests=True,
                 public_metrics=config.metrics.public,
             )

@@ -237,6 +237,20 @@ def test_a_json_web_token_is_signed_for_a_user(tmp_path: Path) -> None:
     run(scenario())
 
 
+@pytest.mark.parametrize(("size", "status"), [(20_000, 401), (1_000_000, 431)])
+@pytest.mark.parametrize("form", ["a{0}", "{0}.{0}.{0}", "llmg-{0}-{0}"])
+def test_a_token_of_any_length_is_refused(tmp_path: Path, form: str, size: int, status: int) -> None:
+    token = form.format("a" * (size // form.count("{0}")))
+
+    async def scenario() -> None:
+        config = configuration("http://127.0.0.1:1/v1", more=TOKENS + JWT)
+        async with gateway(tmp_path, config) as running:
+            assert await use(running, token) == status
+            assert await use(running, "sk-anything") == 401
+
+    run(scenario())
+
+
 def test_while_the_database_is_away_a_token_that_may_be_right_is_told_to_come_back(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with FakeProvider() as fake, gateway(tmp_path, configuration(fake.base_url, more=TOKENS)) as running:

@@ -133,6 +133,7 @@ def test_an_array_is_given_out_but_for_its_last_byte_until_its_entry_is_durable(
 
     async def scenario() -> None:
         async with FakeProvider() as fake, charging(tmp_path, fake, kind="gemini") as running:
+            running.ledger._patience = 1.0  # long enough for the first, and what the second waits for
             array = json.dumps(list(GEMINI)).encode() + blank
             for key in KEYS:
                 fake.script(key, SlowBytes(100, 0.01, Answer(200, array)))
@@ -145,7 +146,6 @@ def test_an_array_is_given_out_but_for_its_last_byte_until_its_entry_is_durable(
                 got = await talk.answer()
             assert (got.body, got.complete) == (array, True)
             assert [written.entry.amount for written in await charges(running)] == [-40 * CENT]
-            running.ledger._patience = 0.2
             gate.broken = True
             async with running.talk() as talk:
                 running.ledger._database = running.database

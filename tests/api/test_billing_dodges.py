@@ -70,6 +70,39 @@ def test_what_limits_nothing_reserves_as_much_as_nothing_said(
     run(scenario())
 
 
+@pytest.mark.parametrize(
+    ("more", "param"),
+    [
+        ('"max_tokens": 99999, "max_tokens": 1', "max_tokens"),
+        ('"max_tok\\u0065ns": 99999, "max_tokens": 1', "max_tokens"),
+        ('"max_tokens": 1, "Max_Tokens": 99999', "max_tokens"),
+        ('"max_tokens": 1, "max_to\N{KELVIN SIGN}ens": 99999', "max_tokens"),
+        ('"n": 50, "n": 1', "n"),
+        ('"service_tier": "priority", "service_tier": "auto"', "service_tier"),
+        ('"SERVICE_TIER": "priority"', "service_tier"),
+        ('"Tools": [{"type": "web_search"}]', "tools"),
+    ],
+)
+def test_what_a_provider_may_read_in_another_way_is_refused(tmp_path: Path, more: str, param: str) -> None:
+    async def scenario() -> None:
+        async with FakeProvider() as fake, charging(tmp_path, fake) as running:
+            got = await ask(running, f'{{"model": "gpt-4o-mini", "messages": [], {more}}}'.encode())
+            assert (got.status, got.code, got.error["param"]) == (400, "invalid_request_error", param)
+            assert fake.requests == []
+
+    run(scenario())
+
+
+def test_names_within_a_request_may_be_those_that_cost(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with FakeProvider() as fake, charging(tmp_path, fake, balance="10000") as running:
+            properties = {name: {"type": "string"} for name in ("model", "Model", "n", "max_tokens")}
+            tools = [{"type": "function", "function": {"name": "f", "parameters": {"properties": properties}}}]
+            assert (await ask(running, {**SHORT, "tools": tools * 2, "X-Trace": 1})).status == 200
+
+    run(scenario())
+
+
 def test_a_limit_that_nobody_can_read_is_refused(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with FakeProvider() as fake, charging(tmp_path, fake) as running:
@@ -88,6 +121,7 @@ SEARCH: dict[str, Any] = {"type": "web_search"}
     [
         (b'{"model":"gpt-4o","model":"gpt-4o-mini","messages":[],"max_tokens":1}', 400, "model"),
         (b'{"mod\\u0065l":"gpt-4o","model":"gpt-4o-mini","messages":[],"max_tokens":1}', 400, "model"),
+        (b'{"model":"gpt-4o-mini","Model":"gpt-4o","messages":[],"max_tokens":1}', 400, "model"),
         (json.dumps({**SHORT, "models": ["o1-pro"]}).encode(), 402, "models"),
         (json.dumps({**SHORT, "fallbacks": [{"model": "o1-pro"}]}).encode(), 402, "fallbacks"),
     ],

@@ -6,9 +6,11 @@ import asyncio
 from pathlib import Path
 from random import Random
 
+import pytest
+
 from gateway.store.entries import Entry, Refusal
 from tests.api.billed import CENT, SHORT, charges, charging
-from tests.api.harness import AS_ANN, Got
+from tests.api.harness import AS_ANN, CHAT, KEYS, Got
 from tests.conftest import run
 from tests.fakes.behaviours import Answer
 from tests.fakes.provider import FakeProvider
@@ -56,29 +58,40 @@ def test_two_hundred_clients_at_once_never_overspend_what_was_reserved(tmp_path:
     run(scenario(), 120)
 
 
-def test_requests_over_the_network_stop_where_the_balance_does(tmp_path: Path) -> None:
-    usage = {"prompt_tokens": 150, "completion_tokens": 10, "total_tokens": 160}
+@pytest.mark.parametrize("tokens", [10, 60], ids=["as long as allowed", "longer than reserved"])
+def test_requests_over_the_network_stop_where_the_balance_does(tmp_path: Path, tokens: int) -> None:
+    """Where answers are longer than reserved, no more are served than the balance has reservations for."""
+    usage = {"prompt_tokens": 150, "completion_tokens": tokens, "total_tokens": 150 + tokens}
     body = {"choices": [{"index": 0, "message": {"role": "assistant", "content": "Hi"}, "finish_reason": "stop"}]}
+    asking = SHORT if tokens == 10 else CHAT
+    cost = (150 + 2 * tokens) * CENT
 
     async def scenario() -> None:
-        async with FakeProvider() as fake, charging(tmp_path, fake, balance="20") as running:
-            for key in ("sk-first-000000000001", "sk-second-00000000002", "sk-third-000000000003"):
+        async with (
+            FakeProvider() as fake,
+            charging(tmp_path, fake, balance="20", billing="reserve_output_tokens = 10") as running,
+        ):
+            for key in KEYS:
                 fake.script(key, Answer(200, {**body, "usage": usage}))
-            asked: list[Got] = []
 
-            async def client() -> None:
+            async def client() -> Got:
                 async with running.talk() as talk:
-                    for _ in range(3):
-                        await talk.send("POST", "/v1/chat/completions", SHORT, AS_ANN)
-                        asked.append(await talk.answer())
+                    await talk.send("POST", "/v1/chat/completions", asking, AS_ANN)
+                    return await talk.answer()
 
-            await asyncio.gather(*(client() for _ in range(50)))
+            asked = await asyncio.gather(*(client() for _ in range(CLIENTS)))
             statuses = [got.status for got in asked]
             assert set(statuses) == {200, 402}
             made = await charges(running)
             assert len(made) == statuses.count(200) == len(fake.requests)
             account = await running.books.account("ann")
             assert account is not None
-            assert account.balance == 2000 * CENT - len(made) * 170 * CENT >= 0
+            assert account.balance == 2000 * CENT - len(made) * cost
+            reserved = round(next(got for got in asked if got.status == 402).error["required"] * ONE)
+            if asking is SHORT:
+                assert account.balance >= 0
+            else:
+                assert cost > reserved
+                assert len(made) <= 2000 * CENT // reserved
 
     run(scenario(), 60)

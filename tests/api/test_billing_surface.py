@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gateway.api.billing import write_exactly
-from tests.api.billed import ask, charging
+from tests.api.billed import SHORT, ask, charging
 from tests.api.harness import AS_ANN, AS_ROOT, TOKENS, Gateway, Got, configuration, gateway
 from tests.conftest import run
 from tests.fakes.provider import FakeProvider
@@ -40,6 +40,27 @@ def test_a_user_sees_the_balance_before_the_first_request_and_after_it(tmp_path:
             assert charge["timestamp"].endswith("+00:00")
             assert "key" not in charge
             assert (opening["amount"], opening["description"], opening["kind"]) == (12.5, "opening balance", "credit")
+
+    run(scenario())
+
+
+def test_who_comes_with_a_json_web_token_gets_the_default_balance_once(tmp_path: Path) -> None:
+    jwt = "[auth.jwt]\nsecret = '0123456789abcdef0123456789abcdef'"
+
+    async def scenario() -> None:
+        async with FakeProvider() as fake, charging(tmp_path, fake, balance="12.5", billing=jwt) as running:
+
+            async def signed() -> dict[str, str]:
+                made = await running.administrate("POST", "/admin/tokens/jwt", {"user": "carol", "ttl": 60})
+                return {"authorization": f"Bearer {made.json['token']}"}
+
+            got = await running.ask("POST", "/v1/chat/completions", SHORT, await signed())
+            assert got.status == 200
+            left = Decimal("12.5") - Decimal(got.header("x-llmgateway-cost") or "")
+            seen = await see(running, "/billing/balance", await signed())
+            assert seen.json == {"user_id": "carol", "balance": float(left)}
+            users = (await running.administrate("GET", "/admin/users")).json["users"]
+            assert [(one["name"], one["balance"]) for one in users] == [("carol", str(left))]
 
     run(scenario())
 

@@ -52,9 +52,9 @@ async def until_refused(running: Gateway) -> tuple[Got, int]:
 def test_while_another_process_holds_the_database_locked_nothing_is_asked(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with FakeProvider() as fake, charging(tmp_path, fake) as running:
+            running.ledger._patience = 2.0
             assert (await ask(running)).status == 200
             before = len(fake.requests)
-            running.ledger._patience = 0.3
             with subprocess.Popen(
                 [sys.executable, "-c", LOCK, running.database.place],
                 stdin=subprocess.PIPE,

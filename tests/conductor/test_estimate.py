@@ -106,6 +106,27 @@ def test_a_length_in_another_dialect_limits_nothing() -> None:
 
 
 @pytest.mark.parametrize(
+    ("fields", "length"),
+    [
+        ({"max_tokens": 5, "n_predict": 50}, 50),
+        ({"max_tokens": 5, "n_predict": 3}, 5),
+        ({"max_tokens": 5, "n_predict": -1}, 9),
+        ({"n_predict": 3}, 9),
+        ({"max_tokens": 5, "n": 1, "n_cmpl": 3}, 5),
+    ],
+)
+@pytest.mark.parametrize("shape", ["chat", "completions", "messages"])
+def test_what_counts_at_some_servers_alone_can_only_add(fields: dict[str, Any], length: int, shape: str) -> None:
+    assert longest_answer(ask(fields, shape), 9) == (length, fields.get("n_cmpl", 1))
+
+
+@pytest.mark.parametrize("shape", ["chat", "completions", "messages"])
+def test_settings_of_another_dialect_hide_no_limit(shape: str) -> None:
+    asked = ask({"max_tokens": 50, "n": 2, "generationConfig": {"maxOutputTokens": 1, "max_tokens": 1}}, shape)
+    assert longest_answer(asked, 9) == (50, 2)
+
+
+@pytest.mark.parametrize(
     ("prompt", "answers"),
     [("a", 3), (["a", "b"], 6), ([[1, 2], [3], [4]], 9), ([1, 2, 3], 3), ([], 3), (["a", 1], 6), (None, 3)],
 )

@@ -100,3 +100,28 @@ def test_dearer_buckets_count_where_the_request_may_fill_them() -> None:
     for fields, rate in ((cached, 1), (heard, 2)):
         most = at_most(ask(fields, "embeddings"), price, 0)
         assert most.amount == rate * most.input
+
+
+@pytest.mark.parametrize(
+    ("part", "sounds"),
+    [
+        ({"inlineData": {"mimeType": "audio/wav", "data": "AA"}}, True),
+        ({"inlineData": {"mimeType": "Video/MP4", "data": "AA"}}, True),
+        ({"inlineData": {"mimeType": "AUDIO/wav", "data": "AA"}}, True),
+        ({"inlineData": {"mimeType": "image/png", "data": "AA"}}, False),
+        ({"fileData": {"fileUri": "https://youtu.be/a"}}, True),
+        ({"text": "AA"}, False),
+    ],
+)
+def test_films_and_what_the_provider_keeps_may_have_sound(part: dict[str, Any], sounds: bool) -> None:
+    price = price_of({"input": MILLION, "input_audio": 3 * MILLION}, max_input=10**6)
+    most = at_most(ask({"contents": [{"parts": [part]}]}, "generate"), price, 0)
+    assert most.amount == most.input * (3 if sounds else 1)
+
+
+@pytest.mark.parametrize("modality", ["AUDIO", 3])
+def test_gemini_may_be_asked_for_sound_by_a_number(modality: object) -> None:
+    price = price_of({"input": 1, "output": MILLION, "output_audio": 6 * MILLION})
+    config = {"maxOutputTokens": 5, "responseModalities": [modality]}
+    assert at_most(ask({"contents": [], "generationConfig": config}, "generate"), price, 0).amount == 30
+    assert at_most(ask({"max_tokens": 5, "messages": []}), price, 0).amount == 5

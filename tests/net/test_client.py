@@ -110,7 +110,12 @@ async def test_host_and_length_are_added_where_they_are_missing(
         (b"/v1 HTTP/1.1\r\nx: y", [], b""),
         (b"/v1", [(b"x", b"1\r\ny: 2")], b""),
         (b"/v1", [(b"x", b"1\ny: 2")], b""),
+        (b"/v1", [(b"x", b"1\0")], b""),
+        (b"/v1", [(b"x y", b"1")], b""),
+        (b"/v1 2", [], b""),
         (b"/v1", [(b"host", b"a"), (b"host", b"b")], b""),
+        (b"/v1", [(b"host", b"a"), (b"host", b"a")], b""),
+        (b"/v1", [(b"content-length", b"4"), (b"content-length", b"4")], b"four"),
         (b"/v1", [(b"content-length", b"3")], b"four"),
         (b"/v1", [(b"content-length", b"5")], b"four"),
     ],
@@ -120,7 +125,7 @@ async def test_a_request_that_is_not_http_is_not_sent(
     target: bytes, headers: list[tuple[bytes, bytes]], body: bytes
 ) -> None:
     async with talking(answering(OK)) as (client, upstream):
-        with pytest.raises(ValueError, match=r"cannot be written|line break"):
+        with pytest.raises(ValueError, match="cannot be written"):
             await client.exchange(upstream.origin, b"POST", target, headers, body, PATIENT, 1e12)
         assert client.statistics() == EMPTY
         await upstream.wait_gone()

@@ -75,7 +75,7 @@ def test_a_line_is_one_json_object_with_time_level_and_event() -> None:
 def test_a_request_line_says_who_what_and_how_long() -> None:
     sink = Sink()
     log = Log("info", sink, clock=lambda: NOON)
-    log.request(full_record(), 0.5)
+    log.request(full_record(), 0.5, NOON)
     log.close()
     assert sink.entries() == [
         {
@@ -115,7 +115,7 @@ def test_a_request_whose_client_left_says_in_which_phase() -> None:
     record.outcome, record.phase, record.error = "client_gone", "queued", "client_gone"
     sink = Sink()
     log = Log("info", sink)
-    log.request(record, 0.5)
+    log.request(record, 0.5, NOON)
     log.close()
     (entry,) = sink.entries()
     assert (entry["outcome"], entry["phase"], entry["error"]) == ("client_gone", "queued", "client_gone")
@@ -137,7 +137,7 @@ def test_a_level_lets_itself_and_what_is_graver_through(level: str, seen: list[s
     log.level = level
     log.debug("debug")
     log.info("info")
-    log.request(RequestRecord("req-1", 0.0), 0.1)
+    log.request(RequestRecord("req-1", 0.0), 0.1, NOON)
     log.warning("warning")
     log.error("error")
     log.close()

@@ -16,7 +16,7 @@ from gateway.store.entries import Refusal, Reservation, Unit
 from gateway.store.ledger import UNIT_LIMIT
 from tests.conftest import run
 from tests.garbage import leaving_no_cycle
-from tests.store.money import NOW, charge, till
+from tests.store.money import NOW, Till, charge, till
 
 
 def test_a_request_pays_what_it_cost_and_frees_the_rest(tmp_path: Path) -> None:
@@ -118,6 +118,23 @@ def test_of_requests_at_once_as_many_are_granted_as_there_is_money_for(tmp_path:
             granted = [isinstance(one, Reservation) for one in await asyncio.gather(*asked)]
             assert granted == [True] * 3 + [False] * 5  # in the order in which they came
             assert all(isinstance(one, Reservation) for one in await asyncio.gather(*others))
+
+    run(scenario())
+
+
+def test_gateways_that_share_a_database_grant_no_more_together_than_there_is(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with till(tmp_path, balance=1000) as one, till(tmp_path, balance=1000) as two:
+
+            async def request(at: Till) -> int:
+                found = await at.ledger.reserve("ann", 30)
+                if isinstance(found, Refusal):
+                    return 0
+                await at.ledger.settle(found, charge(found, 30))
+                return 1
+
+            assert sum(await asyncio.gather(*(request(at) for _ in range(50) for at in (one, two)))) == 33
+            assert await one.funds("ann") == await two.funds("ann") == (10, 0)
 
     run(scenario())
 
