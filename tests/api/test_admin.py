@@ -26,7 +26,7 @@ from tests.fakes.behaviours import (
     unauthorized,
 )
 from tests.fakes.provider import FakeProvider
-from tests.net.test_dial import refused_port
+from tests.ports import free_port
 
 
 async def keys_listed(running: Gateway, query: str) -> list[str]:
@@ -244,7 +244,7 @@ def test_status_knows_a_provider_that_nobody_listens_for_and_masks_what_it_repea
             (provider,) = (await running.administrate("GET", "/admin/status")).json["providers"]
             assert "broke it" in provider["outage"]["last_error"]
             assert not any(key in str(provider) for key in KEYS)
-        async with gateway(tmp_path, configuration(f"http://127.0.0.1:{refused_port()}/v1")) as running:
+        async with gateway(tmp_path, configuration(f"http://127.0.0.1:{free_port()}/v1")) as running:
             await running.chat()
             (provider,) = (await running.administrate("GET", "/admin/status")).json["providers"]
             assert provider["outage"]["cause"] == "provider_down"

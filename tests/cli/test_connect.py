@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.place import run
+from tests.ports import free_port
 
 
 @contextmanager
@@ -17,14 +18,6 @@ def listener() -> Iterator[int]:
     """A port that takes connections and says nothing."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield server.getsockname()[1]
-
-
-def closed_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        number: int = probe.getsockname()[1]
-    return number
 
 
 def provider(name: str, port: int, more: str = "") -> str:
@@ -46,7 +39,7 @@ def check(config: Path, text: str) -> int:
 
 def test_a_provider_that_can_be_reached_is_said_to_be(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with listener() as port:
-        switched_off = provider("off", closed_port(), "enabled = false")
+        switched_off = provider("off", free_port(), "enabled = false")
         assert check(place, provider("main", port) + switched_off + '[providers.demo]\ntype = "echo"') == 0
     told = capsys.readouterr()
     assert f"providers.main: http://127.0.0.1:{port} reached in " in told.out
@@ -56,7 +49,7 @@ def test_a_provider_that_can_be_reached_is_said_to_be(place: Path, capsys: pytes
 def test_one_that_cannot_is_named_with_the_reason_and_the_exit_code_is_1(
     place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    port = closed_port()
+    port = free_port()
     with listener() as open_port:
         assert check(place, provider("main", open_port) + provider("other", port)) == 1
     told = capsys.readouterr()
@@ -67,7 +60,7 @@ def test_one_that_cannot_is_named_with_the_reason_and_the_exit_code_is_1(
 
 def test_every_proxy_is_tried_and_passwords_stay_hidden(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = place.parent / "proxies.txt"
-    file.write_text("".join(f"http://user:secret-{n}@127.0.0.1:{closed_port()}\n" for n in range(7)))
+    file.write_text("".join(f"http://user:secret-{n}@127.0.0.1:{free_port()}\n" for n in range(7)))
     file.chmod(0o600)
     with listener() as port:
         through = f'proxy = {{ mode = "pool", file = "{file}" }}'
@@ -94,5 +87,5 @@ def test_a_provider_without_a_proxy_is_said_to_have_none(
 
 
 def test_without_the_option_nobody_is_asked(place: Path) -> None:
-    place.write_text(provider("main", closed_port()))
+    place.write_text(provider("main", free_port()))
     assert run("config", "check", "--config", str(place)) == 0

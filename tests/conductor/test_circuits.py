@@ -25,7 +25,7 @@ from tests.fakes.behaviours import (
     unauthorized,
 )
 from tests.fakes.provider import FakeProvider
-from tests.net.test_dial import refused_port
+from tests.ports import free_port
 from tests.upstream.pools import SERVER_ERROR
 
 ONCE = "on_server_error = {attempts = 0}"
@@ -153,7 +153,7 @@ def test_a_stream_that_ends_with_an_error_counts_if_it_tells_of_the_providers_ow
 
 def test_a_provider_that_cannot_be_reached_is_left_alone_as_well(tmp_path: Path) -> None:
     async def scenario() -> None:
-        config = configuration(f"http://127.0.0.1:{refused_port()}/v1", retry=ONCE)
+        config = configuration(f"http://127.0.0.1:{free_port()}/v1", retry=ONCE)
         async with gateway(tmp_path, config) as running:
             assert await statuses(running, 7) == [502] * 5 + [503] * 2
 

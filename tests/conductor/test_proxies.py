@@ -17,7 +17,7 @@ from tests.conftest import run
 from tests.fakes.behaviours import Answer, rate_limited, server_error
 from tests.fakes.provider import FakeProvider
 from tests.fakes.proxy import FakeProxy
-from tests.net.test_dial import refused_port
+from tests.ports import free_port
 
 CHALLENGE = Answer(403, b"<!DOCTYPE html><title>Just a moment...</title>", {"content-type": "text/html"})
 
@@ -39,7 +39,7 @@ class World:
         self.pool.add([Proxy(url) for url in urls])
 
     def add_dead(self, count: int) -> list[ProxyUrl]:
-        urls = [ProxyUrl("http", "127.0.0.1", refused_port(), f"dead-{n}") for n in range(count)]
+        urls = [ProxyUrl("http", "127.0.0.1", free_port(), f"dead-{n}") for n in range(count)]
         self.add(*urls)
         return urls
 

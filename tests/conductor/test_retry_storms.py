@@ -24,7 +24,7 @@ from tests.fakes.behaviours import (
     server_error,
 )
 from tests.fakes.provider import FakeProvider
-from tests.net.test_dial import refused_port
+from tests.ports import free_port
 
 CLIENTS, AT_ONCE = 150, 15
 PROBES = 3
@@ -106,7 +106,7 @@ def test_a_provider_that_refuses_connections_is_not_called_more_often_either(
     tmp_path: Path, stream: bool, more: str
 ) -> None:
     async def scenario() -> None:
-        config = configuration(f"http://127.0.0.1:{refused_port()}/v1", retry=EAGER, more=more)
+        config = configuration(f"http://127.0.0.1:{free_port()}/v1", retry=EAGER, more=more)
         async with gateway(tmp_path, config) as running:
             attempts = await storm(running, stream=stream)
             assert attempts <= (1.2 * CLIENTS if more else AT_ONCE + RESERVE)

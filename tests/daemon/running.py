@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
-import socket
 import sys
 import threading
 from collections.abc import AsyncIterator
@@ -103,9 +102,3 @@ async def living(running: Running, **environ: str) -> AsyncIterator[None]:
         gc.unfreeze()
         threading.excepthook = mourning
         sys.setswitchinterval(switching)
-
-
-def free_port() -> int:
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        return int(bound.getsockname()[1])

@@ -7,8 +7,9 @@ from pathlib import Path
 from gateway.policy.room import LARGE, Share
 from tests.api.harness import CHAT
 from tests.conftest import run
-from tests.daemon.running import daemon, free_port
+from tests.daemon.running import daemon
 from tests.daemon.test_reloads import talking
+from tests.ports import free_port
 
 LIMITS = f"[server]\nmax_body_bytes = {2 * LARGE}\nmax_buffered_bytes = {4 * LARGE}\n"
 LARGE_CHAT = {**CHAT, "model": "main/echo", "user": "x" * LARGE}

@@ -15,8 +15,9 @@ from gateway.policy.pricelist import to_text, write_list
 from gateway.policy.pricing import PriceBook, price_of
 from gateway.providers import PROVIDER_FACTS
 from tests.conftest import run
-from tests.daemon.running import daemon, free_port
+from tests.daemon.running import daemon
 from tests.daemon.test_reloads import switched_on, talking
+from tests.ports import free_port
 
 TOKEN = "token-of-ann-0123"
 AUTH = f'[auth]\nrequired = true\n[tokens.ann]\ntoken = "{TOKEN}"\nscopes = ["admin"]\n'

@@ -17,7 +17,8 @@ from gateway.errors import ConfigError
 from gateway.policy.verdict import Status
 from tests.api.harness import CHAT, Talk
 from tests.conftest import run
-from tests.daemon.running import MANY, Running, daemon, free_port
+from tests.daemon.running import MANY, Running, daemon
+from tests.ports import free_port
 from tests.upstream.pools import limited
 
 TOKEN = "token-of-ann"

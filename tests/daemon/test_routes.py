@@ -9,10 +9,11 @@ from typing import Any
 
 from tests.api.harness import CHAT, until
 from tests.conftest import run
-from tests.daemon.running import Running, daemon, free_port
+from tests.daemon.running import Running, daemon
 from tests.daemon.test_reloads import talking
 from tests.fakes.behaviours import HangAfter, Stream, server_error
 from tests.fakes.provider import FakeProvider
+from tests.ports import free_port
 
 ONE, TWO = "sk-one-0000000000001", "sk-two-0000000000002"
 TO_FAST: dict[str, Any] = {**CHAT, "model": "fast"}

@@ -10,8 +10,9 @@ from gateway.daemon import daemon as daemon_module
 from gateway.store.entries import Reservation
 from gateway.store.unwritten import FILE
 from tests.conftest import run
-from tests.daemon.running import daemon, free_port
+from tests.daemon.running import daemon
 from tests.daemon.test_prices import BILLING
+from tests.ports import free_port
 from tests.store.money import Unsteady, charge
 
 

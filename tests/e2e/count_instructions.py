@@ -17,7 +17,6 @@ import json
 import os
 import re
 import shutil
-import socket
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Mapping
@@ -25,6 +24,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from tests.e2e.process import ROOT, one_provider, write_keys
+from tests.ports import free_port
 
 WARM_UP = 3
 """Rounds before the counting begins: caches fill, functions are specialised."""
@@ -254,13 +254,6 @@ async def main(cases: list[str], yardstick: str, requests: int, streams: int) ->
         ratios = "" if first is None else f"   {found[0] / first[0]:.2f} x, {found[1] / first[1]:.2f} x"
         first = first or (found if yardstick else None)
         print(f"{case:10} {found[0] / 1000:8.1f} a request, {found[1] / 1000:6.1f} an event{ratios}", flush=True)
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from tests.e2e.process import GatewayProcess, command, gateway, one_provider, wr
 from tests.fakes.behaviours import Delay, Hang, Stream
 from tests.fakes.manager import notifications
 from tests.fakes.provider import FakeProvider
+from tests.ports import free_port
 
 KEYS = [f"sk-good-{n:016}" for n in range(5)]
 
@@ -103,12 +104,6 @@ async def starting(folder: Path, config: str, **environ: str) -> GatewayProcess:
     while not admin.is_socket() or await refused(f"unix:{admin}"):
         await asyncio.sleep(0.01)
     return running
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def test_while_it_starts_the_admin_socket_says_so_and_the_port_is_closed(tmp_path: Path) -> None:

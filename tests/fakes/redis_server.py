@@ -19,6 +19,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Self
 
+from tests.ports import free_port
+
 START_SECONDS = 20.0
 
 
@@ -44,9 +46,7 @@ class RedisServer:
         self._socket = folder / "redis.sock"
         self._arguments = arguments
         self._process: subprocess.Popen[bytes] | None = None
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port: int = free.getsockname()[1]
+        self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self.socket_url = f"unix://{self._socket}"
 

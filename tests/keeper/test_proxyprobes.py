@@ -28,7 +28,7 @@ from gateway.upstream.proxypool import ProxyPool
 from tests.conftest import run
 from tests.fakes.provider import FakeProvider
 from tests.fakes.proxy import FakeProxy
-from tests.net.test_dial import refused_port
+from tests.ports import free_port
 from tests.upstream.pools import Clock
 
 S = Status
@@ -274,7 +274,7 @@ def test_a_pool_of_dead_proxies_keeps_no_other_waiting() -> None:
 def test_without_probes_only_the_operator_has_proxies_looked_at() -> None:
     async def scenario() -> None:
         async with bench(probe=False) as b, FakeProxy() as fake:
-            dead = ProxyUrl("http", "127.0.0.1", refused_port())
+            dead = ProxyUrl("http", "127.0.0.1", free_port())
             proxies = b.add(fake.url, dead)
             life = asyncio.create_task(b.prober.run(), name="probes")
             for _ in range(20):

@@ -14,6 +14,7 @@ import trustme
 from gateway.errors import ConnectError, Disconnect, ProtocolError, UpstreamError, UpstreamTimeout
 from gateway.net.dial import READ_AHEAD, Connection, Origin, dial
 from tests.net.scripted import Wire, both_loops, scripted, turns
+from tests.ports import free_port
 
 
 async def hold(wire: Wire) -> None:
@@ -47,13 +48,6 @@ def unresponsive() -> Iterator[Origin]:
             filler.setblocking(False)
             filler.connect_ex(listener.getsockname())
         yield Origin("http", "127.0.0.1", listener.getsockname()[1])
-
-
-def refused_port() -> int:
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        port: int = unused.getsockname()[1]
-        return port
 
 
 @pytest.mark.parametrize(
@@ -110,7 +104,7 @@ async def failure_of(origin: Origin, context: ssl.SSLContext | None = None, seco
 
 @both_loops
 async def test_a_refused_port_is_a_connect_error() -> None:
-    failure = await failure_of(Origin("http", "127.0.0.1", refused_port()))
+    failure = await failure_of(Origin("http", "127.0.0.1", free_port()))
     assert isinstance(failure, ConnectError)
     assert "refuses connections" in failure.message
 

@@ -17,7 +17,8 @@ from gateway.net.client import Client, Origin, PoolStatistics, Timeouts
 from gateway.secret import Secret
 from tests.fakes.proxy import FakeProxy
 from tests.net.scripted import Wire, answering, both_loops, scripted, turns
-from tests.net.test_dial import client_tls, hold, refused_port, server_tls, unresponsive
+from tests.net.test_dial import client_tls, hold, server_tls, unresponsive
+from tests.ports import free_port
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"
 PATIENT = 10.0
@@ -96,7 +97,7 @@ async def test_an_origin_is_reached_without_a_word_and_nothing_is_kept(
 
 
 async def knock(client: Client) -> None:
-    await client.reach(Origin("http", "127.0.0.1", 1), TIMEOUTS, proxy=ProxyUrl("http", "127.0.0.1", refused_port()))
+    await client.reach(Origin("http", "127.0.0.1", 1), TIMEOUTS, proxy=ProxyUrl("http", "127.0.0.1", free_port()))
 
 
 @both_loops
@@ -187,9 +188,7 @@ async def test_who_looks_the_origins_name_up(kind: str, asked: str, authority: t
 @both_loops
 async def test_a_proxy_that_is_not_there_is_at_fault(scheme: str, authority: trustme.CA) -> None:
     async with calling(authority) as client:
-        failure = await failure_of(
-            client, Origin("http", "127.0.0.1", 1), ProxyUrl(scheme, "127.0.0.1", refused_port())
-        )
+        failure = await failure_of(client, Origin("http", "127.0.0.1", 1), ProxyUrl(scheme, "127.0.0.1", free_port()))
     assert isinstance(failure, ProxyError)
     assert not failure.beyond
 
@@ -351,7 +350,7 @@ async def test_a_cancelled_way_through_a_proxy_leaves_nothing(authority: trustme
 @both_loops
 async def test_an_origin_behind_the_proxy_that_refuses_may_be_at_fault(kind: str, authority: trustme.CA) -> None:
     async with KINDS[kind](authority) as proxy, calling(authority) as client:
-        failure = await failure_of(client, Origin("http", "127.0.0.1", refused_port()), proxy.url)
+        failure = await failure_of(client, Origin("http", "127.0.0.1", free_port()), proxy.url)
     assert isinstance(failure, ProxyError)
     assert failure.beyond
 
