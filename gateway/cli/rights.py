@@ -57,6 +57,10 @@ def add_rights_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--limit", action="append", type=limit, default=[], metavar="LIMIT=N", help=f"{', '.join(LIMITS)}; repeat it"
     )
+    add_target_arguments(parser)
+
+
+def add_target_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--provider", action="append", default=[], help="that may be used, default: all; repeat it")
     parser.add_argument("--model", action="append", default=[], help="that may be used, default: all; repeat it")
 

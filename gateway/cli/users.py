@@ -9,7 +9,14 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from gateway.cli.admin import add_socket_argument, call
-from gateway.cli.rights import add_rights_arguments, limit, limits_in_words, rights, rights_in_words
+from gateway.cli.rights import (
+    add_rights_arguments,
+    add_target_arguments,
+    limit,
+    limits_in_words,
+    rights,
+    rights_in_words,
+)
 from gateway.cli.table import print_json, print_table, row_limit
 from gateway.cli.tokens import show_tokens
 from gateway.errors import GatewayError
@@ -38,6 +45,16 @@ def add_parser(commands: Any) -> None:
     set_limit.add_argument("limits", nargs="*", type=limit, metavar="LIMIT=N", help="rpm=60, say; others stay")
     set_limit.add_argument("--none", action="store_true", help="no limits of his own: the configured ones")
     set_limit.set_defaults(run=run_set_limit)
+    allow = actions.add_parser("allow", help="change what a user may use")
+    allow.add_argument("name")
+    add_target_arguments(allow)
+    allow.add_argument("--all", action="store_true", help="any model of any provider")
+    allow.set_defaults(run=run_allow)
+    transactions = actions.add_parser("transactions", help="what a user was charged and given, the newest first")
+    transactions.add_argument("name")
+    transactions.add_argument("--limit", type=row_limit, default=50, help="rows at most (50); 1000 is the most")
+    transactions.add_argument("--offset", type=int, default=0, metavar="N", help="leave out the newest N")
+    transactions.set_defaults(run=run_transactions)
     adjusting = []
     for name, text in (("credit", "add to a user's balance"), ("debit", "take from a user's balance")):
         action = actions.add_parser(name, help=text)
@@ -55,6 +72,8 @@ def add_parser(commands: Any) -> None:
         *adjusting,
         *(actions.choices[name] for name in ("disable", "enable")),
         set_limit,
+        allow,
+        transactions,
     ):
         action.add_argument("--json", action="store_true", help="for scripts")
         add_socket_argument(action)
@@ -106,6 +125,39 @@ def run_set_limit(args: argparse.Namespace) -> int:
     return _tell(args, answer, f"limited to {limits_in_words(user['limits']) or 'what is configured'}")
 
 
+def run_allow(args: argparse.Namespace) -> int:
+    if args.all == bool(args.provider or args.model):
+        raise GatewayError("either providers and models, or all", hint="write --model gpt-4o, say, or --all")
+    answer = call(args, "PATCH", _place(args.name), {"providers": args.provider, "models": args.model})
+    return _tell(args, answer, f"may use {rights_in_words(answer['user']) or 'everything'}")
+
+
+def run_transactions(args: argparse.Namespace) -> int:
+    query = urlencode({"limit": args.limit, "offset": args.offset})
+    rows = call(args, "GET", f"{_place(args.name)}/transactions?{query}")["transactions"]
+    if args.json:
+        print_json(rows)
+    elif rows:
+        print_table(
+            ("TIME", "KIND", "AMOUNT", "BALANCE", "WHAT", "TOKEN", "REQUEST"),
+            (
+                (
+                    _moment(row["timestamp"]),
+                    row["kind"],
+                    row["amount"],
+                    row["balance_after"],
+                    row["description"],
+                    row["token"],
+                    row["request_id"],
+                )
+                for row in rows
+            ),
+        )
+    else:
+        print("there are none", file=sys.stderr)
+    return 0
+
+
 def run_adjust(args: argparse.Namespace) -> int:
     body = {"amount": args.amount, "note": args.note, "force": args.force}
     if args.id is not None:
@@ -114,11 +166,15 @@ def run_adjust(args: argparse.Namespace) -> int:
     if args.json:
         print_json(answer)
     elif answer["repeated"]:
-        made = datetime.fromtimestamp(answer["timestamp"], UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+        made = _moment(answer["timestamp"])
         print(f"{args.name}: this {answer['kind']} was already made on {made}; the balance is {answer['balance']}")
     else:
         print(f"{args.name}: {answer['kind']} of {args.amount}, the balance is {answer['balance']}")
     return 0
+
+
+def _moment(timestamp: float) -> str:
+    return datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def _place(name: str) -> str:

@@ -294,7 +294,7 @@ class Daemon:
             await self._holdings.keep_unwritten(config.state_dir)
         if self._holdings.cache is not None:
             await self._holdings.cache.close()
-        saved = await self._holdings.keeper.flush() and await self._holdings.usage_writer.flush()
+        saved = all(await asyncio.gather(self._holdings.keeper.flush(), self._holdings.usage_writer.flush()))
         await self._admin_server.close()
         self._holdings.aftermath.catch_up()
         self._log.info("stopped", cut=cut, saved=saved)

@@ -149,6 +149,12 @@ def test_users_are_listed_and_limited(tmp_path: Path) -> None:
                 await created(running, "--user", "bob", "--name", "ci", "--scope", "read")
                 shown = await running.command("users", "show", "bob")
                 assert "ci" in shown.out and "read" in shown.out
+                ended = await running.command("users", "allow", "bob", "--model", "gpt-4o", "--model", "tts-1")
+                assert ended.out == "bob: may use model:gpt-4o model:tts-1\n"
+                ended = await running.command("users", "allow", "bob", "--all")
+                assert ended.out == "bob: may use everything\n"
+                neither = await running.command("users", "allow", "bob")
+                assert neither.code == 1 and "--all" in neither.err
                 wrong = await running.command("users", "set-limit", "bob", "rpn=1")
                 assert wrong.code == 2 and "rpm" in wrong.err
 

@@ -34,6 +34,11 @@ def test_users_are_credited_and_debited_by_command_and_what_they_used_is_reporte
                 answer = await ann.post("/v1/chat/completions", asking("two"))
                 assert answer.status == 200
                 cost = float(answer.headers["x-llmgateway-cost"])
+                listed = (await running.command("users", "transactions", "ann")).out.splitlines()
+                assert [line.split()[3] for line in listed[1:]] == ["charge", "debit", "credit", "credit"]
+                assert "gpt-4o-mini" in listed[1] and "invoice 7" in listed[3]
+                older = (await running.command("users", "transactions", "ann", "--offset", "2", "--json")).json
+                assert [(one["kind"], one["amount"]) for one in older] == [("credit", "50.25"), ("credit", "0")]
                 (row,) = (await running.command("usage", "--by", "user", "--json")).json
                 assert (row["user"], row["requests"], row["cost"]) == ("ann", 1, answer.headers["x-llmgateway-cost"])
                 shown = await running.command("usage", "--by", "model", "--since", "1h")
