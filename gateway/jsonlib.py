@@ -7,7 +7,7 @@ The two agree on what the gateway needs: compact output, UTF-8 bytes, keys in th
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import lru_cache
 from typing import Any, NoReturn
 
@@ -62,10 +62,10 @@ def hides_names(data: bytes) -> bool:
     return data.find(b"\\u00") >= 0 and _LETTER.search(data) is not None and _ESCAPE.search(data) is not None
 
 
-def repeats(data: bytes, decoded: Any, *names: str) -> bool:
+def repeats(data: bytes, decoded: Any, *names: str, within: Collection[str] = ()) -> bool:
     """Whether the outermost object of a JSON document has more than one member of one of these names, of which one
-    reader takes the first and another the last (RFC 8259, 4); or may have, nested as deep as it is. `decoded` is what
-    `loads` has read."""
+    reader takes the first and another the last (RFC 8259, 4); or may have, nested as deep as it is. Objects that are
+    its members `within` are looked into, too. `decoded` is what `loads` has read."""
     if not hides_names(data):
         counts = {word: data.count(word) for word in map(_quoted, names)}
         several = {word: count for word, count in counts.items() if count > 1}
@@ -75,15 +75,17 @@ def repeats(data: bytes, decoded: Any, *names: str) -> bool:
 
     pairs: list[tuple[str, Any]] = []
 
-    def note(members: list[tuple[str, Any]]) -> None:
+    def note(members: list[tuple[str, Any]]) -> tuple[tuple[str, Any], ...] | None:
         pairs[:] = members  # the outermost object is read last
+        return tuple(members) if within else None
 
     try:
         json.loads(data, object_pairs_hook=note)
     except RecursionError:  # JSON can be deeper than Python's stack
         return True
-    said = [member for member, _ in pairs]
-    return any(said.count(name) > 1 for name in names)
+    objects = [pairs, *(value for member, value in pairs if member in within and isinstance(value, tuple))]
+    said = [[member for member, _ in members] for members in objects]
+    return any(members.count(name) > 1 for members in said for name in names)
 
 
 @lru_cache(maxsize=256)

@@ -70,6 +70,22 @@ def test_of_several_members_one_that_is_there_twice_is_enough() -> None:
     assert not jsonlib.repeats(text, jsonlib.loads(text), "model", "user")
 
 
+@pytest.mark.parametrize(
+    ("text", "twice"),
+    [
+        (b'{"held":{"n":1,"n":2}}', True),
+        (b'{"held":{"n":1,"\\u006e":2}}', True),
+        (b'{"n":1,"held":{"n":2}}', False),
+        (b'{"other":{"n":1,"n":2},"held":{"n":1}}', False),
+        (b'{"held":[{"n":1,"n":2}]}', False),
+        (b'{"held":{"inner":{"n":1,"n":2}}}', False),
+        (b'{"held":{"n":1},"held":{"n":2}}', False),  # which is another name's matter
+    ],
+)
+def test_objects_that_are_named_are_looked_into(text: bytes, twice: bool) -> None:
+    assert jsonlib.repeats(text, jsonlib.loads(text), "n", within=("held",)) is twice
+
+
 def _object(members: list[tuple[str, bytes]]) -> bytes:
     return b"{" + b", ".join(b'"%b": %b' % (name.encode(), value) for name, value in members) + b"}"
 

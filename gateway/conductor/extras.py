@@ -8,7 +8,7 @@ request is refused. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -43,9 +43,13 @@ SAID_ONCE = frozenset(
     {
         "model", *FURTHER_MODELS, *ASKING, *HOLDERS, *NUMBERS, *OTHER_LENGTHS, OVERRIDING,
         *(name for names in LENGTHS.values() for name in names), "prompt", "background", "stream_options",
+        "include_usage",
     }
 )  # fmt: skip
 """All fields that say what a request may cost, and those that see to it that its usage is heard of."""
+
+HOLDING = (*HOLDERS, "stream_options")
+"""Those that hold others of them."""
 
 TOOLS = (
     "web_search", "file_search", "code_interpreter", "image_generation",  # OpenAI
@@ -87,7 +91,7 @@ def refuse_models(ask: Ask) -> None:
             raise RequestError(
                 402, "unpriced_model", f"'{name}' names more models, and what they cost is not known here.", param=name
             )
-    twice = said_twice(fields, ask.body, SAID_ONCE)
+    twice = said_twice(fields, ask.body, SAID_ONCE, HOLDING)
     if twice:
         raise RequestError(
             400,
@@ -97,18 +101,22 @@ def refuse_models(ask: Ask) -> None:
         )
 
 
-def said_twice(fields: Mapping[str, Any], body: bytes, names: frozenset[str]) -> str:
-    """Which of `names` a JSON object, `fields` of `body`, has more than once, "" for none: as it is, or in letters that
-    are other ones only to who minds their case. Readers in Go do not, and take the last of all.
-    https://pkg.go.dev/encoding/json#Unmarshal"""
-    said = names.intersection(fields)
-    if jsonlib.repeats(body, fields, *said):
-        return next(name for name in said if jsonlib.repeats(body, fields, name))
-    written = "".join(fields)
+def said_twice(fields: Mapping[str, Any], body: bytes, names: frozenset[str], within: Collection[str] = ()) -> str:
+    """Which of `names` a JSON object, `fields` of `body`, or one of those `within` has more than once, "" for none: as
+    it is, or in letters that are other ones only to who minds their case. Readers in Go do not, and take the last of
+    all. https://pkg.go.dev/encoding/json#Unmarshal"""
+    members = list(fields)
+    for name in within:
+        if isinstance(held := fields.get(name), dict):
+            members += held
+    said = names.intersection(members)
+    if jsonlib.repeats(body, fields, *said, within=within):
+        return next(name for name in said if jsonlib.repeats(body, fields, name, within=within))
+    written = "".join(members)
     if written.isascii() and written.islower():  # nearly always; of `names` only Google's have capitals
         return ""
     plain = _folded(names)
-    return next((plain[name.casefold()] for name in fields if name not in names and name.casefold() in plain), "")
+    return next((plain[name.casefold()] for name in members if name not in names and name.casefold() in plain), "")
 
 
 @lru_cache(maxsize=4)

@@ -81,6 +81,8 @@ def test_what_limits_nothing_reserves_as_much_as_nothing_said(
         ('"service_tier": "priority", "service_tier": "auto"', "service_tier"),
         ('"SERVICE_TIER": "priority"', "service_tier"),
         ('"Tools": [{"type": "web_search"}]', "tools"),
+        ('"stream": true, "stream_options": {"include_usage": false, "include_usage": true}', "include_usage"),
+        ('"stream": true, "stream_options": {"Include_Usage": false}', "include_usage"),
     ],
 )
 def test_what_a_provider_may_read_in_another_way_is_refused(tmp_path: Path, more: str, param: str) -> None:
@@ -88,6 +90,27 @@ def test_what_a_provider_may_read_in_another_way_is_refused(tmp_path: Path, more
         async with FakeProvider() as fake, charging(tmp_path, fake) as running:
             got = await ask(running, f'{{"model": "gpt-4o-mini", "messages": [], {more}}}'.encode())
             assert (got.status, got.code, got.error["param"]) == (400, "invalid_request_error", param)
+            assert fake.requests == []
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("settings", "param"),
+    [
+        ('{"maxOutputTokens": 99999, "maxOutputTokens": 1}', "maxOutputTokens"),
+        ('{"maxOutput\\u0054okens": 99999, "maxOutputTokens": 1}', "maxOutputTokens"),
+        ('{"MaxOutputTokens": 99999, "maxOutputTokens": 1}', "maxOutputTokens"),
+        ('{"candidateCount": 8, "candidateCount": 1}', "candidateCount"),
+    ],
+)
+def test_so_is_what_a_generation_config_may_say_in_two_ways(tmp_path: Path, settings: str, param: str) -> None:
+    async def scenario() -> None:
+        async with FakeProvider() as fake, charging(tmp_path, fake) as running:
+            for name in ("generationConfig", "generation_config"):
+                body = f'{{"contents": [{{"parts": [{{"text": "Hi"}}]}}], "{name}": {settings}}}'.encode()
+                got = await ask(running, body, "/v1beta/models/gpt-4o-mini:generateContent")
+                assert (got.status, param in got.json["error"]["message"]) == (400, True)
             assert fake.requests == []
 
     run(scenario())
