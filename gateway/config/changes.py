@@ -8,15 +8,16 @@ from gateway.errors import ConfigError, Problem
 
 
 def refuse_what_cannot_change(old: Config, new: Config) -> None:
-    """A database cannot be exchanged under a running process, and waits for the disk from its opening on or not. What
-    balances are in cannot become something else beneath them."""
+    """A database cannot be exchanged under a running process. What balances are in cannot become something else beneath
+    them."""
+    stay = []
     if old.store.url != new.store.url or old.state_dir != new.state_dir:
-        raise ConfigError([Problem(str(new.path), "store.url", "cannot change while running", "restart instead")])
-    for name in ("enabled", "currency"):  # balances would not be converted
-        if getattr(old.billing, name) != getattr(new.billing, name):
-            raise ConfigError(
-                [Problem(str(new.path), f"billing.{name}", "cannot change while running", "restart instead")]
-            )
+        stay.append("store.url")
+    if old.billing.currency != new.billing.currency:  # balances would not be converted
+        stay.append("billing.currency")
+    if stay:
+        why = "cannot change while running"
+        raise ConfigError([Problem(str(new.path), name, why, "restart instead") for name in stay])
 
 
 def list_changes(old: Config, new: Config) -> list[str]:

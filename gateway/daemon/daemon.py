@@ -122,7 +122,7 @@ class Daemon:
         self._make_folder(self._admin_socket.parent)
         await self._listen_to_operators()
         stack.callback(os.close, claim_file(file_of(config.store.url, config.state_dir)))
-        database = await open_store(config.store.url, config.state_dir, power_safe=config.billing.enabled)
+        database = await open_store(config.store.url, config.state_dir)
         stack.push_async_callback(database.close)
         self._holdings = Holdings(self._client, database, self._log)
         stack.callback(self._holdings.aftermath.catch_up)  # where the end fails, too

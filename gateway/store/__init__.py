@@ -15,18 +15,17 @@ from gateway.errors import StoreError
 from gateway.store.database import DEADLINE, Database
 
 
-async def open_store(url: str, state_dir: Path, *, deadline: float = DEADLINE, power_safe: bool = False) -> Database:
+async def open_store(url: str, state_dir: Path, *, deadline: float = DEADLINE) -> Database:
     """The database at `url` ("sqlite:FILE", FILE relative to `state_dir`), created or migrated as needed.
 
-    `deadline` bounds every later call, in seconds. `power_safe`: what was committed survives a power cut, too; every
-    commit then waits for the disk. Raises StoreCorrupt, StoreTooNew, or StoreUnavailable when it
-    cannot be opened for now.
+    `deadline` bounds every later call, in seconds. Raises StoreCorrupt, StoreTooNew, or StoreUnavailable when it cannot
+    be opened for now.
     """
     path = file_of(url, state_dir)
     from gateway.store.migrations import migrate
     from gateway.store.sqlite import open_sqlite  # not at the top: see the invariants
 
-    database = await open_sqlite(path, deadline=deadline, power_safe=power_safe)
+    database = await open_sqlite(path, deadline=deadline)
     try:
         await migrate(database)
     except BaseException:

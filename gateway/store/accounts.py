@@ -194,7 +194,7 @@ class AccountStore:
     async def _change(self, statement: Statement) -> bool:
         """Whether it affected anything. One that fails and is done after all is heard of by `poll`: to count it here
         would have everybody looked up anew in a database that is away."""
-        _, affected = await self._database.transaction([RAISE_VERSION, statement])
+        _, affected = await self._database.transaction([RAISE_VERSION, statement], power_safe=True)
         self.changes += 1
         return affected > 0
 

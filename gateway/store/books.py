@@ -86,7 +86,8 @@ class Books:
                 *opening(user, default_balance, entry.made_at),
                 Statement(ADJUST, args=(entry.amount, user, entry.charge_id)),
                 Statement(WRITE_ONCE, args=(user, 0, 0, *entry)),
-            ]
+            ],
+            power_safe=True,
         )
         return await self.find(entry.charge_id)
 
@@ -108,7 +109,7 @@ class Books:
                     Statement(WRITE_ONCE, args=(user, 0, 0, *entry)),
                 )
             ]
-            written += sum((await self._database.transaction(statements))[1::2])
+            written += sum((await self._database.transaction(statements, power_safe=True))[1::2])
         return written
 
     async def page(self, user: str, limit: int, offset: int = 0) -> list[Written]:

@@ -1,8 +1,9 @@
 """What a database is to the rest of the program: SQL in, rows out, each call with a deadline.
 
 A *unit* is one `execute` or one `transaction`: it is done wholly or not at all, and once it was awaited without an
-error it survives the death of this process. Units of several callers may share one commit; one that fails does not
-hurt the others.
+error it survives the death of this process. One that is `power_safe` has waited for the disk, and survives a power cut,
+with all that was done before it; of others a power cut may take the last moments. Units of several callers may share
+one commit; one that fails does not hurt the others.
 
 SQL takes its arguments as `$1`, `$2`, …, the same text for every kind of database.
 
@@ -68,7 +69,7 @@ class Database(Protocol):
     async def execute(self, sql: str, *args: Value) -> int:
         """Write; the number of rows affected."""
 
-    async def transaction(self, statements: Sequence[Statement]) -> list[int]:
+    async def transaction(self, statements: Sequence[Statement], *, power_safe: bool = False) -> list[int]:
         """Write all or nothing; the number of rows that each statement affected."""
 
     async def fetch(self, sql: str, *args: Value) -> list[Row]:

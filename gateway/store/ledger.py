@@ -6,7 +6,8 @@ what it writes. All of it is one unit (`entries.py`): done wholly or not at all,
 
 Invariants:
 - A charge stays queued until it is durable, however long the database is away. There are never more of them than
-  reservations were granted, and while the database is away none is.
+  reservations were granted, and while the database is away none is. Units without one do not wait for the disk: a power
+  cut ends the requests, too, that reservations are for.
 - A reservation that nobody waits for any more, or of which nobody knows whether it was granted, is released.
 - After a unit that failed, or took longer than anybody waits, reservations are refused at once until one succeeds:
   there is no free ride, and no queue of requests that would only time out.
@@ -246,7 +247,7 @@ class Ledger:
         """One unit, and what is told of it. Returns why the database cannot do it for now."""
         self._unsure = batch  # also when this task is ended meanwhile
         try:
-            counts = await self._database.transaction(batch.statements)
+            counts = await self._database.transaction(batch.statements, power_safe=batch.charges)
         except (StoreUnavailable, StoreCorrupt) as error:
             self._failed(batch, error)
             return error

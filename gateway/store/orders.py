@@ -54,7 +54,8 @@ class Order:
 
 
 class Batch:
-    """The orders of one unit. `asks` are those for reservations, by user, with their place in the unit."""
+    """The orders of one unit. `asks` are those for reservations, by user, with their place in the unit; `charges`:
+    there are some."""
 
     def __init__(self, name: str, orders: Sequence[Order], unit: Unit) -> None:
         self.name = name
@@ -62,6 +63,7 @@ class Batch:
         self.unit = unit
         self.statements: Sequence[Statement] = ()
         self.asks: list[tuple[int, list[Order]]] = []
+        self.charges = False
 
     def write(self, welcome: Callable[[Unit, str], None], owner: str) -> None:
         """`welcome` sees to users who may be new."""
@@ -75,6 +77,7 @@ class Batch:
                 asks.setdefault(order.reservation.id if order.alone else order.reservation.user, []).append(order)
             else:
                 unit.release(order.reservation)
+        self.charges = bool(charges)
         for user, group in charges.items():
             entries = [order.entry for order in group if order.entry is not None]
             unit.charge(user, [order.reservation for order in group], entries)

@@ -3,8 +3,8 @@
 The writer takes what has gathered in its queue, runs each unit under a savepoint of its own in one transaction, and
 commits once: a hundred callers cost one commit. While another process holds the database locked, it waits as long as
 somebody waits for it. WAL mode lets the reader read meanwhile, `synchronous = NORMAL` keeps every commit through the
-death of this process (a power cut may take the last moments, never consistency); `synchronous = FULL`, where money is
-in it, through a power cut as well.
+death of this process (a power cut may take the last moments, never consistency). A group with a unit that is power
+safe is committed with `synchronous = FULL`, which has the disk write the whole log, earlier commits and all.
 
 Before anything is written, a file that may be damaged is checked through a read-only connection, which does not even
 copy the write-ahead log into the file on closing. SQLite deletes the log when the last connection closes cleanly, so a
@@ -25,7 +25,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from gateway.store import care
 from gateway.store.database import Row, Size, Statement, Statistics, Value
@@ -66,15 +66,23 @@ VACUUM_SECONDS = 600.0
 CARE_STEPS = 10_000
 """Of SQLite's virtual machine, between two looks whether a vacuum is still wanted: some milliseconds."""
 
-Work = Sequence[Statement] | Callable[[sqlite3.Connection], Any]
-"""For the writer: a unit, or something that must not be inside a transaction."""
-
 MAGIC = b"SQLite format 3\0"
 
 
-async def open_sqlite(path: Path, *, deadline: float, power_safe: bool = False) -> SqliteDatabase:
+class Unit(NamedTuple):
+    """See `gateway.store.database`."""
+
+    statements: Sequence[Statement]
+    power_safe: bool = False
+
+
+Work = Unit | Callable[[sqlite3.Connection], Any]
+"""For the writer: a unit, or something that must not be inside a transaction."""
+
+
+async def open_sqlite(path: Path, *, deadline: float) -> SqliteDatabase:
     """Open or create the file. Raises StoreCorrupt or StoreUnavailable; the schema is the caller's affair."""
-    database = SqliteDatabase(path, deadline, power_safe)
+    database = SqliteDatabase(path, deadline)
     await database.open()
     return database
 
@@ -82,10 +90,10 @@ async def open_sqlite(path: Path, *, deadline: float, power_safe: bool = False) 
 class SqliteDatabase:
     """See `gateway.store.database.Database`."""
 
-    def __init__(self, path: Path, deadline: float, power_safe: bool = False) -> None:
+    def __init__(self, path: Path, deadline: float) -> None:
         self._path = path
         self._vacuuming = False
-        self._writing = Writer(path, patience=deadline, synchronous="FULL" if power_safe else "NORMAL")
+        self._writing = Writer(path, patience=deadline)
         self._reading = Reader(path, patience=deadline)
         self._writer = Lane(
             "store-writer", self._writing, deadline=deadline, queue_limit=QUEUE_LIMIT, group_limit=GROUP_LIMIT
@@ -107,8 +115,8 @@ class SqliteDatabase:
     async def execute(self, sql: str, *args: Value) -> int:
         return (await self.transaction((Statement(sql, args=args),)))[0]
 
-    async def transaction(self, statements: Sequence[Statement]) -> list[int]:
-        affected: list[int] = await self._writer.ask(statements)
+    async def transaction(self, statements: Sequence[Statement], *, power_safe: bool = False) -> list[int]:
+        affected: list[int] = await self._writer.ask(Unit(statements, power_safe))
         return affected
 
     async def fetch(self, sql: str, *args: Value) -> list[Row]:
@@ -125,7 +133,7 @@ class SqliteDatabase:
     async def ping(self) -> None:
         await self.fetchval("SELECT COUNT(*) FROM sqlite_master")  # SELECT 1 would not touch the file
         if not self._vacuuming:  # which is no reason to take the writer for dead
-            await self._writer.ask(())
+            await self._writer.ask(Unit(()))
 
     async def close(self) -> None:
         try:
@@ -164,10 +172,10 @@ class SqliteDatabase:
 class Writer:
     """The connection that writes. Lives on the writer's thread; the counters may be read from elsewhere."""
 
-    def __init__(self, path: Path, *, patience: float, synchronous: str = "NORMAL") -> None:
+    def __init__(self, path: Path, *, patience: float) -> None:
         self._path = path
         self._patience = patience  # seconds for locks while opening
-        self._synchronous = synchronous
+        self._synchronous = ""
         self._db: sqlite3.Connection | None = None
         self.commits = 0
         self.statements = 0
@@ -178,7 +186,6 @@ class Writer:
             _create(self._path)
             _check(self._path)
             self._db = _connect(self._path, self._patience)
-            self._db.execute(f"PRAGMA synchronous = {self._synchronous}")
         except (sqlite3.Error, OSError) as exc:
             raise failure(exc, self._path) from exc
 
@@ -186,11 +193,11 @@ class Writer:
         """The units in one transaction, then the others one by one."""
         db = self._db
         assert db is not None
-        units = [job for job in jobs if not callable(job.work)]
+        units = [job for job in jobs if type(job.work) is Unit]
         if units:
             self._serve_units(db, units)
         for job in jobs:
-            if callable(job.work) and job.wanted:
+            if type(job.work) is not Unit and job.wanted:
                 self._serve_care(db, job)
 
     def _serve_care(self, db: sqlite3.Connection, job: Job[Work, Any]) -> None:
@@ -209,6 +216,7 @@ class Writer:
         is alone needs no savepoint, for which SQLite copies every page that it changes: a third of its time."""
         started = time.monotonic()
         try:
+            self._wait_for_disk(db, any(job.work.power_safe for job in jobs if type(job.work) is Unit))
             _patiently(db, "BEGIN IMMEDIATE", lambda: any(job.wanted for job in jobs))
             serve = self._run_unit if len(jobs) == 1 else self._serve_unit
             for job in jobs:
@@ -224,6 +232,13 @@ class Writer:
             self.commits += 1
         self.seconds += time.monotonic() - started
 
+    def _wait_for_disk(self, db: sqlite3.Connection, wanted: bool) -> None:
+        """Whether the next commit does."""
+        synchronous = "FULL" if wanted else "NORMAL"
+        if synchronous != self._synchronous:
+            db.executescript(f"PRAGMA synchronous = {synchronous}")  # a prepared one would do nothing the second time
+            self._synchronous = synchronous
+
     def _serve_unit(self, db: sqlite3.Connection, job: Job[Work, Any]) -> None:
         db.execute("SAVEPOINT unit")
         try:
@@ -236,9 +251,10 @@ class Writer:
         db.execute("RELEASE unit")
 
     def _run_unit(self, db: sqlite3.Connection, job: Job[Work, Any]) -> None:
-        assert not callable(job.work)
-        job.result = [_run(db, statement) for statement in job.work]
-        self.statements += len(job.work)
+        assert type(job.work) is Unit
+        statements = job.work.statements
+        job.result = [_run(db, statement) for statement in statements]
+        self.statements += len(statements)
 
     def close(self) -> None:
         if self._db is not None:

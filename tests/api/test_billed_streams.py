@@ -84,12 +84,12 @@ class Gate:
         self.broken = False
         running.ledger._database = self  # type: ignore[assignment]
 
-    async def transaction(self, statements: Any) -> list[int]:
+    async def transaction(self, statements: Any, *, power_safe: bool = False) -> list[int]:
         self.waiting += 1
         if self.broken:
             raise StoreUnavailable("the disk is full")
         await self._open.wait()
-        return await self._database.transaction(statements)
+        return await self._database.transaction(statements, power_safe=power_safe)
 
     def open(self) -> None:
         self.broken = False

@@ -69,6 +69,28 @@ def test_a_reload_that_fails_after_the_prices_were_read_leaves_prices_and_first_
     run(scenario(), 60)
 
 
+def test_a_reload_turns_billing_on_and_off(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        import_price(tmp_path, 3)
+        listen = f"127.0.0.1:{free_port()}"
+        headers = {"authorization": f"Bearer {TOKEN}"}
+        body = {"model": "m", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 10}
+        asked: list[tuple[int, bool]] = []
+        async with daemon(tmp_path, listen, AUTH) as running:
+            for more in (AUTH, f"{BILLING}default_balance = 1\n", f"{BILLING}default_balance = 1\n", AUTH):
+                running.change(listen, more=more)
+                await running.daemon.reload()
+                async with talking(int(listen.rpartition(":")[2])) as talk:
+                    await talk.send("POST", "/v1/chat/completions", body, headers=headers)
+                    answer = await talk.answer()
+                    asked.append((answer.status, answer.header("x-llmgateway-cost") is not None))
+            assert asked == [(200, False), (200, True), (200, True), (200, False)]
+            entries = await running.daemon._holdings.books.page("ann", 10)
+            assert [one.entry.kind for one in entries] == ["charge", "charge", "credit"]
+
+    run(scenario(), 60)
+
+
 def test_without_billing_no_list_is_read(tmp_path: Path) -> None:
     async def scenario() -> None:
         (tmp_path / "state").mkdir()

@@ -30,13 +30,13 @@ class Unsteady:
         self.units = 0
         self.done: Callable[[], object] = lambda: None  # what else happens in the turn in which a unit is done
 
-    async def transaction(self, statements: Sequence[Statement]) -> list[int]:
+    async def transaction(self, statements: Sequence[Statement], *, power_safe: bool = False) -> list[int]:
         await self.gate.wait()
         self.units += 1
         failure = self.failures.pop(0) if self.failures else ""
         if failure == "before":
             raise StoreUnavailable("the disk is full")
-        counts = await self._database.transaction(statements)
+        counts = await self._database.transaction(statements, power_safe=power_safe)
         if failure == "after":
             raise StoreUnavailable("no answer")
         self.done()

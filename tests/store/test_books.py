@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gateway.store import open_store
+from gateway.store.accounts import AccountStore
 from gateway.store.books import BALANCE_LIMIT, ORPHAN_AGE
 from gateway.store.entries import Account, Entry
 from tests.conftest import run
@@ -118,14 +118,30 @@ def test_what_does_not_add_up_is_found(tmp_path: Path) -> None:
     run(scenario())
 
 
-def test_commits_wait_for_the_disk_where_money_is_in_the_database(tmp_path: Path) -> None:
+def test_what_is_charged_credited_or_revoked_waits_for_the_disk_and_nothing_else_does(tmp_path: Path) -> None:
     async def scenario() -> None:
-        for power_safe, level in ((False, 1), (True, 2)):
-            database = await open_store("sqlite:x.db", tmp_path, power_safe=power_safe)
-            writing = database._writer  # type: ignore[attr-defined]
-            found = await writing.ask(lambda db: db.execute("PRAGMA synchronous").fetchone()[0])
-            await database.close()
-            assert found == level
+        async with till(tmp_path, balance=100) as it:
+
+            async def waited() -> bool:
+                level = await it.database._writer.ask(  # type: ignore[attr-defined]
+                    lambda db: db.execute("PRAGMA synchronous").fetchone()[0]
+                )
+                return bool(level == 2)  # FULL
+
+            for _ in range(2):
+                one = await it.reserve("ann", 10)
+                assert not await waited()
+                await it.ledger.settle(one, charge(one, 5))
+                assert await waited()
+                it.ledger.release(await it.reserve("ann", 10))
+                await it.rest()
+                assert not await waited()
+            await it.books.adjust("ann", credit(500, "a"), 10)
+            assert await waited()
+            await it.database.execute("DELETE FROM responses")
+            assert not await waited()
+            await AccountStore(it.database).revoke_token("none", NOW)
+            assert await waited()
 
     run(scenario())
 
