@@ -6,10 +6,8 @@ Disks hang, network disks above all. A look at one that does delays only those w
 from __future__ import annotations
 
 import asyncio
-import gc
 import threading
-from collections.abc import Callable, Coroutine, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine, Iterable
 from functools import partial
 from typing import Any, Generic, TypeVar
 
@@ -55,22 +53,6 @@ class Look(Generic[T]):
             raise TimeoutError(f"could not be read within {READ_SECONDS:g} s")
         self._running = None
         return running
-
-
-@contextmanager
-def uncollected() -> Iterator[None]:
-    """No garbage is collected while many keys are made, in a thread or not; a collection would find none, and hold the
-    requests up for 20 ms each time. If it is due afterwards, there are so many that they are left alone for good: they
-    live long, and walking a hundred thousand of them would take a tenth of a second."""
-    collects = gc.isenabled()  # not in another thread that is here as well: that one switches it on again
-    gc.disable()
-    try:
-        yield
-    finally:
-        if gc.get_count()[0] >= gc.get_threshold()[0]:
-            gc.freeze()
-        if collects:
-            gc.enable()
 
 
 async def take_turns(
