@@ -342,6 +342,7 @@ def test_a_password_that_is_refused_is_not_told(tmp_path: Path, password: str) -
             with pytest.raises(StoreUnavailable) as caught:
                 await limits.take([user(requests_per_minute=1)], 0)
             assert "wrong" not in str(caught.value).replace("WRONGPASS", "")
+            await limits.close()
             limits = RedisLimits(Secret(server.url.replace("//", "//:right@")))
             await taken(limits, user(requests_per_minute=1))
             await limits.close()
