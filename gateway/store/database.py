@@ -3,7 +3,8 @@
 A *unit* is one `execute` or one `transaction`: it is done wholly or not at all, and once it was awaited without an
 error it survives the death of this process. One that is `power_safe` has waited for the disk, and survives a power cut,
 with all that was done before it; of others a power cut may take the last moments. Units of several callers may share
-one commit; one that fails does not hurt the others.
+one commit; one that fails does not hurt the others. Units are done one after the other, those of other processes on the
+same database too: what one has read nobody changes before its end. The ledger takes that for granted.
 
 SQL takes its arguments as `$1`, `$2`, …, the same text for every kind of database.
 

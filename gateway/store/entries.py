@@ -6,7 +6,7 @@ leaves it so.
 
 A unit is done once, even where nobody knows whether it was done: its first statement writes its name, on which a second
 attempt fails. So its statements need not be repeatable, and what concerns the same user is put together: one update of
-his row for all of his requests, which is also the lock that other processes wait for.
+his row for all of his requests. That update is no lock to rely on: units are one at a time (`database.py`).
 """
 
 from __future__ import annotations
