@@ -8,7 +8,7 @@ import json
 import sqlite3
 import types
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager
 from itertools import count
 from pathlib import Path
 from random import Random
@@ -98,12 +98,9 @@ class Rig:
 
 
 @asynccontextmanager
-async def rig(
-    folder: Path, *, keys: str = "main.txt", shrink_guard: bool = True, patience: float = 0.7
-) -> AsyncIterator[Rig]:
-    """A rig with the database of the folder; a second one after it is a restart. `patience`: seconds that the database
-    may take for anything; few, because many tests wait for one that is away."""
-    database = await open_store(f"sqlite:{FILE}", folder, deadline=patience)
+async def rig(folder: Path, *, keys: str = "main.txt", shrink_guard: bool = True) -> AsyncIterator[Rig]:
+    """A rig with the database of the folder; a second one after it is a restart."""
+    database = await open_store(f"sqlite:{FILE}", folder)
     made = Rig(database, folder / keys, shrink_guard=shrink_guard)
     try:
         yield made
@@ -114,15 +111,17 @@ async def rig(
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Another program holds the database."""
-    other = sqlite3.connect(folder / FILE, isolation_level=None)
-    try:
-        other.execute("BEGIN IMMEDIATE")
-        yield
-        other.execute("ROLLBACK")
-    finally:
-        other.close()
+def locked(database: Database) -> Iterator[None]:
+    """Another program holds it, and whoever writes gives up soon; at other times a busy machine is waited for."""
+    writer = database._writer  # type: ignore[attr-defined]
+    deadline, writer._deadline = writer._deadline, 0.05
+    with closing(sqlite3.connect(database.place, isolation_level=None)) as other:
+        try:
+            other.execute("BEGIN IMMEDIATE")
+            yield
+            other.execute("ROLLBACK")
+        finally:
+            writer._deadline = deadline
 
 
 def scenario_test(

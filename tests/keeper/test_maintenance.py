@@ -306,7 +306,7 @@ def test_a_database_that_is_away_is_logged_and_tried_again(tmp_path: Path) -> No
     async def scenario() -> None:
         async with place(tmp_path) as p:
             await p.answers(NOW - RESPONSES_KEPT - 1)
-            with locked(tmp_path):
+            with locked(p.rig.database):
                 await p.maintenance.do_round()
                 assert ("purge", "failed") in p.counted
                 with pytest.raises(StoreUnavailable):

@@ -69,7 +69,7 @@ def test_while_the_database_is_away_nothing_is_lost(tmp_path: Path) -> None:
         async with rig(tmp_path) as r:
             pool = pool_of([Proxy(url) for url in URLS])
             statuses = ProxyStatuses(lambda: [pool], ProxyStore(r.database), lambda: NOW)
-            with locked(tmp_path):
+            with locked(r.database):
                 pool.user("main").report(pool.lend(next(iter(pool.proxies.values()))), DOWN)
                 with pytest.raises(StoreError):
                     await statuses.flush()

@@ -54,7 +54,7 @@ def test_while_the_database_is_away_rows_wait_and_the_newest_of_each_key_is_writ
         async with rig(tmp_path) as r:
             r.write(ONE, TWO)
             await r.sync.sync()
-            with locked(tmp_path):
+            with locked(r.database):
                 r.bench(ONE, NOW + 100)
                 r.succeed(TWO)
                 assert not await r.writer.flush()
@@ -75,7 +75,7 @@ def test_what_a_pool_knew_is_written_after_the_pool_is_gone(tmp_path: Path) -> N
             await r.sync.sync()
             r.bench(ONE, NOW + 100)
             digest = r.key(ONE).digest
-            with locked(tmp_path):
+            with locked(r.database):
                 assert not await r.writer.flush()
             r.pool.standings.remove([digest])
             assert await r.writer.flush()
@@ -103,7 +103,7 @@ def test_makers_of_answers_are_written_and_wait_while_the_database_is_away(tmp_p
     async def scenario() -> None:
         async with rig(tmp_path) as r:
             r.owners.remember("resp_1", OWNER)
-            with locked(tmp_path):
+            with locked(r.database):
                 assert not await r.writer.flush()
                 r.owners.remember("resp_2", OWNER)
             assert await r.writer.flush()
@@ -123,7 +123,7 @@ def test_a_flush_that_is_cancelled_forgets_nothing(tmp_path: Path) -> None:
                     r.bench(ONE, NOW + 100)
                 else:
                     r.owners.remember("resp_1", OWNER)
-                with locked(tmp_path):
+                with locked(r.database):
                     flushing = asyncio.create_task(r.writer.flush(), name="flush")
                     while not r.database.statistics().queued:
                         await asyncio.sleep(0)

@@ -276,7 +276,7 @@ def test_a_hundred_thousand_keys_are_applied_in_slices_with_a_turn_of_the_loop_b
     count = 100_000
 
     async def scenario() -> None:
-        async with rig(tmp_path, shrink_guard=False, patience=60) as r:  # the machine may be busy with something else
+        async with rig(tmp_path, shrink_guard=False) as r:
             sizes: list[int] = []
             waiting: list[str] = []
 

@@ -178,7 +178,7 @@ def test_while_the_database_is_away_memory_goes_on_and_the_next_look_catches_up(
         async with rig(tmp_path) as r:
             r.write(ONE, TWO)
             await r.sync.sync()
-            with locked(tmp_path):
+            with locked(r.database):
                 r.write(TWO, f"{THREE} account=a")
                 assert await r.sync.sync() == SyncResult(2, added=1, removed=1)
                 assert r.secrets() == sorted([TWO, THREE])
@@ -201,7 +201,7 @@ def test_a_first_look_with_the_database_away_still_fills_the_pool(tmp_path: Path
     async def scenario() -> None:
         async with rig(tmp_path) as r:
             r.write(ONE, TWO)
-            with locked(tmp_path):
+            with locked(r.database):
                 assert (await r.sync.sync()).added == 2
             assert r.secrets() == sorted([ONE, TWO])
             await r.sync.sync()
