@@ -16,8 +16,9 @@ from tests.api.billed import CENT, SHORT, ask, charges, charging
 from tests.api.harness import AS_ANN, KEYS, Gateway, until
 from tests.conftest import run
 from tests.fakes.answers import event
-from tests.fakes.behaviours import Answer, Cut, HangAfter, SlowBytes, Stream
+from tests.fakes.behaviours import Answer, Cut, HangAfter, Held, SlowBytes, Stream
 from tests.fakes.provider import FakeProvider
+from tests.store.money import set_patience
 
 KEY = "sk-first-000000000001"
 STREAMED = {**SHORT, "stream": True}
@@ -133,7 +134,6 @@ def test_an_array_is_given_out_but_for_its_last_byte_until_its_entry_is_durable(
 
     async def scenario() -> None:
         async with FakeProvider() as fake, charging(tmp_path, fake, kind="gemini") as running:
-            running.ledger._patience = 1.0  # long enough for the first, and what the second waits for
             array = json.dumps(list(GEMINI)).encode() + blank
             for key in KEYS:
                 fake.script(key, SlowBytes(100, 0.01, Answer(200, array)))
@@ -152,6 +152,7 @@ def test_an_array_is_given_out_but_for_its_last_byte_until_its_entry_is_durable(
                 await talk.send("POST", path, ASK_GEMINI, AS_ANN)
                 await until(lambda: len(fake.requests) == 2)
                 running.ledger._database = gate  # type: ignore[assignment]
+                set_patience(running.ledger)
                 got = await talk.answer()
             assert (got.body, got.complete) == (array.rstrip()[:-1], False)
             gate.open()
@@ -381,7 +382,6 @@ def test_a_stream_that_cannot_be_charged_for_ends_in_an_error_and_is_charged_for
 ) -> None:
     async def scenario() -> None:
         async with FakeProvider() as fake, charging(tmp_path, fake, kind=kind) as running:
-            running.ledger._patience = 0.2
             fake.script(KEY, Stream(events, gap=0.02))
             async with running.talk() as talk:
                 await talk.send("POST", path, body, AS_ANN)
@@ -389,6 +389,7 @@ def test_a_stream_that_cannot_be_charged_for_ends_in_an_error_and_is_charged_for
                 await talk.until(b"Hello")
                 gate = Gate(running)
                 gate.broken = True
+                set_patience(running.ledger)
                 rest, complete = await talk.rest()
                 assert not complete
                 assert end not in rest
@@ -403,19 +404,21 @@ def test_a_stream_that_cannot_be_charged_for_ends_in_an_error_and_is_charged_for
 def test_a_whole_answer_that_cannot_be_charged_for_is_a_503_and_costs_nothing(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with FakeProvider() as fake, charging(tmp_path, fake) as running:
-            running.ledger._patience = 0.2
-            fake.script(KEY, SlowBytes(30, 0.02, Answer()))
+            fake.script(KEY, Held())
             async with running.talk() as talk:
                 await talk.send("POST", "/v1/chat/completions", SHORT, AS_ANN)
                 await until(lambda: bool(fake.requests))
                 gate = Gate(running)
                 gate.broken = True
+                set_patience(running.ledger)
+                fake.let_go()
                 got = await talk.answer()
             assert (got.status, got.code) == (503, "store_unavailable")
             assert got.header("retry-after") == "5"
             got = await ask(running)  # and the next one is not even sent on
             assert (got.status, got.code, len(fake.requests)) == (503, "store_unavailable", 1)
             gate.open()
+            set_patience(running.ledger, 10)
             await charges(running)
             account = await running.books.account("ann")
             assert account is not None

@@ -14,6 +14,7 @@ from tests.api.billed import ask, charges, charging
 from tests.api.harness import Gateway, Got
 from tests.conftest import run
 from tests.fakes.provider import FakeProvider
+from tests.store.money import set_patience
 
 LOCK = """
 import sqlite3, sys
@@ -52,7 +53,6 @@ async def until_refused(running: Gateway) -> tuple[Got, int]:
 def test_while_another_process_holds_the_database_locked_nothing_is_asked(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with FakeProvider() as fake, charging(tmp_path, fake) as running:
-            running.ledger._patience = 2.0
             assert (await ask(running)).status == 200
             before = len(fake.requests)
             with subprocess.Popen(
@@ -63,6 +63,7 @@ def test_while_another_process_holds_the_database_locked_nothing_is_asked(tmp_pa
             ) as other:
                 assert other.stdout is not None and other.stdin is not None
                 assert other.stdout.readline() == "locked\n"
+                set_patience(running.ledger, 0.2)
                 for _ in range(3):
                     got = await ask(running)
                     assert (got.status, got.code) == (503, "store_unavailable")
@@ -70,7 +71,7 @@ def test_while_another_process_holds_the_database_locked_nothing_is_asked(tmp_pa
                 assert len(fake.requests) == before
                 other.stdin.write("go\n")
                 other.stdin.flush()
-            running.ledger._patience = 10
+            set_patience(running.ledger, 10)
             got = await ask(running)
             while got.status == 503:  # what is being written is not yet done
                 got = await ask(running)

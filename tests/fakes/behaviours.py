@@ -82,6 +82,13 @@ class Delay:
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """Wait until the test calls `FakeProvider.let_go`, then do something else."""
+
+    then: Behaviour = Answer()
+
+
+@dataclass(frozen=True, slots=True)
 class Garbage:
     """These bytes instead of HTTP, then close."""
 
@@ -93,7 +100,7 @@ class CloseBeforeAnswer:
     """Take the request and close without a byte."""
 
 
-Behaviour = Answer | Stream | Hang | HangAfter | Cut | Reset | SlowBytes | Delay | Garbage | CloseBeforeAnswer
+Behaviour = Answer | Stream | Hang | HangAfter | Cut | Reset | SlowBytes | Delay | Held | Garbage | CloseBeforeAnswer
 
 
 def error(status: int, code: str | None, message: str, kind: str, **headers: str) -> Answer:

@@ -39,6 +39,7 @@ from tests.fakes.behaviours import (
     Garbage,
     Hang,
     HangAfter,
+    Held,
     Reset,
     SlowBytes,
     Stream,
@@ -98,6 +99,7 @@ class FakeProvider:
         self.origin = ""
         self.base_url = ""
         self.port = 0
+        self.held: list[asyncio.Timeout] = []  # the pauses of calls that wait for `let_go`
         self._tls = tls
         self._aborted_more = asyncio.Event()
         self._planned: dict[int, Callable[[], object]] = {}
@@ -145,6 +147,11 @@ class FakeProvider:
     def plan(self, count: int, act: Callable[[], object]) -> None:
         """Call `act` when so many more requests have arrived, before the last of them is answered."""
         self._planned[len(self.requests) + count] = act
+
+    def let_go(self) -> None:
+        """Go on with the calls that are `Held` now."""
+        while self.held:
+            self.held.pop().reschedule(0.0)
 
     async def wait_aborted(self, count: int = 1) -> None:
         """Wait until this many clients have hung up before their answer was complete."""
@@ -277,6 +284,9 @@ class Exchange:
             case Delay(seconds, then):
                 await self._pause(seconds)
                 await self.play(then)
+            case Held(then):
+                await self._pause(FOREVER, held=True)
+                await self.play(then)
             case Garbage(data):
                 self._writer.write(data)
                 raise Close
@@ -357,13 +367,18 @@ class Exchange:
             self._writer.write(b"0\r\n\r\n")
         await self._writer.drain()
 
-    async def _pause(self, seconds: float) -> None:
+    async def _pause(self, seconds: float, *, held: bool = False) -> None:
         """Time passes, unless the client hangs up. A client that sends ahead of its answer is not provided for."""
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(seconds) as pause:
+                if held:
+                    self._fake.held.append(pause)
                 ahead = await self._reader.read(1)
         except TimeoutError:
             return
+        finally:
+            if held and pause in self._fake.held:
+                self._fake.held.remove(pause)
         if ahead:
             raise AssertionError("the client sent more before its answer was complete")
         raise Gone

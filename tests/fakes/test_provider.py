@@ -18,6 +18,7 @@ from tests.fakes.behaviours import (
     Garbage,
     Hang,
     HangAfter,
+    Held,
     Reset,
     SlowBytes,
     Stream,
@@ -141,7 +142,7 @@ def test_a_reset_is_a_reset() -> None:
     run(scenario())
 
 
-@pytest.mark.parametrize("behaviour", [Hang(), HangAfter(3), Delay(60), Stream(gap=60)])
+@pytest.mark.parametrize("behaviour", [Hang(), HangAfter(3), Delay(60), Held(), Stream(gap=60)])
 def test_a_client_that_hangs_up_is_counted(behaviour: Behaviour) -> None:
     async def scenario() -> None:
         async with FakeProvider() as fake:
@@ -152,6 +153,21 @@ def test_a_client_that_hangs_up_is_counted(behaviour: Behaviour) -> None:
             await fake.wait_aborted()
             assert fake.aborted == 1
             writer.close()
+
+    run(scenario())
+
+
+def test_a_call_that_is_held_goes_on_when_it_is_let_go() -> None:
+    async def scenario() -> None:
+        async with FakeProvider() as fake:
+            fake.script("sk-a", Held(Answer(body=b"late")), Answer())
+            asking = asyncio.create_task(call(fake, request()), name="held")
+            while not fake.requests:
+                await asyncio.sleep(0)
+            assert b"late" not in await call(fake, request())
+            assert not asking.done()
+            fake.let_go()
+            assert b"late" in await asking
 
     run(scenario())
 

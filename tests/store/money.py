@@ -27,11 +27,16 @@ class Unsteady:
         self.failures: list[str] = []  # "before", "after", in turn; "" for none
         self.gate = asyncio.Event()
         self.gate.set()
+        self.waiting = 0  # units that wait at the gate
         self.units = 0
         self.done: Callable[[], object] = lambda: None  # what else happens in the turn in which a unit is done
 
     async def transaction(self, statements: Sequence[Statement], *, power_safe: bool = False) -> list[int]:
-        await self.gate.wait()
+        self.waiting += 1
+        try:
+            await self.gate.wait()
+        finally:
+            self.waiting -= 1
         self.units += 1
         failure = self.failures.pop(0) if self.failures else ""
         if failure == "before":
@@ -52,11 +57,11 @@ class Unsteady:
 class Till:
     """A ledger with everything around it."""
 
-    def __init__(self, database: Database, patience: float = 10.0) -> None:
+    def __init__(self, database: Database) -> None:
         self.database = database
         self.unsteady = Unsteady(database)
         self.events: list[str] = []
-        self.ledger = Ledger(self.unsteady, HERE, lambda: NOW, self._note, patience)  # type: ignore[arg-type]
+        self.ledger = Ledger(self.unsteady, HERE, lambda: NOW, self._note)  # type: ignore[arg-type]
         self.books = Books(database)
 
     def _note(self, event: str, **facts: object) -> None:
@@ -78,10 +83,23 @@ class Till:
         assert account is not None
         return account.balance, account.reserved
 
+    async def given(self) -> None:
+        """Until a unit waits at the gate of the database."""
+        while not self.unsteady.waiting:
+            await asyncio.sleep(0)
+
     async def rest(self) -> None:
         """Until everything is written that was asked for."""
         while await self.ledger.flush(10):
             pass
+
+
+def set_patience(ledger: Ledger, seconds: float = 0.01) -> None:
+    """How long orders are waited for from now on: a moment, when the database is known not to answer."""
+    ledger._patience = seconds
+    if ledger._timer is not None:  # set with another patience
+        ledger._timer.cancel()
+        ledger._timer = None
 
 
 def charge(reservation: Reservation, amount: int, **more: Any) -> Entry:
@@ -89,10 +107,10 @@ def charge(reservation: Reservation, amount: int, **more: Any) -> Entry:
 
 
 @asynccontextmanager
-async def till(folder: Path, balance: int = 0, patience: float = 10.0) -> AsyncIterator[Till]:
+async def till(folder: Path, balance: int = 0) -> AsyncIterator[Till]:
     """A till whose ledger runs, and whose users begin with `balance`. In the end all sums must be right."""
     async with opened(folder) as database:
-        made = Till(database, patience)
+        made = Till(database)
         made.ledger.default_balance = balance
         task = asyncio.get_running_loop().create_task(made.ledger.run(), name="ledger")
         try:

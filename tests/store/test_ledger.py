@@ -16,7 +16,7 @@ from gateway.store.entries import Refusal, Reservation, Unit
 from gateway.store.ledger import UNIT_LIMIT
 from tests.conftest import run
 from tests.garbage import leaving_no_cycle
-from tests.store.money import NOW, Till, charge, till
+from tests.store.money import NOW, Till, charge, set_patience, till
 
 
 def test_a_request_pays_what_it_cost_and_frees_the_rest(tmp_path: Path) -> None:
@@ -271,7 +271,7 @@ def test_who_waits_for_a_reservation_is_told_when_the_unit_before_it_fails(tmp_p
         async with till(tmp_path, balance=100) as it:
             it.unsteady.gate.clear()
             first = asyncio.ensure_future(it.ledger.reserve("ann", 1))
-            await asyncio.sleep(0.01)  # it is with the database
+            await it.given()
             second = asyncio.ensure_future(it.ledger.reserve("ann", 1))
             await asyncio.sleep(0)
             it.unsteady.failures = ["before"]
@@ -284,7 +284,8 @@ def test_who_waits_for_a_reservation_is_told_when_the_unit_before_it_fails(tmp_p
 
 def test_a_reservation_is_waited_for_only_so_long(tmp_path: Path) -> None:
     async def scenario() -> None:
-        async with till(tmp_path, balance=100, patience=0.01) as it:
+        async with till(tmp_path, balance=100) as it:
+            set_patience(it.ledger)
             it.unsteady.gate.clear()
             with pytest.raises(StoreUnavailable):
                 await it.ledger.reserve("ann", 100)
@@ -301,8 +302,9 @@ def test_a_reservation_is_waited_for_only_so_long(tmp_path: Path) -> None:
 
 def test_who_waits_in_vain_leaves_no_cycle(tmp_path: Path) -> None:
     async def scenario() -> None:
-        async with till(tmp_path, balance=100, patience=0.01) as it:
+        async with till(tmp_path, balance=100) as it:
             held = await it.reserve("ann", 1)
+            set_patience(it.ledger)
 
             async def in_vain(asked: Awaitable[object]) -> None:
                 it.unsteady.gate.clear()
@@ -325,7 +327,7 @@ def test_a_client_that_leaves_while_it_is_reserved_leaves_nothing_reserved(tmp_p
         async with till(tmp_path, balance=100) as it:
             it.unsteady.gate.clear()
             asked = [asyncio.ensure_future(it.ledger.reserve("ann", 10)) for _ in range(2)]
-            await asyncio.sleep(0.01)
+            await it.given()
             late = asyncio.ensure_future(it.ledger.reserve("ann", 10))
             await asyncio.sleep(0)
             for one in (*asked, late):
@@ -382,12 +384,13 @@ def test_a_charge_that_takes_too_long_is_not_made(tmp_path: Path, with_database:
     """Its client was told that there is no answer. What was with the database already is given back."""
 
     async def scenario() -> None:
-        async with till(tmp_path, balance=100, patience=0.05) as it:
+        async with till(tmp_path, balance=100) as it:
             reservation = await it.reserve("ann", 10)
+            set_patience(it.ledger)
             it.unsteady.gate.clear()
             if not with_database:
                 it.ledger.release(Reservation("another", "ann", 0))
-                await asyncio.sleep(0.01)  # it is with the database, and the charge behind it
+                await it.given()  # and the charge waits behind it
             with pytest.raises(StoreUnavailable):
                 await it.ledger.settle(reservation, charge(reservation, 7))
             it.unsteady.gate.set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from gateway.store.entries import Entry
 from gateway.store.unwritten import forget, keep, read
 from tests.conftest import run
 from tests.store.conftest import opened
-from tests.store.money import NOW, Till, charge, till
+from tests.store.money import NOW, Till, charge, set_patience, till
 
 
 def test_what_is_kept_is_read_again_and_only_its_owner_may_read_it(tmp_path: Path) -> None:
@@ -57,10 +58,15 @@ def test_what_a_flush_could_not_write_is_counted_and_made_up_for_once(tmp_path: 
             freed = await it.reserve("ann", 10)
         async with opened(tmp_path) as database:
             it = Till(database)  # its ledger does not run any more
-            it.unsteady.failures = [failure, "before"]
+            it.unsteady.failures = [failure]
             for one in made:
                 it.ledger.settle_later(one, charge(one, 5))
             it.ledger.release(freed)
+            flushing = asyncio.create_task(it.ledger.flush(3600), name="flush")
+            while "ledger_away" not in it.events:
+                await asyncio.sleep(0)
+            flushing.cancel()
+            it.unsteady.gate.clear()
             assert await it.ledger.flush(0.01) == 4
             charges = it.ledger.unwritten()
             assert charges == [("ann", charge(one, 5)) for one in made]
@@ -75,8 +81,9 @@ def test_what_a_flush_could_not_write_is_counted_and_made_up_for_once(tmp_path: 
 
 def test_a_charge_whose_client_was_told_no_adds_up_to_nothing(tmp_path: Path) -> None:
     async def scenario() -> None:
-        async with till(tmp_path, balance=100, patience=0.05) as it:
+        async with till(tmp_path, balance=100) as it:
             reservation = await it.reserve("ann", 10)
+            set_patience(it.ledger)
             it.unsteady.failures = ["before"] * 9
             with pytest.raises(StoreUnavailable):
                 await it.ledger.settle(reservation, charge(reservation, 7))
