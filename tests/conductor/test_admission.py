@@ -53,6 +53,7 @@ def test_what_is_beyond_a_limit_is_a_429_that_names_it(
 ) -> None:
     async def scenario() -> None:
         async with FakeProvider() as fake, gateway(tmp_path, limited(fake, limits, TOKENS)) as running:
+            running.clock.stop()
             for _ in range(2):
                 assert (await running.ask("POST", CHAT_PATH, CHAT, AS_ANN)).status == 200
             got = await running.ask("POST", CHAT_PATH, CHAT, AS_ANN)

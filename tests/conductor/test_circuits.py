@@ -106,8 +106,27 @@ def test_a_whole_answer_that_is_too_long_to_be_held_counts_when_it_breaks_off(tm
     run(scenario())
 
 
-def test_streams_that_end_well_or_are_left_or_outlast_our_own_patience_open_nothing(tmp_path: Path) -> None:
-    more = "[providers.main.timeouts]\nidle = 9\ntotal = 0.2"
+def test_streams_that_end_well_or_are_left_open_nothing(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with FakeProvider() as fake, gateway(tmp_path, configuration(fake.base_url, retry=ONCE)) as running:
+            own = running.pool.breakers.circuits()[0].breaker
+            every_key(fake, Stream())
+            assert [(await running.chat(stream=True)).complete for _ in range(6)] == [True] * 6
+            every_key(fake, HangAfter(SOME, WORDS))
+            for number in range(6):
+                async with running.talk() as talk:
+                    await talk.send("POST", "/v1/chat/completions", {**CHAT, "stream": True})
+                    assert (await talk.head()).status == 200
+                    talk.leave()
+                await fake.wait_aborted(1 + number)
+            await until(lambda: running.in_flight == 0)
+            assert (own.state, own.failures_in_row) == (State.CLOSED, 0)
+
+    run(scenario())
+
+
+def test_streams_that_outlast_our_own_patience_open_nothing(tmp_path: Path) -> None:
+    more = "[providers.main.timeouts]\nidle = 9\ntotal = 0.7"
 
     async def scenario() -> None:
         async with (
@@ -115,17 +134,9 @@ def test_streams_that_end_well_or_are_left_or_outlast_our_own_patience_open_noth
             gateway(tmp_path, configuration(fake.base_url, retry=ONCE, more=more)) as running,
         ):
             own = running.pool.breakers.circuits()[0].breaker
-            every_key(fake, Stream())
-            assert [(await running.chat(stream=True)).complete for _ in range(6)] == [True] * 6
             every_key(fake, HangAfter(SOME, WORDS))
-            for _ in range(6):
-                assert not (await running.chat(stream=True)).complete
-            for number in range(6):
-                async with running.talk() as talk:
-                    await talk.send("POST", "/v1/chat/completions", {**CHAT, "stream": True})
-                    assert (await talk.head()).status == 200
-                    talk.leave()
-                await fake.wait_aborted(7 + number)
+            got = await asyncio.gather(*(running.chat(stream=True) for _ in range(6)))
+            assert [(one.status, one.complete) for one in got] == [(200, False)] * 6
             await until(lambda: running.in_flight == 0)
             assert (own.state, own.failures_in_row) == (State.CLOSED, 0)
 

@@ -11,7 +11,7 @@ import pytest
 
 from tests.api.harness import CHAT, KEYS, STREAM, Gateway, configuration, gateway, until
 from tests.conftest import run
-from tests.fakes.behaviours import Behaviour, Delay, Hang, HangAfter, Stream, rate_limited, server_error
+from tests.fakes.behaviours import Behaviour, Hang, HangAfter, Held, Stream, rate_limited, server_error
 from tests.fakes.provider import FakeProvider
 
 CHAT_PATH = "/v1/chat/completions"
@@ -155,7 +155,7 @@ def test_a_client_that_leaves_while_waiting_for_a_connection_gives_its_place_up(
         async with FakeProvider() as fake:
             provider = 'models = ["gpt-4o-mini"]\nmax_connections = 1'
             async with gateway(tmp_path, configuration(fake.base_url, provider=provider)) as running:
-                fake.script(KEYS[0], Delay(0.2))
+                fake.script(KEYS[0], Held())
                 async with running.talk() as first, running.talk() as last:
                     await first.send("POST", CHAT_PATH, CHAT)
                     await until(lambda: len(fake.requests) == 1)
@@ -164,6 +164,8 @@ def test_a_client_that_leaves_while_waiting_for_a_connection_gives_its_place_up(
                         await until(lambda: running.metric("llm_requests_in_flight") == 2)
                     await until(lambda: running.metric("llm_requests_in_flight") == 1)
                     await last.send("POST", CHAT_PATH, CHAT)
+                    await until(lambda: running.metric("llm_requests_in_flight") == 2)
+                    fake.let_go()
                     assert {(await first.answer()).status, (await last.answer()).status} == {200}
                 assert len(fake.requests) == 2
 

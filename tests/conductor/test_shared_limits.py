@@ -87,7 +87,7 @@ def test_two_gateways_share_what_a_user_may(tmp_path: Path, server: RedisServer)
             assert [each.status for each in got] == [200] * 5 + [429] * 2
             assert [each.header("x-ratelimit-remaining-requests") for each in got[:5]] == ["4", "3", "2", "1", "0"]
             assert got[6].error["limit"] == "requests_per_minute"
-            assert int(got[6].header("retry-after") or 0) in (59, 60, 61)
+            assert 0 < int(got[6].header("retry-after") or 0) <= 61  # by the clock of Redis
             assert len(fake.requests) == 5
             assert (await told(both[0])) == {"storage": "redis", "alone_since": None, "last_error": ""}
             assert both[0].metric("llm_gateway_limits_fallbacks_total") == 0

@@ -178,7 +178,7 @@ def test_errors_of_the_provider_have_the_clients_shape(
 def test_a_limit_of_all_keys_is_told_with_its_end(tmp_path: Path) -> None:
     got, _, _ = run(ask(tmp_path, "/v1/messages", MESSAGES, rate_limited(30), rate_limited(30)))
     assert (got.status, got.json["error"]["type"]) == (429, "rate_limit_error")
-    assert int(got.header("retry-after")) in (29, 30)
+    assert 0 < int(got.header("retry-after")) <= 30
 
 
 IMAGE_BY_FILE = {"type": "image", "source": {"type": "file", "file_id": "file_1"}}

@@ -17,7 +17,7 @@ import trustme
 from tests.conftest import run
 from tests.e2e.load import Caller
 from tests.e2e.process import GatewayProcess, command, gateway, one_provider, write_keys
-from tests.fakes.behaviours import Delay, Hang, Stream
+from tests.fakes.behaviours import Hang, Held, Stream
 from tests.fakes.manager import notifications
 from tests.fakes.provider import FakeProvider
 from tests.ports import free_port
@@ -301,7 +301,7 @@ def test_a_provider_that_was_removed_finishes_what_it_began(tmp_path: Path) -> N
         async with FakeProvider() as fake:
             write_keys(tmp_path, KEYS)
             write_keys(tmp_path, ["sk-second-00000000000001"], "second.txt")
-            fake.script("sk-second-00000000000001", Stream(gap=0.1))
+            fake.script("sk-second-00000000000001", Held(Stream()))
             config = one_provider(fake.base_url)
             async with gateway(tmp_path, config + second.format(url=fake.base_url)) as running:
                 caller = Caller(running.address)
@@ -310,6 +310,7 @@ def test_a_provider_that_was_removed_finishes_what_it_began(tmp_path: Path) -> N
                     await asyncio.sleep(0)
                 running.config.write_text(config)
                 assert (await running.command("reload")).out == "reloaded; changed: providers.second\n"
+                fake.let_go()
                 answer = await slow
                 assert answer.status == 200
                 assert answer.body.endswith(b"data: [DONE]\n\n")
@@ -446,7 +447,7 @@ def test_health_stays_and_readiness_goes_while_it_drains(tmp_path: Path) -> None
         async with FakeProvider() as fake:
             write_keys(tmp_path, KEYS)
             for key in KEYS:
-                fake.script(key, Delay(2.0))
+                fake.script(key, Held())
             async with gateway(tmp_path, one_provider(fake.base_url)) as running:
                 slow = asyncio.create_task(ask(running.address))
                 while not fake.requests:
@@ -460,6 +461,7 @@ def test_health_stays_and_readiness_goes_while_it_drains(tmp_path: Path) -> None
                     assert (path, answer.status) == (path, status)
                     if path == "/ready":
                         assert answer.json == {"status": "unavailable", "missing": ["draining"]}
+                fake.let_go()
                 assert await slow == 200
                 assert await running.wait() == 0
 
@@ -471,7 +473,7 @@ def test_status_answers_while_it_drains(tmp_path: Path) -> None:
         async with FakeProvider() as fake:
             write_keys(tmp_path, KEYS)
             for key in KEYS:
-                fake.script(key, Delay(4.0))
+                fake.script(key, Held())
             async with gateway(tmp_path, one_provider(fake.base_url)) as running:
                 slow = asyncio.create_task(ask(running.address))
                 while not fake.requests:
@@ -482,6 +484,7 @@ def test_status_answers_while_it_drains(tmp_path: Path) -> None:
                 ended = await running.command("reload")
                 assert ended.code == 1
                 assert "the gateway is stopping" in ended.err
+                fake.let_go()
                 assert await slow == 200
                 assert await running.wait() == 0
 

@@ -313,12 +313,12 @@ async def test_an_idle_connection_is_closed_without_a_word(sent: bytes, limit: s
 @both_loops
 async def test_a_body_has_all_the_time_it_needs_as_long_as_it_comes() -> None:
     loop = asyncio.get_running_loop()
-    limit, steps = 0.2, 8
+    limit, steps = 0.5, 7
     async with serving(body_timeout=limit) as served, served.connecting() as client:
         await client.send(post(bytes(steps * BODY_STEP))[: -steps * BODY_STEP])
         for _ in range(steps):
             await client.send(bytes(BODY_STEP))
-            enough = loop.time() + limit / 3
+            enough = loop.time() + limit / 5
             while loop.time() < enough:
                 await turns(20)
         assert (await client.read_answer()).status == 200

@@ -433,7 +433,8 @@ def test_without_an_answer_the_provider_may_have_done_the_work(
     async def scenario() -> None:
         async with wired() as wire:
             wire.fake.script(SECRET, behaviour)
-            outcome = await wire.call(idle=0.05, first_byte=0.05)
+            patience = 0.05 if error is UpstreamTimeout else 60.0
+            outcome = await wire.call(idle=patience, first_byte=patience)
             assert outcome.verdict is not None
             assert (outcome.verdict.scope, outcome.verdict.status) == (Scope.PROVIDER, status)
             assert isinstance(outcome.error, error) and outcome.unanswered
