@@ -14,7 +14,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -545,8 +545,17 @@ class Gateway:
             found = [line for line in self.lines if line["event"] == event]
             if len(found) >= count:
                 return found[count - 1]
-            self._more_lines.clear()
-            await self._more_lines.wait()
+            await self.more_lines()
+
+    async def more_lines(self) -> None:
+        """Until further lines of the log have been written, none of which waits for others to be written with it."""
+        self._more_lines.clear()
+        while not self._more_lines.is_set():
+            self.aftermath.catch_up()
+            self._log._urgent.set()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(0.01):
+                    await self._more_lines.wait()
 
     def metric(self, series: str) -> float:
         """The value of a series, such as `llm_requests_in_flight` or `llm_tokens_total{provider="main",…}`; else 0."""

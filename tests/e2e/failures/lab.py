@@ -17,7 +17,7 @@ from typing import Any
 
 from gateway.policy.verdict import Status
 from gateway.store.entries import Entry, Written
-from tests.api.harness import AS_ANN, TOKENS, Gateway, Got, gateway, until
+from tests.api.harness import AS_ANN, TOKENS, Gateway, Got, gateway
 from tests.e2e.failures.acts import Row, good
 from tests.e2e.failures.rows import ROWS
 from tests.e2e.failures.voices import VOICES, Voice
@@ -140,14 +140,11 @@ class Lab:
     async def _logged(self, got: Got) -> dict[str, Any]:
         """The request's line in the log."""
         wanted, lines = got.header("x-request-id"), self.running.lines
-        found: list[dict[str, Any]] = []
-
-        def is_there() -> bool:
-            found.extend(line for line in lines if (line["event"], line.get("request_id")) == ("request", wanted))
-            return bool(found)
-
-        await until(is_there)
-        return found[0]
+        while True:
+            for line in reversed(lines):
+                if (line["event"], line.get("request_id")) == ("request", wanted):
+                    return line
+            await self.running.more_lines()
 
 
 @asynccontextmanager
