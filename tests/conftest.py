@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+import gc
+import sys
+from collections.abc import Coroutine, Iterator
 from typing import Any, TypeVar
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 T = TypeVar("T")
@@ -19,6 +22,24 @@ settings.register_profile(
 )
 settings.register_profile("explore", settings.get_profile("project"), derandomize=False, max_examples=2000)
 settings.load_profile("project")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def bytecode(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Where none may be written beside the sources, processes that tests start would compile the gateway each time."""
+    with pytest.MonkeyPatch.context() as patch:
+        if sys.dont_write_bytecode:
+            patch.setenv("PYTHONPYCACHEPREFIX", str(tmp_path_factory.mktemp("bytecode")))
+            patch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+        yield
+
+
+@pytest.fixture
+def young() -> Iterator[None]:
+    """For the garbage collector nothing is older than the test: else it looks at all tests there are, each time."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 def run(scenario: Coroutine[Any, Any, T], seconds: float = 20.0) -> T:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def leaving_no_cycle() -> Iterator[None]:
-    """Nothing of ours may wait for the garbage collector when the block ends."""
+    """Nothing of ours may wait for the garbage collector when the block ends. Goes with the fixture `young`."""
     gc.collect()
     gc.disable()
     gc.set_debug(gc.DEBUG_SAVEALL)

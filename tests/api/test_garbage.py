@@ -33,6 +33,7 @@ CASES: dict[str, tuple[str, dict[str, Any], Callable[[], Any]]] = {
 }
 
 
+@pytest.mark.usefixtures("young")
 @pytest.mark.parametrize("case", CASES)
 def test_a_request_leaves_no_cycle(tmp_path: Path, case: str) -> None:
     path, body, behaviour = CASES[case]

@@ -149,6 +149,7 @@ def test_a_request_that_waits_for_its_provider_counts_until_its_client_leaves(tm
     run(scenario())
 
 
+@pytest.mark.usefixtures("young")
 @pytest.mark.parametrize(
     ("path", "kept"), [("/v1/chat/completions", False), ("/p/main/v1/chat/completions", False), ("/v1/messages", True)]
 )

@@ -324,6 +324,7 @@ async def test_a_body_has_all_the_time_it_needs_as_long_as_it_comes() -> None:
         assert (await client.read_answer()).status == 200
 
 
+@pytest.mark.usefixtures("young")
 @pytest.mark.parametrize("sent", [GET[:-1], post(b"hello")[:-1]], ids=["head", "body"])
 @both_loops
 async def test_a_request_that_is_timed_out_leaves_no_cycle(sent: bytes) -> None:

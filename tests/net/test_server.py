@@ -62,6 +62,7 @@ async def test_those_that_are_turned_away_are_not_without_limit_either() -> None
         assert (await first.read_answer()).status == 200
 
 
+@pytest.mark.usefixtures("young")
 @both_loops
 async def test_those_that_are_turned_away_leave_no_cycle() -> None:
     async with serving(max_connections=1) as served, served.connecting() as first:

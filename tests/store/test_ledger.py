@@ -300,6 +300,7 @@ def test_a_reservation_is_waited_for_only_so_long(tmp_path: Path) -> None:
     run(scenario())
 
 
+@pytest.mark.usefixtures("young")
 def test_who_waits_in_vain_leaves_no_cycle(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with till(tmp_path, balance=100) as it:
