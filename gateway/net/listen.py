@@ -85,7 +85,8 @@ async def _bind_tcp(host: str, port: int) -> list[socket.socket]:
 
 
 def _bind(family: int, address: tuple[object, ...]) -> socket.socket:
-    bound = socket.socket(family, socket.SOCK_STREAM)
+    # TCP by name: asyncio switches Nagle's algorithm off only where it knows that, and accepted sockets inherit it.
+    bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         bound.setblocking(False)
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

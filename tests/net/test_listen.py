@@ -28,6 +28,17 @@ NEEDS_IPV6 = pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6
 
 
 @both_loops
+async def test_no_part_of_an_answer_waits_until_the_one_before_has_been_acknowledged() -> None:
+    async with serving() as served, served.connecting() as client:
+        await client.send(GET)
+        await client.read_answer()
+        (connection,) = served.server._connections.values()
+        # A twin of the socket, because uvloop's stand-in has no options.
+        with socket.socket(fileno=os.dup(connection.transport.get_extra_info("socket").fileno())) as twin:
+            assert twin.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+@both_loops
 async def test_a_unix_socket_serves_and_its_file_goes_with_it(tmp_path: Path) -> None:
     path = tmp_path / "socket"
     async with serving(listen=f"unix:{path}") as served:
