@@ -148,12 +148,13 @@ async def gateway(folder: Path, config: str, **environ: str) -> AsyncIterator[Ga
 
 
 def write_keys(folder: Path, keys: list[str], name: str = "main.txt") -> Path:
-    """A key file beside the configuration, unreadable to others."""
+    """A key file beside the configuration, unreadable to others. A gateway that looks meanwhile sees no part of it."""
     path = folder / "keys" / name
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("\n".join(keys) + "\n")
-    path.chmod(0o600)
-    return path
+    made = folder / f"{name}.new"
+    made.write_text("\n".join(keys) + "\n")
+    made.chmod(0o600)
+    return made.replace(path)
 
 
 def one_provider(base_url: str, *, server: str = "", provider: str = "", more: str = "", probe: str = "none") -> str:
