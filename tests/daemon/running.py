@@ -16,6 +16,7 @@ from gateway.config.load import load_config
 from gateway.daemon.daemon import Daemon
 from gateway.observe.logs import Log
 from gateway.providers import PROVIDER_FACTS
+from tests.keeper.rig import replace_file
 
 MANY = [f"sk-many-{n:011}" for n in range(2000)]
 
@@ -35,9 +36,7 @@ class Running:
         self.path.write_text(f'[server]\nlisten = ["{listen}"]\n{provider}{more}')
 
     def write_keys(self, name: str, keys: list[str]) -> None:
-        path = self.folder / f"{name}.txt"
-        path.write_text("".join(f"{key}\n" for key in keys))
-        path.chmod(0o600)
+        replace_file(self.folder / f"{name}.txt", "".join(f"{key}\n" for key in keys).encode())
 
     @property
     def keys(self) -> int:

@@ -44,6 +44,7 @@ from tests.fakes.behaviours import (
     SlowBytes,
     Stream,
 )
+from tests.ports import free_port
 
 FOREVER = 3600.0
 KEY_HEADERS = ("x-api-key", "api-key", "x-goog-api-key")
@@ -116,11 +117,11 @@ class FakeProvider:
         return self
 
     async def listen(self) -> None:
-        """Accept connections, those of an earlier time on the same port."""
+        """Accept connections, those of an earlier time on the same port, which nobody has taken meanwhile."""
+        self.port = self.port or free_port()
         self._server = await asyncio.start_server(
             self._accept, "127.0.0.1", self.port, ssl=self._context(), backlog=1024
         )
-        self.port = self._server.sockets[0].getsockname()[1]
 
     def refuse(self) -> None:
         """Refuse connections until `listen`; those that there are stay."""

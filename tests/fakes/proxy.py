@@ -21,6 +21,7 @@ from collections.abc import Mapping
 
 from gateway.config.proxyurl import ProxyUrl
 from gateway.secret import Secret
+from tests.ports import free_port
 
 NOWHERE: Mapping[str, str] = {}
 LARGE = 65536
@@ -65,8 +66,8 @@ class FakeProxy:
         self._server: asyncio.Server | None = None
 
     async def __aenter__(self) -> FakeProxy:
+        self.port = self.port or free_port()  # where nobody else listens when this one is gone
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port, ssl=self._tls)
-        self.port = self._server.sockets[0].getsockname()[1]
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:

@@ -35,6 +35,14 @@ MODEL = "gpt-4o-mini"
 FILE = "store.db"
 
 
+def replace_file(path: Path, data: bytes, mode: int = 0o600) -> None:
+    """With another inode, as editors do it: what is written in place within a tick of the clock looks the same."""
+    new = path.with_name(f"{path.name}.new")
+    new.write_bytes(data)
+    new.chmod(mode)
+    new.replace(path)
+
+
 class Rig:
     """A daemon's worth of Keeper for one provider called main, whose keys are in `path` (a file or a folder)."""
 
@@ -64,8 +72,7 @@ class Rig:
         """These lines, in the file or in a file of the folder."""
         path = self.path / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("".join(f"{line}\n" for line in lines))
-        path.chmod(0o600)
+        replace_file(path, "".join(f"{line}\n" for line in lines).encode())
 
     def key(self, secret: str) -> Key:
         return self.pool.standings.keys[Secret(secret).digest]

@@ -22,7 +22,7 @@ from gateway.policy.verdict import Scope, Status, Verdict
 from gateway.store.proxies import ProxyStore
 from gateway.upstream.proxypool import ProxyPool
 from tests.conftest import run
-from tests.keeper.rig import NOW, Rig, rig
+from tests.keeper.rig import NOW, Rig, replace_file, rig
 
 DOWN = Verdict(Scope.PROXY, Status.NETWORK_ERROR, PROXY_FAILED)
 
@@ -39,8 +39,7 @@ class Watched:
 
     async def read(self, text: str | bytes, mode: int = 0o600) -> set[str]:
         """The proxies after this text was found in the file."""
-        self.path.write_bytes(text if isinstance(text, bytes) else text.encode())
-        self.path.chmod(mode)
+        replace_file(self.path, text if isinstance(text, bytes) else text.encode(), mode)
         await self.sync.sync()
         return self.urls()
 
