@@ -57,7 +57,9 @@ def answering(body: bytes, status: int = 200, kind: str = "application/json") ->
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, name="answering", daemon=True)
+        thread = threading.Thread(
+            target=server.serve_forever, kwargs={"poll_interval": 0.01}, name="answering", daemon=True
+        )
         thread.start()
         address = f"http://127.0.0.1:{server.server_port}"
         try:
