@@ -21,6 +21,8 @@ INTERRUPTED = 130
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Returns its exit code; raises SystemExit for wrong usage and for --help."""
+    if isinstance(getattr(sys.stdout, "buffer", None), io.RawIOBase):
+        _buffer_stdout()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # fingerprints have a "…", which not every terminal can show
@@ -43,6 +45,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         return _explain(error)
     return code
+
+
+def _buffer_stdout() -> None:
+    """PYTHONUNBUFFERED takes away what goes on with a write that was cut short, as when the command is stopped and
+    continued while nobody reads: the rest would be lost."""
+    raw = io.FileIO(sys.stdout.fileno(), "w", closefd=False)
+    sys.stdout = io.TextIOWrapper(io.BufferedWriter(raw), sys.stdout.encoding, line_buffering=sys.stdout.isatty())
 
 
 def _explain(error: Exception) -> int:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import signal
 import sqlite3
 import subprocess
 import sys
+import termios
 from pathlib import Path
 
 import pytest
@@ -204,6 +207,23 @@ def test_a_reader_that_leaves_and_a_full_disk_are_no_tracebacks(folder: Path) ->
     with open("/dev/full", "wb") as full:
         ended = command("help", "quickstart", folder=folder, stdout=full.fileno())
     assert (ended.returncode, ended.stderr) == (1, b"error: No space left on device\n")
+
+
+def test_what_is_said_while_nobody_reads_is_said_whole_after_a_stop(folder: Path) -> None:
+    """Stopped and continued (Ctrl-Z and `fg`) within a write, the rest of that write is left to the program."""
+    reading, writing = os.pipe()
+    fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
+    environ = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+    words = [sys.executable, "-m", "gateway", "help", "config"]
+    with open(reading, "rb") as pipe, subprocess.Popen(words, cwd=folder, env=environ, stdout=writing) as process:
+        os.close(writing)
+        while int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder) < 4096:
+            assert process.poll() is None
+        process.send_signal(signal.SIGSTOP)
+        while Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0] != "T":
+            pass
+        process.send_signal(signal.SIGCONT)
+        assert pipe.read() == command("help", "config", folder=folder).stdout
 
 
 def test_a_terminal_that_cannot_show_everything_gets_the_rest(folder: Path) -> None:
