@@ -56,6 +56,7 @@ def test_the_default_balance_is_given_once_and_not_to_who_was_credited_with_it(t
             assert (await it.books.open("ann", 10, NOW)).balance == 10
             assert (await it.books.open("ann", 20, NOW)).balance == 10
             it.ledger.release(await it.reserve("ann", 1))
+            await it.rest()
             assert await it.books.adjust("ann", credit(5, "a"), 10)
             assert await it.funds("ann") == (15, 0)
 
