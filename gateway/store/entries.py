@@ -16,6 +16,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from gateway.store.database import Database, Statement, Value
+from gateway.store.purse import Ended
 
 OPENING = "opening balance"
 
@@ -26,6 +27,9 @@ REVOKED = "the answer could not be given"
 ROWS_AT_ONCE = 32
 """In one statement: a millisecond of the writer's time, of which the loop notices nothing. Of arguments, of which an
 entry has 16, SQLite takes 999 before its version 3.32; RHEL 8 has 3.26."""
+
+IDS_AT_ONCE = 512
+"""The same of reservations that end."""
 
 
 class Reservation(NamedTuple):
@@ -102,8 +106,12 @@ NOTE_RESERVATIONS = """
 NOTED = "({}, CAST({} AS BIGINT))"
 CHARGE = """
     UPDATE users SET balance = balance + $1, entries = entries + $2, reserved = reserved - (
-        SELECT COALESCE(SUM(amount), 0) FROM reservations WHERE id IN ({ids}))
-    WHERE name = $3"""
+        SELECT COALESCE(SUM(CASE WHEN id = $3 AND amount > CAST($4 AS BIGINT) THEN $4 ELSE amount END), 0)
+        FROM reservations WHERE id IN ($3, {ids}))
+    WHERE name = $5"""
+LESSEN = """
+    UPDATE reservations SET made_at = $2, amount = CASE WHEN amount > CAST($3 AS BIGINT) THEN amount - $3 ELSE 0 END
+    WHERE id = $1"""
 WRITE = f"""
     INSERT INTO ledger (user_name, seq, balance_after, {COLUMNS})
     SELECT name, entries - column2, balance - column3, {", ".join(f"column{n}" for n in range(4, 17))}
@@ -113,9 +121,6 @@ WRITTEN = (
     "{}, {}, {}, {}, {}, CAST({} AS BIGINT), {})"
 )
 WRITE_ONCE = WRITE.format(rows=WRITTEN.format(*(f"${n}" for n in range(1, 17)))) + " ON CONFLICT DO NOTHING"
-UNRESERVE = """
-    UPDATE users SET reserved = reserved - (SELECT amount FROM reservations WHERE id = $1)
-    WHERE name = $2 AND EXISTS (SELECT 1 FROM reservations WHERE id = $1)"""
 FORGET_RESERVATIONS = "DELETE FROM reservations WHERE id IN ({ids})"
 READ_ACCOUNT = "SELECT balance, reserved, entries, disabled FROM users WHERE name = $1"
 
@@ -130,31 +135,37 @@ class Unit:
         self._name = name
         self._previous = previous
         self._now = now
-        self._released: list[tuple[str, str]] = []
+        self._less: list[tuple[str, float, int]] = []  # of reservations that go on
         self._ended: list[str] = []
         self._charged: list[str] = []  # users, in the order of the charges
         self._charges: list[Statement] = []
         self._entries: list[tuple[Value, ...]] = []
         self._rest: list[Statement] = []
 
-    def release(self, reservation: Reservation) -> None:
-        """End it without a charge. It may never have been granted."""
-        self._released.append((reservation.id, reservation.user))
-        self._ended.append(reservation.id)
-
-    def charge(self, user: str, reservations: Sequence[Reservation], entries: Sequence[Entry]) -> None:
-        """All entries of a user in this unit, in place of reservations, pair by pair. One that has been ended already
+    def end(self, user: str, ended: Sequence[Ended], entries: Sequence[Entry]) -> None:
+        """All that a user gives back in this unit, and all of his entries. A reservation that there is not, or no more,
         frees nothing."""
         amounts = [entry.amount for entry in entries]
         total, count = sum(amounts), len(entries)
-        self._charged.append(user)
-        ids = _padded([one.id for one in reservations])
-        self._charges.append(Statement(_charging(len(ids)), args=(total, count, user, *ids)))
+        gone = [row for one in ended for row in one.ids]
+        all_of_it = set(gone)
+        less: dict[str, int] = {}
+        for row, amount in [each for one in ended for each in one.less]:
+            if row not in all_of_it:
+                less[row] = less.get(row, 0) + amount
+        lessened = list(less.items()) or [("", 0)]
+        for place in range(max(len(lessened), -(-len(gone) // IDS_AT_ONCE))):  # once, nearly always
+            ids = _padded(gone[place * IDS_AT_ONCE : (place + 1) * IDS_AT_ONCE] or [""])
+            row, amount = lessened[place] if place < len(lessened) else ("", 0)
+            sums = (0, 0) if place else (total, count)
+            self._charged.append("" if place or not entries else user)
+            self._charges.append(Statement(_charging(len(ids)), args=(*sums, row, amount, user, *ids)))
+        self._less += [(row, self._now, amount) for row, amount in less.items()]
         so_far = 0
         for place, entry in enumerate(entries, 1):
             so_far += entry.amount
             self._entries.append((user, count - place, total - so_far, *entry))
-        self._ended += [one.id for one in reservations]
+        self._ended += gone
 
     def open(self, user: str, amount: int) -> None:
         """See `opening`."""
@@ -169,14 +180,14 @@ class Unit:
         return place
 
     def statements(self) -> list[Statement]:
-        ended = _padded(self._ended)
+        ended = [self._ended[place : place + IDS_AT_ONCE] for place in range(0, len(self._ended), IDS_AT_ONCE)]
         return [
             Statement(NAME_UNIT, args=(self._name, self._now)),
             Statement(FORGET_UNIT, args=(self._previous,)),
             *self._charges,
+            *([Statement(LESSEN, rows=self._less)] if self._less else ()),
             *_several(WRITE, WRITTEN, self._entries),
-            *([Statement(UNRESERVE, rows=self._released)] if self._released else ()),
-            *([Statement(_forgetting(len(ended)), args=ended)] if ended else ()),
+            *[Statement(_forgetting(len(ids)), args=ids) for ids in map(_padded, ended)],
             *self._rest,
         ]
 
@@ -186,7 +197,7 @@ class Unit:
 
     def gone(self, counts: Sequence[int]) -> set[str]:
         """Users without a row, whose entries were not written. (A charge id that is there already fails the unit.)"""
-        return {user for user, count in zip(self._charged, counts[2:], strict=False) if not count}
+        return {user for user, count in zip(self._charged, counts[2:], strict=False) if user and not count}
 
 
 def opening(user: str, amount: int, now: float) -> list[Statement]:
@@ -229,8 +240,8 @@ def _for_rows(sql: str, row: str, count: int, first: int) -> str:
 
 @lru_cache
 def _charging(count: int) -> str:
-    """CHARGE in place of so many reservations."""
-    return CHARGE.format(ids=_numbers(4, count))
+    """CHARGE where so many reservations end."""
+    return CHARGE.format(ids=_numbers(6, count))
 
 
 @lru_cache

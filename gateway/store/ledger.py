@@ -1,7 +1,7 @@
 """Money on the hot path: reservations and charges of requests, many of them in one transaction.
 
 While one transaction is with the database, what is asked meanwhile gathers here and goes with the next: fifty requests
-cost one commit. Under load the next one waits a moment for more of them (`COMMIT_DELAY`), as a commit costs more than
+cost one commit. Under load the next one waits a moment for more of them (`ORDER_DELAY`), as a commit costs more than
 what it writes. All of it is one unit (`entries.py`): done wholly or not at all, and never twice.
 
 Invariants:
@@ -13,12 +13,14 @@ Invariants:
   there is no free ride, and no queue of requests that would only time out.
 
 Reservations of the same user are granted together or not at all, which is one update for all of them; where they are
-not, each is tried by itself. Who reads or corrects the ledger, uses `books.py`.
+not, each is tried by itself. Under load most need not ask the database: they get what ended ones have left
+(`purse.py`). Who reads or corrects the ledger, uses `books.py`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -28,6 +30,7 @@ from gateway.errors import StoreCorrupt, StoreError, StoreUnavailable
 from gateway.store.database import Database
 from gateway.store.entries import FIND_UNIT, Entry, Refusal, Reservation, Unit, read_account, refund_of
 from gateway.store.orders import Batch, Order
+from gateway.store.purse import Ended, Purses
 
 PENDING_LIMIT = 4096
 """Orders that may wait for the database when a reservation comes: some seconds of work. It is refused beyond."""
@@ -35,11 +38,11 @@ PENDING_LIMIT = 4096
 UNIT_LIMIT = 256
 """Orders in one unit: some milliseconds of the writer's time."""
 
-COMMIT_DELAY = 0.005
-"""Seconds that the next unit waits for more orders after one of COMMIT_SIBLINGS and more."""
+ORDER_DELAY, LONGEST_DELAY = 0.00016, 0.005
+"""Seconds that the next unit waits, for each order of one of COMMIT_SIBLINGS and more, until there may be as many."""
 
 COMMIT_SIBLINGS = 6
-"""As PostgreSQL's `commit_delay` and `commit_siblings`: who is alone does not wait."""
+"""As PostgreSQL's `commit_siblings`: who is alone does not wait."""
 
 PATIENCE = 10.0
 """Seconds that a request waits for its reservation, or with its answer for its entry. Its client waits as well."""
@@ -50,6 +53,12 @@ ASKED = 5
 FIRST_PAUSE = 0.05
 LONGEST_PAUSE = 1.0
 """Seconds until a unit that failed is tried again. The database itself waits for a lock much longer than that."""
+
+FRESH_SECONDS = 0.25
+"""How long a unit may take before users get nothing any more but from the database: it may be away."""
+
+LOOK_SECONDS = 1.0
+"""How long users keep what ended requests have left and no other has wanted."""
 
 KNOWN_LIMIT = 50_000
 """Names of users who have an entry already, so that it need not be looked up: some megabytes."""
@@ -87,7 +96,10 @@ class Ledger:
         self._turn = asyncio.Lock()
         self._unsure: Batch | None = None  # sent to the database, and no answer yet
         self._away = False  # the last unit failed, or takes too long
+        self._fresh_until = math.inf  # when the unit that is under way should be done
         self._known: set[str] = set()
+        self._purses = Purses()
+        self._look: asyncio.TimerHandle | None = None  # the next one
         self._beginning = os.urandom(8).hex()
         self._reservations = 0
         self._units = 0
@@ -102,13 +114,20 @@ class Ledger:
         """Set aside so many nano-units, if the user has them. Raises StoreUnavailable, when it takes long at that.
 
         What a refusal says is read after it. When there is enough by then, it is asked for again."""
-        for _ in range(ASKED):
+        for attempt in range(ASKED):
             if self._away:
                 raise StoreUnavailable("the ledger cannot be written for now")
             if len(self._pending) >= PENDING_LIMIT:
                 raise StoreUnavailable("too many requests wait for the ledger")
             self._reservations += 1
             reservation = Reservation(f"chg_{self._beginning}{self._reservations:010x}", user, amount)
+            purse = self._purses.get(user)
+            if purse is not None and 0 < amount <= purse.spare and self._loop.time() <= self._fresh_until:
+                self._purses.begin(user, reservation.id, amount)
+                return reservation
+            if purse is not None and attempt:
+                self._give_back(user, purse.close())  # it takes all that there is
+            given = 0 if purse is None else purse.given
             future = self._promise()
             self._give(Order(reservation, future))
             try:
@@ -124,15 +143,19 @@ class Ledger:
             account = await read_account(self._database, user)
             if account is None:
                 self._known.discard(user)  # the row was removed by hand: begin again
-            elif account.disabled or account.balance - account.reserved < amount:
-                return Refusal(account.balance, account.reserved, account.disabled)
+                continue
+            reserved = account.reserved - self._purses.spare(user)
+            if purse is not None:
+                reserved -= purse.given - given  # it may not have come there yet
+            if account.disabled or account.balance - reserved < amount:
+                return Refusal(account.balance, max(reserved, 0), account.disabled)
         raise StoreUnavailable("the balance changes too fast")
 
     async def settle(self, reservation: Reservation, entry: Entry, *, keep: bool = False) -> None:
         """Write the entry in place of its reservation, and wait until that is durable. Raises StoreUnavailable when it
         takes long; nothing is charged then, unless it is to `keep`. When this is cancelled, the entry stays queued."""
         future = self._promise()
-        self._give(Order(reservation, future, entry, keep))
+        self._give(Order(reservation, future, entry, self._end(reservation, -entry.amount), keep=keep))
         try:
             if not await future:
                 raise StoreUnavailable("the ledger refused an entry")
@@ -141,11 +164,11 @@ class Ledger:
 
     def settle_later(self, reservation: Reservation, entry: Entry) -> None:
         """Write it without anybody waiting for it, as soon as the database can."""
-        self._give(Order(reservation, None, entry))
+        self._give(Order(reservation, None, entry, self._end(reservation, -entry.amount)))
 
     def release(self, reservation: Reservation) -> None:
         """Nothing is charged."""
-        self._give(Order(reservation))
+        self._give_back(reservation.user, self._end(reservation, 0))
 
     async def run(self) -> None:
         """The background task."""
@@ -156,6 +179,8 @@ class Ledger:
 
     async def flush(self, seconds: float) -> int:
         """Write what is queued. The number of orders that perhaps are not, after so many seconds: `unwritten`."""
+        for user, ended in self._purses.close():
+            self._give_back(user, ended)
         try:
             async with asyncio.timeout(seconds):
                 await self._write_all()
@@ -177,6 +202,25 @@ class Ledger:
         return [*(self._unsure.orders if self._unsure is not None else ()), *self._pending]
 
     # -- asked for ---------------------------------------------------------------------------------------------
+
+    def _end(self, reservation: Reservation, cost: int) -> Ended:
+        self._look_later()
+        return self._purses.end(reservation.user, reservation.id, cost)
+
+    def _give_back(self, user: str, ended: Ended) -> None:
+        if ended.ids or ended.less:
+            self._give(Order(Reservation("", user, 0), None, None, ended))
+
+    def _look_later(self) -> None:
+        if self._look is None:
+            self._look = self._loop.call_later(LOOK_SECONDS, self._look_at_purses)
+
+    def _look_at_purses(self) -> None:
+        self._look = None
+        for user, ended in self._purses.look():
+            self._give_back(user, ended)
+        if self._purses.used:
+            self._look_later()
 
     def _give(self, order: Order) -> None:
         self._pending.append(order)
@@ -212,7 +256,7 @@ class Ledger:
             if failure is None:
                 pause = FIRST_PAUSE
                 if len(batch.orders) >= COMMIT_SIBLINGS:
-                    await asyncio.sleep(COMMIT_DELAY)
+                    await asyncio.sleep(min(len(batch.orders) * ORDER_DELAY, LONGEST_DELAY))
             else:
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, LONGEST_PAUSE)
@@ -227,7 +271,7 @@ class Ledger:
                 taken.append(order)
                 continue
             if order.revoked:
-                order = Order(order.reservation)
+                order = Order(order.reservation, None, None, order.ended)
             if not order.left:
                 taken.append(order)
         return taken
@@ -246,6 +290,7 @@ class Ledger:
     async def _write(self, batch: Batch) -> StoreError | None:
         """One unit, and what is told of it. Returns why the database cannot do it for now."""
         self._unsure = batch  # also when this task is ended meanwhile
+        self._fresh_until = self._loop.time() + FRESH_SECONDS
         try:
             counts = await self._database.transaction(batch.statements, power_safe=batch.charges)
         except (StoreUnavailable, StoreCorrupt) as error:
@@ -254,6 +299,7 @@ class Ledger:
         except StoreError as error:
             return await self._refused(batch, error)
         self._unsure = None
+        self._fresh_until = math.inf
         self._done = batch.name
         self._tell(batch, counts)
         self._recovered()
@@ -261,6 +307,8 @@ class Ledger:
 
     def _tell(self, batch: Batch, counts: Sequence[int]) -> None:
         gone = batch.unit.gone(counts)
+        for user in gone:
+            self._purses.forget(user)
         for order in batch.orders:
             if order.entry is None:
                 continue
@@ -275,8 +323,10 @@ class Ledger:
                 self._remember(group[0].reservation.user)
             for order in group:
                 if order.left:
-                    self.release(order.reservation)  # which does no harm where it was not granted
+                    self._release_unheard(order)
                 elif granted or len(group) == 1:
+                    if granted:
+                        self._purses.add(order.reservation.user, order.reservation.id, order.reservation.amount)
                     order.answer(granted)
                 else:
                     order.alone = True
@@ -286,6 +336,10 @@ class Ledger:
         while waiting and waiting[0][1].done():
             waiting.popleft()  # else ten seconds of them pile up
 
+    def _release_unheard(self, order: Order) -> None:
+        """What nobody waited for, and which may have been granted or not."""
+        self._give(Order(order.reservation, None, None, Ended([order.reservation.id], [])))
+
     def _written(self, order: Order) -> None:
         if not order.revoked:
             order.answer(True)
@@ -294,14 +348,12 @@ class Ledger:
             self._give(Order(Reservation(back.charge_id, order.reservation.user, 0), None, back))
 
     def _drop(self, order: Order, why: str) -> None:
-        """What can never be written. A charge leaves nothing reserved."""
+        """What can never be written."""
         entry = order.entry
         charge = {} if entry is None else {"charge": entry.charge_id, "amount": entry.amount}
         self._note("ledger_refused", user=order.reservation.user, **charge, detail=why)
         order.refuse(StoreError("the ledger refused a reservation", detail=why))
         order.answer(False)
-        if entry is not None:
-            self.release(order.reservation)
 
     def _remember(self, user: str) -> None:
         if len(self._known) >= KNOWN_LIMIT:
@@ -334,16 +386,19 @@ class Ledger:
             self._failed(batch, failure)
             return failure
         self._unsure = None
+        self._fresh_until = math.inf
         self._recovered()
         if done is not None:
             self._done = batch.name
             for order in batch.orders:
                 if order.left:
-                    self.release(order.reservation)
+                    self._release_unheard(order)
                 elif order.entry is not None:
                     self._written(order)
         elif len(batch.orders) == 1:
-            self._drop(batch.orders[0], str(error))
+            order = batch.orders[0]
+            self._drop(order, str(error))
+            self._give_back(order.reservation.user, order.ended)
         else:
             return await self._write_singly(deque(batch.orders))
         return None

@@ -8,25 +8,31 @@ from collections.abc import Callable, Sequence
 from gateway.errors import StoreError, StoreUnavailable
 from gateway.store.database import Statement
 from gateway.store.entries import Entry, Reservation, Unit
+from gateway.store.purse import Ended
+
+NOTHING = Ended([], [])
 
 
 class Order:
     """To reserve (`future` is True when it is granted), to charge (`entry` is set, and `future`, if any, True when that
-    is durable), or to release. `alone`: it was refused together with others. `keep`: to be charged, whatever becomes of
-    who waits for it."""
+    is durable), or to release; the last two give back what has `ended`. `alone`: it was refused together with others.
+    `keep`: to be charged, whatever becomes of who waits for it."""
 
-    __slots__ = ("alone", "entry", "future", "keep", "reservation")
+    __slots__ = ("alone", "ended", "entry", "future", "keep", "reservation")
 
     def __init__(
         self,
         reservation: Reservation,
         future: asyncio.Future[bool] | None = None,
         entry: Entry | None = None,
+        ended: Ended = NOTHING,
+        *,
         keep: bool = False,
     ) -> None:
         self.reservation = reservation
         self.future = future
         self.entry = entry
+        self.ended = ended
         self.keep = keep
         self.alone = False
 
@@ -68,19 +74,17 @@ class Batch:
     def write(self, welcome: Callable[[Unit, str], None], owner: str) -> None:
         """`welcome` sees to users who may be new."""
         unit = self.unit
-        charges: dict[str, list[Order]] = {}
+        ends: dict[str, list[Order]] = {}
         asks: dict[str, list[Order]] = {}
         for order in self.orders:
-            if order.entry is not None:
-                charges.setdefault(order.reservation.user, []).append(order)
-            elif order.future is not None:
+            if order.entry is None and order.future is not None:
                 asks.setdefault(order.reservation.id if order.alone else order.reservation.user, []).append(order)
             else:
-                unit.release(order.reservation)
-        self.charges = bool(charges)
-        for user, group in charges.items():
+                ends.setdefault(order.reservation.user, []).append(order)
+        for user, group in ends.items():
             entries = [order.entry for order in group if order.entry is not None]
-            unit.charge(user, [order.reservation for order in group], entries)
+            self.charges = self.charges or bool(entries)
+            unit.end(user, [order.ended for order in group], entries)
         for group in asks.values():
             user = group[0].reservation.user
             welcome(unit, user)

@@ -47,6 +47,7 @@ def test_two_hundred_clients_at_once_never_overspend_what_was_reserved(tmp_path:
                 over = await asyncio.gather(*(request(user, limited) for _ in range(CLIENTS)))
                 beyond = sum(one for one in over if one > 0)
                 served = sum(one >= 0 for one in over)
+                await it.rest()
                 account = await it.books.account(user)
                 assert account is not None
                 assert account.reserved == 0

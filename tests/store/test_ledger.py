@@ -14,6 +14,7 @@ from gateway.store import ledger as ledger_module
 from gateway.store.database import Row, Value
 from gateway.store.entries import Refusal, Reservation, Unit
 from gateway.store.ledger import UNIT_LIMIT
+from gateway.store.purse import KEEP_FROM, Ended
 from tests.conftest import run
 from tests.garbage import leaving_no_cycle
 from tests.store.money import NOW, Till, charge, set_patience, till
@@ -122,6 +123,145 @@ def test_of_requests_at_once_as_many_are_granted_as_there_is_money_for(tmp_path:
     run(scenario())
 
 
+async def flow(it: Till, user: str = "ann", amount: int = 10) -> None:
+    """Requests one after the other, so often that what the last one has left is kept."""
+    for _ in range(KEEP_FROM):
+        it.ledger.release(await it.reserve(user, amount))
+
+
+def test_in_a_flow_the_database_is_not_asked_for_what_the_last_request_has_left(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with till(tmp_path, balance=100) as it:
+            await flow(it)
+            assert await it.funds("ann") == (100, 10)
+            before = it.unsteady.units
+            one = await it.reserve("ann", 10)
+            assert it.unsteady.units == before
+            await it.ledger.settle(one, charge(one, 3))
+            assert await it.funds("ann") == (97, 7)
+            two = await it.reserve("ann", 10)
+            await it.ledger.settle(two, charge(two, 10))
+            await it.rest()
+            assert await it.funds("ann") == (87, 0)
+
+    run(scenario())
+
+
+def test_who_needs_all_that_is_left_gets_what_was_kept_for_him_as_well(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with till(tmp_path, balance=100) as it:
+            await flow(it)
+            assert await it.refused("ann", 101) == Refusal(100, 0, False)
+            everything = await it.reserve("ann", 100)
+            assert await it.funds("ann") == (100, 100)
+            await it.ledger.settle(everything, charge(everything, 100))
+            assert await it.refused("ann", 1) == Refusal(0, 0, False)
+
+    run(scenario())
+
+
+def test_what_is_kept_is_nobodys_while_the_database_is_away(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with till(tmp_path, balance=100) as it:
+            await flow(it)
+            it.unsteady.failures = ["before"] * 3
+            it.ledger.settle_later(Reservation("other", "bob", 0), charge(Reservation("other", "bob", 0), 0))
+            while not it.events:
+                await asyncio.sleep(0)
+            with pytest.raises(StoreUnavailable):
+                await it.ledger.reserve("ann", 10)
+
+    run(scenario())
+
+
+def test_what_is_kept_has_to_wait_when_the_database_takes_its_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be away, which is only known later."""
+    monkeypatch.setattr(ledger_module, "FRESH_SECONDS", 0.0)
+
+    async def scenario() -> None:
+        async with till(tmp_path, balance=100) as it:
+            await flow(it)
+            await it.rest()
+            await flow(it)
+            it.unsteady.gate.clear()
+            other = asyncio.ensure_future(it.ledger.reserve("bob", 10))
+            while not it.unsteady.waiting:
+                await asyncio.sleep(0)
+            mine = asyncio.ensure_future(it.ledger.reserve("ann", 10))
+            for _ in range(5):
+                await asyncio.sleep(0)
+            assert not mine.done()
+            it.unsteady.gate.set()
+            assert isinstance(await mine, Reservation)
+            assert isinstance(await other, Reservation)
+
+    run(scenario())
+
+
+def test_a_charge_that_is_refused_in_a_flow_frees_no_more_than_there_is(tmp_path: Path) -> None:
+    """The next one has ended by then what it would have lessened."""
+
+    async def scenario() -> None:
+        async with till(tmp_path, balance=100) as it:
+            await flow(it, amount=60)
+            one = await it.reserve("ann", 60)
+            it.ledger.settle_later(one, charge(one, 10)._replace(charge_id="opening ann"))
+            two = await it.reserve("ann", 50)
+            it.ledger.settle_later(two, charge(two, 50))
+            await it.rest()
+            assert await it.funds("ann") == (50, 0)
+            assert it.events == ["ledger_refused"]
+
+    run(scenario())
+
+
+def test_what_has_ended_ends_nothing_again_in_a_flow(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with till(tmp_path, balance=100) as it:
+            await flow(it, amount=60)
+            one = await it.reserve("ann", 60)
+            it.ledger.release(one)
+            it.ledger.release(one)
+            assert await it.reserve("ann", 60)
+            assert await it.refused("ann", 41) == Refusal(100, 60, False)
+
+    run(scenario())
+
+
+def test_what_goes_back_while_somebody_asks_for_more_is_his(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger_module, "LOOK_SECONDS", 0.01)
+
+    async def scenario() -> None:
+        async with till(tmp_path, balance=100) as it:
+            await flow(it, amount=60)
+            it.unsteady.gate.clear()
+            asked = asyncio.ensure_future(it.ledger.reserve("ann", 100))
+            while not it.unsteady.waiting or it.ledger._purses.spare("ann"):
+                await asyncio.sleep(0)
+            it.unsteady.gate.set()
+            assert isinstance(await asked, Reservation)
+
+    run(scenario())
+
+
+def test_what_is_kept_goes_back_when_nobody_has_wanted_it_for_a_while(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger_module, "LOOK_SECONDS", 0.01)
+
+    async def scenario() -> None:
+        async with till(tmp_path, balance=100) as it:
+            await flow(it)
+            while await it.funds("ann") != (100, 0):
+                await asyncio.sleep(0)
+            while "ann" in it.ledger._purses:
+                await asyncio.sleep(0)
+
+    run(scenario())
+
+
 def test_gateways_that_share_a_database_grant_no_more_together_than_there_is(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with till(tmp_path, balance=1000) as one, till(tmp_path, balance=1000) as two:
@@ -159,7 +299,8 @@ def test_fifty_requests_at_once_need_a_few_transactions(tmp_path: Path) -> None:
 def test_only_after_several_orders_the_next_waits_for_more(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_once: int
 ) -> None:
-    monkeypatch.setattr(ledger_module, "COMMIT_DELAY", 3600.0)
+    monkeypatch.setattr(ledger_module, "ORDER_DELAY", 3600.0)
+    monkeypatch.setattr(ledger_module, "LONGEST_DELAY", 3600.0)
 
     async def scenario() -> None:
         async with till(tmp_path, balance=100) as it:
@@ -179,7 +320,8 @@ def test_only_after_several_orders_the_next_waits_for_more(
 def test_no_statement_has_more_arguments_than_an_old_sqlite_takes() -> None:
     unit = Unit("this", "previous", NOW)
     held = [Reservation(f"chg_{n}", "ann", 1) for n in range(UNIT_LIMIT)]
-    unit.charge("ann", held, [charge(one, 1) for one in held])
+    ended = [Ended([f"{one.id} {n}" for n in range(9)], [(one.id, 1)]) for one in held]  # many were kept, say
+    unit.end("ann", ended, [charge(one, 1) for one in held])
     unit.reserve("ann", held, "here")
     assert max(len(statement.args) for statement in unit.statements()) <= 999
 
