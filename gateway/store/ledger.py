@@ -80,14 +80,13 @@ class Ledger:
         owner: str,
         clock: Callable[[], float],
         note: Note,
-        patience: float = PATIENCE,
     ) -> None:
         self.default_balance = 0
         self._database = database
         self._owner = owner
         self._clock = clock
         self._note = note
-        self._patience = patience
+        self._patience = PATIENCE
         self._loop = asyncio.get_running_loop()
         self._pending: deque[Order] = deque()
         self._waiting: deque[tuple[float, asyncio.Future[bool]]] = deque()  # until when, the earliest first
@@ -398,7 +397,8 @@ class Ledger:
         elif len(batch.orders) == 1:
             order = batch.orders[0]
             self._drop(order, str(error))
-            self._give_back(order.reservation.user, order.ended)
+            if order.entry is not None:  # else that was what is refused
+                self._give_back(order.reservation.user, order.ended)
         else:
             return await self._write_singly(deque(batch.orders))
         return None

@@ -128,9 +128,6 @@ class Purses:
         self._of: dict[str, Purse] = {}
         self._used: set[str] = set()  # whose have changed since the last look
 
-    def __contains__(self, user: str) -> bool:
-        return user in self._of
-
     @property
     def used(self) -> bool:
         """Whether there will be something to look at."""

@@ -187,8 +187,7 @@ def test_what_is_kept_has_to_wait_when_the_database_takes_its_time(
             await flow(it)
             it.unsteady.gate.clear()
             other = asyncio.ensure_future(it.ledger.reserve("bob", 10))
-            while not it.unsteady.waiting:
-                await asyncio.sleep(0)
+            await it.given()
             mine = asyncio.ensure_future(it.ledger.reserve("ann", 10))
             for _ in range(5):
                 await asyncio.sleep(0)
@@ -213,6 +212,21 @@ def test_a_charge_that_is_refused_in_a_flow_frees_no_more_than_there_is(tmp_path
             await it.rest()
             assert await it.funds("ann") == (50, 0)
             assert it.events == ["ledger_refused"]
+
+    run(scenario())
+
+
+def test_a_release_that_the_database_refuses_is_dropped(tmp_path: Path) -> None:
+    trigger = "CREATE TRIGGER no_end BEFORE DELETE ON reservations BEGIN SELECT RAISE(ABORT, 'not this one'); END"
+
+    async def scenario() -> None:
+        async with till(tmp_path, balance=100) as it:
+            one = await it.reserve("ann", 10)
+            await it.database.execute(trigger)
+            it.ledger.release(one)
+            await it.rest()
+            assert it.events == ["ledger_refused"]
+            await it.database.execute("DROP TRIGGER no_end")
 
     run(scenario())
 
@@ -256,7 +270,7 @@ def test_what_is_kept_goes_back_when_nobody_has_wanted_it_for_a_while(
             await flow(it)
             while await it.funds("ann") != (100, 0):
                 await asyncio.sleep(0)
-            while "ann" in it.ledger._purses:
+            while it.ledger._purses.get("ann"):
                 await asyncio.sleep(0)
 
     run(scenario())
