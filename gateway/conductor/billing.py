@@ -4,7 +4,8 @@ Set aside is what the request can cost at most (`upperbound.py`), at the price o
 charged in the end is the settlement table's word (`policy/settlement.py`). The ledger (`store/ledger.py`) does both.
 
 Invariants:
-- Nothing is asked of a provider before the reservation is durable, and no answer ends before its entry is.
+- Nothing is asked of a provider before the database has reserved the money, and no answer ends before its entry is
+  durable.
 - A bill is ended exactly once: charged, or released. What a stream reports after its end adjusts the charge.
 - What the client did not wait for is settled by the ledger's queue, never in a task that may be cancelled.
 """
