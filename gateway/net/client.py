@@ -21,10 +21,9 @@ import asyncio
 import ssl
 from collections.abc import Callable, Sequence
 
-import h11
-
 from gateway.config.proxyurl import ProxyUrl
 from gateway.errors import ConnectError, Disconnect, ProtocolError, ProxyError, UpstreamTimeout
+from gateway.net.answerhead import AnswerHead
 from gateway.net.bodies import body_of
 from gateway.net.dial import Connection, Origin, dial
 from gateway.net.outgoing import Outgoing, read_head, send, write_request
@@ -62,11 +61,11 @@ class Answer:
     __slots__ = ("_body", "_client", "_connection", "_idle", "_lasting", "_place", "complete", "headers", "status")
 
     def __init__(
-        self, client: Client, place: _Place, connection: Connection, method: bytes, head: h11.Response, idle: float
+        self, client: Client, place: _Place, connection: Connection, method: bytes, head: AnswerHead, idle: float
     ) -> None:
-        self.status = head.status_code
-        self.headers: list[tuple[bytes, bytes]] = [(name.lower(), value) for name, value in head.headers.raw_items()]
-        self._body = body_of(method, head.status_code, self.headers)
+        self.status = head.status
+        self.headers = head.headers
+        self._body = body_of(method, head.status, head.headers)
         self._lasting = head.http_version >= b"1.1" and not any(
             name == b"connection" and b"close" in value.lower() for name, value in self.headers
         )
@@ -257,8 +256,7 @@ class Client:
                 await send(connection, request, timeouts.write, deadline)
                 if written is not None:
                     written()
-                head = await read_head(connection, timeouts.first_byte)
-                connection.begin_body()
+                head = await read_head(connection, request.method, timeouts.first_byte)
                 return Answer(self, place, connection, request.method, head, timeouts.idle)
         except Disconnect:
             if connection.heard or not resend():

@@ -1,9 +1,8 @@
 """One connection to an upstream: where it leads, how it is opened, what arrives on it.
 
-`Connection` is the reading half of a stream that hands each piece of a head to h11 the moment it arrives, and keeps
-those of a body as they came; that saves two copies and a coroutine for each streamed event. What the
-bytes mean is left to `client.py`, who gets which connection to `pool.py`, certificates to `tls.py`, the way through a
-proxy to `tunnel.py`.
+`Connection` is the reading half of a stream that keeps the pieces as they came; that saves two copies and a coroutine
+for each streamed event. What the bytes mean is left to `answerhead.py` and `bodies.py`, who gets which connection to
+`pool.py`, certificates to `tls.py`, the way through a proxy to `tunnel.py`.
 
 Invariants:
 - `closed` is true from the moment nothing more can arrive: end of file, reset, expired deadline, `abort`.
@@ -20,8 +19,6 @@ import socket
 import ssl
 from typing import NoReturn
 from urllib.parse import urlsplit
-
-import h11
 
 from gateway.errors import ConnectError, Disconnect, UpstreamError, UpstreamTimeout
 from gateway.net.deadline import Deadline
@@ -70,15 +67,15 @@ class Origin:
 
 
 class Connection(asyncio.StreamReader):
-    """An open connection: `http` (h11's state), `transport`, and the wait for what arrives.
+    """An open connection: its `transport`, what has arrived, and the wait for more.
 
-    `unread` counts the bytes that arrived since somebody last caught up, `heard` tells whether anything arrived since
+    `unread` counts the bytes that arrived since somebody last took them, `heard` tells whether anything arrived since
     the request.
     """
 
     __slots__ = (
-        "_arrived", "_behind_head", "_deadline", "_failure", "_held", "_phase", "_seconds", "_started", "_total",
-        "_unwritten", "_waiting", "closed", "expecting", "heard", "http", "loop", "transport", "unread", "writer",
+        "_arrived", "_deadline", "_failure", "_held", "_phase", "_seconds", "_started", "_total",
+        "_unwritten", "_waiting", "closed", "expecting", "heard", "loop", "transport", "unread", "writer",
     )  # fmt: skip
 
     transport: asyncio.Transport  # set by `dial`, as is `writer`, before anybody else sees the connection
@@ -87,13 +84,11 @@ class Connection(asyncio.StreamReader):
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(READ_AHEAD, loop)
         self.loop = loop
-        self.http = h11.Connection(h11.CLIENT, MAX_HEAD)
         self.closed = False
         self.expecting = False
         self.heard = False
         self.unread = 0
-        self._arrived: list[bytes] = []  # of the body
-        self._behind_head = False
+        self._arrived: list[bytes] = []  # since somebody last took it
         self._deadline = Deadline(loop, self._expire)
         self._failure: UpstreamError | None = None
         self._held = False
@@ -137,8 +132,7 @@ class Connection(asyncio.StreamReader):
             written.cancel()
 
     async def wait(self) -> None:
-        """Until more has arrived, or the end of file: then there is nothing `unread`, and h11, if it has still the head
-        to read, is told.
+        """Until more has arrived, or the end of file: then there is nothing `unread`.
 
         Raises what failed the connection: UpstreamTimeout, Disconnect. A cancelled wait loses nothing.
         """
@@ -152,37 +146,27 @@ class Connection(asyncio.StreamReader):
             return
         if self._failure is not None:
             self._raise_failure()
-        if not self._behind_head:
-            self.http.receive_data(b"")
-
-    def begin_body(self) -> None:
-        """The head has been read, and h11 is not needed any more."""
-        self.catch_up()
-        rest, _ = self.http.trailing_data
-        self._behind_head = True
-        self._arrived = [rest] if rest else []
-        self.unread = len(rest)
 
     def take(self) -> bytes:
-        """What has arrived of the body. b"": nothing more will."""
+        """What has arrived. b"", after `wait`: nothing more will."""
         arrived, self._arrived = self._arrived, []
-        self.catch_up()
-        return arrived[0] if len(arrived) == 1 else b"".join(arrived)
-
-    def catch_up(self) -> None:
-        """All that arrived has been read."""
         self.unread = 0
         if self._held:
             self._held = False
             self.transport.resume_reading()
+        return arrived[0] if len(arrived) == 1 else b"".join(arrived)
+
+    def put_back(self, data: bytes) -> None:
+        """The end of what was just taken has not been read."""
+        if data:
+            self._arrived = [data]
+            self.unread = len(data)
 
     def rest(self) -> bool:
         """Be ready for another request, if nothing is left over in either direction."""
         if self.closed or self.unread or self.transport.get_write_buffer_size():
             return False
-        # A new one costs less than telling the old one of a body, of its end and of the next cycle.
-        self.http = h11.Connection(h11.CLIENT, MAX_HEAD)
-        self.expecting = self._behind_head = False
+        self.expecting = False
         self._deadline.clear()
         return True
 
@@ -206,10 +190,7 @@ class Connection(asyncio.StreamReader):
         if not self.expecting:
             self._give_up()
             return
-        if self._behind_head:
-            self._arrived.append(data)
-        else:
-            self.http.receive_data(data)
+        self._arrived.append(data)
         self.heard = True
         self.unread += len(data)
         self._wake()

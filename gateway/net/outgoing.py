@@ -1,25 +1,21 @@
 """A request out and the head of its answer in, on a connection that is in our hand.
 
-A request's head is written here: its fields come from a head that h11 has read, or are our own, and what could end a
-line is refused. h11 reads the answer's. What it says becomes the exceptions of `gateway.errors`; whose connection it
-is, and what becomes of it after a failure, is the client's affair (`client.py`).
+A request's head is written here: its fields come from a head that was read, or are our own, and what could end a line
+is refused. The answer's is read by `answerhead.py`. Whose connection it is, and what becomes of it after a failure, is
+the client's affair (`client.py`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import NamedTuple
 
-import h11
-
-from gateway.errors import Disconnect, ProtocolError
-from gateway.net.dial import MAX_HEAD, Connection, Origin
+from gateway.net.answerhead import AnswerHead, AnswerReader
+from gateway.net.dial import Connection, Origin
 from gateway.net.head import is_well_formed
 
 ONE_WRITE = 262144  # bytes of body that are copied behind the head to save a system call
 WITH_BODY = (b"POST", b"PUT", b"PATCH")  # methods whose empty body has its length said (RFC 9110 8.6)
-MAX_DETAIL = 200  # characters of h11's complaint, which quotes what the upstream sent
 
 
 class Outgoing(NamedTuple):
@@ -56,54 +52,25 @@ def write_request(
     return Outgoing(method, head, body)
 
 
-@lru_cache(maxsize=32)  # clients may invent methods
-def _asked(method: bytes) -> h11.Request:
-    """All that h11 has to know of a request whose answer it shall read."""
-    return h11.Request(method=method, target=b"/", headers=[(b"host", b"any")])
-
-
 async def send(connection: Connection, request: Outgoing, seconds: float, deadline: float) -> None:
     """Write a request within `seconds` without progress; `deadline` (loop time) is for the answer, too. Raises
     Disconnect and UpstreamTimeout."""
     connection.begin(deadline)
-    connection.http.send(_asked(request.method))
     if len(request.body) > ONE_WRITE:
         await connection.write(request.head, request.body, seconds)
     else:
         connection.transport.write(request.head + request.body)
 
 
-async def read_head(connection: Connection, seconds: float) -> h11.Response:
-    """The final response's head; the interim ones before it (RFC 9110 15.2) are skipped. Raises Disconnect,
-    UpstreamTimeout ("first_byte") and ProtocolError."""
-    next_event = connection.http.next_event
+async def read_head(connection: Connection, method: bytes, seconds: float) -> AnswerHead:
+    """The final response's head; the interim ones before it (RFC 9110 15.2) are skipped. From then on the connection
+    has the body. Raises Disconnect, UpstreamTimeout ("first_byte") and ProtocolError."""
     connection.watch("first_byte", seconds)
-    size = 0
+    reader = AnswerReader(method)
     while True:
         if not connection.unread:
             await connection.wait()
-        size += connection.unread
-        try:
-            while type(event := next_event()) is h11.InformationalResponse:
-                pass  # 101 is refused by h11: nobody asked for another protocol
-        except h11.RemoteProtocolError as exc:
-            raise explain(connection, exc) from exc
-        if type(event) is h11.Response:
-            if connection.http.their_state is h11.SWITCHED_PROTOCOL:  # a 2xx to CONNECT: h11 pauses, and we would wait
-                raise ProtocolError("the upstream switches protocols, which nobody asked for")
-            # h11 minds the size of a head that is incomplete; this one may have come in one large piece.
-            if size > MAX_HEAD and sum(len(n) + len(v) + 4 for n, v in event.headers.raw_items()) > MAX_HEAD:
-                raise ProtocolError("the head of the upstream's answer is too long")
-            return event
-        connection.catch_up()
-
-
-def explain(connection: Connection, exc: h11.RemoteProtocolError) -> Disconnect | ProtocolError:
-    """What an upstream did whose bytes h11 refuses. `exc` is in a cycle with the frame of h11's that raised it, which
-    ends here: it would hold the connection until the garbage collector comes."""
-    exc.__traceback__ = None
-    # h11 is told of the end of file only when it has no more bytes to parse: then the message was cut short.
-    if connection.http.trailing_data[1]:
-        where = "in the middle of its answer" if connection.heard else "without an answer"
-        return Disconnect(f"the upstream closed the connection {where}")
-    return ProtocolError("the upstream's answer is not HTTP", detail=str(exc)[:MAX_DETAIL])
+        head = reader.read(connection.take())
+        if head is not None:
+            connection.put_back(head.rest)
+            return head

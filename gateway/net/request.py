@@ -1,8 +1,8 @@
 """Requests out of received bytes. Sans-I/O: bytes in (`received`), `Request`s out (`next_request`).
 
-Every head is looked at by `head.py` and parsed by an `h11.Connection` of its own. A body with a Content-Length is then
-only a matter of counting, and does not pass through h11, which would copy it three times; a chunked one is read by
-`chunks.py`. Waiting, time limits and answering are left to `connection.py`.
+Every head is looked at by `head.py`; one that is not plain is parsed by an `h11.Connection` of its own. A body with a
+Content-Length is then only a matter of counting, and does not pass through h11, which would copy it three times; a
+chunked one is read by `chunks.py`. Waiting, time limits and answering are left to `connection.py`.
 
 Invariants:
 - Limits act on what is announced, before it is read where that is possible; `received` never needs to hold more than
@@ -20,7 +20,7 @@ import h11
 from gateway.config.model import ServerConfig
 from gateway.errors import RequestError
 from gateway.net.chunks import ChunkReader
-from gateway.net.head import CHUNKED, Header, check_head, check_partial_head
+from gateway.net.head import CHUNKED, Header, check_head, check_partial_head, fields_of
 from gateway.policy.room import LARGE
 
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -43,11 +43,20 @@ class Request:
         "received_at", "secure", "target",
     )  # fmt: skip
 
-    def __init__(self, event: h11.Request, peer: str, secure: bool, received_at: float) -> None:
-        self.method = event.method.decode("ascii")
-        self.target = event.target
-        self.http_version = event.http_version
-        self.headers: list[Header] = [(name.lower(), value) for name, value in event.headers.raw_items()]
+    def __init__(
+        self,
+        method: bytes,
+        target: bytes,
+        http_version: bytes,
+        headers: list[Header],
+        peer: str,
+        secure: bool,
+        received_at: float,
+    ) -> None:
+        self.method = method.decode("ascii")
+        self.target = target
+        self.http_version = http_version
+        self.headers = headers
         self.body = b""
         self.context: object = None
         self.peer = peer
@@ -179,16 +188,14 @@ class RequestReader:
         self._scanned = 0
         if head.startswith(b"\r\n"):
             head = head[2:]
-        self._length = check_head(head)
-        http = h11.Connection(h11.SERVER)
-        http.receive_data(head)
-        try:
-            event = http.next_event()
-        except h11.RemoteProtocolError as exc:
-            raise _misread(exc) from exc
-        assert type(event) is h11.Request
-        self._waits = http.they_are_waiting_for_100_continue
-        self.request = request = Request(event, self.peer, self._secure, now)
+        self._length, plain = check_head(head)
+        if plain:
+            method, target, version = head[: head.index(b"\r\n")].split(b" ")
+            version = version[5:]
+            headers, self._waits = fields_of(head), False
+        else:
+            method, target, version, headers, self._waits = _parse(head)
+        self.request = request = Request(method, target, version, headers, self.peer, self._secure, now)
         limit = limits.max_body_bytes
         if self._length > limit:
             raise RequestError(413, "request_too_large", f"The body is larger than {limit} bytes.", close=True)
@@ -203,6 +210,20 @@ class RequestReader:
             check_partial_head(received, self._scanned)
         self._scanned = max(0, len(received) - 3)
         self.wanted = len(received) + 1
+
+
+def _parse(head: bytes) -> tuple[bytes, bytes, bytes, list[Header], bool]:
+    """A head that is not plain: method, target, version, fields; whether its sender waits for `100 Continue`. Raises
+    RequestError: 400, 501."""
+    http = h11.Connection(h11.SERVER)
+    http.receive_data(head)
+    try:
+        event = http.next_event()
+    except h11.RemoteProtocolError as exc:
+        raise _misread(exc) from exc
+    assert type(event) is h11.Request
+    headers = [(name.lower(), value) for name, value in event.headers.raw_items()]
+    return event.method, event.target, event.http_version, headers, http.they_are_waiting_for_100_continue
 
 
 def _misread(exc: h11.RemoteProtocolError) -> RequestError:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import h11
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import RequestError
-from gateway.net.head import CHUNKED, MAX_LINES, check_head, check_partial_head
+from gateway.net.head import CHUNKED, MAX_LINES, check_head, check_partial_head, fields_of
 
 
 def head(*lines: bytes, start: bytes = b"POST /v1?a=b HTTP/1.1") -> bytes:
@@ -36,14 +37,14 @@ def head(*lines: bytes, start: bytes = b"POST /v1?a=b HTTP/1.1") -> bytes:
     ],
 )
 def test_a_legal_head_tells_the_length_of_its_body(raw: bytes, length: int) -> None:
-    assert check_head(raw) == length
+    assert check_head(raw)[0] == length
 
 
 @pytest.mark.parametrize(
     "host", [b"a", b"a:80", b"127.0.0.1:8000", b"[::1]:8000", b"", b"xn--bcher-kva.example", b"a_b.c", b"%41"]
 )
 def test_what_may_be_a_host_passes(host: bytes) -> None:
-    assert check_head(b"GET / HTTP/1.1\r\nHost: %b\r\n\r\n" % host) == 0
+    assert check_head(b"GET / HTTP/1.1\r\nHost: %b\r\n\r\n" % host) == (0, True)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +105,7 @@ def test_any_bytes_are_a_head_or_are_refused(junk: bytes, at: int) -> None:
     legal = head(b"Content-Length: 5", b"Content-Type: application/json")
     for raw in (junk + b"\r\n\r\n", legal[:at] + junk + legal[at:]):
         try:
-            assert check_head(raw) >= CHUNKED
+            assert check_head(raw)[0] >= CHUNKED
         except RequestError as error:
             assert error.status in (400, 431)
             assert error.close
@@ -116,3 +117,52 @@ def test_any_bytes_may_become_a_head_or_are_refused(received: bytes, since: int)
         check_partial_head(received, min(since, len(received)))
     except RequestError as error:
         assert error.status == 400
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        head(b"Expect: 100-continue", b"Content-Length: 5"),
+        head(b"Transfer-Encoding: chunked"),
+        head(b"Host: b"),
+        head(b"Content-Length: 0000000000000000005"),
+        b"GET / HTTP/1.1\r\n\r\n",
+    ],
+)
+def test_what_only_h11_knows_how_to_take_is_not_plain(raw: bytes) -> None:
+    _, plain = check_head(raw)
+    assert not plain
+
+
+LINES = st.tuples(
+    st.sampled_from(
+        (b"Host", b"host", b"Content-Length", b"Transfer-Encoding", b"Expect", b"Connection", b"X", b"Upgrade")
+    ),
+    st.sampled_from((b":", b": ", b":\t", b" :")),
+    st.sampled_from(
+        (b"a", b"5", b"005", b"5, 5", b"chunked", b"100-continue", b"close", b"", b"a:b  c", b"\xe9", b"a\x00")
+    ),
+    st.sampled_from((b"", b" ", b" \t ")),
+).map(b"".join)
+
+STARTS = st.sampled_from(
+    (b"POST /v1?a=b HTTP/1.1", b"CONNECT a:1 HTTP/1.1", b"GET * HTTP/1.0", b"get http://a/ HTTP/1.9")
+)
+
+
+@given(STARTS, st.lists(LINES, max_size=5))
+def test_the_fields_of_a_plain_head_are_those_that_h11_reads(start: bytes, lines: list[bytes]) -> None:
+    raw = head(*lines, start=start)
+    try:
+        length, plain = check_head(raw)
+    except RequestError:
+        return
+    if not plain:
+        return
+    http = h11.Connection(h11.SERVER)
+    http.receive_data(raw)
+    event = http.next_event()
+    assert type(event) is h11.Request
+    assert fields_of(raw) == [(name.lower(), value) for name, value in event.headers.raw_items()]
+    assert not http.they_are_waiting_for_100_continue
+    assert length == int(dict(event.headers).get(b"content-length", b"0"))
