@@ -43,7 +43,7 @@ SAID_ONCE = frozenset(
     {
         "model", *FURTHER_MODELS, *ASKING, *HOLDERS, *NUMBERS, *OTHER_LENGTHS, OVERRIDING,
         *(name for names in LENGTHS.values() for name in names), "prompt", "background", "stream_options",
-        "include_usage",
+        "include_usage", "previous_response_id", "conversation", "cachedContent", "cached_content",
     }
 )  # fmt: skip
 """All fields that say what a request may cost, and those that see to it that its usage is heard of."""

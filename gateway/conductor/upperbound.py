@@ -17,7 +17,7 @@ from typing import NamedTuple
 from gateway import jsonlib
 from gateway.conductor.ask import Ask
 from gateway.conductor.estimate import HELD, SILENT, longest_answer
-from gateway.policy.pricing import Price, bound
+from gateway.policy.pricing import AUDIO, CACHED_WRITES, IMAGES, Price, bound
 
 FRAME_TOKENS = 64
 """What a provider adds to any request."""
@@ -37,9 +37,10 @@ GEMINI_TOKENS = 1 << 20
 """The same for Gemini. https://ai.google.dev/gemini-api/docs/models"""
 
 URL = re.compile(r'url"\s*:\s*"')
-PARTS = ('file_data"', 'inlineData"', 'inline_data"', '"base64"')
+PARTS = ('"file_data"', '"inlineData"', '"inline_data"', '"base64"')
+BEGINNINGS = ('"file', '"inline', '"base64"')
 """How an image or a file stands in a body: as a link or a data URL (`image_url` may hold an object with the `url`), or
-as data under a name of its dialect."""
+as data under a name of its dialect; and how all of those names begin, and of files that the provider keeps."""
 
 SOUNDING = ("audio", "video/", "video\\/")
 """Types of data that have sound, in small letters: their case does not matter (RFC 9110, 8.3.1)."""
@@ -47,11 +48,10 @@ SOUNDING = ("audio", "video/", "video\\/")
 LINK = re.compile(rb'"(?:url|image_url|file_url|document_url)"\s*:\s*"(?!data:)')
 """Those of them that only their provider sees."""
 
-KEPT = re.compile(
-    r'"(?:previous_response_id|conversation|file_id|cachedContent|cached_content|fileUri|file_uri)"\s*:\s*["{]'
-)
-KEPT_WORDS = ("_id", "onversation", "ached", "ileUri", "ile_uri")
-"""What the provider keeps; for Gemini a link is the same, to hours of film."""
+KEPT = frozenset({"previous_response_id", "conversation", "cachedContent", "cached_content"})
+KEPT_FILES = re.compile(r'"file(?:_id|Uri|_uri)"\s*:\s*["{]')
+"""What the provider keeps, as fields of the request and as files anywhere in it; for Gemini a link is the same, to
+hours of film."""
 
 
 class Most(NamedTuple):
@@ -68,16 +68,18 @@ def at_most(ask: Ask, price: Price, unsaid: int, *, long_name: bool = True) -> M
     hidden = jsonlib.hides_names(ask.body)  # then it may have anything
     text = _searchable(ask.body)
     into = len(text) + FRAME_TOKENS
-    if '"tools"' in text:
+    if ask.fields and "tools" in ask.fields:
         into += TOOLS_TOKENS
     if 'url"' in text:
         into += PART_TOKENS * len(URL.findall(text))
-    kept = hidden or _keeps(ask, text)
-    sound = kept or "audio" in text
-    for part in PARTS:
-        if part in text:
-            into += PART_TOKENS * text.count(part)
-            sound = sound or any(kind in text.lower() for kind in SOUNDING)
+    parts = 0
+    kept = hidden or _keeps(ask)
+    for beginning in BEGINNINGS:
+        if beginning in text:
+            parts = sum(map(text.count, PARTS))
+            into += PART_TOKENS * parts
+            kept = kept or KEPT_FILES.search(text) is not None
+            break
     if kept:
         into += _longest_input(ask, price)
     if price.max_input is not None:
@@ -88,29 +90,38 @@ def at_most(ask: Ask, price: Price, unsaid: int, *, long_name: bool = True) -> M
             unsaid = min(unsaid, price.max_output)
         length, several = longest_answer(ask, unsaid, long_name=long_name)
         out = length * several
+    dearer = price.dearer  # for most models nothing is, and nobody has to search for it
     amount = bound(
         price,
         into,
         out,
-        cached_writes=hidden or "cache_control" in text,
-        audio=sound or (ask.shape in HELD and price.rates.output_audio > price.rates.output),
-        images=kept or "image" in text or "IMAGE" in text or price.rates.output_image > price.rates.output,
+        cached_writes=CACHED_WRITES in dearer and (hidden or "cache_control" in text),
+        audio=AUDIO in dearer and (kept or _sounds(ask, text, price, parts)),
+        images=IMAGES in dearer
+        and (kept or "image" in text or "IMAGE" in text or price.rates.output_image > price.rates.output),
     )
     return Most(into, out, amount)
+
+
+def _sounds(ask: Ask, text: str, price: Price, parts: int) -> bool:
+    """Whether there may be sound in it, or in the answer. `parts`: how many are in the body."""
+    if "audio" in text or (ask.shape in HELD and price.rates.output_audio > price.rates.output):
+        return True
+    return parts > 0 and any(kind in text.lower() for kind in SOUNDING)
 
 
 def referred(ask: Ask, price: Price) -> int:
     """Tokens that are reserved for what a request only refers to: links, and what its provider keeps. Of what is in the
     body there is a better estimate."""
     links = PART_TOKENS * len(LINK.findall(ask.body)) if b'rl"' in ask.body else 0
-    return links + (
-        _longest_input(ask, price) if jsonlib.hides_names(ask.body) or _keeps(ask, _searchable(ask.body)) else 0
-    )
+    kept = jsonlib.hides_names(ask.body) or _keeps(ask) or KEPT_FILES.search(_searchable(ask.body)) is not None
+    return links + (_longest_input(ask, price) if kept else 0)
 
 
 def _searchable(body: bytes) -> str:
     """A character for each byte. A text is searched at a third of what bytes take, which try `in` with a number first
-    and drop the exception; for a dozen words that is more than the copy."""
+    and drop the exception; that is more than the copy. Each search of a long prompt takes longer than reading it as
+    JSON does, so there are few."""
     return body.decode("latin-1")
 
 
@@ -120,15 +131,14 @@ def _longest_input(ask: Ask, price: Price) -> int:
     return GEMINI_TOKENS if ask.shape in ("generate", "array") else KEPT_TOKENS
 
 
-def _keeps(ask: Ask, text: str) -> bool:
-    """Whether the request refers to what only its provider has. `text` is its body."""
-    for word in KEPT_WORDS:
-        if word in text:
-            if KEPT.search(text):
-                return True
-            break
+def _keeps(ask: Ask) -> bool:
+    """Whether the request goes on with what only its provider has."""
     fields = ask.fields
-    if ask.shape != "responses" or fields is None:
+    if not fields:
+        return False
+    if not KEPT.isdisjoint(fields) and any(fields.get(name) is not None for name in KEPT):
+        return True
+    if ask.shape != "responses":
         return False
     items = fields.get("input")
     return bool(fields.get("prompt")) or (isinstance(items, list) and any(map(_is_reference, items)))

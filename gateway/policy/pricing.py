@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import field
 from decimal import ROUND_HALF_UP, Decimal
 from types import MappingProxyType
 from typing import Final, NamedTuple, Protocol
@@ -66,7 +67,8 @@ class Tier(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Price:
     """What a model costs. `tiers` are in descending order; `max_input` and `max_output` are tokens that the model
-    takes and gives, None where nobody says. `version` tells a reader of the ledger where the price came from."""
+    takes and gives, None where nobody says. `version` tells a reader of the ledger where the price came from. `dearer`
+    are those of CACHED_WRITES, AUDIO and IMAGES that may cost more than plain tokens."""
 
     rates: Rates
     tiers: tuple[Tier, ...] = ()
@@ -74,6 +76,26 @@ class Price:
     max_input: int | None = None
     max_output: int | None = None
     version: str = ""
+    dearer: frozenset[str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        dearer = {kind for rates in (self.rates, *(tier.rates for tier in self.tiers)) for kind in _dearer(rates)}
+        object.__setattr__(self, "dearer", frozenset(dearer))
+
+
+CACHED_WRITES: Final = "cached writes"
+AUDIO: Final = "audio"
+IMAGES: Final = "images"
+
+
+def _dearer(r: Rates) -> Iterable[str]:
+    into, out = max(r.input, r.cache_read), max(r.output, r.reasoning)
+    if max(r.cache_write, r.cache_write_1h) > into:
+        yield CACHED_WRITES
+    if r.input_audio > into or r.output_audio > out:
+        yield AUDIO
+    if r.input_image > into or r.output_image > out:
+        yield IMAGES
 
 
 def price_of(

@@ -11,7 +11,20 @@ from hypothesis import strategies as st
 
 from gateway.config.accounts import PriceConfig, PriceTierConfig
 from gateway.policy import pricing
-from gateway.policy.pricing import MILLION, Price, PriceBook, Rates, bound, cost, names_of, price_from_config, price_of
+from gateway.policy.pricing import (
+    AUDIO,
+    CACHED_WRITES,
+    IMAGES,
+    MILLION,
+    Price,
+    PriceBook,
+    Rates,
+    bound,
+    cost,
+    names_of,
+    price_from_config,
+    price_of,
+)
 from gateway.usage import Usage
 
 CENT = 10**7
@@ -118,22 +131,32 @@ prices = st.builds(
     request=amounts,
 )
 usages = st.builds(Usage, *[st.none() | st.integers(0, 1000)] * len(Usage._fields))
-CACHE_WRITES = ("cache_write_5m", "cache_write_1h")
-AUDIO = ("input_audio", "output_audio")
-IMAGES = ("input_image", "output_image")
+BUCKETS = {
+    CACHED_WRITES: ("cache_write_5m", "cache_write_1h"),
+    AUDIO: ("input_audio", "output_audio"),
+    IMAGES: ("input_image", "output_image"),
+}
 
 
 @given(prices, usages, st.booleans(), st.booleans(), st.booleans(), st.integers(0, 500), st.integers(0, 500))
 def test_no_usage_costs_more_than_the_bound(
     price: Price, usage: Usage, writes: bool, audio: bool, images: bool, more_in: int, more_out: int
 ) -> None:
-    for allowed, buckets in ((writes, CACHE_WRITES), (audio, AUDIO), (images, IMAGES)):
+    for allowed, kind in ((writes, CACHED_WRITES), (audio, AUDIO), (images, IMAGES)):
         if not allowed:
-            usage = usage._replace(**dict.fromkeys(buckets))
+            usage = usage._replace(**dict.fromkeys(BUCKETS[kind]))
     most = bound(
         price, usage.input + more_in, usage.output + more_out, cached_writes=writes, audio=audio, images=images
     )
     assert cost(price, usage) <= most
+
+
+@given(prices, st.integers(0, 3000), st.integers(0, 500))
+def test_what_is_not_dearer_raises_no_bound(price: Price, into: int, out: int) -> None:
+    writes, audio, images = (kind in price.dearer for kind in (CACHED_WRITES, AUDIO, IMAGES))
+    assert bound(price, into, out, cached_writes=writes, audio=audio, images=images) == bound(
+        price, into, out, cached_writes=True, audio=True, images=True
+    )
 
 
 @given(said, amounts, usages, st.sampled_from(Usage._fields), st.integers(1, 1000))
