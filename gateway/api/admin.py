@@ -25,6 +25,7 @@ from gateway.api.errors import JSON
 from gateway.api.inbound import Inbound
 from gateway.config.model import Config
 from gateway.config.tomltext import key_path
+from gateway.config.validate import auth_is_on
 from gateway.errors import ConfigError, GatewayError, RequestError, StoreError, sentence
 from gateway.net.connection import Reply
 from gateway.upstream.control import KeeperControl
@@ -174,6 +175,8 @@ class AdminSurface:
             "pid": os.getpid(),
             "uptime_seconds": round(self._now() - self._started, 1),
             "config": str(self._config.path),
+            "auth": auth_is_on(self._config),
+            "billing": self._config.billing.enabled,
             "own_files": _own_files(self._config),
             "providers": [
                 await self._provider_status(provider, files.get(name, [])) for name, provider in self._providers.items()

@@ -216,6 +216,7 @@ def ask_for_reload(args: argparse.Namespace, path: Path, done: str = "") -> None
 
     `done` is what to say of a change that is not in the configuration itself."""
     from gateway.cli.admin import DaemonError, call_for
+    from gateway.cli.status import changes_in_words
 
     try:
         answer = call_for(path, args, "/admin/reload")
@@ -224,7 +225,7 @@ def ask_for_reload(args: argparse.Namespace, path: Path, done: str = "") -> None
         for problem in error.problems:
             print(problem, file=sys.stderr)
         return
-    print(done or "the daemon has reloaded; changed: " + (", ".join(answer["changed"]) or "nothing"))
+    print(done or f"the daemon has reloaded; {changes_in_words(answer)}")
 
 
 def _summary(config: Config) -> str:
@@ -236,6 +237,7 @@ def _summary(config: Config) -> str:
     return (
         f"{count(len(providers), 'provider')}{f' ({off} not enabled)' if off else ''}, "
         f"{count(len(config.tokens), 'API token')}, auth {'on' if auth_is_on(config) else 'off'}, "
+        f"billing {'on' if config.billing.enabled else 'off'}, "
         f"listening on {', '.join(config.all_shown('server.listen', config.server.listen))}"
     )
 

@@ -64,7 +64,7 @@ def run_status(args: argparse.Namespace) -> int:
 
 def _show(answer: dict[str, Any]) -> None:
     print(f"llmgateway {answer['version']}, pid {answer['pid']}, up {duration(answer['uptime_seconds'])}")
-    print(f"{printable(answer['config'])}\n")
+    print(f"{printable(answer['config'])}\n{_switches(answer)}\n")
     print_table(
         ("PROVIDER", "TYPE", "KEYS", "USABLE", "WAITING", "STATUSES", "NEXT RECOVERY"),
         (
@@ -114,6 +114,10 @@ def _show(answer: dict[str, Any]) -> None:
         problems.append(f"inventory: {printable(answer['inventory_problem'])}")
     if problems:
         print("", *problems, sep="\n")
+
+
+def _switches(answer: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {'on' if answer[name] else 'off'}" for name in ("auth", "billing"))
 
 
 def _show_limits(limits: dict[str, Any]) -> None:
@@ -195,7 +199,13 @@ def run_reload(args: argparse.Namespace) -> int:
     if args.json:
         print_json(answer)
     elif answer["changed"]:
-        print("reloaded; changed: " + ", ".join(answer["changed"]))
+        print(f"reloaded; {changes_in_words(answer)}")
     else:
         print("reloaded; nothing changed")
     return 0
+
+
+def changes_in_words(answer: dict[str, Any]) -> str:
+    """What a reload has done: `changed: billing; billing is on now`."""
+    switched = "".join(f"; {name} is {'on' if on else 'off'} now" for name, on in answer["switched"].items())
+    return f"changed: {', '.join(answer['changed']) or 'nothing'}{switched}"

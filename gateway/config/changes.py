@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gateway.config.model import Config
 from gateway.config.setting import settings_of
+from gateway.config.validate import auth_is_on
 from gateway.errors import ConfigError, Problem
 
 
@@ -18,6 +19,13 @@ def refuse_what_cannot_change(old: Config, new: Config) -> None:
     if stay:
         why = "cannot change while running"
         raise ConfigError([Problem(str(new.path), name, why, "restart instead") for name in stay])
+
+
+def list_switched(old: Config, new: Config) -> dict[str, bool]:
+    """Of auth and billing, which decide over every request, those that went on or off, and which it is now."""
+    now = {"auth": auth_is_on(new), "billing": new.billing.enabled}
+    before = {"auth": auth_is_on(old), "billing": old.billing.enabled}
+    return {name: on for name, on in now.items() if on != before[name]}
 
 
 def list_changes(old: Config, new: Config) -> list[str]:

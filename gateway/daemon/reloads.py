@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway import systemd
-from gateway.config.changes import list_changes, refuse_what_cannot_change
+from gateway.config.changes import list_changes, list_switched, refuse_what_cannot_change
 from gateway.config.load import load_config
 from gateway.config.model import Config, ServerConfig
 from gateway.config.validate import auth_is_on
@@ -120,9 +120,9 @@ class Reloads:
         self._log.level = config.logging.level
         self._retired += 1
         self._supervisor.start_once(f"retired catalog {self._retired}", old.catalog.retire)
-        changed = list_changes(old.config, config)
-        self._log.info("reloaded", changed=changed)
-        return {"changed": changed}
+        changed, switched = list_changes(old.config, config), list_switched(old.config, config)
+        self._log.info("reloaded", changed=changed, **switched)
+        return {"changed": changed, "switched": switched}
 
     def _retire_pools(self) -> None:
         self._supervisor.start_once("retired pools", self._let_go)

@@ -273,7 +273,7 @@ class Control:
     async def reload(self) -> dict[str, Any]:
         if self.failure is not None:
             raise self.failure
-        return {"changed": ["queue"]}
+        return {"changed": ["queue"], "switched": {}}
 
     def start_check(self, provider: str, keys: Sequence[Key]) -> str | None:
         return None if provider == "unprobed" else f"check of {len(keys)}"

@@ -44,7 +44,7 @@ def test_create_writes_a_file_that_passes_its_own_check(folder: Path, capsys: py
     assert run("check") == 0
     said = capsys.readouterr()
     assert said.out.splitlines() == [
-        f"{folder}/config.toml: ok, 1 provider, 0 API tokens, auth off, listening on 127.0.0.1:8000",
+        f"{folder}/config.toml: ok, 1 provider, 0 API tokens, auth off, billing off, listening on 127.0.0.1:8000",
         "providers.main: 0 keys in 1 file",
     ]
     assert said.err == f"warning: providers.main: {folder}/keys/main.txt: has no keys\n"

@@ -29,11 +29,38 @@ def shown(
 ) -> str:
     answer = {
         "version": "1", "pid": 1, "uptime_seconds": 1, "config": "c", "proxies": [], "inventory_problem": "",
+        "auth": False, "billing": False,
         "providers": providers, "limits": MEMORY, **more,
     }  # fmt: skip
     monkeypatch.setattr(status, "call", lambda *_: answer)
     assert run("status") == 0
     return capsys.readouterr().out
+
+
+def test_whether_auth_and_billing_are_on_stands_beside_the_configuration(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "\nc\nauth off, billing off\n\n" in shown(monkeypatch, capsys, provider("a"))
+    assert "\nc\nauth on, billing on\n\n" in shown(monkeypatch, capsys, provider("a"), auth=True, billing=True)
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ({"changed": [], "switched": {}}, "reloaded; nothing changed\n"),
+        ({"changed": ["billing"], "switched": {}}, "reloaded; changed: billing\n"),
+        (
+            {"changed": ["auth", "billing"], "switched": {"auth": False, "billing": True}},
+            "reloaded; changed: auth, billing; auth is off now; billing is on now\n",
+        ),
+    ],
+)
+def test_a_reload_says_what_it_has_switched(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], answer: dict[str, Any], said: str
+) -> None:
+    monkeypatch.setattr(status, "call", lambda *_: answer)
+    assert run("reload") == 0
+    assert capsys.readouterr().out == said
 
 
 def test_problems_of_files_stand_together_and_one_key_is_one(

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from gateway.config.accounts import BillingConfig, PriceConfig
-from gateway.config.changes import list_changes, refuse_what_cannot_change
-from gateway.config.model import Config, QueueConfig, ServerConfig, StoreConfig, TokenConfig
+from gateway.config.changes import list_changes, list_switched, refuse_what_cannot_change
+from gateway.config.model import AuthConfig, Config, QueueConfig, ServerConfig, StoreConfig, TokenConfig
 from gateway.config.provider import ProviderConfig
 from gateway.config.routes import RouteConfig
 from gateway.errors import ConfigError
@@ -35,6 +35,24 @@ OLD = Config(
 )
 def test_the_tables_that_differ_are_named(new: Config, changed: list[str]) -> None:
     assert list_changes(OLD, new) == changed
+
+
+@pytest.mark.parametrize(
+    ("new", "switched"),
+    [
+        (replace(OLD, billing=BillingConfig(unpriced="free")), {}),
+        (replace(OLD, auth=AuthConfig(required="false")), {}),  # as it was
+        (replace(OLD, billing=BillingConfig(enabled=True)), {"billing": True}),
+        (replace(OLD, server=ServerConfig(listen=("0.0.0.0:8000",))), {"auth": True}),
+        (
+            replace(OLD, auth=AuthConfig(required="true"), billing=BillingConfig(enabled=True)),
+            {"auth": True, "billing": True},
+        ),
+    ],
+)
+def test_what_went_on_or_off_is_named(new: Config, switched: dict[str, bool]) -> None:
+    assert list_switched(OLD, new) == switched
+    assert list_switched(new, OLD) == {name: not on for name, on in switched.items()}
 
 
 def test_every_table_is_looked_at() -> None:

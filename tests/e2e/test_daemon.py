@@ -242,7 +242,7 @@ def test_a_reload_opens_new_listeners_and_closes_old_ones(tmp_path: Path) -> Non
                 assert (ended.code, ended.out) == (0, "reloaded; changed: server\n")
                 assert await ask(unix) == await ask(tcp) == 200
                 running.config.write_text(config.replace('["127.0.0.1:0"]', f'["{unix}"]'))
-                assert (await running.command("reload", "--json")).json == {"changed": ["server"]}
+                assert (await running.command("reload", "--json")).json == {"changed": ["server"], "switched": {}}
                 assert await refused(tcp)
                 assert await ask(unix) == 200
                 with pytest.raises(ConnectionResetError):  # an idle connection ends with its listener
