@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gateway.cli.table import duration, print_json, printable
+from gateway.cli.table import duration, moment, print_json, printable
 from gateway.errors import GatewayError
 
 if TYPE_CHECKING:
@@ -159,12 +159,12 @@ def _show(answer: dict[str, Any], now: float) -> None:
         decided = f"the table of {by['table']}, row {by['row']}".replace("of common", "common to all")
     named = "not named by the provider"
     if verdict["until"] is not None:
-        named = f"{_moment(verdict['until'], now)}, by {verdict['source']}: {verdict['said']}"
+        named = f"{_until(verdict['until'], now)}, by {verdict['source']}: {verdict['said']}"
     elif verdict["wait"] is not None:
         named = f"no retry within {duration(verdict['wait'])}, by {verdict['source']}: {verdict['said']}"
     elif (doubted := verdict["doubted"]) is not None:
         named = f"named by {doubted['source']} ({doubted['said']}), but not believed: {doubted['why']}"
-    rest = f"{key['status']} until {_moment(key['until'], now)}" if key["until"] else key["status"]
+    rest = f"{key['status']} until {_until(key['until'], now)}" if key["until"] else key["status"]
     for title, text in (
         ("provider", f"{answer['provider']} ({answer['type']})"),
         ("decided by", decided),
@@ -177,9 +177,8 @@ def _show(answer: dict[str, Any], now: float) -> None:
         print(f"{title:<11} {printable(text)}")
 
 
-def _moment(until: float, now: float) -> str:
-    moment = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(until))
-    return f"{moment} (in {duration(until - now)})"
+def _until(until: float, now: float) -> str:
+    return f"{moment(until)} (in {duration(until - now)})"
 
 
 def _provider(args: argparse.Namespace) -> ProviderConfig:

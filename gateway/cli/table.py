@@ -62,6 +62,11 @@ def in_words(until: float | None) -> str:
     return "now" if left <= 0 else f"in {duration(left)}"
 
 
+def moment(at: float) -> str:
+    """`2026-11-22 08:58:55 UTC`; `at` in unix seconds. What is still to come, or short ago, is told by `in_words`."""
+    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(at))
+
+
 def duration(seconds: float) -> str:
     """The two largest units of a span: `2 d 3 h`, `45 s`."""
     left = round(seconds)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -17,7 +16,7 @@ from gateway.cli.rights import (
     rights,
     rights_in_words,
 )
-from gateway.cli.table import print_json, print_table, row_limit
+from gateway.cli.table import moment, print_json, print_table, row_limit
 from gateway.cli.tokens import show_tokens
 from gateway.errors import GatewayError
 
@@ -142,7 +141,7 @@ def run_transactions(args: argparse.Namespace) -> int:
             ("TIME", "KIND", "AMOUNT", "BALANCE", "WHAT", "TOKEN", "REQUEST"),
             (
                 (
-                    _moment(row["timestamp"]),
+                    moment(row["timestamp"]),
                     row["kind"],
                     row["amount"],
                     row["balance_after"],
@@ -166,15 +165,11 @@ def run_adjust(args: argparse.Namespace) -> int:
     if args.json:
         print_json(answer)
     elif answer["repeated"]:
-        made = _moment(answer["timestamp"])
+        made = moment(answer["timestamp"])
         print(f"{args.name}: this {answer['kind']} was already made on {made}; the balance is {answer['balance']}")
     else:
         print(f"{args.name}: {answer['kind']} of {args.amount}, the balance is {answer['balance']}")
     return 0
-
-
-def _moment(timestamp: float) -> str:
-    return datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def _place(name: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.cli.table import count, cut, duration, in_words, names, print_table
+from gateway.cli.table import count, cut, duration, in_words, moment, names, print_table
 
 
 def test_columns_are_as_wide_as_they_need_to_be(capsys: pytest.CaptureFixture[str]) -> None:
@@ -29,6 +29,10 @@ def test_times_are_told_from_now() -> None:
     assert in_words(None) == ""
     assert in_words(1.0) == "now"
     assert in_words(4e9).startswith("in ")
+
+
+def test_moments_are_in_utc_and_say_so() -> None:
+    assert moment(1_795_338_185.9) == "2026-11-22 09:03:05 UTC"
 
 
 def test_what_is_cut_shows_that_it_is() -> None:
