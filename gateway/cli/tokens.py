@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 from gateway.cli.admin import add_socket_argument, call
 from gateway.cli.rights import add_rights_arguments, limits_in_words, rights, rights_in_words, span
-from gateway.cli.table import in_words, print_json, print_table, row_limit
+from gateway.cli.table import in_words, moment, print_json, print_table, row_limit
 from gateway.errors import GatewayError
 
 SCOPES = ("use", "read", "admin")
@@ -103,7 +103,7 @@ def run_jwt(args: argparse.Namespace) -> int:
 
 def show_tokens(rows: Sequence[dict[str, Any]]) -> None:
     print_table(
-        ("ID", "NAME", "USER", "STATE", "SCOPES", "EXPIRES", "LIMITS", "ONLY"),
+        ("ID", "NAME", "USER", "STATE", "SCOPES", "CREATED", "EXPIRES", "LIMITS", "ONLY"),
         (
             (
                 "(configured)" if row["configured"] else row["id"],
@@ -111,6 +111,7 @@ def show_tokens(rows: Sequence[dict[str, Any]]) -> None:
                 row["user"],
                 row["state"],
                 ",".join(row["scopes"]),
+                moment(row["created_at"]) if row["created_at"] else "",
                 in_words(row["expires_at"]) if row["state"] == "valid" else "",
                 limits_in_words(row["limits"]),
                 rights_in_words(row),
