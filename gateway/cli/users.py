@@ -138,16 +138,16 @@ def run_transactions(args: argparse.Namespace) -> int:
         print_json(rows)
     elif rows:
         print_table(
-            ("TIME", "KIND", "AMOUNT", "BALANCE", "WHAT", "TOKEN", "REQUEST"),
+            ("TIME", "KIND", "AMOUNT", "BALANCE", "IN", "OUT", "TOKEN", "WHAT"),
             (
                 (
                     moment(row["timestamp"]),
                     row["kind"],
                     row["amount"],
                     row["balance_after"],
-                    row["description"],
+                    *_tokens(row["usage"]),
                     row["token"],
-                    row["request_id"],
+                    f"{row['description']}, estimated" if row["estimated"] else row["description"],
                 )
                 for row in rows
             ),
@@ -172,6 +172,14 @@ def run_adjust(args: argparse.Namespace) -> int:
     return 0
 
 
+def _tokens(usage: dict[str, int]) -> tuple[int | None, int | None]:
+    """All that went in, and all that came out; None where nothing was counted."""
+    from gateway.usage import Usage
+
+    counted = Usage(**usage)
+    return (counted.input, counted.output) if usage else (None, None)
+
+
 def _place(name: str) -> str:
     return f"/admin/users/{quote(name, safe='')}"
 
@@ -186,12 +194,13 @@ def _tell(args: argparse.Namespace, answer: dict[str, Any], what: str) -> int:
 
 def _show(rows: list[dict[str, Any]]) -> None:
     print_table(
-        ("USER", "STATE", "BALANCE", "LIMITS", "ONLY", "NOTE"),
+        ("USER", "STATE", "BALANCE", "RESERVED", "LIMITS", "ONLY", "NOTE"),
         (
             (
                 row["name"],
                 "disabled" if row["disabled"] else "enabled",
                 row["balance"],
+                row["reserved"],
                 limits_in_words(row["limits"]),
                 rights_in_words(row),
                 row["note"],

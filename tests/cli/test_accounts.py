@@ -12,8 +12,12 @@ import pytest
 
 from gateway.cli import main
 from gateway.cli.table import moment
-from tests.api.harness import TOKENS, Gateway, configuration, gateway
+from gateway.store.entries import Reservation
+from tests.api.billed import CENT, ask, charges, charging
+from tests.api.harness import KEYS, TOKENS, Gateway, configuration, gateway
 from tests.conftest import run
+from tests.fakes.behaviours import Answer
+from tests.fakes.provider import FakeProvider
 
 Command = Callable[..., Coroutine[Any, Any, tuple[str, str]]]
 
@@ -50,5 +54,40 @@ def test_a_token_has_the_moment_it_was_made(tmp_path: Path, command: Command) ->
             assert (made["NAME"], made["CREATED"]) == ("ci", moment(row["created_at"]))
             assert made["EXPIRES"].startswith("in ")
             assert (configured["ID"], configured["CREATED"]) == ("(configured)", "")
+
+    run(scenario())
+
+
+def test_a_user_has_what_is_reserved_beside_his_balance(tmp_path: Path, command: Command) -> None:
+    async def scenario() -> None:
+        async with FakeProvider() as fake, charging(tmp_path, fake) as running:
+            held = await running.ledger.reserve("ann", 25 * CENT)
+            assert isinstance(held, Reservation)
+            for words in (("list",), ("show", "ann")):
+                (row, *_) = cells((await command(running, "users", *words))[0].partition("\n\n")[0])
+                assert (row["USER"], row["BALANCE"], row["RESERVED"]) == ("ann", "100", "0.25")
+            running.ledger.release(held)
+
+    run(scenario())
+
+
+CHOICE = {"index": 0, "message": {"role": "assistant", "content": "Hello!"}, "finish_reason": "stop"}
+REPORTED = {"prompt_tokens": 30, "completion_tokens": 5, "prompt_tokens_details": {"cached_tokens": 10}}
+
+
+def test_a_transaction_has_its_tokens_and_whether_they_are_an_estimate(tmp_path: Path, command: Command) -> None:
+    async def scenario() -> None:
+        async with FakeProvider() as fake, charging(tmp_path, fake) as running:
+            fake.script(KEYS[0], Answer(200, {"choices": [CHOICE], "usage": REPORTED}))
+            fake.script(KEYS[1], Answer(200, {"choices": [CHOICE]}))
+            assert [(await ask(running)).status for _ in range(2)] == [200, 200]
+            (second, _) = await charges(running)
+            listed, _ = await command(running, "users", "transactions", "ann")
+            guess, sure, credit = cells(listed)
+            assert (sure["IN"], sure["OUT"], sure["TOKEN"], sure["WHAT"]) == ("30", "5", "ann", "gpt-4o-mini")
+            assert (guess["OUT"], guess["WHAT"]) == ("2", "gpt-4o-mini, estimated")  # "Hello!" is two tokens
+            assert guess["TIME"] == moment(second.entry.made_at)
+            assert (credit["IN"], credit["OUT"], credit["WHAT"]) == ("", "", "opening balance")
+            assert max(map(len, listed.splitlines())) <= 100
 
     run(scenario())
