@@ -15,9 +15,16 @@ from gateway.config.problems import did_you_mean
 INVALID_CHOICE = re.compile(r"invalid choice: '(?P<given>[^']*)' \(choose from (?P<known>.*)\)", re.DOTALL)
 """argparse's message, in which the names are quoted or not, as its version has it."""
 
+MINUS_DIGIT = re.compile("-[0-9]")
+"""What begins so is a value, which has a message of its own (`--expires -1d`): no option does."""
+
 
 class Parser(argparse.ArgumentParser):
     """Parsers of commands are of this class by themselves: argparse makes them of their parent's."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._negative_number_matcher = MINUS_DIGIT
 
     def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> tuple[Any, list[str]]:  # type: ignore[override]
         found, others = super().parse_known_args(args, namespace)

@@ -53,6 +53,13 @@ def span(text: str) -> float:
     return seconds
 
 
+def span_ahead(text: str) -> float:
+    """The same, of a time to come."""
+    if text.startswith("-"):
+        raise argparse.ArgumentTypeError(f"{text!r} is in the past; it counts from now: 30d, 12h, 30m or 90s, say")
+    return span(text)
+
+
 def add_rights_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--limit", action="append", type=limit, default=[], metavar="LIMIT=N", help=f"{', '.join(LIMITS)}; repeat it"

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from gateway.cli.admin import add_socket_argument, call
-from gateway.cli.rights import add_rights_arguments, limits_in_words, rights, rights_in_words, span
+from gateway.cli.rights import add_rights_arguments, limits_in_words, rights, rights_in_words, span_ahead
 from gateway.cli.table import in_words, moment, print_json, print_table, row_limit
 from gateway.errors import GatewayError
 
@@ -25,7 +25,7 @@ def add_parser(commands: Any) -> None:
     create = actions.add_parser("create", help="make an API token, and show it this once")
     create.add_argument("--user", help="whose it is; default: its name")
     create.add_argument("--name", help="what it is called; default: its id")
-    create.add_argument("--expires", type=span, metavar="SPAN", help="30d, 12h; default: never")
+    create.add_argument("--expires", type=span_ahead, metavar="SPAN", help="30d, 12h from now; default: never")
     create.set_defaults(run=run_create)
     listing = actions.add_parser("list", help="API tokens, the newest first; never the tokens themselves")
     listing.add_argument("--user", default="", help="only this one's")
@@ -37,7 +37,7 @@ def add_parser(commands: Any) -> None:
     revoke.set_defaults(run=run_revoke)
     jwt = actions.add_parser("jwt", help="sign a JSON Web Token with the configured secret")
     jwt.add_argument("--user", required=True, help="whose it is")
-    jwt.add_argument("--ttl", type=span, default=1800.0, metavar="SPAN", help="how long it is valid (30m)")
+    jwt.add_argument("--ttl", type=span_ahead, default=1800.0, metavar="SPAN", help="how long it is valid (30m)")
     jwt.set_defaults(run=run_jwt)
     for action in (create, jwt):
         action.add_argument("--scope", action="append", default=[], choices=SCOPES, help="default: use; repeat it")

@@ -41,6 +41,10 @@ def test_options_may_stand_before_a_list_of_words(words: str) -> None:
     [
         (["users", "set-limit", "ann", "--none", "rpx=60"], "there is no limit 'rpx'"),
         (["tokens", "create", "--user", "a", "--expires", "30"], "with its unit"),
+        (["tokens", "create", "--user", "a", "--expires", "-1d"], "argument --expires: '-1d' is in the past"),
+        (["tokens", "create", "--user", "a", "--expires=-1d"], "argument --expires: '-1d' is in the past"),
+        (["tokens", "jwt", "--user", "a", "--ttl", "-30m"], "argument --ttl: '-30m' is in the past"),
+        (["usage", "--since", "-1d"], "argument --since: '-1d' is no span of time"),
         (["tokens", "create"], "write --user NAME"),
         (["users", "set-limit", "ann"], "write rpm=60, say, or --none"),
     ],
