@@ -160,7 +160,8 @@ class AccountAdmin:
         return [{**self._describe_token(row), "created_at": None, "configured": True} for row in rows]
 
     async def _create_token(self, inbound: Inbound) -> dict[str, Any]:
-        """Without a name it is called by its id; without a user it is its name's, as in the configuration."""
+        """Without a name it is called by its id; without a user it is its name's, as in the configuration. The answer
+        says whether he is a `new_user`, of whom nothing was known: a slip, perhaps."""
         body = Body(inbound, "user", "name", "scopes", "expires_in", "limits", "providers", "models")
         token, now = make_token(secrets.token_bytes), self._now()
         name = body.text("name", token.public_id)
@@ -178,10 +179,12 @@ class AccountAdmin:
             models=body.words("models"),
             expires_at=now + body.seconds("expires_in", 0.0) if body.fields.get("expires_in") is not None else None,
         )
+        known = bool(self._configured(row.user)) or await self._accounts.knows(row.user)
         if not await self._accounts.create_token(row):
             message = f"The user {row.user!r} has a token {row.name!r} already."
             raise RequestError(409, "already_exists", message, param="name")
-        return {"token": token.secret.reveal(), **self._describe_token(row)}  # shown this once
+        shown = token.secret.reveal()  # this once
+        return {"token": shown, **self._describe_token(row), "new_user": not known}
 
     async def _revoke_token(self, inbound: Inbound) -> dict[str, Any]:
         body = Body(inbound, "token", "user")

@@ -121,9 +121,7 @@ class MoneyAdmin:
 
     async def _check_known(self, name: str) -> None:
         """A user is known by an entry, by a token, or by the configuration. A slip shall not make another."""
-        if name in self._configured or await self._accounts.user(name) is not None:
-            return
-        if not await self._accounts.tokens(1, user=name):
+        if name not in self._configured and not await self._accounts.knows(name):
             raise RequestError(404, "not_found", f"There is no user {name[:NAME_LIMIT]!r}.", param="name")
 
     async def _report(self, inbound: Inbound) -> dict[str, Any]:

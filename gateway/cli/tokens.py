@@ -19,6 +19,13 @@ FIRST_USER = "admin"
 """Whose an admin token is, if nothing is said of it."""
 
 
+NEW_USER = (
+    "note: nothing is known of a user {user} yet. If the name is right, nothing needs to be done: "
+    "he has the limits that are configured for all, and with billing his first request opens his account"
+)
+"""Not an error: users need not be created."""
+
+
 def add_parser(commands: Any) -> None:
     tokens = commands.add_parser("tokens", help="make, list and revoke API tokens", description="API tokens.")
     actions = tokens.add_subparsers(title="actions", metavar="ACTION", required=True)
@@ -63,6 +70,8 @@ def run_create(args: argparse.Namespace) -> int:
     print(answer["token"])
     ends = f"expires {in_words(answer['expires_at'])}" if answer["expires_at"] else "does not expire"
     print(f"token {answer['name']} of {answer['user']}, {ends}; it is not shown again", file=sys.stderr)
+    if answer["new_user"] and named:
+        print(NEW_USER.format(user=answer["user"]), file=sys.stderr)
     return 0
 
 

@@ -153,6 +153,10 @@ class AccountStore:
         row = await self._database.fetchrow(FIND_USER, name)
         return None if row is None else _user(row)
 
+    async def knows(self, name: str) -> bool:
+        """Whether he has a row, or ever had an API token."""
+        return await self.user(name) is not None or bool(await self.tokens(1, user=name))
+
     async def users(self, limit: int, after: str = "") -> list[UserRow]:
         """By name, from behind `after` on."""
         return [_user(row) for row in await self._database.fetch(LIST_USERS, after, limit)]

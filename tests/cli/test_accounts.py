@@ -13,7 +13,7 @@ import pytest
 from gateway.cli import main
 from gateway.cli.table import moment
 from gateway.store.entries import Reservation
-from tests.api.billed import CENT, ask, charges, charging
+from tests.api.billed import CENT, SHORT, ask, charges, charging
 from tests.api.harness import KEYS, TOKENS, Gateway, configuration, gateway
 from tests.conftest import run
 from tests.fakes.behaviours import Answer
@@ -89,5 +89,39 @@ def test_a_transaction_has_its_tokens_and_whether_they_are_an_estimate(tmp_path:
             assert guess["TIME"] == moment(second.entry.made_at)
             assert (credit["IN"], credit["OUT"], credit["WHAT"]) == ("", "", "opening balance")
             assert max(map(len, listed.splitlines())) <= 100
+
+    run(scenario())
+
+
+def test_a_user_of_whom_nothing_is_known_is_noted_once(tmp_path: Path, command: Command) -> None:
+    async def scenario() -> None:
+        async with gateway(tmp_path, configuration("http://127.0.0.1:1", more=TOKENS)) as running:
+            await command(running, "users", "create", "bob")
+            for words, noted in (
+                (("--user", "ann"), False),  # of the configuration
+                (("--user", "bob"), False),
+                (("--user", "bbo"), True),
+                (("--user", "bbo"), False),
+                (("--name", "laptop"), True),
+                (("--scope", "admin"), False),  # the user was not the operator's choice
+            ):
+                token, said = await command(running, "tokens", "create", *words)
+                assert token.startswith("llmg-") and "not shown again" in said
+                assert ("note: nothing is known of a user" in said) is noted, words
+
+    run(scenario())
+
+
+def test_a_new_user_gets_his_account_by_his_first_request(tmp_path: Path, command: Command) -> None:
+    """As the note says."""
+
+    async def scenario() -> None:
+        async with FakeProvider() as fake, charging(tmp_path, fake) as running:
+            token, said = await command(running, "tokens", "create", "--user", "bob")
+            assert "with billing his first request opens his account" in said
+            assert (await running.administrate("GET", "/admin/users/bob")).status == 404
+            headers = {"authorization": f"Bearer {token.strip()}"}
+            assert (await running.ask("POST", "/v1/chat/completions", SHORT, headers)).status == 200
+            assert (await running.administrate("GET", "/admin/users/bob")).status == 200
 
     run(scenario())
