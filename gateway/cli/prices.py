@@ -33,7 +33,7 @@ AMOUNTS = (
     ("output-audio", "for a million tokens of sound"),
     ("input-image", "for a million tokens of pictures"),
     ("output-image", "for a million tokens of pictures"),
-    ("request", "for a request, beside its tokens"),
+    ("request", "for each request, added to the price of its tokens; not per million"),
 )
 
 
@@ -205,11 +205,12 @@ def _in_words(price: dict[str, Any]) -> str:
     """All of an operator's price as it stands in the file."""
     if not price:
         return "has no price of your own any more; what a list says counts"
-    amounts = (
-        f"{name} {value if isinstance(value, str) else format(Decimal(str(value)), 'f')}"
+    said = {
+        name: value if isinstance(value, str) else format(Decimal(str(value)), "f")
         for name, value in price.items()
         if name != "tiers"
-    )
+    }
+    each = [f"{said.pop('request')} for each request"] if "request" in said else []
+    tokens = [f"{', '.join(f'{name} {amount}' for name, amount in said.items())} for a million tokens"] if said else []
     tiers = f", with {count(len(price['tiers']), 'tier')}" if "tiers" in price else ""
-    each = " (request: each)" if "request" in price else ""
-    return f"costs {', '.join(amounts)} for a million tokens{each}{tiers}"
+    return f"costs {' and '.join(tokens + each)}{tiers}"

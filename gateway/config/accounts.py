@@ -162,7 +162,7 @@ class PriceConfig:
     output_audio: Decimal | None = setting(None, "for a million tokens of sound; default: as output", minimum=0)
     input_image: Decimal | None = setting(None, "for a million tokens of pictures; default: as input", minimum=0)
     output_image: Decimal | None = setting(None, "for a million tokens of pictures; default: as output", minimum=0)
-    request: Decimal | None = setting(None, "for a request, beside its tokens; default: 0", minimum=0)
+    request: Decimal | None = setting(None, "for each request, added to the price of its tokens; default: 0", minimum=0)
     tiers: tuple[PriceTierConfig, ...] = setting((), "other prices for requests with a longer input")
 
 

@@ -72,7 +72,7 @@ class Price:
 
     rates: Rates
     tiers: tuple[Tier, ...] = ()
-    request: int = 0  # nano-units for a request, beside its tokens
+    request: int = 0  # nano-units for each request, added to the price of its tokens
     max_input: int | None = None
     max_output: int | None = None
     version: str = ""

@@ -202,6 +202,23 @@ def test_a_bucket_is_taken_away_and_the_whole_price_is_said(folder: Path, capsys
     assert (folder / "config.toml").read_text().strip() == CONFIG.strip()
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--request", "0.5"), "mine costs 0.5 for each request\n"),
+        (
+            ("--input", "3", "--output", "12", "--request", "0.01"),
+            "mine costs input 3, output 12 for a million tokens and 0.01 for each request\n",
+        ),
+    ],
+)
+def test_a_price_of_each_request_is_told_from_one_of_a_million_tokens(
+    capsys: pytest.CaptureFixture[str], words: tuple[str, ...], said: str
+) -> None:
+    assert run("prices", "set", "mine", *words) == 0
+    assert said in capsys.readouterr().out
+
+
 def test_whose_list_has_the_model_is_a_hint(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("prices", "show", "gpt-4o", "--provider", "mirror") == 1
     assert 'write prices = "openai" into [providers.mirror]' in capsys.readouterr().err
