@@ -1,13 +1,13 @@
 """`llmgateway config check`: what is in the key files and proxy files, and what is wrong with them.
 
 The daemon says the same in `llmgateway status`; this needs none. No line shows what a file holds. Beside that, whether
-anything has a price, and routes ask providers for what they list.
+what it names has a price, and routes ask providers for what they list.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,12 @@ from gateway.keeper.proxyfiles import check_proxy
 
 if TYPE_CHECKING:
     from gateway.config.model import Config
+    from gateway.config.provider import ProviderConfig
+    from gateway.policy.pricelist import ListedPrices
+    from gateway.policy.pricing import PriceBook
+
+UNPRICED_SHOWN = 50
+"""Models without a price that are named: of a long list of models often none has one."""
 
 
 def check_files(config: Config) -> None:
@@ -33,23 +39,65 @@ def check_files(config: Config) -> None:
 
 
 def warn_of_unpriced(config: Config) -> None:
-    """A line for each provider at which, with billing, nothing has a price: it would answer 402 to everything."""
+    """With billing, a line for each model that the configuration names and that has no price, and for each provider
+    that lists none and at which nothing has one: all of it gets 402. And one for each price that no model can have."""
+    from gateway.config.model import HIDDEN
+    from gateway.config.tomltext import key_path, quoted
     from gateway.daemon.pricefiles import load_lists, price_book
-    from gateway.providers import price_vendor
 
+    for key in config.prices:
+        if "*" in key:
+            print(
+                f"warning: {key_path('prices', key)}: a price is of one model; there are no patterns", file=sys.stderr
+            )
     if not config.billing.enabled or config.billing.unpriced != "reject":
         return
     lists = load_lists(config.state_dir)
     book = price_book(config, lists)
+    unpriced: dict[tuple[str, str], str] = {}
+    for key, provider, model in _named_models(config):
+        if (provider.name, model) not in unpriced and book.find(provider.name, provider.type, model) is None:
+            hidden = config.is_masked(f"{key_path('providers', provider.name)}.models[0]")
+            shown = HIDDEN if hidden else config.shown(key, model)
+            unpriced[provider.name, model] = f"{key}: {quoted(shown)} has no price: it is refused (402)"
+    for line in list(unpriced.values())[:UNPRICED_SHOWN]:
+        print(f"warning: {line}", file=sys.stderr)
+    if len(unpriced) > UNPRICED_SHOWN:
+        print(f"… and {count(len(unpriced) - UNPRICED_SHOWN, 'more model')} without a price", file=sys.stderr)
     for name, each in config.providers.items():
-        if each.models:
-            models = {model.rpartition("=")[2] for model in each.models}
-        else:  # the provider's own list, of which nothing is known here
-            others = config.providers.keys() - {name}
-            models = {key.removeprefix(f"{name}/") for key in config.prices if key.partition("/")[0] not in others}
-            models |= {model for listed in lists for model in listed.prices.get(price_vendor(each), ())}
-        if each.enabled and not any(book.find(name, each.type, model) for model in models):
+        if each.enabled and not each.models and not _any_price(config, each, book, lists):
             print(f"warning: providers.{name}: no model has a price: every request is refused (402)", file=sys.stderr)
+
+
+def _named_models(config: Config) -> Iterator[tuple[str, ProviderConfig, str]]:
+    """Where each stands, the enabled provider that would be asked, and what that calls it."""
+    from gateway.config.tomltext import key_path
+
+    own_names: dict[str, dict[str, str]] = {}
+    for name, provider in config.providers.items():
+        own_names[name] = {entry.partition("=")[0]: entry.rpartition("=")[2] for entry in provider.models}
+        if provider.enabled:
+            key = key_path("providers", name)
+            for index, model in enumerate(own_names[name].values()):
+                yield f"{key}.models[{index}]", provider, model
+            if default := provider.default_model:
+                yield f"{key}.default_model", provider, own_names[name].get(default, default)
+    for name, route in config.routes.items():
+        for index, target in enumerate(route.targets):
+            provider, model = config.providers[target.provider], target.model or name
+            if provider.enabled:
+                key = f"{key_path('routes', name)}.targets[{index}].model"
+                yield key, provider, own_names[target.provider].get(model, model)
+
+
+def _any_price(config: Config, provider: ProviderConfig, book: PriceBook, lists: Sequence[ListedPrices]) -> bool:
+    """Whether anything has one at a provider whose models are its own affair."""
+    from gateway.providers import price_vendor
+
+    others = config.providers.keys() - {provider.name}
+    models = {key.removeprefix(f"{provider.name}/") for key in config.prices if key.partition("/")[0] not in others}
+    models |= {model for listed in lists for model in listed.prices.get(price_vendor(provider), ())}
+    return any("*" not in model and book.find(provider.name, provider.type, model) for model in models)
 
 
 def warn_of_unlisted(config: Config) -> None:

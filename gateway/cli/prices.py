@@ -185,6 +185,8 @@ def run_set(args: argparse.Namespace) -> int:
     if bool(amounts) == args.remove:
         problem = "--remove takes no amounts" if args.remove else "no price was given"
         raise GatewayError(problem, hint="write --input 2.50 --output 10, say, or 0 for what is free")
+    if "*" in args.model and not args.remove:
+        raise GatewayError("a price is of one model; there are no patterns", hint="set it for each of them")
     path = find_config(args.config, os.environ)
     text = read_config(path)
     text = remove_price(text, args.model, path) if args.remove else set_price(text, args.model, amounts, path)

@@ -104,6 +104,7 @@ def test_a_price_that_is_set_goes_before_all_others(folder: Path, shown: Any) ->
         (("gpt-4o", "--input", "0.0000025"), 3),
         (("gpt-4o", "--input", "2"), 1),
         (("gpt-4o", "--remove"), 3),
+        (("gpt-*", "--input", "2", "--output", "3"), 1),
         (("gpt-4o", "--remove", "--input", "2", "--output", "3"), 1),
     ],
 )
@@ -245,8 +246,52 @@ def test_providers_at_which_nothing_has_a_price_are_named_by_a_check(
 
     assert warned(CONFIG) == set()
     assert warned(CONFIG + BILLED) == {"providers.mirror", "providers.local"}
-    assert warned(CONFIG + 'models = ["gpt-4o"]\n' + BILLED + "[prices.'mirror/x']\noutput = 1\n") == {
-        "providers.local"
-    }
-    assert warned(CONFIG + 'models = ["a=b"]\n' + BILLED + "[prices.b]\noutput = 1\n") == set()
+    assert warned(CONFIG + BILLED + "[prices.'mirror/x']\noutput = 1\n") == {"providers.local"}
+    assert warned(CONFIG + BILLED + "[prices.b]\noutput = 1\n") == set()
+    assert warned(CONFIG + BILLED + "[prices.'*']\noutput = 1\n") == {"providers.mirror", "providers.local"}
     assert warned(CONFIG + BILLED + "unpriced = 'free'\n") == set()
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ('models = ["llama3", "gpt-4o"]\n', ['models[0]: "llama3"', 'models[1]: "gpt-4o"']),
+        ('models = ["a=b", "c=d"]\n[prices.b]\noutput = 1\n[prices.a]\noutput = 1\n', ['models[1]: "d"']),
+        ('models = ["a"]\n[prices."other/a"]\noutput = 1\n', ['models[0]: "a"']),
+        ('models = ["a"]\n[prices."*"]\noutput = 1\n', ['models[0]: "a"']),
+        ('models = ["a"]\nenabled = false\n', []),
+        ('default_model = "a"\n', ['default_model: "a"']),
+        ('models = ["a=b"]\ndefault_model = "a"\n', ['models[0]: "b"']),
+        (
+            '[routes.fast]\ntargets = [{provider = "main", model = "gpt-4o"}, {provider = "main"}, '
+            '{provider = "local", model = "x"}]\n',
+            ['routes.fast.targets[1].model: "fast"', 'routes.fast.targets[2].model: "x"'],
+        ),
+        ('models = ["a=b"]\n[routes.r]\ntargets = [{provider = "local", model = "a"}]\n', ['models[0]: "b"']),
+        ('models = ["${file:secret}"]\n', ['models[0]: "****"']),
+    ],
+)
+def test_each_model_that_is_named_and_has_no_price_is_warned_of(
+    folder: Path, capsys: pytest.CaptureFixture[str], more: str, said: list[str]
+) -> None:
+    (folder / "secret").write_text("hidden-model")
+    (folder / "config.toml").write_text(CONFIG + more + BILLED)
+    assert run("config", "check") == 0
+    lines = capsys.readouterr().err.splitlines()
+    refused = [line.removeprefix("warning: ") for line in lines if line.endswith(" has no price: it is refused (402)")]
+    assert [line.removeprefix("providers.local.").partition(" has ")[0] for line in refused] == said
+
+
+def test_a_pattern_is_no_price(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "config.toml").write_text(CONFIG + "[prices.'gpt-*']\noutput = 1\n")
+    assert run("config", "check") == 0
+    assert 'warning: prices."gpt-*": a price is of one model; there are no patterns\n' in capsys.readouterr().err
+
+
+def test_of_many_models_without_a_price_the_first_are_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    models = ", ".join(f'"m{number}"' for number in range(60))
+    (folder / "config.toml").write_text(f"{CONFIG}models = [{models}]\n{BILLED}")
+    assert run("config", "check") == 0
+    said = capsys.readouterr().err
+    assert '"m49" has no price' in said and '"m50"' not in said
+    assert "… and 10 more models without a price\n" in said
