@@ -28,8 +28,8 @@ from gateway.api.bodies import wrong
 from gateway.api.inbound import Inbound
 from gateway.conductor.apitokens import make_token, public_id_of
 from gateway.conductor.auth import CREDENTIAL_LIMIT
-from gateway.conductor.jwt_tokens import NAME_LIMIT, sign
-from gateway.config.accounts import NO_LIMITS
+from gateway.conductor.jwt_tokens import sign
+from gateway.config.accounts import NO_LIMITS, USER_NAME_LIMIT
 from gateway.config.model import Config
 from gateway.config.problems import did_you_mean
 from gateway.config.tomltext import key_path
@@ -127,7 +127,7 @@ class AccountAdmin:
     async def _known_user(self, name: str) -> UserRow:
         row = await self._accounts.user(name)
         if row is None:
-            raise RequestError(404, "not_found", f"There is no user {name[:NAME_LIMIT]!r}.", param="name")
+            raise RequestError(404, "not_found", f"There is no user {name[:USER_NAME_LIMIT]!r}.", param="name")
         return row
 
     # -- API tokens --------------------------------------------------------------------------------------------

@@ -6,14 +6,16 @@ from math import isfinite
 
 from gateway.api.bodies import read_object, wrong
 from gateway.api.inbound import Inbound
-from gateway.conductor.jwt_tokens import NAME_LIMIT, SCOPES, is_user_name
-from gateway.config.accounts import NO_LIMITS, RateLimits
+from gateway.conductor.jwt_tokens import SCOPES
+from gateway.config.accounts import NO_LIMITS, USER_NAME_LIMIT, RateLimits, is_user_name
 from gateway.config.problems import did_you_mean
 from gateway.errors import RequestError, sentence
 
 NOTE_LIMIT = 1000
 WORDS_LIMIT = 1000
 """Providers or models of one user or token."""
+
+USER_NAME = f"up to {USER_NAME_LIMIT} characters without control characters, and no spaces around them"
 
 LONGEST_SECONDS = 100 * 366 * 86400.0
 
@@ -44,7 +46,7 @@ class Body:
     def user_name(self, name: str) -> str:
         value = self.text(name)
         if not is_user_name(value):
-            raise wrong(name, f"up to {NAME_LIMIT} characters without control characters, and no spaces around them")
+            raise wrong(name, USER_NAME)
         return value
 
     def note(self) -> str:

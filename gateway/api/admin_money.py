@@ -20,7 +20,7 @@ from gateway.api.admin_keys import parse_limit
 from gateway.api.billing import DEFAULT_LIMIT, OFFSET_LIMIT, describe, read_number
 from gateway.api.bodies import wrong
 from gateway.api.inbound import Inbound
-from gateway.conductor.jwt_tokens import NAME_LIMIT
+from gateway.config.accounts import USER_NAME_LIMIT
 from gateway.config.model import Config
 from gateway.errors import RequestError
 from gateway.money import NANO
@@ -122,7 +122,7 @@ class MoneyAdmin:
     async def _check_known(self, name: str) -> None:
         """A user is known by an entry, by a token, or by the configuration. A slip shall not make another."""
         if name not in self._configured and not await self._accounts.knows(name):
-            raise RequestError(404, "not_found", f"There is no user {name[:NAME_LIMIT]!r}.", param="name")
+            raise RequestError(404, "not_found", f"There is no user {name[:USER_NAME_LIMIT]!r}.", param="name")
 
     async def _report(self, inbound: Inbound) -> dict[str, Any]:
         query = parse_qs(inbound.request.query)

@@ -15,7 +15,7 @@ from typing import Any
 
 from gateway.conductor.identity import Identity, Known, Refusal, Verdict
 from gateway.conductor.jwks import Jwks, KeysUnavailableError, jwks_of_file, jwks_of_url
-from gateway.config.accounts import NO_LIMITS, JwtConfig, RateLimits
+from gateway.config.accounts import NO_LIMITS, JwtConfig, RateLimits, is_user_name
 from gateway.errors import GatewayError, StartError
 from gateway.net.client import Client
 from gateway.observe.logs import Log
@@ -23,9 +23,6 @@ from gateway.observe.logs import Log
 HMAC = ("HS256", "HS384", "HS512")
 
 PUBLIC = ("RS256", "ES256", "EdDSA")
-
-NAME_LIMIT = 200
-"""Characters of a user's name; addresses and the names that issuers make up have under 100."""
 
 WORDS_LIMIT = 1000
 """Providers or models that a token may name: more do not fit into a credential."""
@@ -190,7 +187,7 @@ def sign(
         if scope not in config.scopes:
             raise GatewayError(f"no JWT has the scope {scope!r} here", hint="name it in auth.jwt.scopes")
     prefix = config.user_prefix
-    if not user.startswith(prefix) or user == prefix:
+    if not user.startswith(prefix) or not is_user_name(user.removeprefix(prefix)):
         raise GatewayError(f"no JWT is of {user!r} here", hint=f"its users begin with {prefix!r}, auth.jwt.user_prefix")
     names = config.claims
     claims: dict[str, Any] = {"iat": int(now), "exp": int(now + ttl)}
@@ -249,15 +246,9 @@ def _time(claims: Mapping[str, Any], name: str, default: float) -> float:
 def _user(claims: Mapping[str, Any], name: str, prefix: str) -> str:
     value = _find(claims, name)
     text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-    if not isinstance(text, str) or not text or not is_user_name(prefix + text):
+    if not isinstance(text, str) or not is_user_name(text) or not is_user_name(prefix + text):
         raise UnbelievableError(f"its claim {name!r} names no user")
     return prefix + text
-
-
-def is_user_name(text: str) -> bool:
-    """Whether a user can be called so, by a token or by an administrator: what a command line cannot show apart is no
-    name of anybody."""
-    return 0 < len(text) <= NAME_LIMIT and text.isprintable() and text == text.strip()
 
 
 def _words(claims: Mapping[str, Any], name: str) -> tuple[str, ...] | None:

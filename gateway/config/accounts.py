@@ -11,6 +11,15 @@ from gateway.secret import Secret
 HIGHEST_LIMIT = 10**12
 """Of anything in any time: more is a mistake."""
 
+USER_NAME_LIMIT = 200
+"""Characters of a user's name; addresses and the names that issuers make up have under 100."""
+
+
+def is_user_name(text: str) -> bool:
+    """Whether a user can be called so, by the configuration, by a token or by an administrator: what a command line
+    cannot show apart is no name of anybody."""
+    return 0 < len(text) <= USER_NAME_LIMIT and text.isprintable() and text == text.strip()
+
 
 @dataclass(frozen=True, slots=True)
 class JwtClaimsConfig:

@@ -82,6 +82,8 @@ def _check_jwt(jwt: JwtConfig, problems: Problems) -> None:
         problems.add(f"{key}.scopes", "allows nothing", 'write scopes = ["use"]')
     if len(jwt.user_prefix) > PREFIX_LIMIT or not jwt.user_prefix.isprintable():
         problems.add(f"{key}.user_prefix", f"is no name: {PREFIX_LIMIT} printable characters at most")
+    elif jwt.user_prefix != jwt.user_prefix.strip():
+        problems.add(f"{key}.user_prefix", "has spaces around it", 'end it with a sign that shows: "sso/", say')
     for index, algorithm in enumerate(jwt.algorithms):
         if not (jwt.secret if algorithm in SECRET_BYTES else by_issuer):
             needed = "secret" if algorithm in SECRET_BYTES else "jwks_file or jwks_url"

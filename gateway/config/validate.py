@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from gateway import jsonlib
+from gateway.config.accounts import USER_NAME_LIMIT, is_user_name
 from gateway.config.accountside import check_accounts
 from gateway.config.listen import is_host, is_loopback_listener, is_network, parse_listen
 from gateway.config.model import Config, TokenConfig
@@ -122,6 +123,9 @@ def _check_tokens(config: Config, problems: Problems) -> None:
             continue
         _check_name(name, key, problems)
         _check_token(token, f"{key}.token", owners, problems)
+        if token.user and not is_user_name(token.user):
+            hint = f"use up to {USER_NAME_LIMIT} printable characters, without spaces around them"
+            problems.add(f"{key}.user", "is no name of a user", hint)
         if not token.scopes:
             problems.add(f"{key}.scopes", "allows nothing", 'write scopes = ["use"]')
         for item, provider in items(f"{key}.providers", token.providers):

@@ -141,7 +141,8 @@ def test_the_users_of_tokens_are_kept_apart_by_a_prefix() -> None:
         assert isinstance(verdict, Known) and verdict.identity.user == "sso/ann"
     assert isinstance(verify(hs({"sub": "a" * 196, "exp": NOW + 60}), config), Known)
     assert isinstance(verify(hs({"sub": "a" * 197, "exp": NOW + 60}), config), Refusal)
-    for user in ("ann", "sso/"):
+    assert isinstance(verify(hs({"sub": " ann", "exp": NOW + 60}), config), Refusal)
+    for user in ("ann", "sso/", "sso/ ann"):
         with pytest.raises(GatewayError, match="no JWT is of"):
             sign(config, NOW, 60, user=user)
 

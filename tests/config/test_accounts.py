@@ -22,6 +22,8 @@ BAD = [
     (f'[auth.jwt]\nsecret = "{SECRET}"\nalgorithms = ["none"]', "auth.jwt.algorithms[0]", "must be one of", ""),
     (f'[auth.jwt]\nsecret = "{SECRET}"\nscopes = []', "auth.jwt.scopes", "allows nothing", '["use"]'),
     (f'[auth.jwt]\nsecret = "{SECRET}"\nuser_prefix = "a\\n"', "auth.jwt.user_prefix", "is no name", ""),
+    (f'[auth.jwt]\nsecret = "{SECRET}"\nuser_prefix = " a"', "auth.jwt.user_prefix", "has spaces around it", "sso/"),
+    (f'[auth.jwt]\nsecret = "{SECRET}"\nuser_prefix = "sso "', "auth.jwt.user_prefix", "has spaces around it", "sso/"),
     (f'[auth.jwt]\nsecret = "{SECRET}"\nalgorithms = ["RS256"]', "auth.jwt.algorithms[0]", "needs jwks", ""),
     ('[auth.jwt]\njwks_file = "b"\nalgorithms = ["HS256"]', "auth.jwt.algorithms[0]", "needs secret", ""),
     ("[billing]\nenabled = true", "billing.enabled", "auth is off", "auth.required"),
