@@ -28,7 +28,7 @@ from gateway.observe.record import decimal
 from gateway.store.accounts import AccountStore
 from gateway.store.books import PAGE_LIMIT, Books
 from gateway.store.entries import Entry, Written
-from gateway.store.usage_hourly import COLUMNS, UsageStore
+from gateway.store.usage_hourly import COLUMNS, Sums, UsageStore
 
 Endpoint = Callable[[Inbound], Awaitable[dict[str, Any]]]
 
@@ -127,16 +127,22 @@ class MoneyAdmin:
     async def _report(self, inbound: Inbound) -> dict[str, Any]:
         query = parse_qs(inbound.request.query)
         by = query.get("by", ["model"])[0]
-        if by not in COLUMNS:
-            raise wrong("by", f"one of {', '.join(COLUMNS)}")
+        if by not in (*COLUMNS, "token"):
+            raise wrong("by", f"one of {', '.join((*COLUMNS, 'token'))}")
         seconds = read_number(query, "since", DAY, 1, 36_500 * DAY)
         await self._flush()
-        rows = await self._usage.report(by, self._now() - seconds, parse_limit(query, ROWS_LIMIT))
+        since, limit = self._now() - seconds, parse_limit(query, ROWS_LIMIT)
+        rows: list[tuple[dict[str, str], Sums]]
+        if by == "token":
+            found = await self._usage.report_by_token(since, limit)
+            rows = [({"token": token, "user": user}, sums) for user, token, sums in found]
+        else:
+            rows = [({by: name}, sums) for name, sums in await self._usage.report(by, since, limit)]
         return {
             "by": by,
             "since": seconds,
             "currency": self._config.billing.currency,
-            "usage": [{by: name, **sums._asdict(), "cost": decimal(sums.cost)} for name, sums in rows],
+            "usage": [{**names, **sums._asdict(), "cost": decimal(sums.cost)} for names, sums in rows],
         }
 
 

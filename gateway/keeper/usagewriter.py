@@ -44,11 +44,11 @@ class UsageWriter:
         user = record.user if record.token_name else ""
         hour = int(self._clock()) // HOUR * HOUR
         key = FROM_CACHE if hit else record.key
-        place = Place(hour, user, record.provider, record.upstream_model or record.model, key)
+        place = Place(hour, user, record.provider, record.upstream_model or record.model, key, record.token_name)
         sums = self._sums.get(place)
         if sums is None:
             if len(self._sums) >= LIMIT:
-                place = Place(hour, OTHER, record.provider, OTHER, OTHER)
+                place = Place(hour, OTHER, record.provider, OTHER, OTHER, OTHER)
             sums = self._sums.setdefault(place, [0] * len(Sums._fields))
         sums[0] += 1
         sums[1] += record.outcome == "error" or record.status >= 500

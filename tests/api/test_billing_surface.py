@@ -205,6 +205,11 @@ def test_usage_is_reported_by_user_model_provider_and_key(tmp_path: Path) -> Non
                 assert (row[by], row["requests"], row["errors"]) == (name, 3, 0)
                 assert row["input"] > 0 < row["output"]
                 assert Decimal(row["cost"]) > 0
+            tokens = (await running.administrate("GET", "/admin/usage?by=token")).json["usage"]
+            assert {(row["user"], row["token"], row["requests"]) for row in tokens} == {
+                ("ann", "ann", 2),
+                ("root", "root", 1),
+            }
             keys = (await running.administrate("GET", "/admin/usage?by=key")).json["usage"]
             assert sum(row["requests"] for row in keys) == 3
             for query in ("by=nothing", "since=x"):

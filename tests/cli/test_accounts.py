@@ -125,3 +125,15 @@ def test_a_new_user_gets_his_account_by_his_first_request(tmp_path: Path, comman
             assert (await running.administrate("GET", "/admin/users/bob")).status == 200
 
     run(scenario())
+
+
+def test_usage_by_token_names_its_user_too(tmp_path: Path, command: Command) -> None:
+    async def scenario() -> None:
+        async with FakeProvider() as fake, charging(tmp_path, fake) as running:
+            token, _ = await command(running, "tokens", "create", "--user", "bob", "--name", "laptop")
+            headers = {"authorization": f"Bearer {token.strip()}"}
+            assert (await running.ask("POST", "/v1/chat/completions", SHORT, headers)).status == 200
+            (row,) = cells((await command(running, "usage", "--by", "token"))[0])
+            assert (row["USER"], row["TOKEN"], row["REQUESTS"]) == ("bob", "laptop", "1")
+
+    run(scenario())

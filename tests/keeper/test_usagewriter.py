@@ -45,8 +45,36 @@ def test_requests_of_an_hour_are_added_up_and_reported_by_what_is_asked(tmp_path
             assert await store.report("user", NOW, 10) == [("ann", two), ("", one), ("bob", failed)]
             assert await store.report("model", NOW, 1) == [("gpt-4o", Sums(3, 1, 30, 10, 6, 14))]
             assert await store.report("model", NOW + HOUR, 10) == [("gpt-4o-mini", one)]
-            assert await store.forget_before(NOW + HOUR) == 3
+            assert await store.forget_before(NOW + HOUR) == 3 + 3  # by token, too
             assert [name for name, _ in await store.report("user", 0, 10)] == []
+
+    run(scenario())
+
+
+def test_tokens_are_told_apart_by_their_users(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with opened(tmp_path) as database:
+            store, now = UsageStore(database), [NOW]
+            writer = UsageWriter(store, Log(write=lambda _: None), lambda: now[0])
+            for each in (record(), record(key="sk-b…y"), record(model="gpt-4o-mini"), record(token_name="ci")):
+                writer.note(each)
+            writer.note(record("bob", cost=30))
+            assert await writer.flush()
+            now[0] += HOUR
+            for each in (record(), record(token_name="")):
+                writer.note(each)
+            assert await writer.flush()
+            each = Sums(1, 0, 15, 5, 3, 7)
+            assert await store.report_by_token(NOW, 10) == [
+                ("bob", "laptop", each._replace(cost=30)),
+                ("ann", "laptop", Sums(4, 0, 60, 20, 12, 28)),
+                ("", "", each),
+                ("ann", "ci", each),
+            ]
+            assert await store.report_by_token(NOW + HOUR, 1) == [("", "", each)]
+            assert (await store.report("user", NOW, 1))[0] == ("ann", Sums(5, 0, 75, 25, 15, 35))
+            assert await store.forget_before(NOW) == 4 + 3
+            assert len(await store.report_by_token(0, 10)) == 2
 
     run(scenario())
 

@@ -10,6 +10,7 @@ from gateway.errors import StoreCorrupt, StoreTooNew
 from gateway.store import migrations
 from gateway.store.migrations import LATEST, MIGRATIONS, migrate
 from gateway.store.responses import ResponseStore
+from gateway.store.usage_hourly import Place, Sums, UsageStore
 from tests.conftest import run
 from tests.store.conftest import opened
 
@@ -28,7 +29,7 @@ def test_a_new_database_has_the_latest_schema(tmp_path: Path) -> None:
             assert {name for (name,) in tables} == {
                 *("schema_version", "keys", "key_status", "responses", "proxy_status"),
                 *("users", "api_tokens", "accounts_version"),
-                *("ledger", "reservations", "ledger_units", "usage_hourly"),
+                *("ledger", "reservations", "ledger_units", "usage_hourly", "usage_by_token"),
             }
 
     run(scenario())
@@ -55,6 +56,22 @@ def test_responses_from_before_they_had_users_are_nobodys(tmp_path: Path, monkey
         monkeypatch.undo()
         async with opened(tmp_path) as database:
             assert await ResponseStore(database).owner("r") == ("p", "d", "m", "")
+
+    run(scenario())
+
+
+def test_usage_from_before_it_was_kept_by_token_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        monkeypatch.setattr(migrations, "MIGRATIONS", MIGRATIONS[:6])
+        monkeypatch.setattr(migrations, "LATEST", 6)
+        async with opened(tmp_path) as database:
+            await database.execute("INSERT INTO usage_hourly VALUES (0, 'ann', 'p', 'm', 'k', 1, 0, 2, 0, 3, 4)")
+        monkeypatch.undo()
+        async with opened(tmp_path) as database:
+            store, sums = UsageStore(database), Sums(1, 0, 2, 0, 3, 4)
+            await store.add([(Place(0, "ann", "p", "m", "k", "ci"), sums)])
+            assert await store.report("user", 0, 10) == [("ann", Sums(2, 0, 4, 0, 6, 8))]
+            assert await store.report_by_token(0, 10) == [("ann", "ci", sums)]
 
     run(scenario())
 
