@@ -161,6 +161,8 @@ class Connection(asyncio.StreamReader):
         if data:
             self._arrived = [data]
             self.unread = len(data)
+            if self.unread > READ_AHEAD:
+                self._hold_back()
 
     def rest(self) -> bool:
         """Be ready for another request, if nothing is left over in either direction."""
@@ -194,9 +196,8 @@ class Connection(asyncio.StreamReader):
         self.heard = True
         self.unread += len(data)
         self._wake()
-        if self.unread > READ_AHEAD and not self._held:
-            self._held = True
-            self.transport.pause_reading()
+        if self.unread > READ_AHEAD:
+            self._hold_back()
 
     def feed_eof(self) -> None:
         if not self.expecting:
@@ -221,6 +222,11 @@ class Connection(asyncio.StreamReader):
         self.closed = True
         if hasattr(self, "transport"):  # otherwise `dial` is about to find out
             self.abort()
+
+    def _hold_back(self) -> None:
+        if not self._held:
+            self._held = True
+            self.transport.pause_reading()
 
     def _wake(self) -> None:
         if self._waiting is not None and not self._waiting.done():

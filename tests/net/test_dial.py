@@ -204,6 +204,10 @@ async def test_the_sender_is_held_back_while_nobody_reads() -> None:
         while connection.transport.is_reading():
             await turns(1)
         assert READ_AHEAD < connection.unread <= READ_AHEAD + 262144  # one read of the loop beyond
+        taken = connection.take()
+        assert connection.transport.is_reading()
+        connection.put_back(taken)
+        assert not connection.transport.is_reading()
         connection.take()
         assert connection.transport.is_reading()
         connection.abort()
