@@ -2,7 +2,7 @@
 
 Nearly all heads are *plain*: whole in the first piece that arrives, each line in its CRLF, final, and with one framing
 at most. Those are read by a pattern. Whatever else an upstream sends is h11's to read or to refuse: it takes ten times
-as long, and knows of interim answers, folded lines, bare LFs, codings that contradict lengths. Both give the same.
+as long, and knows of interim answers, folded lines, bare LFs, lengths that contradict each other. Both give the same.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ _PLAIN: Final = re.compile(rb"HTTP/1\.1 ([2-9][0-9][0-9])(?: [\t -~\x80-\xff]*+)
 
 class AnswerHead(NamedTuple):
     """The final head of an answer. Names of `headers` are lower-case, in the order received; `rest` is what has come of
-    the body."""
+    the body. `lasting`: another request may follow on the connection."""
 
     status: int
-    http_version: bytes
+    lasting: bool
     headers: list[Header]
     rest: bytes
 
@@ -74,7 +74,8 @@ class AnswerReader:
         if self._size > MAX_HEAD and sum(len(n) + len(v) + 4 for n, v in items) > MAX_HEAD:
             raise ProtocolError("the head of the upstream's answer is too long")
         headers = [(name.lower(), value) for name, value in items]
-        return AnswerHead(event.status_code, event.http_version, headers, http.trailing_data[0])
+        lasting = event.http_version >= b"1.1" and _lasting(headers) and not _framed_twice(headers)
+        return AnswerHead(event.status_code, lasting, headers, http.trailing_data[0])
 
     def _explain(self, exc: h11.RemoteProtocolError, http: h11.Connection) -> Disconnect | ProtocolError:
         """What an upstream did whose bytes h11 refuses. `exc` is in a cycle with the frame of h11's that raised it,
@@ -100,7 +101,16 @@ def read_plain(data: bytes) -> AnswerHead | None:
             value == b"chunked" if name == b"transfer-encoding" else value.isdigit() and len(value) <= MAX_DIGITS
         ):
             return None
-    return AnswerHead(int(match[1]), b"1.1", headers, data[match.end() :])
+    return AnswerHead(int(match[1]), _lasting(headers), headers, data[match.end() :])
+
+
+def _lasting(headers: list[Header]) -> bool:
+    return not any(name == b"connection" and b"close" in value.lower() for name, value in headers)
+
+
+def _framed_twice(headers: list[Header]) -> bool:
+    """Where such an answer ends somebody on the way may see differently (RFC 9112, 6.3): nothing of ours may follow."""
+    return {b"content-length", b"transfer-encoding"} <= {name for name, _ in headers}
 
 
 @lru_cache(maxsize=32)  # clients may invent methods

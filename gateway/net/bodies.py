@@ -1,8 +1,8 @@
 """The body of an upstream's answer, read off the bytes behind its head (RFC 9112, 6.3 and 7.1). Sans-I/O.
 
-h11 reads the head, and has refused by then whatever lengths or codings contradict each other. What follows is a matter
-of counting; for each event of a stream h11 would take more of it than all the rest of the gateway does. (Bodies of
-requests have limits of their own, and are read by `chunks.py`.)
+The head has been read by `answerhead.py`, and lengths that contradict each other were refused, as were codings other
+than `chunked`. What follows is a matter of counting; for each event of a stream h11 would take more time than all the
+rest of the gateway does. (Bodies of requests have limits of their own, and are read by `chunks.py`.)
 
 Invariant: nothing behind the body's end is ever taken for a part of it, or thrown away in silence: `beyond` says that
 there is something.
@@ -147,12 +147,12 @@ class Chunked:
 
 
 def body_of(method: bytes, status: int, headers: Sequence[tuple[bytes, bytes]]) -> Body:
-    """The body that follows a head, which h11 has read. `headers` have lower-case names."""
+    """The body that follows a head. `headers` are those of an `AnswerHead`."""
     if method == b"HEAD" or status in BODILESS:
         return Sized(0)
     length = None
     for name, value in headers:
-        if name == b"transfer-encoding":  # `chunked`: h11 knows no other
+        if name == b"transfer-encoding":  # `chunked`: others were refused. It overrides a length
             return Chunked()
         if name == b"content-length":
             length = int(value)

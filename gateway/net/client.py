@@ -66,9 +66,7 @@ class Answer:
         self.status = head.status
         self.headers = head.headers
         self._body = body_of(method, head.status, head.headers)
-        self._lasting = head.http_version >= b"1.1" and not any(
-            name == b"connection" and b"close" in value.lower() for name, value in self.headers
-        )
+        self._lasting = head.lasting
         self.complete = False  # the end of the message has been seen
         self._client = client
         self._place = place

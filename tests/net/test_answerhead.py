@@ -21,6 +21,7 @@ PLAIN = (
     b"HTTP/1.1 204 \r\nContent-Length: 0\r\nX:\r\n\r\n",
     b"HTTP/1.1 200 OK\r\nContent-Length: 0005\r\n\r\nhello",
     b"HTTP/1.1 999 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 000000000000000005\r\nConnection: close\r\n\r\nhello",
 )
 
 OTHERS = (
@@ -32,7 +33,9 @@ OTHERS = (
     b"HTTP/1.1 200 OK\r\nContent-Length: 5, 5\r\n\r\nhello",
     b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\nhello",
     b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\nhello",
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n",
     b"HTTP/1.1 200 OK\r\nTransfer-Encoding: CHUNKED\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 00000000000000000005\r\n\r\nhello",
 )
 
 REFUSED = (
@@ -41,6 +44,8 @@ REFUSED = (
     b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\nhello",
     b"HTTP/1.1 200 OK\r\nContent-Length: 1_0\r\n\r\nhello",
     b"HTTP/1.1 200 OK\r\nContent-Length: \xb2\r\n\r\nhello",
+    b"HTTP/1.1 200 OK\r\nContent-Length: %b\r\n\r\nhello" % (b"9" * 21),
+    b"HTTP/1.1 200 OK\r\nContent-Length: %b\r\n\r\nhello" % (b"9" * 5000),  # `int` refuses so many
     b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n",
     b"HTTP/1.1 200 OK\r\nX : a\r\n\r\n",
     b"HTTP/1.1 200 OK\r\nX\r\n\r\n",
@@ -62,7 +67,10 @@ def by_h11(data: bytes) -> AnswerHead | None:
     if type(event) is not h11.Response:
         return None
     headers = [(name.lower(), value) for name, value in event.headers.raw_items()]
-    return AnswerHead(event.status_code, event.http_version, headers, http.trailing_data[0])
+    fields = dict(headers)
+    lasting = event.http_version >= b"1.1" and fields.get(b"connection") != b"close"
+    lasting = lasting and not (b"content-length" in fields and b"transfer-encoding" in fields)
+    return AnswerHead(event.status_code, lasting, headers, http.trailing_data[0])
 
 
 @pytest.mark.parametrize("data", PLAIN)

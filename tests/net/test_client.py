@@ -168,6 +168,7 @@ async def test_it_is_told_when_a_request_is_on_its_way_and_not_before() -> None:
 FRAMINGS = {
     "content-length": (b"HTTP/1.1 200 OK\r\ncontent-length: 11\r\n\r\nhello world", True),
     "chunked": (CHUNKED + b"6;x=y\r\nhello \r\n5\r\nworld\r\n0\r\ntrailer: ignored\r\n\r\n", True),
+    "both": (CHUNKED.replace(b"\r\n\r\n", b"\r\ncontent-length: 21\r\n\r\n") + b"b\r\nhello world\r\n0\r\n\r\n", False),
     "until closed": (b"HTTP/1.1 200 OK\r\nserver: x\r\n\r\nhello world", False),
     "HTTP/1.0": (b"HTTP/1.0 200 OK\r\ncontent-length: 11\r\n\r\nhello world", False),
     "connection: close": (b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 11\r\n\r\nhello world", False),
