@@ -14,14 +14,13 @@ from typing import Final, NamedTuple
 import h11
 
 from gateway.errors import Disconnect, ProtocolError
-from gateway.net.dial import MAX_HEAD
-from gateway.net.head import FIELD_LINES, Header, fields_of
+from gateway.net.head import FIELD_LINES, MAX_DIGITS, Header, fields_of
+
+MAX_HEAD: Final = 65536
+"""Bytes. Providers send 2 to 4 KB, CDN cookies and policies add some more."""
 
 MAX_DETAIL: Final = 200
 """Characters of h11's complaint, which quotes what the upstream sent."""
-
-MAX_DIGITS: Final = 18
-"""Of a length that is plain."""
 
 _PLAIN: Final = re.compile(rb"HTTP/1\.1 ([2-9][0-9][0-9])(?: [\t -~\x80-\xff]*+)?(?=\r\n)" + FIELD_LINES + rb"\r\n\r\n")
 

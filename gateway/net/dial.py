@@ -25,7 +25,6 @@ from gateway.net.deadline import Deadline
 from gateway.quick import dataclass
 
 READ_AHEAD = 65536  # bytes; what a slow client lets pile up for each of thousands of streams
-MAX_HEAD = 65536  # bytes; providers send 2 to 4 KB, CDN cookies and policies add some more
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 

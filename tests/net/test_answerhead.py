@@ -11,8 +11,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.errors import Disconnect, ProtocolError
-from gateway.net.answerhead import AnswerHead, AnswerReader, read_plain
-from gateway.net.dial import MAX_HEAD
+from gateway.net.answerhead import MAX_HEAD, AnswerHead, AnswerReader, read_plain
+from tests.garbage import leaving_no_cycle
 
 PLAIN = (
     b"HTTP/1.1 200 OK\r\n\r\n",
@@ -133,3 +133,14 @@ def test_a_head_that_came_in_one_large_piece_is_too_long_all_the_same() -> None:
 def test_nobody_opens_a_tunnel_by_an_answer() -> None:
     with pytest.raises(ProtocolError, match="switches protocols"):
         AnswerReader(b"CONNECT").read(PLAIN[0])
+
+
+@pytest.mark.usefixtures("young")
+@pytest.mark.parametrize("data", [b"", b"<html>\r\n\r\n"], ids=["end of file", "not HTTP"])
+def test_an_answer_that_is_refused_leaves_no_cycle(data: bytes) -> None:
+    with leaving_no_cycle():
+        try:
+            AnswerReader(b"POST").read(data)
+        except (Disconnect, ProtocolError):
+            return
+    raise AssertionError("it was read")

@@ -45,12 +45,13 @@ async def test_204_has_neither_body_nor_length() -> None:
             assert answer.header(b"content-length") is answer.header(b"transfer-encoding") is None
 
 
+@pytest.mark.parametrize("fields", [b"", b"Host: a\r\n"], ids=["no host", "plain"])
 @both_loops
-async def test_http_1_0_gets_one_answer_that_ends_with_the_connection() -> None:
+async def test_http_1_0_gets_one_answer_that_ends_with_the_connection(fields: bytes) -> None:
     handling = Handling("between")
     handling.may_go.set()
     async with serving(handling) as served, served.connecting() as client:
-        await client.send(b"GET / HTTP/1.0\r\n\r\n" + GET)
+        await client.send(b"GET / HTTP/1.0\r\n%b\r\n" % fields + GET)
         answer = await client.read_answer()
         assert (answer.status, answer.closes) == (200, True)
         assert answer.body == b"data: 1\n\ndata: 2\n\n"

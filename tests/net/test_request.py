@@ -8,8 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import h11
 import pytest
 
+from gateway.config.model import ServerConfig
+from gateway.net.head import check_head
+from gateway.net.request import RequestReader
 from tests.net.raw import GET, Answer
 from tests.net.scripted import both_loops
 from tests.net.serving import serving
@@ -187,3 +191,20 @@ async def test_what_follows_a_malformed_request_is_not_answered(status: int, sen
         await client.send(GET + sent + GET + GET)
         assert (await client.read_answer()).status == 200
         assert_refused(await client.read_answer(), status, await client.read_to_end())
+
+
+@pytest.mark.parametrize(
+    "start", [b"POST /v1?a=b HTTP/1.1", b"OPTIONS * HTTP/1.0", b"get http://a/ HTTP/1.9", b"CONNECT a:1 HTTP/1.1"]
+)
+def test_a_plain_request_is_what_h11_would_make_of_it(start: bytes) -> None:
+    raw = head(b"X-Y:  a b \t", b"Z:", start=start)
+    assert check_head(raw) == (0, True)
+    reader = RequestReader("unix", secure=False)
+    reader.received += raw
+    request = reader.next_request(ServerConfig(), 0.0)
+    http = h11.Connection(h11.SERVER)
+    http.receive_data(raw)
+    event = http.next_event()
+    assert type(event) is h11.Request and request is not None
+    read = (request.method.encode(), request.target, request.http_version, request.headers)
+    assert read == (event.method, event.target, event.http_version, list(event.headers))
