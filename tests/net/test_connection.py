@@ -233,6 +233,18 @@ async def test_a_client_that_waits_is_told_to_continue() -> None:
             assert (await client.read_answer()).body == b"hello"
 
 
+@both_loops
+async def test_a_client_that_has_waited_once_is_not_told_again() -> None:
+    async with serving(mirror) as served, served.connecting() as client:
+        await client.send(post(b"hello", b"/", b"Expect: 100-continue")[:-5])
+        assert (await client.read_answer()).status == 100
+        await client.send(b"hello")
+        assert (await client.read_answer()).status == 200
+        await client.send_by_bytes(post(b"again"))
+        answer = await client.read_answer()
+        assert (answer.status, answer.body) == (200, b"again")
+
+
 @pytest.mark.parametrize("version", [b"1.0", b"1.1"])
 @both_loops
 async def test_a_client_that_does_not_wait_is_not(version: bytes) -> None:
