@@ -12,7 +12,7 @@ Heads are bounded before they come here (`server.max_header_bytes`); every patte
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Final, NamedTuple
 
 from gateway.errors import RequestError
 
@@ -38,7 +38,12 @@ _FIELD: Final = re.compile(rb"\r\n([^:\r\n]++):[ \t]*+([^\r\n]*+)")
 
 _BARE_LF: Final = re.compile(rb"(?<!\r)\n")
 
-_HOST: Final = re.compile(rb"\r\nhost:[ \t]*+[-\w.~!$&'()*+,;=%:\[\]]*+[ \t]*+\r\n")
+_HOST: Final = rb"[-\w.~!$&'()*+,;=%:\[\]]*+"
+
+_HOST_LINE: Final = re.compile(rb"\r\nhost:[ \t]*+" + _HOST + rb"[ \t]*+\r\n")
+
+_AUTHORITY: Final = re.compile(_HOST)
+"""Of a target that has one. It has no user (RFC 9110, 4.2.4)."""
 
 _LENGTH: Final = re.compile(rb"\r\ncontent-length:[ \t]*+([0-9]++)[ \t]*+\r\n")
 
@@ -57,6 +62,16 @@ _MEANINGS: Final = (
     (re.compile(rb""), "A header line is not `name: value`."),
 )
 """What may be wrong with a head: the first that is found is said."""
+
+
+class RequestHead(NamedTuple):
+    """`http_version` as in b"1.1"; `waits`: for `100 Continue`, before it sends the body (RFC 9110, 10.1.1)."""
+
+    method: bytes
+    target: bytes
+    http_version: bytes
+    headers: list[Header]
+    waits: bool
 
 
 def is_well_formed(head: bytes) -> bool:
@@ -80,7 +95,7 @@ def check_head(head: bytes) -> tuple[int, bool]:
         raise _refusal(next(words for pattern, words in _MEANINGS if pattern.search(head)))
     lower = head.lower()
     host = lower.find(b"\r\nhost:")
-    if host >= 0 and not _HOST.match(lower, host):
+    if host >= 0 and not _HOST_LINE.match(lower, host):
         raise _refusal("The Host field is not a host.")
     at = lower.find(b"\r\ncontent-length:")
     coded = lower.find(b"\r\ntransfer-encoding:")
@@ -104,6 +119,18 @@ def check_head(head: bytes) -> tuple[int, bool]:
     if len(length[1]) > MAX_DIGITS:
         plain = False
     return (int(digits or b"0") if len(digits) <= MAX_DIGITS else 10**MAX_DIGITS), plain
+
+
+def read_plain(head: bytes) -> RequestHead:
+    """A head that is plain, as h11 would read it."""
+    method, target, version = head[: head.index(b"\r\n")].split(b" ")
+    return RequestHead(method, target, version[5:], fields_of(head), False)
+
+
+def check_authority(host: bytes) -> None:
+    """Refuse what stands for a host in a target and is none. Raises RequestError 400."""
+    if not host or not _AUTHORITY.fullmatch(host):
+        raise _refusal("The target's host is not a host.")
 
 
 def check_partial_head(received: bytes | bytearray, since: int) -> None:

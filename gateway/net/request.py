@@ -20,7 +20,14 @@ import h11
 from gateway.config.model import ServerConfig
 from gateway.errors import RequestError
 from gateway.net.chunks import ChunkReader
-from gateway.net.head import CHUNKED, Header, check_head, check_partial_head, fields_of
+from gateway.net.head import (
+    CHUNKED,
+    RequestHead,
+    check_authority,
+    check_head,
+    check_partial_head,
+    read_plain,
+)
 from gateway.policy.room import LARGE
 
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -33,7 +40,7 @@ class Request:
     """A request with its whole body. Header names are lower-case, in the order received.
 
     `path` and `query` are the raw target, cut at the first "?" and decoded as Latin-1; that of an absolute-form
-    target (RFC 9112, 3.2.2) has no scheme and authority, which became the Host header. `peer` is the client's
+    target (RFC 9112, 3.2.2) has no scheme and authority, which a Host header says instead. `peer` is the client's
     address, or "unix". `received_at` is the `loop.time()` when the head was complete. `context` is what the server's
     `admit` and handler have to tell each other and `refuse`; nothing that refers to the request, or it outlives both.
     """
@@ -43,20 +50,12 @@ class Request:
         "received_at", "secure", "target",
     )  # fmt: skip
 
-    def __init__(
-        self,
-        method: bytes,
-        target: bytes,
-        http_version: bytes,
-        headers: list[Header],
-        peer: str,
-        secure: bool,
-        received_at: float,
-    ) -> None:
-        self.method = method.decode("ascii")
-        self.target = target
-        self.http_version = http_version
-        self.headers = headers
+    def __init__(self, head: RequestHead, peer: str, secure: bool, received_at: float) -> None:
+        """Raises RequestError 400 for a target with a host that is none."""
+        self.method = head.method.decode("ascii")
+        self.target = head.target
+        self.http_version = head.http_version
+        self.headers = head.headers
         self.body = b""
         self.context: object = None
         self.peer = peer
@@ -88,7 +87,8 @@ class Request:
             self.path, _, self.query = self.target.decode("latin-1").partition("?")
             return
         end = min((at for at in map(rest.find, "/?") if at >= 0), default=len(rest))
-        host = rest[:end].rpartition("@")[2].encode("latin-1")
+        host = rest[:end].encode("latin-1")
+        check_authority(host)
         self.headers = [(name, host if name == b"host" else value) for name, value in self.headers]
         self.path, _, self.query = rest[end:].partition("?")
         self.path = self.path or "/"
@@ -189,13 +189,9 @@ class RequestReader:
         if head.startswith(b"\r\n"):
             head = head[2:]
         self._length, plain = check_head(head)
-        if plain:
-            method, target, version = head[: head.index(b"\r\n")].split(b" ")
-            version = version[5:]
-            headers, self._waits = fields_of(head), False
-        else:
-            method, target, version, headers, self._waits = _parse(head)
-        self.request = request = Request(method, target, version, headers, self.peer, self._secure, now)
+        read = read_plain(head) if plain else _parse(head)
+        self._waits = read.waits
+        self.request = request = Request(read, self.peer, self._secure, now)
         limit = limits.max_body_bytes
         if self._length > limit:
             raise RequestError(413, "request_too_large", f"The body is larger than {limit} bytes.", close=True)
@@ -212,9 +208,8 @@ class RequestReader:
         self.wanted = len(received) + 1
 
 
-def _parse(head: bytes) -> tuple[bytes, bytes, bytes, list[Header], bool]:
-    """A head that is not plain: method, target, version, fields; whether its sender waits for `100 Continue`. Raises
-    RequestError: 400, 501."""
+def _parse(head: bytes) -> RequestHead:
+    """A head that is not plain. Raises RequestError: 400, 501."""
     http = h11.Connection(h11.SERVER)
     http.receive_data(head)
     try:
@@ -223,7 +218,10 @@ def _parse(head: bytes) -> tuple[bytes, bytes, bytes, list[Header], bool]:
         raise _misread(exc) from exc
     assert type(event) is h11.Request
     headers = [(name.lower(), value) for name, value in event.headers.raw_items()]
-    return event.method, event.target, event.http_version, headers, http.they_are_waiting_for_100_continue
+    if event.http_version != b"1.0" and not any(name == b"host" for name, _ in headers):  # h11 asks HTTP/1.1 alone
+        raise RequestError(400, "invalid_request_error", "There is no Host.", kind="invalid_request_error", close=True)
+    waits = http.they_are_waiting_for_100_continue
+    return RequestHead(event.method, event.target, event.http_version, headers, waits)
 
 
 def _misread(exc: h11.RemoteProtocolError) -> RequestError:
