@@ -8,7 +8,8 @@ whole when the total exceeds both wholes by just them, and so is reasoning large
 (Vercel charges it). Cached tokens larger than the prompt (Mistral rounds up, Azure's Grok counts a prompt of its
 own) are not charged beside it by anyone; they are cut to it.
 
-Numbers nobody can mean (negative, fractional, beyond `MAX_TOKENS`) count as not reported. Nothing raises.
+Numbers nobody can mean (negative, fractional, beyond `MAX_TOKENS`) count as not reported; of the two wholes one that
+is missing is what the other leaves of the total. Nothing raises.
 Source: https://platform.openai.com/docs/api-reference/chat/object and each provider's page on usage.
 """
 
@@ -43,6 +44,9 @@ def disjoint_usage(usage: object) -> Usage | None:
         return Usage(whole_in, output_text=whole_out)  # three plain counts, which is what most servers send
     if whole_in is None and whole_out is None:
         return None if total is None else Usage(input_uncached=total)  # embeddings that only count a total
+    if total is not None and total > (whole_in or 0) + (whole_out or 0):
+        whole_in = total - (whole_out or 0) if whole_in is None else whole_in
+        whole_out = total - whole_in if whole_out is None else whole_out
 
     excess = 0 if total is None else total - (whole_in or 0) - (whole_out or 0)
     in_details = _dict(usage.get("prompt_tokens_details") or usage.get("input_tokens_details"))
@@ -114,6 +118,8 @@ def _first(fields: dict[str, Any], *names: str) -> _Tokens:
 
 
 def _tokens(value: object) -> _Tokens:
+    if type(value) is float and value.is_integer():  # JSON knows no whole numbers
+        value = int(value)
     return value if type(value) is int and 0 <= value <= MAX_TOKENS else None
 
 

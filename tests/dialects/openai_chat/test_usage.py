@@ -89,6 +89,15 @@ def details(prompt: dict[str, Any], completion: dict[str, Any]) -> dict[str, obj
         ),
         pytest.param(tokens(35, 12, 109), Usage(35, output_text=12, reasoning=62), id="Google: hidden thinking"),
         pytest.param({"prompt_tokens": 4, "total_tokens": 4}, Usage(input_uncached=4), id="embeddings"),
+        pytest.param(
+            tokens(-1000, 50, 1050, prompt_tokens_details={"cached_tokens": 400}),
+            Usage(600, 400, output_text=50),
+            id="a prompt below zero",
+        ),
+        pytest.param(tokens("1000", 50.0, 1050), Usage(1000, output_text=50), id="a prompt in letters"),
+        pytest.param(
+            {"prompt_tokens": 9, "total_tokens": 100}, Usage(9, output_text=91), id="output in the total alone"
+        ),
         pytest.param({"total_tokens": 3}, Usage(input_uncached=3), id="Voyage: a total alone"),
         pytest.param(
             {"input_tokens": 50, "output_tokens": 1000, "input_tokens_details": {"image_tokens": 40}},
