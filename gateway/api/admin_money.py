@@ -89,9 +89,10 @@ class MoneyAdmin:
         await self._check_known(name)
         signed = amount if kind == "credit" else -amount
         entry = Entry(f"{kind} {called}", kind, signed, self._now(), note=body.note())
-        if kind == "debit" and not body.flag("force", False):
-            await self._check_covered(name, entry)
-        written = await self._books.adjust(name, entry, self._default_balance)
+        covered = kind == "debit" and not body.flag("force", False)
+        written = await self._books.adjust(name, entry, self._default_balance, covered=covered)
+        if written is None and covered:
+            await self._refuse_uncovered(name, entry)
         if written is None:
             raise RequestError(400, "invalid_request_error", "The balance would become absurd.", param="amount")
         if (written.user, written.entry.amount) != (name, signed):
@@ -101,15 +102,15 @@ class MoneyAdmin:
         repeated = written.entry.made_at != entry.made_at
         return {**_describe(written), "repeated": repeated, "balance": decimal(balance)}
 
-    async def _check_covered(self, name: str, debit: Entry) -> None:
-        """A slip shall not lock a user out. Raises RequestError 409."""
+    async def _refuse_uncovered(self, name: str, debit: Entry) -> None:
+        """A slip shall not lock a user out, nor take what his requests have been promised. Raises RequestError 409."""
         account = await self._books.open(name, self._default_balance, debit.made_at)
-        if account.balance + debit.amount < 0 and await self._books.find(debit.charge_id) is None:
-            left = decimal(account.balance + debit.amount)
-            message = (
-                f"The balance is {decimal(account.balance)} and would be {left}; 'force' (--force) takes it below zero."
-            )
-            raise RequestError(409, "below_zero", message, param="amount")
+        left = account.balance + debit.amount
+        message = f"The balance is {decimal(account.balance)} and would be {decimal(left)}"
+        if left >= 0:
+            message += f", of which requests in flight have reserved {decimal(account.reserved)}"
+        message += "; 'force' (--force) takes it below zero."
+        raise RequestError(409, "below_zero", message, param="amount")
 
     async def _transactions(self, name: str, inbound: Inbound) -> dict[str, Any]:
         query = parse_qs(inbound.request.query)

@@ -63,7 +63,9 @@ def add_parser(commands: Any) -> None:
         action.add_argument("--id", help="said twice, it counts once: the number of a payment, say")
         action.set_defaults(run=run_adjust, kind=name, force=False)
         adjusting.append(action)
-    actions.choices["debit"].add_argument("--force", action="store_true", help="below zero, too")
+    actions.choices["debit"].add_argument(
+        "--force", action="store_true", help="below zero, too, or of what requests have reserved"
+    )
     for action in (
         create,
         listing,

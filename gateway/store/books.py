@@ -27,6 +27,7 @@ ORPHAN_AGE = 86400.0
 ADJUST = f"""
     UPDATE users SET balance = balance + $1, entries = entries + 1
     WHERE name = $2 AND balance + $1 BETWEEN -{BALANCE_LIMIT} AND {BALANCE_LIMIT}
+        AND (CAST($4 AS BIGINT) = 0 OR balance + $1 >= reserved)
         AND NOT EXISTS (SELECT 1 FROM ledger WHERE charge_id = $3)"""
 FIND = f"SELECT user_name, seq, balance_after, {COLUMNS} FROM ledger WHERE charge_id = $1"
 PAGE = f"""
@@ -78,13 +79,14 @@ class Books:
         assert account is not None
         return account
 
-    async def adjust(self, user: str, entry: Entry, default_balance: int) -> Written | None:
+    async def adjust(self, user: str, entry: Entry, default_balance: int, *, covered: bool = False) -> Written | None:
         """Write a credit or a debit; a user without an entry gets his first one before it. Returns what the ledger has
-        under its charge id, which may be an earlier one; None when the balance would become absurd."""
+        under its charge id, which may be an earlier one; None when the balance would become absurd, or when it is to be
+        `covered` by what no request has reserved, and is not."""
         await self._database.transaction(
             [
                 *opening(user, default_balance, entry.made_at),
-                Statement(ADJUST, args=(entry.amount, user, entry.charge_id)),
+                Statement(ADJUST, args=(entry.amount, user, entry.charge_id, int(covered))),
                 Statement(WRITE_ONCE, args=(user, 0, 0, *entry)),
             ],
             power_safe=True,
@@ -105,7 +107,7 @@ class Books:
                 statement
                 for user, entry in charges[start : start + PAGE_LIMIT]
                 for statement in (
-                    Statement(ADJUST, args=(entry.amount, user, entry.charge_id)),
+                    Statement(ADJUST, args=(entry.amount, user, entry.charge_id, 0)),
                     Statement(WRITE_ONCE, args=(user, 0, 0, *entry)),
                 )
             ]

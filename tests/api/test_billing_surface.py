@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from gateway.api.billing import write_exactly
+from gateway.money import NANO
+from gateway.store.entries import Reservation
 from tests.api.billed import SHORT, ask, charging
 from tests.api.harness import AS_ANN, AS_ROOT, TOKENS, Gateway, Got, configuration, gateway
 from tests.conftest import run
@@ -156,6 +158,13 @@ def test_a_debit_below_zero_has_to_be_forced(tmp_path: Path) -> None:
             got = await adjust(running, "ann", "debit", amount=989)
             assert (got.status, got.code) == (409, "below_zero")
             assert "would be -979.5" in got.error["message"]
+            held = await running.ledger.reserve("ann", 5 * NANO)
+            assert isinstance(held, Reservation)
+            got = await adjust(running, "ann", "debit", amount=5)
+            assert (got.status, got.code) == (409, "below_zero")
+            assert "would be 4.5, of which requests in flight have reserved 5;" in got.error["message"]
+            running.ledger.release(held)
+            assert not await running.ledger.flush(10.0)
             assert (await adjust(running, "ann", "debit", amount=9.5, id="a")).json["balance"] == "0"
             assert (await adjust(running, "ann", "debit", amount=9.5, id="a")).json["repeated"]
             assert (await adjust(running, "ann", "debit", amount=1, force=True)).json["balance"] == "-1"

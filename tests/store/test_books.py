@@ -40,6 +40,21 @@ def test_an_adjustment_under_the_same_id_is_made_once(tmp_path: Path) -> None:
     run(scenario())
 
 
+def test_a_debit_that_is_to_be_covered_leaves_what_is_reserved(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with till(tmp_path) as it:
+            assert await it.books.adjust("ann", credit(500, "a"), 0)
+            await it.reserve("ann", 300)
+            assert await it.books.adjust("ann", credit(-201, "b"), 0, covered=True) is None
+            assert await it.books.adjust("ann", credit(-200, "c"), 0, covered=True)
+            assert await it.books.adjust("ann", credit(-200, "c"), 0, covered=True)  # the same, which was
+            assert await it.funds("ann") == (300, 300)
+            assert await it.books.adjust("ann", credit(-1, "d"), 0)
+            assert await it.books.verify() == []
+
+    run(scenario())
+
+
 def test_an_absurd_balance_is_refused(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with till(tmp_path) as it:
