@@ -7,7 +7,7 @@ what it names has a price, and routes ask providers for what they list.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,9 +41,9 @@ def check_files(config: Config) -> None:
 def warn_of_unpriced(config: Config) -> None:
     """With billing, a line for each model that the configuration names and that has no price, and for each provider
     that lists none and at which nothing has one: all of it gets 402. And one for each price that no model can have."""
-    from gateway.config.model import HIDDEN
     from gateway.config.tomltext import key_path, quoted
     from gateway.daemon.pricefiles import load_lists, price_book
+    from gateway.daemon.unpriced import find_unpriced
 
     for key in config.prices:
         if "*" in key:
@@ -54,40 +54,14 @@ def warn_of_unpriced(config: Config) -> None:
         return
     lists = load_lists(config.state_dir)
     book = price_book(config, lists)
-    unpriced: dict[tuple[str, str], str] = {}
-    for key, provider, model in _named_models(config):
-        if (provider.name, model) not in unpriced and book.find(provider.name, provider.type, model) is None:
-            hidden = config.is_masked(f"{key_path('providers', provider.name)}.models[0]")
-            shown = HIDDEN if hidden else config.shown(key, model)
-            unpriced[provider.name, model] = f"{key}: {quoted(shown)} has no price: it is refused (402)"
-    for line in list(unpriced.values())[:UNPRICED_SHOWN]:
-        print(f"warning: {line}", file=sys.stderr)
+    unpriced = find_unpriced(config, book)
+    for key, model in unpriced[:UNPRICED_SHOWN]:
+        print(f"warning: {key}: {quoted(model)} has no price: it is refused (402)", file=sys.stderr)
     if len(unpriced) > UNPRICED_SHOWN:
         print(f"… and {count(len(unpriced) - UNPRICED_SHOWN, 'more model')} without a price", file=sys.stderr)
     for name, each in config.providers.items():
         if each.enabled and not each.models and not _any_price(config, each, book, lists):
             print(f"warning: providers.{name}: no model has a price: every request is refused (402)", file=sys.stderr)
-
-
-def _named_models(config: Config) -> Iterator[tuple[str, ProviderConfig, str]]:
-    """Where each stands, the enabled provider that would be asked, and what that calls it."""
-    from gateway.config.tomltext import key_path
-
-    own_names: dict[str, dict[str, str]] = {}
-    for name, provider in config.providers.items():
-        own_names[name] = {entry.partition("=")[0]: entry.rpartition("=")[2] for entry in provider.models}
-        if provider.enabled:
-            key = key_path("providers", name)
-            for index, model in enumerate(own_names[name].values()):
-                yield f"{key}.models[{index}]", provider, model
-            if default := provider.default_model:
-                yield f"{key}.default_model", provider, own_names[name].get(default, default)
-    for name, route in config.routes.items():
-        for index, target in enumerate(route.targets):
-            provider, model = config.providers[target.provider], target.model or name
-            if provider.enabled:
-                key = f"{key_path('routes', name)}.targets[{index}].model"
-                yield key, provider, own_names[target.provider].get(model, model)
 
 
 def _any_price(config: Config, provider: ProviderConfig, book: PriceBook, lists: Sequence[ListedPrices]) -> bool:

@@ -166,6 +166,7 @@ class Daemon:
         )
         for spec in config.server.listen:
             await self._server.listen(spec)
+        holdings.warn_of_unpriced(config)
 
     async def _tidy_books(self) -> None:
         """Thanks to the claim, no reservation is anybody's."""

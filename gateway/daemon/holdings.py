@@ -59,6 +59,9 @@ if TYPE_CHECKING:
 CIRCUIT_STATES = {State.CLOSED: 0, State.HALF_OPEN: 1, State.OPEN: 2}
 """As the metric has them: what is worse is more."""
 
+LOGGED_MODELS = 10
+"""Without a price, in one line."""
+
 
 def connect_answers(url: Secret) -> SharedAnswers:
     """Where several gateways keep answers. redis-py is loaded now."""
@@ -149,6 +152,16 @@ class Holdings:
 
             self.ledger.default_balance = nano(config.billing.default_balance)
         self.prices = prices
+
+    def warn_of_unpriced(self, config: Config) -> None:
+        """Say which models would be refused for want of a price, before clients do."""
+        if self.prices is None or config.billing.unpriced != "reject":
+            return
+        from gateway.daemon.unpriced import find_unpriced
+
+        models = list(dict.fromkeys(model for _, model in find_unpriced(config, self.prices)))
+        if models:
+            self.log.warning("models_unpriced", count=len(models), models=models[:LOGGED_MODELS])
 
     async def make_up(self, state_dir: Path) -> None:
         """Charges that the last run could not write. Raises StoreError, and the file stays."""

@@ -122,6 +122,7 @@ class Reloads:
         self._supervisor.start_once(f"retired catalog {self._retired}", old.catalog.retire)
         changed, switched = list_changes(old.config, config), list_switched(old.config, config)
         self._log.info("reloaded", changed=changed, **switched)
+        holdings.warn_of_unpriced(config)
         return {"changed": changed, "switched": switched}
 
     def _retire_pools(self) -> None:

@@ -69,6 +69,25 @@ def test_a_reload_that_fails_after_the_prices_were_read_leaves_prices_and_first_
     run(scenario(), 60)
 
 
+def test_models_without_a_price_are_named_at_the_start_and_by_a_reload(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        import_price(tmp_path, 3)
+        listen = f"127.0.0.1:{free_port()}"
+        route = '[routes.r]\ntargets = [{provider = "main", model = "n"}, {provider = "main", model = "m"}]\n'
+        async with daemon(tmp_path, listen, BILLING) as running:
+            assert running.logged("models_unpriced") == []
+            running.change(listen, more=f"{BILLING}unpriced = 'free'\n{route}")
+            await running.daemon.reload()
+            assert running.logged("models_unpriced") == []
+            running.change(listen, more=BILLING + route)
+            await running.daemon.reload()
+            assert (await running.wait_log("models_unpriced"))["models"] == ["n"]
+        async with daemon(tmp_path, listen, BILLING + route) as running:
+            assert (await running.wait_log("models_unpriced"))["count"] == 1
+
+    run(scenario(), 60)
+
+
 def test_a_reload_turns_billing_on_and_off(tmp_path: Path) -> None:
     async def scenario() -> None:
         import_price(tmp_path, 3)
