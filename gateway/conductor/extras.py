@@ -39,11 +39,16 @@ ONLINE = ":online"
 ASKING = frozenset({*AS_LISTED, *SEARCHES, "tools"})
 """All fields that may ask for something."""
 
+EXTENSIONS = frozenset({"extra_body", "google", "providerOptions", "provider_options"})
+"""Fields in which providers take what belongs to another dialect, one that they speak below this: of Google and Vercel.
+https://ai.google.dev/gemini-api/docs/openai, https://vercel.com/docs/ai-gateway/openai-compat"""
+
 SAID_ONCE = frozenset(
     {
         "model", *FURTHER_MODELS, *ASKING, *HOLDERS, *NUMBERS, *OTHER_LENGTHS, OVERRIDING,
         *(name for names in LENGTHS.values() for name in names), "prompt", "background", "stream_options",
         "include_usage", "previous_response_id", "conversation", "cachedContent", "cached_content",
+        *EXTENSIONS,
     }
 )  # fmt: skip
 """All fields that say what a request may cost, and those that see to it that its usage is heard of."""

@@ -17,6 +17,7 @@ from typing import NamedTuple
 from gateway import jsonlib
 from gateway.conductor.ask import Ask
 from gateway.conductor.estimate import HELD, SILENT, longest_answer
+from gateway.conductor.extras import EXTENSIONS
 from gateway.policy.pricing import AUDIO, CACHED_WRITES, IMAGES, Price, bound
 
 FRAME_TOKENS = 64
@@ -49,9 +50,10 @@ LINK = re.compile(rb'"(?:url|image_url|file_url|document_url)"\s*:\s*"(?!data:)'
 """Those of them that only their provider sees."""
 
 KEPT = frozenset({"previous_response_id", "conversation", "cachedContent", "cached_content"})
+KEPT_WITHIN = re.compile(rb'"(?:previous_?response_?id|conversation|cached_?content)"\s*:\s*["{]', re.IGNORECASE)
 KEPT_FILES = re.compile(r'"file(?:_id|Uri|_uri)"\s*:\s*["{]')
-"""What the provider keeps, as fields of the request and as files anywhere in it; for Gemini a link is the same, to
-hours of film."""
+"""What the provider keeps: as fields of the request, anywhere in one with EXTENSIONS, whose depths nobody reads here,
+and as files anywhere in any; for Gemini a link is the same, to hours of film."""
 
 
 class Most(NamedTuple):
@@ -128,7 +130,8 @@ def _searchable(body: bytes) -> str:
 def _longest_input(ask: Ask, price: Price) -> int:
     if price.max_input is not None:
         return price.max_input
-    return GEMINI_TOKENS if ask.shape in ("generate", "array") else KEPT_TOKENS
+    gemini = ask.shape in HELD or not EXTENSIONS.isdisjoint(ask.fields or ())
+    return GEMINI_TOKENS if gemini else KEPT_TOKENS
 
 
 def _keeps(ask: Ask) -> bool:
@@ -137,6 +140,8 @@ def _keeps(ask: Ask) -> bool:
     if not fields:
         return False
     if not KEPT.isdisjoint(fields) and any(fields.get(name) is not None for name in KEPT):
+        return True
+    if not EXTENSIONS.isdisjoint(fields) and KEPT_WITHIN.search(ask.body):
         return True
     if ask.shape != "responses":
         return False

@@ -84,6 +84,8 @@ def test_what_limits_nothing_reserves_as_much_as_nothing_said(
         ('"stream": true, "stream_options": {"include_usage": false, "include_usage": true}', "include_usage"),
         ('"stream": true, "stream_options": {"Include_Usage": false}', "include_usage"),
         ('"previous_response_id": "resp_1", "previous_response_id": null', "previous_response_id"),
+        ('"extra_body": {"google": {"cached_content": "a"}}, "extra_body": {}', "extra_body"),
+        ('"Extra_Body": {"google": {"cached_content": "a"}}', "extra_body"),
     ],
 )
 def test_what_a_provider_may_read_in_another_way_is_refused(tmp_path: Path, more: str, param: str) -> None:

@@ -49,6 +49,10 @@ def ask(fields: dict[str, Any], shape: str = "chat") -> Ask:
         ({"max_tokens": 5, "source": {"type": "file", "file_id": "file_1"}}, "messages", KEPT_TOKENS, 5),
         ({"max_tokens": 5, "parameters": {"file_id": 3}, "text": 'a "file_id": "b"'}, "messages", 0, 5),
         ({"contents": [{"parts": [{"fileData": {"fileUri": "gs://a"}}]}]}, "generate", GEMINI_TOKENS, 99),
+        ({"max_tokens": 5, "extra_body": {"google": {"cached_content": "cachedContents/a"}}}, "chat", GEMINI_TOKENS, 5),
+        ({"max_tokens": 5, "providerOptions": {"google": {"cachedContent": "c/a"}}}, "chat", GEMINI_TOKENS, 5),
+        ({"max_tokens": 5, "extra_body": {"google": {"thinking_config": {}}}}, "chat", 0, 5),
+        ({"max_tokens": 5, "tool": {"cached_content": "a", "conversation": {}}}, "chat", 0, 5),
         ({"max_output_tokens": 5, "prompt": {"id": "pmpt_1"}}, "responses", KEPT_TOKENS, 5),
         ({"max_output_tokens": 5, "input": [{"type": "item_reference", "id": "a"}]}, "responses", KEPT_TOKENS, 5),
         ({"max_output_tokens": 5, "input": [{"id": "msg_1"}]}, "responses", KEPT_TOKENS, 5),
@@ -72,6 +76,7 @@ def test_bytes_links_and_the_longest_answer_count(fields: dict[str, Any], shape:
         ),
         ({"previous_response_id": "resp_1", "image_url": "https://a/b.png"}, KEPT_TOKENS + PART_TOKENS),
         ({"input": [{"type": "input_file", "file_id": "file_1"}]}, KEPT_TOKENS),
+        ({"extra_body": {"google": {"cached_content": "cachedContents/a"}}}, GEMINI_TOKENS),
     ],
 )
 def test_what_is_only_referred_to_is_known_apart(fields: dict[str, Any], tokens: int) -> None:
