@@ -32,11 +32,13 @@ except ImportError:
         raise ValueError(f"{name} is not JSON")
 
     def _loads(data: bytes | bytearray | str) -> Any:
+        if not isinstance(data, str):
+            data = data.decode()  # bytes of UTF-16 it would read, too, in which no search finds a name
         try:
             value = json.loads(data, parse_constant=_no_constant)
         except RecursionError as exc:
             raise ValueError("JSON nested too deeply") from exc
-        if (b"\\u" if isinstance(data, bytes | bytearray) else "\\u") in data:  # type: ignore[operator]
+        if "\\u" in data:
             _dumps(value)  # half a surrogate pair is no text: UnicodeEncodeError, a ValueError
         return value
 

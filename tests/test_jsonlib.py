@@ -37,7 +37,14 @@ def test_both_write_the_same_bytes_and_read_them_back(monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize(
     "text",
-    [b"", b"{", b"NaN", b"[Infinity]", b"-Infinity", b"{'a':1}", b"\xff", b"[1,]", b"[" * 100_000, rb'["\ud800"]'],
+    [
+        *(b"", b"{", b"NaN", b"[Infinity]", b"-Infinity", b"{'a':1}", b"\xff", b"[1,]", b"[" * 100_000),
+        *(
+            rb'["\ud800"]',
+            b'["\xed\xa0\x80"]',
+            *('["a"]'.encode(name) for name in ("utf-16", "utf-32-be", "utf-8-sig")),
+        ),
+    ],
 )
 def test_both_refuse_what_is_not_json_with_a_value_error(monkeypatch: pytest.MonkeyPatch, text: bytes) -> None:
     fallback = without_orjson(monkeypatch)
