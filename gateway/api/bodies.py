@@ -6,10 +6,10 @@ from typing import Any
 
 from gateway import jsonlib
 from gateway.conductor.auth import Identity
-from gateway.conductor.extras import FURTHER_MODELS, said_twice
+from gateway.conductor.extras import FURTHER_MODELS, VERCELS, further_models, said_twice
 from gateway.errors import RequestError
 
-NAMING = frozenset({"model", *FURTHER_MODELS})
+NAMING = frozenset({"model", *FURTHER_MODELS, VERCELS[0]})
 """What names models."""
 
 
@@ -28,12 +28,10 @@ def read_model(decoded: dict[str, Any], body: bytes, identity: Identity) -> str:
     """The model that a body names, "" if it names none. Raises RequestError 400."""
     model = decoded.get("model")
     if identity.models:
-        for name in FURTHER_MODELS:
-            if decoded.get(name):
-                raise RequestError(
-                    403, "permission_denied", f"This API token is for certain models, and '{name}' names more.",
-                    param=name,
-                )  # fmt: skip
+        if name := further_models(decoded):
+            raise RequestError(
+                403, "permission_denied", f"This API token is for certain models, and '{name}' names more.", param=name
+            )
         if said_twice(decoded, body, NAMING):
             raise RequestError(
                 400, "invalid_request_error", "The body names its model twice, and this token is for certain models.",

@@ -20,6 +20,9 @@ from gateway.errors import RequestError
 FURTHER_MODELS = ("models", "fallbacks")
 """Fields in which OpenRouter and Anthropic take models beside the one that is asked for."""
 
+VERCELS = ("providerOptions", "gateway", "models")
+"""Where Vercel takes them. https://vercel.com/docs/ai-gateway/models-and-providers/model-fallbacks"""
+
 AS_LISTED: Mapping[str, tuple[str, ...]] = {
     "service_tier": ("auto", "default", "flex", "standard", "standard_only", "on_demand", "unspecified"),
     "serviceTier": ("auto", "default", "flex", "standard", "standard_only", "on_demand", "unspecified"),
@@ -91,11 +94,11 @@ def refuse_models(ask: Ask) -> None:
     fields = ask.fields
     if fields is None:
         return
-    for name in FURTHER_MODELS if ask.dialect != "gemini" else ():  # Gemini's is named in the path
-        if fields.get(name):
-            raise RequestError(
-                402, "unpriced_model", f"'{name}' names more models, and what they cost is not known here.", param=name
-            )
+    name = further_models(fields) if ask.dialect != "gemini" else ""  # Gemini's is named in the path
+    if name:
+        raise RequestError(
+            402, "unpriced_model", f"'{name}' names more models, and what they cost is not known here.", param=name
+        )
     twice = said_twice(fields, ask.body, SAID_ONCE, HOLDING)
     if twice:
         raise RequestError(
@@ -104,6 +107,19 @@ def refuse_models(ask: Ask) -> None:
             f"The body has '{twice}' twice, or in other letters: which one costs is not clear.",
             param=twice,
         )
+
+
+def further_models(fields: Mapping[str, Any]) -> str:
+    """The field that names models beside the one that is asked for, "" if none does."""
+    for name in FURTHER_MODELS:
+        if fields.get(name):
+            return name
+    if VERCELS[0] not in fields:  # most requests
+        return ""
+    value: object = fields
+    for name in VERCELS:
+        value = value.get(name) if isinstance(value, dict) else None
+    return ".".join(VERCELS) if value else ""
 
 
 def said_twice(fields: Mapping[str, Any], body: bytes, names: frozenset[str], within: Collection[str] = ()) -> str:

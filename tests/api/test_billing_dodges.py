@@ -150,6 +150,11 @@ SEARCH: dict[str, Any] = {"type": "web_search"}
         (b'{"model":"gpt-4o-mini","Model":"gpt-4o","messages":[],"max_tokens":1}', 400, "model"),
         (json.dumps({**SHORT, "models": ["o1-pro"]}).encode(), 402, "models"),
         (json.dumps({**SHORT, "fallbacks": [{"model": "o1-pro"}]}).encode(), 402, "fallbacks"),
+        (
+            json.dumps({**SHORT, "providerOptions": {"gateway": {"models": ["o1-pro"]}}}).encode(),
+            402,
+            "providerOptions.gateway.models",
+        ),
     ],
 )
 def test_another_model_than_the_one_that_is_charged_for_is_refused(

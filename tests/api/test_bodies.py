@@ -22,6 +22,9 @@ LIMITED = Identity("ann", models=frozenset({"gpt-4o-mini"}))
         (b'{"MODEL": "gpt-4o"}', 400),
         (b'{"model": "gpt-4o-mini", "Models": ["gpt-4o"]}', 400),
         (b'{"model": "gpt-4o-mini", "models": ["gpt-4o"]}', 403),
+        (b'{"model": "gpt-4o-mini", "providerOptions": {"gateway": {"models": ["gpt-4o"]}}}', 403),
+        (b'{"model": "gpt-4o-mini", "providerOptions": {"gateway": {"order": ["azure"]}}}', 0),
+        (b'{"model": "gpt-4o-mini", "providerOptions": {"gateway": "x"}}', 0),
     ],
 )
 def test_a_token_for_certain_models_must_name_one_and_in_one_way(body: bytes, status: int) -> None:
