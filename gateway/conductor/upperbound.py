@@ -100,16 +100,21 @@ def at_most(ask: Ask, price: Price, unsaid: int, *, long_name: bool = True) -> M
         cached_writes=CACHED_WRITES in dearer and (hidden or "cache_control" in text),
         audio=AUDIO in dearer and (kept or _sounds(ask, text, price, parts)),
         images=IMAGES in dearer
-        and (kept or "image" in text or "IMAGE" in text or price.rates.output_image > price.rates.output),
+        and (kept or "image" in text or "IMAGE" in text or _answers_dearer(price, "output_image")),
     )
     return Most(into, out, amount)
 
 
 def _sounds(ask: Ask, text: str, price: Price, parts: int) -> bool:
     """Whether there may be sound in it, or in the answer. `parts`: how many are in the body."""
-    if "audio" in text or (ask.shape in HELD and price.rates.output_audio > price.rates.output):
+    if "audio" in text or (ask.shape in HELD and _answers_dearer(price, "output_audio")):
         return True
     return parts > 0 and any(kind in text.lower() for kind in SOUNDING)
+
+
+def _answers_dearer(price: Price, bucket: str) -> bool:
+    """Whether an answer in this bucket costs more than one of text, in any tier."""
+    return any(getattr(rates, bucket) > rates.output for rates in (price.rates, *(tier.rates for tier in price.tiers)))
 
 
 def referred(ask: Ask, price: Price) -> int:
@@ -152,6 +157,7 @@ def _keeps(ask: Ask) -> bool:
 def _is_reference(item: object) -> bool:
     """An item of which nothing is said but its id; its type may be left out.
     https://platform.openai.com/docs/api-reference/responses/create#responses_create-input"""
-    return (
-        isinstance(item, dict) and "id" in item and item.get("type") in (None, "item_reference") and "role" not in item
-    )
+    if not isinstance(item, dict) or "id" not in item:
+        return False
+    kind = item.get("type")
+    return kind == "item_reference" or (kind is None and "role" not in item)

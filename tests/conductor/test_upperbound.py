@@ -55,6 +55,7 @@ def ask(fields: dict[str, Any], shape: str = "chat") -> Ask:
         ({"max_tokens": 5, "tool": {"cached_content": "a", "conversation": {}}}, "chat", 0, 5),
         ({"max_output_tokens": 5, "prompt": {"id": "pmpt_1"}}, "responses", KEPT_TOKENS, 5),
         ({"max_output_tokens": 5, "input": [{"type": "item_reference", "id": "a"}]}, "responses", KEPT_TOKENS, 5),
+        ({"input": [{"type": "item_reference", "id": "a", "role": "user"}]}, "responses", KEPT_TOKENS, 99),
         ({"max_output_tokens": 5, "input": [{"id": "msg_1"}]}, "responses", KEPT_TOKENS, 5),
         ({"max_output_tokens": 5, "input": [{"id": "msg_1", "role": "user"}]}, "responses", 0, 5),
         ({"input": "text"}, "embeddings", 0, 0),
@@ -135,3 +136,10 @@ def test_gemini_may_be_asked_for_sound_by_a_number(modality: object) -> None:
     config = {"maxOutputTokens": 5, "responseModalities": [modality]}
     assert at_most(ask({"contents": [], "generationConfig": config}, "generate"), price, 0).amount == 30
     assert at_most(ask({"max_tokens": 5, "messages": []}), price, 0).amount == 5
+
+
+@pytest.mark.parametrize("bucket", ["output_audio", "output_image"])
+def test_so_it_may_where_only_a_tier_has_a_price_for_it(bucket: str) -> None:
+    price = price_of({"output": MILLION}, [(10, {bucket: 6 * MILLION})])
+    config = {"maxOutputTokens": 5, "responseModalities": [3]}
+    assert at_most(ask({"contents": [], "generationConfig": config}, "generate"), price, 0).amount == 30
