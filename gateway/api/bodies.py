@@ -12,13 +12,17 @@ from gateway.errors import RequestError
 NAMING = frozenset({"model", *FURTHER_MODELS, VERCELS[0]})
 """What names models."""
 
+COMPRESSED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd")
+"""How gzip (RFC 1952) and zstd (RFC 8878) begin. Nobody's SDK sends either."""
+
 
 def read_object(body: bytes) -> dict[str, Any]:
     """The JSON object in a body. Raises RequestError 400."""
     try:
         decoded = jsonlib.loads(body)
     except ValueError as exc:
-        raise RequestError(400, "invalid_request_error", f"The body is not valid JSON: {str(exc)[:200]}.") from None
+        why = "it is compressed" if body.startswith(COMPRESSED) else str(exc)[:200]
+        raise RequestError(400, "invalid_request_error", f"The body is not valid JSON: {why}.") from None
     if not isinstance(decoded, dict):
         raise RequestError(400, "invalid_request_error", "The body must be a JSON object.")
     return decoded

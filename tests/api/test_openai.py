@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -162,6 +163,15 @@ def test_the_forced_stream_leaves_the_other_bytes_alone(tmp_path: Path) -> None:
         async with FakeProvider() as fake, gateway(tmp_path, configuration(fake.base_url)) as running:
             await running.ask("POST", "/v1/chat/completions/stream", ODD)
             assert fake.requests[0].body == ODD.replace(b"{", b'{"stream":true,', 1)
+
+    run(scenario())
+
+
+def test_a_compressed_body_is_called_so(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with FakeProvider() as fake, gateway(tmp_path, configuration(fake.base_url)) as running:
+            got = await running.ask("POST", COMPLETIONS, gzip.compress(json.dumps(CHAT).encode()))
+            assert (got.status, got.error["message"]) == (400, "The body is not valid JSON: it is compressed.")
 
     run(scenario())
 
