@@ -207,5 +207,5 @@ def run_reload(args: argparse.Namespace) -> int:
 
 def changes_in_words(answer: dict[str, Any]) -> str:
     """What a reload has done: `changed: billing; billing is on now`."""
-    switched = "".join(f"; {name} is {'on' if on else 'off'} now" for name, on in answer["switched"].items())
+    switched = "".join(f"; {name} is {'on' if on else 'off'} now" for name, on in answer.get("switched", {}).items())
     return f"changed: {', '.join(answer['changed']) or 'nothing'}{switched}"

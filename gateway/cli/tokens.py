@@ -70,7 +70,7 @@ def run_create(args: argparse.Namespace) -> int:
     print(answer["token"])
     ends = f"expires {in_words(answer['expires_at'])}" if answer["expires_at"] else "does not expire"
     print(f"token {answer['name']} of {answer['user']}, {ends}; it is not shown again", file=sys.stderr)
-    if answer["new_user"] and named:
+    if answer.get("new_user") and named:
         print(NEW_USER.format(user=answer["user"]), file=sys.stderr)
     return 0
 
