@@ -127,10 +127,12 @@ class Billing:
         if self._config.unpriced == "free":
             return None
         what = f"the model {target.model[:200]!r}" if target.model else f"{ask.path[:200]!r}"
+        of_requests = " for a request" if price is not None else ""  # its tokens have one, and are not reported here
         raise RequestError(
             402,
             "unpriced_model",
-            f"There is no price for {what} of the provider {provider.name!r}, and what has none is not served here.",
+            f"There is no price{of_requests} for {what} of the provider {provider.name!r}, and what has none is not "
+            "served here.",
         )
 
     def _left_out(self, ask: Ask, target: Target, price: Price) -> tuple[str, ...]:

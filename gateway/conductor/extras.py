@@ -44,7 +44,7 @@ ASKING = frozenset({*AS_LISTED, *SEARCHES, "tools"})
 
 EXTENSIONS = frozenset({"extra_body", "google", "providerOptions", "provider_options"})
 """Fields in which providers take what belongs to another dialect, one that they speak below this: of Google and Vercel.
-https://ai.google.dev/gemini-api/docs/openai, https://vercel.com/docs/ai-gateway/openai-compat"""
+LiteLLM's `extra_body` may have anything. https://ai.google.dev/gemini-api/docs/openai, https://vercel.com/docs/ai-gateway/openai-compat"""
 
 SAID_ONCE = frozenset(
     {
@@ -55,6 +55,9 @@ SAID_ONCE = frozenset(
     }
 )  # fmt: skip
 """All fields that say what a request may cost, and those that see to it that its usage is heard of."""
+
+HELD_APART = SAID_ONCE - EXTENSIONS
+"""What must not stand in an `extra_body`, where nobody reads it here."""
 
 HOLDING = (*HOLDERS, "stream_options")
 """Those that hold others of them."""
@@ -99,6 +102,10 @@ def refuse_models(ask: Ask) -> None:
         raise RequestError(
             402, "unpriced_model", f"'{name}' names more models, and what they cost is not known here.", param=name
         )
+    apart = fields.get("extra_body")
+    if isinstance(apart, dict) and (costly := HELD_APART.intersection(apart)):
+        what = f"extra_body.{min(costly)}"
+        raise RequestError(402, "unpriced_model", f"'{what}' may change what this costs: say it outside.", param=what)
     twice = said_twice(fields, ask.body, SAID_ONCE, HOLDING)
     if twice:
         raise RequestError(

@@ -51,9 +51,14 @@ LINK = re.compile(rb'"(?:url|image_url|file_url|document_url)"\s*:\s*"(?!data:)'
 
 KEPT = frozenset({"previous_response_id", "conversation", "cachedContent", "cached_content"})
 KEPT_WITHIN = re.compile(rb'"(?:previous_?response_?id|conversation|cached_?content)"\s*:\s*["{]', re.IGNORECASE)
+KEPT_SOUND = re.compile(r'"audio"\s*:\s*\{\s*"id"')
 KEPT_FILES = re.compile(r'"file(?:_id|Uri|_uri)"\s*:\s*["{]')
 """What the provider keeps: as fields of the request, anywhere in one with EXTENSIONS, whose depths nobody reads here,
-and as files anywhere in any; for Gemini a link is the same, to hours of film."""
+and as spoken answers and files anywhere in any; for Gemini a link is the same, to hours of film."""
+
+
+BARE = frozenset({"id", "type", "status"})
+"""What an item of Responses has beside what it says."""
 
 
 class Most(NamedTuple):
@@ -75,7 +80,8 @@ def at_most(ask: Ask, price: Price, unsaid: int, *, long_name: bool = True) -> M
     if 'url"' in text:
         into += PART_TOKENS * len(URL.findall(text))
     parts = 0
-    kept = hidden or _keeps(ask)
+    dearer = price.dearer  # for most models nothing is, and nobody has to search for it
+    kept = hidden or _keeps(ask) or (AUDIO in dearer and KEPT_SOUND.search(text) is not None)
     for beginning in BEGINNINGS:
         if beginning in text:
             parts = sum(map(text.count, PARTS))
@@ -92,15 +98,13 @@ def at_most(ask: Ask, price: Price, unsaid: int, *, long_name: bool = True) -> M
             unsaid = min(unsaid, price.max_output)
         length, several = longest_answer(ask, unsaid, long_name=long_name)
         out = length * several
-    dearer = price.dearer  # for most models nothing is, and nobody has to search for it
     amount = bound(
         price,
         into,
         out,
         cached_writes=CACHED_WRITES in dearer and (hidden or "cache_control" in text),
         audio=AUDIO in dearer and (kept or _sounds(ask, text, price, parts)),
-        images=IMAGES in dearer
-        and (kept or "image" in text or "IMAGE" in text or _answers_dearer(price, "output_image")),
+        images=IMAGES in dearer and (kept or "image" in text.lower() or _answers_dearer(price, "output_image")),
     )
     return Most(into, out, amount)
 
@@ -155,9 +159,8 @@ def _keeps(ask: Ask) -> bool:
 
 
 def _is_reference(item: object) -> bool:
-    """An item of which nothing is said but its id; its type may be left out.
+    """An item of which nothing is said but its id; its type may be left out, or be that of what it refers to.
     https://platform.openai.com/docs/api-reference/responses/create#responses_create-input"""
     if not isinstance(item, dict) or "id" not in item:
         return False
-    kind = item.get("type")
-    return kind == "item_reference" or (kind is None and "role" not in item)
+    return item.get("type") == "item_reference" or item.keys() <= BARE

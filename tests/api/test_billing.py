@@ -203,6 +203,8 @@ def test_what_has_no_price_is_refused_or_free_as_the_operator_says(tmp_path: Pat
                 ):
                     got = await ask(running, body, path)
                     assert (got.status, got.json["error"]["code"]) == (402, "unpriced_model"), path
+                    by_request = "no price for a request for the model" in got.json["error"]["message"]
+                    assert by_request == path.endswith("generations")
                 assert not fake.requests
             async with charging(tmp_path, fake, billing='unpriced = "free"') as running:
                 got = await ask(running, {**SHORT, "model": "gpt-4o"})

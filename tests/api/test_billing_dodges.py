@@ -155,6 +155,8 @@ SEARCH: dict[str, Any] = {"type": "web_search"}
             402,
             "providerOptions.gateway.models",
         ),
+        (json.dumps({**SHORT, "extra_body": {"model": "o1-pro"}}).encode(), 402, "extra_body.model"),
+        (json.dumps({**SHORT, "extra_body": {"max_tokens": 99999, "x": 1}}).encode(), 402, "extra_body.max_tokens"),
     ],
 )
 def test_another_model_than_the_one_that_is_charged_for_is_refused(

@@ -57,6 +57,7 @@ def ask(fields: dict[str, Any], shape: str = "chat") -> Ask:
         ({"max_output_tokens": 5, "input": [{"type": "item_reference", "id": "a"}]}, "responses", KEPT_TOKENS, 5),
         ({"input": [{"type": "item_reference", "id": "a", "role": "user"}]}, "responses", KEPT_TOKENS, 99),
         ({"max_output_tokens": 5, "input": [{"id": "msg_1"}]}, "responses", KEPT_TOKENS, 5),
+        ({"input": [{"type": "image_generation_call", "id": "ig_1"}]}, "responses", KEPT_TOKENS, 99),
         ({"max_output_tokens": 5, "input": [{"id": "msg_1", "role": "user"}]}, "responses", 0, 5),
         ({"input": "text"}, "embeddings", 0, 0),
     ],
@@ -111,6 +112,19 @@ def test_dearer_buckets_count_where_the_request_may_fill_them() -> None:
     for fields, rate in ((cached, 1), (heard, 2)):
         most = at_most(ask(fields, "embeddings"), price, 0)
         assert most.amount == rate * most.input
+
+
+def test_an_answer_that_was_spoken_before_is_kept_by_the_provider() -> None:
+    price = price_of({"input": MILLION, "input_audio": 3 * MILLION}, max_input=10**6)
+    asked = ask({"max_tokens": 5, "messages": [{"role": "assistant", "audio": {"id": "audio_1"}}]})
+    assert at_most(asked, price, 99)[:2] == (10**6, 5)
+    assert at_most(asked, PRICE, 99).input == len(asked.body) + FRAME_TOKENS  # nobody speaks at that price
+
+
+def test_types_of_pictures_are_known_in_any_letters() -> None:
+    price = price_of({"input": 1, "input_image": MILLION})
+    most = at_most(ask({"contents": [{"inlineData": {"mimeType": "Image/PNG"}}]}, "generate"), price, 0)
+    assert most.amount == most.input
 
 
 @pytest.mark.parametrize(
