@@ -147,7 +147,7 @@ FIELDS = ["prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens",
 def test_no_usage_makes_it_fail_or_count_below_zero(numbers: dict[str, object], more: dict[str, object]) -> None:
     usage = read_usage({"usage": {**numbers, **more}})
     if usage is not None:
-        assert all(getattr(usage, name) is None or getattr(usage, name) >= 0 for name in Usage.__slots__)
+        assert all(getattr(usage, name) is None or getattr(usage, name) >= 0 for name in Usage._fields)
 
 
 @pytest.mark.parametrize(
