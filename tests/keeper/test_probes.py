@@ -37,7 +37,7 @@ from tests.fakes.behaviours import (
     unauthorized,
 )
 from tests.fakes.provider import FakeProvider
-from tests.upstream.pools import REJECTED, SERVER_ERROR, Clock, lease_of
+from tests.upstream.pools import REJECTED, SERVER_ERROR, Clock, is_shut, lease_of, status_of
 
 S = Status
 FORBIDDEN = error(403, None, "Missing scopes: api.model.read", "permission_error")
@@ -142,6 +142,7 @@ def test_about_a_key_that_may_not_list_models_requests_decide(refusal: Behaviour
             leases = [b.pool.lease("m") for _ in range(2)]
             assert {lease.key for lease in leases if lease} == {key, good}, "it serves like any other"
             for lease in leases:
+                assert lease is not None
                 b.pool.succeed(lease)
             b.pool.report(lease_of(b.pool, key), REJECTED)
             b.clock.advance(65)
@@ -391,7 +392,7 @@ def test_what_a_probe_could_not_decide_is_probed_again_at_the_next_look() -> Non
         async with bench() as b:
             key = b.add("one", server_error(), Answer())
             await b.probe()
-            assert key.standing.status is S.UNTESTED and not b.pool.standings.probing.wanted
+            assert status_of(key) is S.UNTESTED and not b.pool.standings.probing.wanted
             await b.prober.look_at_all()
             await b.probe()
             assert key.standing.status is S.VALID
@@ -561,7 +562,7 @@ def test_a_probe_is_the_canary_of_a_closed_pool() -> None:
             b.fake.calls_by_key.clear()
             for key in keys[:3]:
                 b.pool.report(lease_of(b.pool, key), REJECTED)
-            assert b.pool.guard.tripped
+            assert is_shut(b.pool)
             b.pool.standings.clear(keys[3])
             running = asyncio.create_task(b.prober.run(), name="probes")
             while b.pool.guard.tripped:

@@ -147,7 +147,7 @@ def test_a_dead_proxy_is_looked_at_more_and_more_seldom_and_comes_back_before_a_
             async with FakeProxy() as fake:
                 url = fake.url
             (proxy,) = b.add(url)
-            rests = []
+            rests: list[int] = []
             while len(rests) < 6:
                 before = proxy.standing.until
                 await b.pass_time(1)

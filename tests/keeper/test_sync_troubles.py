@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 
-from gateway.keeper import keyfiles
 from gateway.keeper import look as look_module
 from gateway.keeper import sync as sync_module
 from gateway.keeper.keyfiles import SourceReading
@@ -47,7 +46,7 @@ def test_a_start_with_what_cannot_be_read_marks_no_key_as_removed(
             if broken == "file":
                 (r.path / "a.txt").write_bytes(UTF_16)
             else:
-                monkeypatch.setattr(keyfiles.os, "scandir", no_listing)
+                monkeypatch.setattr("os.scandir", no_listing)
             await r.sync.sync(save=save)
             for _ in range(2):
                 await r.sync.sync(force=True)
@@ -165,7 +164,7 @@ async def test_a_look_that_failed_half_way_is_finished_by_the_next_one(r: Rig) -
 
     r.write(ONE)
     await r.sync.sync()
-    r.pool.standings.add = failing  # type: ignore[method-assign,assignment]
+    r.pool.standings.add = failing  # type: ignore[method-assign]
     r.write(ONE, TWO)
     with pytest.raises(RuntimeError):
         await r.sync.sync()

@@ -56,13 +56,13 @@ def test_tokens_are_told_apart_by_their_users(tmp_path: Path) -> None:
         async with opened(tmp_path) as database:
             store, now = UsageStore(database), [NOW]
             writer = UsageWriter(store, Log(write=lambda _: None), lambda: now[0])
-            for each in (record(), record(key="sk-b…y"), record(model="gpt-4o-mini"), record(token_name="ci")):
-                writer.note(each)
+            for one in (record(), record(key="sk-b…y"), record(model="gpt-4o-mini"), record(token_name="ci")):
+                writer.note(one)
             writer.note(record("bob", cost=30))
             assert await writer.flush()
             now[0] += HOUR
-            for each in (record(), record(token_name="")):
-                writer.note(each)
+            for one in (record(), record(token_name="")):
+                writer.note(one)
             assert await writer.flush()
             each = Sums(1, 0, 15, 5, 3, 7)
             assert await store.report_by_token(NOW, 10) == [

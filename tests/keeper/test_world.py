@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -209,7 +210,8 @@ def live_through(world: World, until: float, every: float, *, sticky: bool) -> t
 @pytest.mark.parametrize("trouble", ["down", "lost"])
 def test_a_dead_proxy_rests_and_returns_and_no_key_is_ever_blamed(trouble: str, sticky: bool) -> None:
     world = a_world(good=(12, Plan))
-    world.exits = {"one.test": Exit(**{trouble: [HOUR_OF_TROUBLE]}), "two.test": Exit(), "three.test": Exit()}
+    spans: dict[str, Any] = {trouble: [HOUR_OF_TROUBLE]}
+    world.exits = {"one.test": Exit(**spans), "two.test": Exit(), "three.test": Exit()}
     gateway, resting, out = live_through(world, START + 4 * HOUR, 10.0, sticky=sticky)
     assert gateway.failed == 0 and out == []
     assert len(world.exits["one.test"].met) <= 3, "a request or two find it dead, then probes do"

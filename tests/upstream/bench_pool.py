@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from resource import getpagesize
+from typing import NoReturn
 
 from gateway.policy.health import VALID
 from gateway.policy.verdict import Provenance, Scope, Status, Verdict
@@ -87,7 +88,7 @@ def bench(count: int) -> None:
     print(f"  {'memory with a model of its own':<34}{resident() - before:10.1f} MB\n")
 
 
-def no_key() -> None:
+def no_key() -> NoReturn:
     raise RuntimeError("no key may be chosen")
 
 

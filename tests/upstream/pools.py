@@ -44,6 +44,16 @@ def lease_of(pool: KeyPool, key: Key, model: str = "m") -> Lease:
     return lease
 
 
+def status_of(key: Key) -> Status:
+    """Asked anew: of a field the type checker goes on believing what was asserted before."""
+    return key.standing.status
+
+
+def is_shut(pool: KeyPool) -> bool:
+    """By its guard; asked anew, too."""
+    return pool.guard.tripped
+
+
 async def wait_for_key(pool: KeyPool, seconds: float, model: str = "m") -> Lease | None:
     """What a request does that found no key."""
     return await pool.wait(Wish(lambda: pool.lease(model), model), seconds)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
 
 import pytest
 
@@ -35,11 +36,11 @@ FORBIDDEN = error(403, None, "Missing scope: api.model.read", "permission_error"
 
 @asynccontextmanager
 async def listing(
-    clock: Clock, fake: FakeProvider, **providers: dict[str, object]
+    clock: Clock, fake: FakeProvider, **providers: dict[str, Any]
 ) -> AsyncIterator[tuple[Catalog, dict[str, Provider]]]:
     """A catalog of providers that all live on the fake."""
     client = Client()
-    common = {"base_url": fake.base_url, "clock": clock}
+    common: dict[str, Any] = {"base_url": fake.base_url, "clock": clock}
     made = {name: a_provider(**{**common, "name": name, **settings}) for name, settings in providers.items()}
     catalog = Catalog(made, Exchange(client, clock), clock)
     try:

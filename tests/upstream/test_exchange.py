@@ -55,7 +55,7 @@ ROLE = {"choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}, 
 WORD = {"choices": [{"index": 0, "delta": {"content": "Hi"}, "finish_reason": None}]}
 CREATED = {"type": "response.created", "response": {"id": "resp_1", "status": "in_progress", "error": None}}
 TOO_MANY = {"error": {"message": "Rate limit reached.", "type": "requests", "code": "rate_limit_exceeded"}}
-FAILED_RESPONSE = {
+FAILED_RESPONSE: dict[str, Any] = {
     "type": "response.failed",
     "response": {"id": "resp_1", "status": "failed", "error": {"code": "server_error", "message": "no"}},
 }

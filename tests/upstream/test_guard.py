@@ -24,6 +24,7 @@ from tests.upstream.pools import (
     REJECTED,
     SERVER_ERROR,
     Clock,
+    is_shut,
     lease_of,
     limited,
 )
@@ -58,7 +59,7 @@ def a_tripped_pool() -> tuple[KeyPool, dict[str, Key], Clock]:
 def test_three_different_keys_rejected_alike_close_the_pool_and_take_their_verdicts_back(verdict: Verdict) -> None:
     pool, keys = a_pool(Clock(), *FIVE)
     reject(pool, keys["a"], keys["b"], verdict=verdict)
-    assert not pool.guard.tripped
+    assert not is_shut(pool)
     reject(pool, keys["c"], verdict=verdict)
     assert pool.guard.tripped and pool.usable == 0
     assert {key.standing.status for key in keys.values()} == {Status.VALID}
@@ -277,7 +278,7 @@ def test_the_operators_word_opens_the_pool() -> None:
 def test_the_pool_opens_when_none_of_the_rejected_keys_is_left(left: str) -> None:
     pool, keys, _ = a_tripped_pool()
     pool.standings.remove([keys["b"].digest, keys["c"].digest])
-    assert pool.guard.tripped
+    assert is_shut(pool)
     pool.standings.remove([key.digest for name, key in keys.items() if name not in left])
     assert not pool.guard.tripped and pool.usable == len(left)
     assert pool.shortage("m").cause == ""

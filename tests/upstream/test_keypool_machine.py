@@ -213,7 +213,7 @@ class Pool(RuleBasedStateMachine):
         assert +self.pool.standings.counts == Counter(key.standing.status for key in self.keys.values())
         assert set(self.pool.standings.keys.values()) == set(self.keys.values())
         for model, view in self.pool._rotation.views.items():
-            own = Counter(key.models[model].status for key in self.keys.values() if model in (key.models or {}))
+            own = Counter(key.models[model].status for key in self.keys.values() if key.models and model in key.models)
             assert +view.counts == own
 
     @invariant()
@@ -264,7 +264,7 @@ class Pool(RuleBasedStateMachine):
         enabled = {key for key in self.keys.values() if key.standing.status is not Status.DISABLED}
         assert self.pool.usable == len(enabled)
         for model in MODELS:
-            leases = [lease for _ in enabled if (lease := self.pool.lease(model)) is not None]
+            leases = [lent for _ in enabled if (lent := self.pool.lease(model)) is not None]
             assert {lease.key for lease in leases} == enabled
             for lease in leases:
                 self.pool.release(lease)

@@ -24,6 +24,7 @@ from tests.upstream.pools import (
     a_pool,
     lease_of,
     limited,
+    status_of,
 )
 
 DAY = 86400.0
@@ -146,7 +147,7 @@ def test_verdicts_of_another_address_are_forgotten_when_the_address_is_put_right
     pool.report(lease_of(pool, keys["a"]), REJECTED)
     pool.standings.disable(keys["b"])
     pool.configure(replace(wrong, priority=3), "none", 10)
-    assert keys["a"].standing.status is Status.SUSPECT
+    assert status_of(keys["a"]) is Status.SUSPECT
     pool.configure(replace(wrong, base_url="https://right.example/v1"), "none", 10)
     assert keys["a"].standing.status is Status.UNTESTED
     assert keys["b"].standing.status is Status.DISABLED
@@ -164,7 +165,7 @@ def test_one_exhausted_key_cools_its_account_and_its_return_wakes_it() -> None:
     pool, keys = accounts(clock)
     pool.succeed(lease_of(pool, keys["b"]))
     pool.report(lease_of(pool, keys["a"]), NO_QUOTA)
-    assert keys["b"].standing.status is Status.NO_QUOTA
+    assert status_of(keys["b"]) is Status.NO_QUOTA
     assert keys["b"].standing.until == keys["a"].standing.until
     assert keys["other"].standing.usable
     clock.advance(6 * 3600)

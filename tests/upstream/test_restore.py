@@ -10,7 +10,7 @@ from gateway.keeper.statuses import status_row
 from gateway.keeper.sync import restore_standing
 from gateway.policy.health import ALL_MODELS, DISABLED, UNTESTED, VALID, Standing
 from gateway.policy.verdict import Provenance, Status
-from gateway.upstream.key import Change, Key
+from gateway.upstream.key import Change, Key, Lease
 from gateway.upstream.keypool import KeyPool
 from tests.upstream.pools import FORBIDDEN, REJECTED, SERVER_ERROR, Clock, a_key, a_pool, lease_of, limited
 
@@ -149,7 +149,7 @@ def test_a_key_that_leaves_and_comes_back_has_its_history_written_or_not(written
 
 
 def names(pool: KeyPool, model: str) -> set[str]:
-    leases = []
+    leases: list[Lease] = []
     while (lease := pool.lease(model, {lease.key for lease in leases})) is not None:
         leases.append(lease)
     for lease in leases:

@@ -23,11 +23,11 @@ def test_what_is_due_comes_out_in_order_and_what_moved_on_does_not(
     live = {item: until for item, until in current.items() if until is not None}
     assert rests.earliest() == (min(live.values()) if live else None)
     out: list[float] = []
-    while (item := rests.pop_due(now)) is not None:
-        until = current[item]
+    while (due := rests.pop_due(now)) is not None:
+        until = current[due]
         assert until is not None
         out.append(until)
-        current[item] = None
+        current[due] = None
     assert out == sorted(until for until in live.values() if until <= now)
 
 

@@ -8,7 +8,7 @@ import selectors
 import pytest
 
 from gateway.policy.verdict import Scope, Status, Verdict
-from gateway.upstream.key import Key
+from gateway.upstream.key import Key, Lease
 from gateway.upstream.keypool import KeyPool
 from gateway.upstream.rotation import VIEWS_LIMIT, Rotation
 from gateway.upstream.wakeups import LONGEST_NAP
@@ -29,7 +29,7 @@ from tests.upstream.pools import (
 
 def lent(pool: KeyPool, model: str) -> set[Key]:
     """The keys that may be chosen for a model. Nothing is learned of them."""
-    leases = []
+    leases: list[Lease] = []
     while (lease := pool.lease(model, {lease.key for lease in leases})) is not None:
         leases.append(lease)
     for lease in leases:
