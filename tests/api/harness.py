@@ -86,7 +86,7 @@ from gateway.upstream.proxy import Proxy
 from gateway.upstream.proxypool import ProxyPool
 from gateway.upstream.proxypools import ProxyPools
 
-CHAT = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Say hello."}]}
+CHAT: dict[str, Any] = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Say hello."}]}
 STREAM = {**CHAT, "stream": True}
 KEYS = ("sk-first-000000000001", "sk-second-00000000002", "sk-third-000000000003")
 """In the order in which they are used."""
@@ -565,7 +565,7 @@ class Gateway:
         return 0.0
 
 
-async def until(condition: Callable[[], bool]) -> None:
+async def until(condition: Callable[[], object]) -> None:
     """Let the loop turn until something is so; `run` bounds it."""
     while not condition():
         await asyncio.sleep(0)

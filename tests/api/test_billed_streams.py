@@ -83,7 +83,7 @@ class Gate:
         self._open = asyncio.Event()
         self.waiting = 0
         self.broken = False
-        running.ledger._database = self  # type: ignore[assignment]
+        running.ledger._database = self
 
     async def transaction(self, statements: Any, *, power_safe: bool = False) -> list[int]:
         self.waiting += 1
@@ -151,7 +151,7 @@ def test_an_array_is_given_out_but_for_its_last_byte_until_its_entry_is_durable(
                 running.ledger._database = running.database
                 await talk.send("POST", path, ASK_GEMINI, AS_ANN)
                 await until(lambda: len(fake.requests) == 2)
-                running.ledger._database = gate  # type: ignore[assignment]
+                running.ledger._database = gate
                 set_patience(running.ledger)
                 got = await talk.answer()
             assert (got.body, got.complete) == (array.rstrip()[:-1], False)

@@ -338,7 +338,7 @@ def test_a_large_answer_passes_as_it_comes(tmp_path: Path) -> None:
 
 def test_nobody_waits_for_more_behind_the_end_of_a_stream(tmp_path: Path) -> None:
     chunk = {"id": "c", "choices": [{"index": 0, "delta": {"content": "word"}, "finish_reason": "stop"}]}
-    stream = Stream([chunk, "[DONE]"])
+    stream = Stream((chunk, "[DONE]"))
 
     async def scenario() -> None:
         async with FakeProvider() as fake, gateway(tmp_path, configuration(fake.base_url), ["sk-1"]) as running:

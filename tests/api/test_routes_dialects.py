@@ -216,7 +216,7 @@ def test_a_stream_that_has_said_something_is_nobody_elses(tmp_path: Path, kind: 
 # -- filters ---------------------------------------------------------------------------------------------------------
 
 USAGE = {"prompt_tokens": 3, "completion_tokens": 0, "total_tokens": 3}
-NO_WORDS = {
+NO_WORDS: dict[str, dict[str, Any]] = {
     "chat": {"id": "c", "object": "chat.completion", "created": 1, "model": "big", "usage": USAGE, "choices": [
         {"index": 0, "message": {"role": "assistant", "content": None}, "finish_reason": "content_filter",
          "content_filter_results": {"hate": {"filtered": True, "severity": "high"}}}]},

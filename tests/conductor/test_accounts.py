@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.conductor import auth
-from gateway.conductor.apitokens import make_token, public_id_of
+from gateway.conductor.apitokens import NewToken, make_token, public_id_of
 from gateway.conductor.identity import Identity, Known, Refusal, judge_user
 from gateway.config.accounts import RateLimits
 from gateway.config.model import Config, TokenConfig
@@ -36,7 +36,7 @@ def test_a_known_token_costs_one_read_and_then_none(tmp_path: Path) -> None:
             assert place.remembered(token) is None
             who = await place.who(token)
             assert (who.user, who.token, who.token_limits) == ("ann", token.split("-")[1], LIMITS)
-            assert (who.models, who.scopes) == ({"gpt-4o"}, {"use", "read"})
+            assert who.models == {"gpt-4o"} and who.scopes == {"use", "read"}
             for _ in range(3):
                 assert place.remembered(token) == who
             assert place.reads == 1
@@ -138,7 +138,7 @@ def test_a_users_own_limits_and_rights_come_with_his_tokens(tmp_path: Path) -> N
             token = await place.create("ann", providers=("other", "main"))
             for credential in (token, STATIC):
                 who = await place.who(credential)
-                assert (who.limits, who.providers) == (LIMITS, {"main"})
+                assert who.limits == LIMITS and who.providers == {"main"}
             await place.store.change_user("ann", providers=("third",))
             assert await place.refusal(token) == (403, "permission_denied")
             assert await place.refusal(STATIC) == (403, "permission_denied")
@@ -205,7 +205,7 @@ def test_while_the_database_is_away_the_user_of_a_configured_token_is_as_he_was_
             read, place.counted.fetchrow = place.counted.fetchrow, unavailable  # type: ignore[method-assign]
             place.store.changes += 1  # of somebody else
             who = await place.who(STATIC)
-            assert (who.models, who.limits) == ({"cheap"}, LIMITS)
+            assert who.models == {"cheap"} and who.limits == LIMITS
             place.counted.fetchrow = read  # type: ignore[method-assign]
             await place.store.change_user("ann", **change)
             assert await place.refusal(STATIC) == (403, "permission_denied")
@@ -219,7 +219,7 @@ def test_while_the_database_is_away_the_user_of_a_configured_token_is_as_he_was_
     run(scenario())
 
 
-async def unavailable(*args: object) -> None:
+async def unavailable(sql: str, *args: object) -> None:
     raise StoreUnavailable("away")
 
 
@@ -229,8 +229,8 @@ def test_who_asks_after_a_revocation_is_not_told_what_was_read_before(tmp_path: 
             token, go_on, read = await place.create(), asyncio.Event(), place.counted.fetchrow
             rows: list[Any] = []
 
-            async def slow(*args: Any) -> Any:
-                row = await read(*args)
+            async def slow(sql: str, *args: Any) -> Any:
+                row = await read(sql, *args)
                 rows.append(row)
                 await go_on.wait()
                 return row
@@ -258,9 +258,9 @@ def test_look_ups_that_nobody_waits_for_are_bounded_and_stop_no_configured_token
         async with accounts(tmp_path, CONFIG) as place:
             token, go_on, read = await place.create(), asyncio.Event(), place.counted.fetchrow
 
-            async def slow(*args: Any) -> Any:
+            async def slow(sql: str, *args: Any) -> Any:
                 await go_on.wait()
-                return await read(*args)
+                return await read(sql, *args)
 
             place.counted.fetchrow = slow  # type: ignore[method-assign]
             for number in range(20):
@@ -343,9 +343,10 @@ def test_only_what_has_the_form_of_a_token_has_a_public_id(credential: bytes) ->
 
 @given(st.binary(min_size=40, max_size=40), st.binary(min_size=40, max_size=40))
 def test_a_token_has_its_public_id_and_all_of_256_random_bits(one: bytes, two: bytes) -> None:
-    first, second = (
-        make_token(lambda size, entropy=entropy: entropy[:size] if size == 8 else entropy[8:]) for entropy in (one, two)
-    )
+    def made(entropy: bytes) -> NewToken:
+        return make_token(lambda size: entropy[:size] if size == 8 else entropy[8:])
+
+    first, second = made(one), made(two)
     assert public_id_of(first.secret.reveal().encode()) == first.public_id
     assert (first.secret == second.secret) is (
         one[:7] + bytes([one[7] & 0xF0]) + one[8:] == two[:7] + bytes([two[7] & 0xF0]) + two[8:]

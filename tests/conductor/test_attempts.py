@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.policy.verdict import Status
 from tests.api.harness import KEYS, configuration, gateway, until
 from tests.conftest import run
 from tests.fakes.behaviours import (
@@ -192,7 +193,7 @@ def test_a_clients_mistake_is_answered_once(tmp_path: Path, behaviour: Answer) -
             got = await running.chat()
             assert (got.status, got.json) == (behaviour.status, behaviour.body)
             assert len(fake.requests) == 1
-            assert running.pool.standings.counts["untested"] == 3  # nothing was learned of any key
+            assert running.pool.standings.counts[Status.UNTESTED] == 3  # nothing was learned of any key
 
     run(scenario())
 

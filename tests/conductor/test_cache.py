@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from gateway.providers import PROVIDER_FACTS
 from tests.api.harness import AS_ANN, AS_ROOT, CHAT, KEYS, STREAM, TOKENS, Gateway, Got, configuration, gateway, until
 from tests.conftest import run
 from tests.fakes.anthropic_api import AnthropicApi
+from tests.fakes.api import FakeApi
 from tests.fakes.behaviours import Answer, Behaviour, Cut, HangAfter, SlowBytes, Stream, bad_request, server_error
 from tests.fakes.gemini_api import GeminiApi
 from tests.fakes.openai_api import OpenAIApi
@@ -24,7 +25,7 @@ from tests.fakes.provider import FakeProvider
 
 CACHE = "[cache]\nenabled = true\n"
 SMALL_KEEPALIVE = "[providers.main.streaming]\nkeepalive = 0.02\n"
-APIS = {"openai": OpenAIApi, "anthropic": AnthropicApi, "gemini": GeminiApi}
+APIS: dict[str, Callable[[], FakeApi]] = {"openai": OpenAIApi, "anthropic": AnthropicApi, "gemini": GeminiApi}
 DIALECTS = {"gemini": 'dialects = ["gemini"]'}
 """The fake has not got Google's other one."""
 
@@ -319,6 +320,7 @@ def test_an_answer_that_is_too_long_passes_and_is_not_kept(tmp_path: Path, strea
 
 
 def test_a_long_stream_comes_from_the_cache_whole(tmp_path: Path) -> None:
+    events: tuple[str | dict[str, Any], ...]
     events = (*({"choices": [{"delta": {"content": str(n) * 5000}}]} for n in range(50)), STOP, "[DONE]")
 
     async def scenario() -> None:

@@ -153,7 +153,7 @@ def test_a_stream_that_ends_with_an_error_counts_if_it_tells_of_the_providers_ow
 
     async def scenario() -> None:
         async with FakeProvider() as fake, gateway(tmp_path, configuration(fake.base_url, retry=ONCE)) as running:
-            every_key(fake, Stream((*WORDS.events, said)))
+            every_key(fake, Stream((*(WORDS.events or ()), said)))
             for _ in range(5):
                 got = await running.ask("POST", path, {**CHAT, "stream": True, "max_tokens": 9})
                 assert (got.status, b"That is all." in got.body) == (200, True)

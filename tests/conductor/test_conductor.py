@@ -175,7 +175,8 @@ def test_a_client_that_leaves_while_waiting_for_a_connection_gives_its_place_up(
 def test_many_clients_that_leave_at_once_leave_nothing_behind(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with FakeProvider() as fake, gateway(tmp_path, configuration(fake.base_url)) as running:
-            for key, behaviour in zip(KEYS, (Hang(), HangAfter(400, Stream()), HangAfter(50)), strict=True):
+            behaviours: tuple[Behaviour, ...] = (Hang(), HangAfter(400, Stream()), HangAfter(50))
+            for key, behaviour in zip(KEYS, behaviours, strict=True):
                 fake.script(key, behaviour)
 
             async def come_and_go() -> None:

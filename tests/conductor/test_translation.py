@@ -463,6 +463,7 @@ def test_thoughts_that_claude_cannot_have_signed_are_taken_out_for_claude_alone(
 def test_models_that_do_not_think_beside_tools_in_chat_are_asked_in_responses(
     tmp_path: Path, kind: str, dialects: str, model: str, tools: bool, asked: str, client: str
 ) -> None:
+    tool: dict[str, Any]
     path, body, tool = "/v1/messages", {**MESSAGES, "model": model}, {"name": "f", "input_schema": {"type": "object"}}
     if client == "gemini":
         path, body, tool = (
@@ -568,12 +569,12 @@ def test_a_body_that_is_nested_too_deeply_is_the_clients_mistake(tmp_path: Path,
     schema: dict[str, Any] = {"type": "object"}
     for _ in range(300):
         schema = {"type": "object", "properties": {"a": schema}}
-    tool = {
+    tools: dict[str, dict[str, Any]] = {
         "/v1/messages": {"tools": [{"name": "f", "input_schema": schema}]},
         GENERATE: {"tools": [{"functionDeclarations": [{"name": "f", "parametersJsonSchema": schema}]}]},
         "/v1/responses": {"tools": [{"type": "function", "name": "f", "parameters": schema}]},
-    }[path]
-    got, requests, _ = run(ask(tmp_path, path, {**body, **tool}))
+    }
+    got, requests, _ = run(ask(tmp_path, path, {**body, **tools[path]}))
     assert got.status == 400 and not requests
 
 

@@ -107,7 +107,8 @@ def test_names_that_are_hidden_in_escapes_may_be_any() -> None:
 
 def test_dearer_buckets_count_where_the_request_may_fill_them() -> None:
     price = price_of({"input": 1, "output": 1, "cache_write": MILLION, "input_audio": 2 * MILLION})
-    plain, cached, heard = ({}, {"cache_control": {}}, {"input_audio": {}})
+    plain: dict[str, Any] = {}
+    cached, heard = {"cache_control": plain}, {"input_audio": plain}
     assert at_most(ask(plain, "embeddings"), price, 0).amount == 0
     for fields, rate in ((cached, 1), (heard, 2)):
         most = at_most(ask(fields, "embeddings"), price, 0)
