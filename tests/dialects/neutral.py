@@ -37,7 +37,7 @@ TOOLS = ("get_weather", "note-it", "T1")
 
 ARGUMENTS = st.dictionaries(st.sampled_from(["city", "n"]), WORDS | st.integers(-9, 9) | st.none(), max_size=2)
 
-MEDIA = st.sampled_from(
+MEDIA: st.SearchStrategy[Part] = st.sampled_from(
     [
         Image(Source("base64", "iVBORw0KGgo=", "image/png")),
         Image(Source("url", "https://example.com/a.png")),

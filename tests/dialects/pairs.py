@@ -100,7 +100,7 @@ def scene(request: Request) -> Scene:
 
 def asked(client: str, *, stream: bool = False) -> Request:
     """Some request of a client, to write answers for."""
-    return Request(NAMES[NAMES.index(client)], "m", (), stream=stream)  # type: ignore[arg-type]
+    return Request(NAMES[NAMES.index(client)], "m", (), stream=stream)
 
 
 def read_answer(provider: str, body: object, plan: Plan | None = None) -> Answer:

@@ -181,6 +181,7 @@ def responses_stream(said: Said) -> bytes:
 
 def _item_events(index: int, item: Json) -> list[Json]:
     place = {"output_index": index, "item_id": item["id"]}
+    empty: dict[str, Json]
     empty = {"reasoning": {"summary": []}, "message": {"content": []}, "function_call": {"arguments": ""}}
     head = {**item, "status": "in_progress", **empty[item["type"]]}
     events: list[Json] = [{"type": "response.output_item.added", "output_index": index, "item": head}]

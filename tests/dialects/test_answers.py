@@ -19,6 +19,7 @@ Json = dict[str, Any]
 BOTH = pytest.mark.parametrize(("client", "provider"), PAIRS)
 EACH = pytest.mark.parametrize("what", SAID)
 
+FILTERED: dict[str, set[str]]
 FILTERED = {name: {ENDINGS[word][name] for word in ("refusal", "content_filter")} for name in NAMES}
 
 

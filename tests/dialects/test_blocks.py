@@ -73,7 +73,7 @@ def streams(draw: st.DrawFn) -> list[Delta]:
     """Blocks of up to three choices, interleaved as it comes, some of them cut off by the end."""
     blocks: list[list[Delta]] = []
     for block in range(draw(st.integers(0, 5))):
-        inner = st.sampled_from(
+        inner: st.SearchStrategy[Delta] = st.sampled_from(
             [More(block, "x"), More(block, "y"), Signed(block, Signature("s", "gemini")), Cited(block, Citation("u"))]
         )
         blocks.append([Open(block, CALL, draw(st.integers(0, 2))), *draw(st.lists(inner, max_size=4)), Close(block)])

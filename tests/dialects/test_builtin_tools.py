@@ -9,7 +9,8 @@ import pytest
 
 from gateway.dialects.builtin_tools import is_dispensable
 from gateway.dialects.conversation import Message, Opaque, Request, Text, Tool, ToolChoice
-from tests.dialects.pairs import NAMES, Losses, write
+from gateway.dialects.losses import Losses
+from tests.dialects.pairs import NAMES, write
 
 SEARCH = Opaque("anthropic", {"type": "web_search_20250305", "name": "web_search"})
 BESIDE = Request("anthropic", "m", (Message("user", (Text("hi"),)),), (Tool("f"), SEARCH))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from gateway.dialects.losses import Losses
 from tests.dialects.cases import CASES, FOLDER, TRIPS, text_of
 from tests.dialects.meaning import lost_in_silence
-from tests.dialects.pairs import MODELS, Losses, read, write
+from tests.dialects.pairs import MODELS, read, write
 
 EVERY_TRIP = pytest.mark.parametrize(("case", "client", "provider"), TRIPS)
 

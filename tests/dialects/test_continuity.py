@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.dialects.continuity import (
-    SEALED,
     SEPARATOR,
     bind,
     read_signature,
@@ -22,6 +21,7 @@ from gateway.dialects.continuity import (
     with_seal,
 )
 from gateway.dialects.conversation import Signature
+from gateway.dialects.names import SEALED
 
 DIALECTS = ["openai_chat", "openai_responses", "anthropic", "gemini"]
 ANY_TEXT = st.text(st.characters(), max_size=60)

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway import jsonlib
-from gateway.dialects.conversation import Json, Tool
+from gateway.dialects.conversation import Tool
 from gateway.dialects.custom_tools import describe, has_grammar, unwrap, wrap
+from gateway.dialects.names import Json
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,7 @@ def nodes(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     )
 
 
-SCHEMAS = st.recursive(st.just({}) | st.booleans(), nodes, max_leaves=20) | ANYTHING
+SCHEMAS: st.SearchStrategy[Any] = st.recursive(st.just({}) | st.booleans(), nodes, max_leaves=20) | ANYTHING
 BOTH = pytest.mark.parametrize("write", [for_gemini, for_anthropic_output])
 Write = Callable[[Any], tuple[Json, list[str]]]
 

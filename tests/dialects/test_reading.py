@@ -115,4 +115,4 @@ def test_no_json_makes_a_reader_fail_otherwise(name: str, value: object) -> None
     try:
         READERS[name]({"x": value}, "x", "")
     except RequestError as exc:
-        assert exc.param.startswith("x")
+        assert exc.param is not None and exc.param.startswith("x")

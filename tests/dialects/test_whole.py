@@ -59,8 +59,9 @@ def test_an_answer_as_a_stream_is_collected_to_the_same_answer() -> None:
 
 
 def test_pieces_of_interleaved_calls_are_put_together_by_their_block() -> None:
+    calls: list[Delta]
     calls = [Open(0, ToolCall("a", "f", "")), Open(1, ToolCall("b", "g", "")), More(0, '{"x"'), More(1, '{"y"')]
-    rest = [More(0, ":1}"), Close(0), More(1, ":2}"), Close(1), Finished(Ending(Finish.TOOL_CALLS))]
+    rest: list[Delta] = [More(0, ":1}"), Close(0), More(1, ":2}"), Close(1), Finished(Ending(Finish.TOOL_CALLS))]
     answer = collected([Begin("", ""), *calls, *rest]).answer
     assert answer.choices[0].parts == (ToolCall("a", "f", '{"x":1}'), ToolCall("b", "g", '{"y":2}'))
 

@@ -130,6 +130,7 @@ def test_a_block_is_a_part(block: dict[str, Any], part: Part) -> None:
 def test_a_call_has_the_signature_that_a_block_beside_it_binds_to_its_id(behind: bool) -> None:
     one, two = Signature("CiQB", "gemini", "google"), Signature("DiQB", "gemini", "google")
     marks = [{"type": "redacted_thinking", "data": bind(each, name, "")} for each, name in ((two, "b.2"), (one, "a"))]
+    uses: list[dict[str, Any]]
     uses = [{"type": "tool_use", "id": name, "name": "f", "input": {}} for name in ("a", "b.2", "c")]
     content = [*uses, *marks] if behind else [*marks, *uses]
     request, lost = read(messages=[{"role": "user", "content": "Hi"}, {"role": "assistant", "content": content}])

@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import anthropic
 import pytest
-from anthropic.types import TextBlock, ThinkingBlock, ToolUseBlock
+from anthropic.types import MessageParam, TextBlock, ThinkingBlock, ToolUseBlock
 
 from gateway import jsonlib
 from gateway.dialects.anthropic.answer_writer import write_answer
@@ -37,7 +37,7 @@ from gateway.usage import Usage
 from tests.dialects.anthropic.making import ask, scene, user
 
 GEMINI = Signature("CiQB", "gemini", "google")
-ASKED = [{"role": "user", "content": "What is the weather in Paris and Rome?"}]
+ASKED: list[MessageParam] = [{"role": "user", "content": "What is the weather in Paris and Rome?"}]
 
 
 @contextmanager

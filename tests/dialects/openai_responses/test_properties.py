@@ -205,7 +205,8 @@ def test_a_stream_that_is_written_is_read_as_the_same(answer: Answer, data: st.D
 @st.composite
 def interleaved(draw: st.DrawFn) -> list[Delta]:
     """Blocks that are open beside each other, each with pieces of its own."""
-    parts = draw(st.lists(st.sampled_from([Text(""), Thinking(""), ToolCall("c", "f", "")]), max_size=4))
+    parts: list[Part] = draw(st.lists(st.sampled_from([Text(""), Thinking(""), ToolCall("c", "f", "")]), max_size=4))
+    waiting: list[list[Delta]]
     waiting = [[Open(number, part), *_pieces(number), Close(number)] for number, part in enumerate(parts)]
     deltas: list[Delta] = [Begin("resp_1", "m")]
     opened = 0

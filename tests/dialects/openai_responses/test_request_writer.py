@@ -38,7 +38,7 @@ from gateway.dialects.names import DialectName
 from gateway.dialects.openai_responses.request_reader import read_request
 from gateway.dialects.openai_responses.request_writer import write_request
 
-D = "openai_responses"
+D: DialectName = "openai_responses"
 PNG = Source("base64", "QUJD", "image/png")
 
 

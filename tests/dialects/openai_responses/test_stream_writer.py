@@ -148,7 +148,7 @@ def test_a_custom_tool_is_called_with_free_text() -> None:
 
 def test_thoughts_are_a_summary_and_what_is_encrypted_comes_when_they_are_done() -> None:
     signature = Signature("gAAA", D, "main")
-    deltas = [Open(0, Thinking("")), More(0, "t"), Signed(0, signature), Close(0)]
+    deltas: list[Delta] = [Open(0, Thinking("")), More(0, "t"), Signed(0, signature), Close(0)]
     written = write(*deltas, STOP)
     assert kinds(written)[2:-1] == [
         "output_item.added",
@@ -357,7 +357,8 @@ def test_further_choices_are_noted_and_left_out() -> None:
 
 def test_parts_without_a_place_are_noted() -> None:
     losses = Losses()
-    parts = (Audio(Source("base64", "QUJD")), Opaque("anthropic", {}), Image(Source("url", "https://a.b")))
+    parts: list[Part]
+    parts = [Audio(Source("base64", "QUJD")), Opaque("anthropic", {}), Image(Source("url", "https://a.b"))]
     written = write(*(delta for number, part in enumerate(parts) for delta in block(number, part)), losses=losses)
     assert kinds(written) == ["created", "in_progress", "completed"]
     assert [loss.name for loss in losses.entries] == ["audio_part", "opaque_part", "image_part"]
