@@ -164,6 +164,7 @@ def _events(body: dict[str, Any], turn: Turn, number: int) -> Iterator[dict[str,
             yield {"type": "error", "error": {"type": kind, "message": message}}
             return
         block = _block(part, place, number)
+        empty: dict[str, dict[str, Any]]
         empty = {"text": {"text": ""}, "thinking": {"thinking": "", "signature": ""}, "tool_use": {"input": {}}}
         yield {
             "type": "content_block_start",

@@ -181,7 +181,7 @@ def _media(content: Any) -> Iterator[tuple[str, int]]:
 
 def whole(body: dict[str, Any], turn: Turn, number: int) -> dict[str, Any]:
     calls = [_call(part, place, number) for place, part in enumerate(_calls(turn))]
-    message = {"role": "assistant", "content": turn.text or None, "refusal": None, "annotations": []}
+    message: dict[str, Any] = {"role": "assistant", "content": turn.text or None, "refusal": None, "annotations": []}
     if calls:
         message["tool_calls"] = calls
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": STOPS[turn.stop]}

@@ -31,7 +31,7 @@ MAKER = "openai"
 CALLS = {"function_call": "function_call_output", "custom_tool_call": "custom_tool_call_output"}
 SPOKEN_BY_MODEL = ("reasoning", *CALLS)
 ID_PREFIXES = {"reasoning": "rs", "function_call": "fc", "message": "msg"}
-OUTPUT_TEXT = {"annotations": [], "logprobs": []}
+OUTPUT_TEXT: dict[str, Any] = {"annotations": [], "logprobs": []}
 SILENT_DEFAULTS: dict[str, dict[str, Any]] = {
     "input_image": {"detail": "auto"},
     "output_text": {"annotations": []},
@@ -253,7 +253,7 @@ def _item(part: script.Part, place: int, number: int, body: dict[str, Any]) -> d
         case Think(text):
             shown = (body.get("reasoning") or {}).get("summary")
             summary = [{"type": "summary_text", "text": text}] if shown else []
-            item = {"id": f"rs_{tail}", "type": "reasoning", "summary": summary}
+            item: dict[str, Any] = {"id": f"rs_{tail}", "type": "reasoning", "summary": summary}
             return {**item, "encrypted_content": _encrypted(item["id"])}
         case CallTool(name, arguments):
             call = {"call_id": f"call_{number:020}{place:04}", "name": name, "arguments": encode(arguments).decode()}
@@ -297,6 +297,7 @@ def _payloads(body: dict[str, Any], turn: Turn, number: int) -> Iterator[dict[st
             yield {"type": "response.failed", "response": {**begun, "status": "failed", "error": error}}
             return
         item = _item(part, place, number, body)
+        empty: dict[str, dict[str, Any]]
         empty = {"reasoning": {"summary": []}, "message": {"content": []}, "function_call": {"arguments": ""}}
         opened = {**item, **empty[item["type"]], "status": "in_progress"}
         if item["type"] == "reasoning":
@@ -324,7 +325,7 @@ def _growing(item: dict[str, Any], place: int) -> Iterator[dict[str, Any]]:
 
 
 def _part(outer: str, inner: str, part: dict[str, Any], at: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    more = {"logprobs": []} if inner == "output_text" else {}
+    more: dict[str, Any] = {"logprobs": []} if inner == "output_text" else {}
     yield {"type": f"response.{outer}.added", **at, "part": {**part, "text": ""}}
     yield from ({"type": f"response.{inner}.delta", **at, "delta": piece, **more} for piece in pieces(part["text"]))
     yield {"type": f"response.{inner}.done", **at, "text": part["text"], **more}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -288,6 +288,7 @@ def recorded() -> Iterator[dict[str, Any]]:
 def test_what_the_real_apis_took_is_taken() -> None:
     taken, refused = 0, []
     for record in recorded():
+        check: Callable[[dict[str, Any]], None] | None
         body, check = record["request_body"], None
         match record["endpoint"]:
             case "messages":

@@ -56,7 +56,7 @@ ODDITIES: tuple[Any, ...] = (None, True, 0, -1, 1e300, "", "x", [], {}, [None], 
 
 def seeds() -> list[tuple[str, bytes]]:
     """Streams as each dialect writes them and as providers document them, by the dialect that reads them."""
-    streams = []
+    streams: list[tuple[str, bytes]] = []
     for name in NAMES:
         streams += [(name, STREAMS[name](said)) for said in SAID.values()]
         streams.append((name, sse(RICH[name])))  # a whole answer where a stream was asked for
