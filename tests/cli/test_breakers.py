@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway.cli import breakers, table
+from gateway.cli import breakers
 from tests.cli.place import run
 
 NOW = 1_800_000_000.0
@@ -29,7 +29,7 @@ BY_HAND = row("open", mode="manual_reset", openings=1, last_error="502")
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[object, ...]]:
     """What the daemon was asked for; it answers with three rows, or that it reset main."""
-    monkeypatch.setattr(table.time, "time", lambda: NOW)
+    monkeypatch.setattr("time.time", lambda: NOW)
     calls: list[tuple[object, ...]] = []
 
     def call(args: object, *asked: object) -> dict[str, Any]:

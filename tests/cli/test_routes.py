@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway.cli import routes, table
+from gateway.cli import routes
 from tests.cli.place import run
 
 NOW = 1_800_000_000.0
@@ -38,7 +38,7 @@ ROUTES = [
 @pytest.fixture(autouse=True)
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[object, ...]]:
     """What the daemon was asked for."""
-    monkeypatch.setattr(table.time, "time", lambda: NOW)
+    monkeypatch.setattr("time.time", lambda: NOW)
     calls: list[tuple[object, ...]] = []
 
     def call(args: object, *asked: object) -> dict[str, Any]:

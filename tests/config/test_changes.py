@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -57,7 +58,7 @@ def test_what_went_on_or_off_is_named(new: Config, switched: dict[str, bool]) ->
 
 def test_every_table_is_looked_at() -> None:
     for table in {field.name for field in fields(Config)} - {"path", "state_dir", "masked"}:
-        other = {} if table in ("providers", "tokens", "prices", "routes") else None
+        other: Any = {} if table in ("providers", "tokens", "prices", "routes") else None
         assert list_changes(OLD, replace(OLD, **{table: other})), table
 
 

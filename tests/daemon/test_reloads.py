@@ -9,6 +9,7 @@ import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from types import MethodType
 
 import pytest
 import trustme
@@ -69,9 +70,10 @@ def test_what_a_reload_replaced_is_freed_without_the_garbage_collector(tmp_path:
         async with daemon(tmp_path, f"127.0.0.1:{port}") as running:
             async with talking(port) as talk:
                 assert await ask(talk) == 200
-            admin = running.daemon._reloads.assembly.router._prefixes[-1][1].handler.__self__
-            first = weakref.ref(admin)
-            del admin
+            handler = running.daemon._reloads.assembly.router._prefixes[-1][1].handler
+            assert isinstance(handler, MethodType)
+            first = weakref.ref(handler.__self__)
+            del handler
             running.change(f"127.0.0.1:{port}", "a", AUTH)
             gc.disable()
             try:

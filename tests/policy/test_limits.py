@@ -136,7 +136,7 @@ def test_other_limits_change_nothing_about_what_was_counted() -> None:
 
 @pytest.mark.parametrize("kind", ["requests_per_minute", "requests_per_hour", "tokens_per_minute"])
 def test_a_request_without_a_limit_forgets_nothing_of_what_was_counted_for_it(kind: str) -> None:
-    limits, subject, other = Limits(), user(**{kind: 2}), user(concurrency=9)
+    limits, subject, other = Limits(), user("ann", **{kind: 2}), user(concurrency=9)
     got = [passes(limits, 0.0, each, tokens=1) for each in (subject, other, subject, other, subject, other, subject)]
     assert got == [True, True, True, True, False, True, False]
 

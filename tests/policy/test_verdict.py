@@ -128,7 +128,7 @@ def test_all_conditions_of_a_row_must_hold() -> None:
     row = Row(
         Scope.KEY, Status.SUSPECT, "r", statuses(400), words("c"), words("t"), text=re.compile("told"), html=False
     )
-    facts = {"status": 400, "code": "c", "type": "t", "message": "I was told"}
+    facts: dict[str, Any] = {"status": 400, "code": "c", "type": "t", "message": "I was told"}
     assert row.matches(ErrorFacts(**facts))
     assert not replace(row, limits=words("PerDay")).matches(ErrorFacts(**facts))
     assert replace(row, limits=words("PerDay")).matches(ErrorFacts(**facts, limits=words("PerDay", "PerModel")))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -133,7 +134,7 @@ def test_every_change_of_rights_is_counted_here_and_heard_of_elsewhere(tmp_path:
         async with opened(tmp_path) as database, opened(tmp_path) as another:
             store, other = AccountStore(database), AccountStore(another)
             await other.poll()
-            changes = [
+            changes: list[Callable[[], Awaitable[object]]] = [
                 lambda: store.create_user(ANN),
                 lambda: store.change_user("ann", disabled=True),
                 lambda: store.create_token(TOKEN),

@@ -19,7 +19,7 @@ A, B, C = (("a" * 64, "sk-…aaaa", "{}"), ("b" * 64, "sk-…bbbb", "{}"), ("c" 
 VALID = KeyStatusRow("main", A[0], "__ALL_MODELS__", "valid", None, "heuristic", "", "", None, 2e9, 1e9, 0, True)
 
 
-async def keys(database: Database, provider: str = "main") -> dict[str, tuple[object, ...]]:
+async def keys(database: Database, provider: str = "main") -> dict[str, list[object]]:
     """First letter of the digest: fingerprint, labels, added_at, removed_at."""
     rows = await database.fetch(
         "SELECT digest, fingerprint, labels, added_at, removed_at FROM keys WHERE provider = $1", provider

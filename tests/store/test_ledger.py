@@ -14,6 +14,7 @@ from gateway.store import ledger as ledger_module
 from gateway.store.database import Row, Value
 from gateway.store.entries import Refusal, Reservation, Unit
 from gateway.store.ledger import UNIT_LIMIT
+from gateway.store.orders import Order
 from gateway.store.purse import KEEP_FROM, Ended
 from tests.conftest import run
 from tests.garbage import leaving_no_cycle
@@ -501,16 +502,16 @@ def test_a_client_that_leaves_just_when_it_is_granted_leaves_nothing_reserved(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The answer is there, but its task has not turned yet."""
-    answer = ledger_module.Order.answer
+    answer = Order.answer
     asking: list[asyncio.Future[Reservation | Refusal]] = []
 
-    def answer_and_leave(order: ledger_module.Order, value: bool) -> None:
+    def answer_and_leave(order: Order, value: bool) -> None:
         answer(order, value)
         asking[0].cancel()
 
     async def scenario() -> None:
         async with till(tmp_path, balance=100) as it:
-            monkeypatch.setattr(ledger_module.Order, "answer", answer_and_leave)
+            monkeypatch.setattr(Order, "answer", answer_and_leave)
             asking.append(asyncio.ensure_future(it.ledger.reserve("ann", 10)))
             with pytest.raises(asyncio.CancelledError):
                 await asking[0]

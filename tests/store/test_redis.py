@@ -122,8 +122,9 @@ def test_what_is_beyond_a_limit_is_refused_until_the_window_has_room(
     async def scenario() -> None:
         limits, subject = RedisLimits(Secret(server.url)), user(**limit)
         grants = [await taken(limits, subject, tokens=10) for _ in range(3)]
+        (most,) = limit.values()
         headroom = grants[2].requests or grants[2].tokens
-        assert headroom == Headroom(*limit.values(), 0, until)
+        assert headroom == Headroom(most, 0, until)
         refusal = await refused(limits, subject, tokens=10)
         assert (refusal.scope, refusal.kind, refusal.retry_after) == ("user", *limit, until)
         await refused(limits, subject, tokens=10, at=until - 0.001)
@@ -197,7 +198,7 @@ def test_leases_come_back_after_redis_has_lost_everything(server: RedisServer) -
 
 
 async def everything(limits: RedisLimits, command: str) -> Any:
-    return await limits._client.execute_command(*command.split())
+    return await limits._client.execute_command(*command.split())  # type: ignore[no-untyped-call]
 
 
 def test_every_key_has_an_end_and_lies_with_the_others(server: RedisServer) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -118,7 +119,9 @@ def test_a_transaction_that_fails_leaves_nothing(tmp_path: Path) -> None:
         (INSERT, (1, object())),
     ],
 )
-def test_a_statement_that_makes_no_sense_fails_for_its_caller_alone(tmp_path: Path, sql: str, args: tuple) -> None:
+def test_a_statement_that_makes_no_sense_fails_for_its_caller_alone(
+    tmp_path: Path, sql: str, args: tuple[Any, ...]
+) -> None:
     async def scenario() -> None:
         async with opened(tmp_path) as database:
             await make_table(database)
