@@ -100,9 +100,9 @@ def memory(pid: int, what: str) -> float:
 
 async def wait_settled(pid: int) -> None:
     """Until the gateway has used no processor time for a while."""
-    used = ""
+    used: list[str] = []
     while (now := Path(f"/proc/{pid}/stat").read_text().split()[13:15]) != used:
-        used = now  # type: ignore[assignment]
+        used = now
         await asyncio.sleep(SETTLED)
 
 

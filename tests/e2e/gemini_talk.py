@@ -79,11 +79,12 @@ class GeminiTalk:
         calls = [part.function_call for part in parts if part.function_call]
         usage = next(chunk.usage_metadata for chunk in reversed(chunks) if chunk.usage_metadata)
         thoughts, made = usage.thoughts_token_count or 0, usage.candidates_token_count or 0
+        assert usage.prompt_token_count is not None
         assert usage.total_token_count == usage.prompt_token_count + thoughts + made
         return Said(
             "".join(part.text for part in parts if part.text and not part.thought),
             "".join(part.text for part in parts if part.text and part.thought),
-            tuple(Called(each.id or "", each.name, each.args or {}) for each in calls),
+            tuple(Called(each.id or "", each.name or "", each.args or {}) for each in calls),
             next((each.finish_reason.value for each in candidates if each.finish_reason), ""),
             (usage.prompt_token_count, usage.cached_content_token_count or 0, made + thoughts, thoughts),
             chunks[-1].model_version or "",

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import openai
+from openai.types.chat import ChatCompletionStreamOptionsParam
 
 from tests.e2e.talk import MAX_TOKENS, Called, Result, Said, Wishes, tool_schema
 
@@ -48,6 +49,7 @@ class ChatTalk:
         return await self._ask()
 
     def _fields(self) -> dict[str, Any]:
+        fields: dict[str, Any]
         wishes, fields = self.wishes, {"model": self.model, "messages": self.history}
         fields["max_completion_tokens"] = MAX_TOKENS
         if wishes.tools:
@@ -70,7 +72,7 @@ class ChatTalk:
     async def _ask(self) -> Said:
         answer: Any
         if self.stream:
-            usage = {"include_usage": True}
+            usage: ChatCompletionStreamOptionsParam = {"include_usage": True}
             async with self.sdk.chat.completions.stream(**self._fields(), stream_options=usage) as stream:
                 async for _ in stream:
                     pass
@@ -194,6 +196,7 @@ class ResponsesTalk:
                 elif event.type in ("response.completed", "response.incomplete"):
                     answer = event.response
                 elif event.type == "response.failed":
+                    assert event.response.error is not None
                     raise openai.APIError(event.response.error.message, stream._response.request, body=None)
         assert answer is not None and texts == answer.output_text
         return answer

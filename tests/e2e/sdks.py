@@ -26,6 +26,7 @@ from tests.e2e.gemini_talk import GeminiTalk
 from tests.e2e.openai_talks import BareChatTalk, ChatTalk, ResponsesTalk
 from tests.e2e.talk import Said, Talk, Wishes
 from tests.fakes.anthropic_api import AnthropicApi
+from tests.fakes.api import FakeApi
 from tests.fakes.gemini_api import GeminiApi
 from tests.fakes.openai_api import OpenAIApi
 from tests.fakes.provider import FakeProvider
@@ -133,7 +134,7 @@ class Stage:
 
 def open_stage(folder: Path, more: str = "") -> Iterator[Stage]:
     """Closes it, too. `more`: settings of every provider, with its name as `{0}`."""
-    apis = {"chat": OpenAIApi(), "anthropic": AnthropicApi(), "gemini": GeminiApi()}
+    apis: dict[str, FakeApi] = {"chat": OpenAIApi(), "anthropic": AnthropicApi(), "gemini": GeminiApi()}
     fakes = {name: FakeProvider(api=api) for name, api in apis.items()}
     keys = {name: [f"sk-{name}-0000000000000001"] for name in PROVIDERS}
     with asyncio.Runner() as runner:

@@ -13,12 +13,13 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from tests.conftest import run
 from tests.e2e.load import Caller
 from tests.e2e.process import ROOT, command
 
-EVERYDAY = {
+EVERYDAY: dict[str, Any] = {
     "LLMGATEWAY_CONFIG": "/nowhere.toml",
     "LLMGATEWAY__QUEUE__MAX": "nonsense",
     "RUNTIME_DIRECTORY": "/nowhere",

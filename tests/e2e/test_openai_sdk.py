@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import openai
 import pytest
@@ -13,7 +14,7 @@ from tests.e2e.process import gateway, one_provider, write_keys
 from tests.fakes.behaviours import Answer, bad_request, rate_limited, unauthorized
 from tests.fakes.provider import FakeProvider
 
-CHAT = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Say hello."}]}
+CHAT: dict[str, Any] = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Say hello."}]}
 
 
 def client(address: str) -> AsyncOpenAI:
@@ -28,13 +29,11 @@ def test_every_call_of_the_sdk_is_answered_through_a_pool_with_bad_keys(tmp_path
             write_keys(tmp_path, ["sk-bad-0000000000000001", "sk-limited-000000000001", "sk-good-000000000000001"])
             async with gateway(tmp_path, one_provider(fake.base_url)) as running, client(running.address) as sdk:
                 for _ in range(3):
-                    answer = await sdk.chat.completions.create(**CHAT)  # type: ignore[call-overload]
+                    answer = await sdk.chat.completions.create(**CHAT)
                     assert answer.choices[0].message.content
                     assert answer.usage.total_tokens > 0
                 words = []
-                stream = await sdk.chat.completions.create(  # type: ignore[call-overload]
-                    **CHAT, stream=True, stream_options={"include_usage": True}
-                )
+                stream = await sdk.chat.completions.create(**CHAT, stream=True, stream_options={"include_usage": True})
                 async for chunk in stream:
                     words += [choice.delta.content or "" for choice in chunk.choices]
                     last = chunk
@@ -99,26 +98,26 @@ def test_errors_arrive_as_the_sdks_own_classes(tmp_path: Path) -> None:
             async with gateway(tmp_path, one_provider(fake.base_url, more=tokens)) as running:
                 async with client(running.address) as stranger:
                     with pytest.raises(openai.AuthenticationError) as refused:
-                        await stranger.chat.completions.create(**CHAT)  # type: ignore[call-overload]
+                        await stranger.chat.completions.create(**CHAT)
                 assert refused.value.code == "invalid_api_key"
                 assert not fake.requests
                 async with AsyncOpenAI(
                     base_url=f"{running.address}/v1", api_key="a-token-of-the-app", max_retries=0
                 ) as sdk:
-                    await sdk.chat.completions.create(**CHAT)  # type: ignore[call-overload]
+                    await sdk.chat.completions.create(**CHAT)
                     with pytest.raises(openai.BadRequestError) as bad:
-                        await sdk.chat.completions.create(**CHAT)  # type: ignore[call-overload]
+                        await sdk.chat.completions.create(**CHAT)
                     assert "Bad value." in str(bad.value)
                     with pytest.raises(openai.RateLimitError) as limited:
-                        await sdk.chat.completions.create(**CHAT)  # type: ignore[call-overload]
+                        await sdk.chat.completions.create(**CHAT)
                     assert limited.value.response.headers["retry-after"] == "60"
                     assert limited.value.code == "rate_limit_exceeded", "the provider's own"
                     with pytest.raises(openai.RateLimitError) as cooling:
-                        await sdk.chat.completions.create(**CHAT)  # type: ignore[call-overload]
+                        await sdk.chat.completions.create(**CHAT)
                     assert cooling.value.code == "keys_cooling", "ours: the only key is not even asked"
                     assert len(fake.requests) == 3
                     with pytest.raises(openai.NotFoundError) as missing:
-                        await sdk.chat.completions.create(model="gpt-4o-mini1", messages=CHAT["messages"])  # type: ignore[call-overload]
+                        await sdk.chat.completions.create(model="gpt-4o-mini1", messages=CHAT["messages"])
                     assert "gpt-4o-mini" in str(missing.value)
                     with pytest.raises(openai.BadRequestError) as wrong:
                         await sdk.chat.completions.create(model="gpt-4o-mini", messages=None)  # type: ignore[call-overload]

@@ -141,7 +141,7 @@ class Lab:
         """The request's line in the log."""
         wanted, lines = got.header("x-request-id"), self.running.lines
         while True:
-            for line in reversed(lines):
+            for line in lines[::-1]:
                 if (line["event"], line.get("request_id")) == ("request", wanted):
                     return line
             await self.running.more_lines()
