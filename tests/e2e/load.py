@@ -107,6 +107,11 @@ class Caller:
             if not size:
                 return b"".join(parts)
 
+    async def rest(self) -> bytes:
+        """What comes without having been asked for, until the other side closes."""
+        assert self._reader is not None
+        return await self._reader.read()
+
     def close(self) -> None:
         if self._writer is not None:
             self._writer.close()
