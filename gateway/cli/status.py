@@ -117,7 +117,7 @@ def _show(answer: dict[str, Any]) -> None:
 
 
 def _switches(answer: dict[str, Any]) -> str:
-    return ", ".join(f"{name} {'on' if answer[name] else 'off'}" for name in ("auth", "billing"))
+    return ", ".join(f"{name} {'on' if answer[name] else 'off'}" for name in ("auth", "billing") if name in answer)
 
 
 def _show_limits(limits: dict[str, Any]) -> None:

@@ -44,7 +44,8 @@ ASKING = frozenset({*AS_LISTED, *SEARCHES, "tools"})
 
 EXTENSIONS = frozenset({"extra_body", "google", "providerOptions", "provider_options"})
 """Fields in which providers take what belongs to another dialect, one that they speak below this: of Google and Vercel.
-LiteLLM's `extra_body` may have anything. https://ai.google.dev/gemini-api/docs/openai, https://vercel.com/docs/ai-gateway/openai-compat"""
+LiteLLM's `extra_body` may have anything. https://ai.google.dev/gemini-api/docs/openai,
+https://vercel.com/docs/ai-gateway/openai-compat"""
 
 SAID_ONCE = frozenset(
     {

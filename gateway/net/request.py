@@ -20,14 +20,7 @@ import h11
 from gateway.config.model import ServerConfig
 from gateway.errors import RequestError
 from gateway.net.chunks import ChunkReader
-from gateway.net.head import (
-    CHUNKED,
-    RequestHead,
-    check_authority,
-    check_head,
-    check_partial_head,
-    read_plain,
-)
+from gateway.net.head import CHUNKED, RequestHead, check_authority, check_head, check_partial_head, read_plain
 from gateway.policy.room import LARGE
 
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -219,7 +212,7 @@ def _parse(head: bytes) -> RequestHead:
     assert type(event) is h11.Request
     headers = [(name.lower(), value) for name, value in event.headers.raw_items()]
     if event.http_version != b"1.0" and not any(name == b"host" for name, _ in headers):  # h11 asks HTTP/1.1 alone
-        raise RequestError(400, "invalid_request_error", "There is no Host.", kind="invalid_request_error", close=True)
+        raise RequestError(400, "invalid_request_error", "There is no Host.", close=True)
     waits = http.they_are_waiting_for_100_continue
     return RequestHead(event.method, event.target, event.http_version, headers, waits)
 
