@@ -68,7 +68,7 @@ def by_h11(data: bytes) -> AnswerHead | None:
         return None
     headers = [(name.lower(), value) for name, value in event.headers.raw_items()]
     fields = dict(headers)
-    lasting = event.http_version >= b"1.1" and fields.get(b"connection") != b"close"
+    lasting = event.http_version >= b"1.1" and b"close" not in fields.get(b"connection", b"").lower()
     lasting = lasting and not (b"content-length" in fields and b"transfer-encoding" in fields)
     return AnswerHead(event.status_code, lasting, headers, http.trailing_data[0])
 
@@ -93,6 +93,7 @@ def test_what_h11_refuses_is_refused(data: bytes) -> None:
 
 @given(st.sampled_from(PLAIN + OTHERS + REFUSED), st.integers(0, 80), st.integers(0, 4), st.binary(max_size=6))
 @example(PLAIN[0], 13, 0, b" \x0b")
+@example(PLAIN[-1], PLAIN[-1].index(b"close"), 0, b"x")
 def test_whatever_counts_as_plain_h11_reads_in_the_same_way(data: bytes, at: int, gone: int, junk: bytes) -> None:
     data = data[:at] + junk + data[at + gone :]
     head = read_plain(data)
